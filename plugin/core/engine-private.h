@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What engine.c (the steps) and engine-state.c (the objects) share. Not for others. */
+#pragma once
+
+#include "core/cleanup.h"
+#include "core/engine.h"
+
+struct Engine {
+	uint64_t next_operation;
+	EngineAssignment *assignments;
+	EngineTdi *tdis;
+	EngineDsm *dsms;
+	EngineTvm *tvms;
+	uint32_t n_assignments, n_tdis, n_dsms, n_tvms;
+	EngineEffect *effects;
+	size_t n_effects, effects_capacity;
+};
+
+DEFINE_CLEANUP(Engine, engine_free);
+
+/* Ids are dense; a caller that names a larger one has lost count. */
+#define ENGINE_MAX_ID (1U << 20)
+
+int engine_make_room(void **array, uint32_t *n, size_t size, uint32_t id);
+
+#define MAKE_ROOM(engine, kind, id)                                                                \
+	engine_make_room((void **)&(engine)->kind, &(engine)->n_##kind, sizeof(*(engine)->kind), (id))
+
+/* Puts an assignment into the lists of its DSM and its TVM, or takes it out. */
+void engine_link(Engine *engine, uint32_t id);
+void engine_unlink(Engine *engine, uint32_t id);
+
+/* Counts (+1) or uncounts (-1) an assignment of `state` as its DSM's user and its TVM's. */
+void engine_count(Engine *engine, const EngineAssignment *a, AssignmentState state, int sign);
+
+/* The TSM holds something of an assignment in this state, or may soon. */
+bool engine_state_is_bound(AssignmentState state);
+/* Nothing more happens to it, unless it appears again. */
+bool engine_state_is_final(AssignmentState state);

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The engine's objects: their arrays, lists and counters; put back from records; copied and
+ * compared for the explorer.
+ */
+#include "core/engine-private.h"
+
+#include "core/bytes.h"
+
+#include <errno.h>
+#include <string.h>
+
+int engine_new(Engine **ret, uint64_t first_operation)
+{
+	Engine *engine;
+
+	if (first_operation == 0)
+		return -EINVAL;
+	engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return -ENOMEM;
+	engine->next_operation = first_operation;
+	*ret = engine;
+	return 0;
+}
+
+Engine *engine_free(Engine *engine)
+{
+	if (!engine)
+		return NULL;
+	free(engine->assignments);
+	free(engine->tdis);
+	free(engine->dsms);
+	free(engine->tvms);
+	free(engine->effects);
+	free(engine);
+	return NULL;
+}
+
+const EngineAssignment *engine_assignment(const Engine *engine, uint32_t id)
+{
+	return id < engine->n_assignments && engine->assignments[id].used ?
+		       &engine->assignments[id] :
+		       NULL;
+}
+
+const EngineTdi *engine_tdi(const Engine *engine, uint32_t id)
+{
+	return id < engine->n_tdis && engine->tdis[id].used ? &engine->tdis[id] : NULL;
+}
+
+const EngineDsm *engine_dsm(const Engine *engine, uint32_t id)
+{
+	return id < engine->n_dsms && engine->dsms[id].used ? &engine->dsms[id] : NULL;
+}
+
+const EngineTvm *engine_tvm(const Engine *engine, uint32_t id)
+{
+	return id < engine->n_tvms && engine->tvms[id].used ? &engine->tvms[id] : NULL;
+}
+
+/* Makes `id` a valid index of an array that grows by doubling and is filled with zeros. */
+int engine_make_room(void **array, uint32_t *n, size_t size, uint32_t id)
+{
+	uint32_t wanted = *n ? *n : 16;
+	char *grown;
+
+	if (id >= ENGINE_MAX_ID)
+		return -EINVAL;
+	if (id < *n)
+		return 0;
+	while (wanted <= id)
+		wanted *= 2;
+	grown = realloc(*array, wanted * size);
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + *n * size, 0, (wanted - *n) * size);
+	*array = grown;
+	*n = wanted;
+	return 0;
+}
+
+static bool needs_session(AssignmentState state)
+{
+	switch (state) {
+	case ASSIGNMENT_CONNECTING:
+	case ASSIGNMENT_WAITING:
+	case ASSIGNMENT_BINDING:
+	case ASSIGNMENT_BOUND:
+	case ASSIGNMENT_LOCKED:
+	case ASSIGNMENT_RUNNING:
+	case ASSIGNMENT_UNBINDING:
+	case ASSIGNMENT_QUARANTINED: return true;
+	default: return false;
+	}
+}
+
+bool engine_state_is_bound(AssignmentState state)
+{
+	switch (state) {
+	case ASSIGNMENT_BINDING:
+	case ASSIGNMENT_BOUND:
+	case ASSIGNMENT_LOCKED:
+	case ASSIGNMENT_RUNNING:
+	case ASSIGNMENT_UNBINDING: return true;
+	default: return false;
+	}
+}
+
+bool engine_state_is_final(AssignmentState state)
+{
+	return state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED;
+}
+
+void engine_link(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineDsm *dsm = &engine->dsms[a->dsm];
+	EngineTvm *tvm = &engine->tvms[a->tvm];
+
+	a->prev_of_dsm = a->prev_of_tvm = ENGINE_NONE;
+	a->next_of_dsm = dsm->first;
+	a->next_of_tvm = tvm->first;
+	if (dsm->first != ENGINE_NONE)
+		engine->assignments[dsm->first].prev_of_dsm = id;
+	if (tvm->first != ENGINE_NONE)
+		engine->assignments[tvm->first].prev_of_tvm = id;
+	dsm->first = tvm->first = id;
+}
+
+void engine_unlink(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id], *all = engine->assignments;
+
+	if (a->prev_of_dsm != ENGINE_NONE)
+		all[a->prev_of_dsm].next_of_dsm = a->next_of_dsm;
+	else
+		engine->dsms[a->dsm].first = a->next_of_dsm;
+	if (a->next_of_dsm != ENGINE_NONE)
+		all[a->next_of_dsm].prev_of_dsm = a->prev_of_dsm;
+	if (a->prev_of_tvm != ENGINE_NONE)
+		all[a->prev_of_tvm].next_of_tvm = a->next_of_tvm;
+	else
+		engine->tvms[a->tvm].first = a->next_of_tvm;
+	if (a->next_of_tvm != ENGINE_NONE)
+		all[a->next_of_tvm].prev_of_tvm = a->prev_of_tvm;
+}
+
+void engine_count(Engine *engine, const EngineAssignment *a, AssignmentState state, int sign)
+{
+	if (needs_session(state))
+		engine->dsms[a->dsm].users += (uint32_t)sign;
+	if (engine_state_is_bound(state))
+		engine->tvms[a->tvm].bound += (uint32_t)sign;
+}
+
+int engine_restore_tvm(Engine *engine, uint32_t id)
+{
+	int r = MAKE_ROOM(engine, tvms, id);
+
+	if (r < 0)
+		return r;
+	if (engine->tvms[id].used)
+		return -EINVAL;
+	engine->tvms[id] = (EngineTvm){ .used = true, .first = ENGINE_NONE };
+	return 0;
+}
+
+int engine_restore_dsm(Engine *engine, uint32_t id, DsmState state, uint64_t operation)
+{
+	int r = MAKE_ROOM(engine, dsms, id);
+
+	if (r < 0)
+		return r;
+	if (engine->dsms[id].used || state >= DSM_N_STATES)
+		return -EINVAL;
+	engine->dsms[id] = (EngineDsm){
+		.used = true, .state = state, .operation = operation, .first = ENGINE_NONE
+	};
+	return 0;
+}
+
+int engine_restore_tdi(Engine *engine, uint32_t id, uint64_t generation, bool quarantined)
+{
+	int r = MAKE_ROOM(engine, tdis, id);
+
+	if (r < 0)
+		return r;
+	if (engine->tdis[id].used)
+		return -EINVAL;
+	engine->tdis[id] = (EngineTdi){ .used = true,
+					.quarantined = quarantined,
+					.owner = ENGINE_NONE,
+					.generation = generation };
+	return 0;
+}
+
+int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record)
+{
+	EngineAssignment *a;
+	EngineTdi *tdi;
+	int r;
+
+	if (record->state >= ASSIGNMENT_N_STATES || record->fault >= FAULT_N ||
+	    !engine_tvm(engine, record->tvm) || !engine_dsm(engine, record->dsm) ||
+	    !engine_tdi(engine, record->tdi) || engine_assignment(engine, id))
+		return -EINVAL;
+	tdi = &engine->tdis[record->tdi];
+	if (record->generation > tdi->generation)
+		return -EINVAL;
+	if (!engine_state_is_final(record->state) && record->fault != FAULT_FOREIGN) {
+		if (tdi->owner != ENGINE_NONE)
+			return -EINVAL;
+	}
+	r = MAKE_ROOM(engine, assignments, id);
+	if (r < 0)
+		return r;
+	if (!engine_state_is_final(record->state) && record->fault != FAULT_FOREIGN)
+		tdi->owner = id;
+	a = &engine->assignments[id];
+	*a = (EngineAssignment){ .used = true,
+				 .state = record->state,
+				 .fault = record->fault,
+				 .tvm = record->tvm,
+				 .dsm = record->dsm,
+				 .tdi = record->tdi,
+				 .generation = record->generation,
+				 .operation = record->operation,
+				 .present = record->present,
+				 .left = record->left,
+				 .guest_ready = record->guest_ready,
+				 .seen = TDISP_CONFIG_LOCKED };
+	engine_link(engine, id);
+	engine_count(engine, a, a->state, +1);
+	return 0;
+}
+
+static int copy_array(void *to, const void *from, size_t n, size_t size)
+{
+	void *copy = NULL;
+
+	if (n > 0) {
+		copy = malloc(n * size);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, from, n * size);
+	}
+	*(void **)to = copy;
+	return 0;
+}
+
+int engine_copy(Engine **ret, const Engine *from)
+{
+	_cleanup_(engine_freep) Engine *to = calloc(1, sizeof(*to));
+
+	if (!to)
+		return -ENOMEM;
+	to->next_operation = from->next_operation;
+	to->n_assignments = from->n_assignments;
+	to->n_tdis = from->n_tdis;
+	to->n_dsms = from->n_dsms;
+	to->n_tvms = from->n_tvms;
+	if (copy_array(&to->assignments, from->assignments, from->n_assignments,
+		       sizeof(*from->assignments)) < 0 ||
+	    copy_array(&to->tdis, from->tdis, from->n_tdis, sizeof(*from->tdis)) < 0 ||
+	    copy_array(&to->dsms, from->dsms, from->n_dsms, sizeof(*from->dsms)) < 0 ||
+	    copy_array(&to->tvms, from->tvms, from->n_tvms, sizeof(*from->tvms)) < 0)
+		return -ENOMEM;
+	*ret = steal_ptr(to);
+	return 0;
+}
+
+/*
+ * Operations and generations grow for ever; what the next step depends on is only whether an
+ * operation is in flight, and how far an assignment's generation lies behind its TDI's.
+ */
+size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
+{
+	ByteWriter w = byte_writer(buffer, capacity);
+
+	for (uint32_t i = 0; i < engine->n_tvms; i++) {
+		const EngineTvm *tvm = &engine->tvms[i];
+
+		if (!tvm->used)
+			continue;
+		bytes_put_u32(&w, i);
+		bytes_put_u8(&w, (uint8_t)(tvm->stopping | tvm->ended << 1));
+	}
+	bytes_put_u32(&w, ENGINE_NONE);
+	for (uint32_t i = 0; i < engine->n_dsms; i++) {
+		const EngineDsm *dsm = &engine->dsms[i];
+
+		if (!dsm->used)
+			continue;
+		bytes_put_u32(&w, i);
+		bytes_put_u8(&w, (uint8_t)dsm->state);
+		bytes_put_u8(&w, (uint8_t)((dsm->operation != 0) | dsm->idle_timer << 1));
+	}
+	bytes_put_u32(&w, ENGINE_NONE);
+	for (uint32_t i = 0; i < engine->n_tdis; i++) {
+		const EngineTdi *tdi = &engine->tdis[i];
+
+		if (!tdi->used)
+			continue;
+		bytes_put_u32(&w, i);
+		bytes_put_u8(&w, tdi->quarantined);
+		bytes_put_u32(&w, tdi->owner);
+	}
+	bytes_put_u32(&w, ENGINE_NONE);
+	for (uint32_t i = 0; i < engine->n_assignments; i++) {
+		const EngineAssignment *a = &engine->assignments[i];
+
+		if (!a->used)
+			continue;
+		bytes_put_u32(&w, i);
+		bytes_put_u8(&w, (uint8_t)a->state);
+		bytes_put_u8(&w, (uint8_t)a->fault);
+		bytes_put_u8(&w, (uint8_t)a->tvm);
+		bytes_put_u8(&w, (uint8_t)a->dsm);
+		bytes_put_u8(&w, (uint8_t)a->tdi);
+		bytes_put_u64(&w, a->generation ? engine->tdis[a->tdi].generation - a->generation :
+						  UINT64_MAX);
+		bytes_put_u8(&w, (uint8_t)((a->operation != 0) | a->present << 1 | a->left << 2 |
+					   a->guest_ready << 3));
+		bytes_put_u8(&w, (uint8_t)a->seen);
+	}
+	return w.failed ? 0 : w.used;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How an assignment moves. To be read beside the states in engine.h:
+ *
+ *   attached -> connecting -> waiting -> binding -> [bound ->] locked -> running
+ *        any of these -> unbinding -> released          (taken out of the domain)
+ *                        unbinding -> detaching -> failed  (a fault: unbound first, then taken out)
+ *
+ * What is not listed changes nothing. Whatever the TSM may hold something of (binding to unbinding)
+ * ends through unbinding only; an outcome that nobody knows ends in quarantined.
+ */
+#include "core/engine-table.h"
+
+#define S(x) ASSIGNMENT_##x
+#define END_OF_BIND (ACT_WITHDRAW | ACT_TIMER_OFF | ACT_UNBIND)
+
+const EngineTransition engine_transitions[] = {
+	/* clang-format off */
+	{ S(ATTACHED),   IN_DSM_NEEDED,      GUARD_NONE,          S(CONNECTING), 0, FAULT_NONE },
+	{ S(ATTACHED),   IN_DSM_READY,       GUARD_READY,         S(BINDING),    ACT_BIND, FAULT_NONE },
+	{ S(ATTACHED),   IN_DSM_READY,       GUARD_NONE,          S(WAITING),    ACT_TIMER, FAULT_NONE },
+	{ S(ATTACHED),   IN_DSM_REFUSED,     GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_CONNECT },
+	{ S(ATTACHED),   IN_FOREIGN,         GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_FOREIGN },
+
+	{ S(CONNECTING), IN_DSM_READY,       GUARD_READY,         S(BINDING),    ACT_BIND, FAULT_NONE },
+	{ S(CONNECTING), IN_DSM_READY,       GUARD_NONE,          S(WAITING),    ACT_TIMER, FAULT_NONE },
+	{ S(CONNECTING), IN_DSM_REFUSED,     GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_CONNECT },
+	{ S(CONNECTING), IN_GONE,            GUARD_NONE,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
+
+	{ S(WAITING),    IN_GUEST_READY,     GUARD_NONE,          S(BINDING),    ACT_TIMER_OFF | ACT_BIND, FAULT_NONE },
+	{ S(WAITING),    IN_DSM_LOST,        GUARD_NONE,          S(CONNECTING), ACT_TIMER_OFF, FAULT_NONE },
+	{ S(WAITING),    IN_TIMEOUT,         GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_NOT_READY },
+	{ S(WAITING),    IN_GONE,            GUARD_NONE,          S(RELEASED),   ACT_TIMER_OFF | ACT_DISOWN, FAULT_NONE },
+
+	{ S(BINDING),    IN_BIND_LOCKED,     GUARD_LEFT,          S(UNBINDING),  ACT_UNBIND, FAULT_NONE },
+	{ S(BINDING),    IN_BIND_LOCKED,     GUARD_NONE,          S(LOCKED),     ACT_TELL_LOCKED | ACT_TIMER, FAULT_NONE },
+	{ S(BINDING),    IN_BIND_BOUND,      GUARD_LEFT,          S(UNBINDING),  ACT_UNBIND, FAULT_NONE },
+	{ S(BINDING),    IN_BIND_BOUND,      GUARD_NONE,          S(BOUND),      ACT_TELL_LOCKED | ACT_TIMER, FAULT_NONE },
+	{ S(BINDING),    IN_BIND_REFUSED,    GUARD_PRESENT,       S(DETACHING),  ACT_DETACH, FAULT_BIND },
+	{ S(BINDING),    IN_BIND_REFUSED,    GUARD_LEFT,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
+	{ S(BINDING),    IN_BIND_UNKNOWN,    GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_BIND },
+
+	{ S(BOUND),      IN_LOCKED,          GUARD_NONE,          S(LOCKED),     0, FAULT_NONE },
+	{ S(BOUND),      IN_RUN,             GUARD_NONE,          S(RUNNING),    ACT_TIMER_OFF, FAULT_NONE },
+	{ S(BOUND),      IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
+	{ S(BOUND),      IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
+	{ S(BOUND),      IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
+	{ S(BOUND),      IN_TIMEOUT,         GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NO_VERDICT },
+	{ S(BOUND),      IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },
+
+	{ S(LOCKED),     IN_RUN,             GUARD_NONE,          S(RUNNING),    ACT_TIMER_OFF, FAULT_NONE },
+	{ S(LOCKED),     IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
+	{ S(LOCKED),     IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
+	{ S(LOCKED),     IN_UNLOCKED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
+	{ S(LOCKED),     IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
+	{ S(LOCKED),     IN_TIMEOUT,         GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NO_VERDICT },
+	{ S(LOCKED),     IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },
+
+	{ S(RUNNING),    IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
+	{ S(RUNNING),    IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
+	{ S(RUNNING),    IN_UNLOCKED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
+	{ S(RUNNING),    IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
+	{ S(RUNNING),    IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },
+
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT_FAULT, S(DETACHING),  ACT_DETACH, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT,       S(ATTACHED),   ACT_BEGIN, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_FAULT,         S(FAILED),     ACT_DISOWN, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_NONE,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_UNKNOWN,  GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_UNBIND },
+
+	{ S(DETACHING),  IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
+	{ S(DETACHING),  IN_DETACH_FAILED,   GUARD_NONE,          S(HELD),       0, FAULT_NONE },
+	{ S(HELD),       IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
+	/* clang-format on */
+};
+
+const size_t engine_n_transitions = sizeof(engine_transitions) / sizeof(engine_transitions[0]);
+
+const char *engine_input_name(EngineInput input)
+{
+	static const char *const names[IN_N] = {
+		[IN_DSM_NEEDED] = "DSM needed",
+		[IN_DSM_READY] = "DSM ready",
+		[IN_DSM_REFUSED] = "DSM refused",
+		[IN_DSM_LOST] = "DSM lost",
+		[IN_FOREIGN] = "TDI is another's",
+		[IN_GUEST_READY] = "guest ready",
+		[IN_BIND_LOCKED] = "bound and locked",
+		[IN_BIND_BOUND] = "bound",
+		[IN_BIND_REFUSED] = "bind refused",
+		[IN_BIND_UNKNOWN] = "bind outcome unknown",
+		[IN_LOCKED] = "CONFIG_LOCKED",
+		[IN_RUN] = "RUN",
+		[IN_RUN_UNACCOUNTED] = "RUN without acceptance",
+		[IN_ERROR] = "ERROR",
+		[IN_UNLOCKED] = "CONFIG_UNLOCKED",
+		[IN_REJECTED] = "rejected",
+		[IN_TIMEOUT] = "timeout",
+		[IN_GONE] = "gone",
+		[IN_UNBIND_CLEAN] = "unbound",
+		[IN_UNBIND_UNKNOWN] = "unbind outcome unknown",
+		[IN_DETACH_FAILED] = "detach failed",
+	};
+
+	return input < IN_N ? names[input] : "?";
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The transitions of an assignment, as data. Only engine.c and its tests read this. */
+#pragma once
+
+#include "core/engine.h"
+
+/* What can happen to one assignment. */
+typedef enum EngineInput {
+	IN_DSM_NEEDED,	/* it appeared, and its DSM has no session */
+	IN_DSM_READY,	/* its DSM is connected */
+	IN_DSM_REFUSED, /* its DSM cannot be connected */
+	IN_DSM_LOST,	/* its DSM's session is gone */
+	IN_FOREIGN,	/* another's, quarantined, or served by no TSM */
+	IN_GUEST_READY,
+	IN_BIND_LOCKED,
+	IN_BIND_BOUND, /* bound, and left in CONFIG_UNLOCKED */
+	IN_BIND_REFUSED,
+	IN_BIND_UNKNOWN,
+	IN_LOCKED, /* the TSM says CONFIG_LOCKED */
+	IN_RUN,	   /* the TSM says RUN, accepted for this generation */
+	IN_RUN_UNACCOUNTED,
+	IN_ERROR,
+	IN_UNLOCKED,
+	IN_REJECTED,
+	IN_TIMEOUT,
+	IN_GONE,
+	IN_UNBIND_CLEAN, /* freed, and the device confirmed */
+	IN_UNBIND_UNKNOWN,
+	IN_DETACH_FAILED,
+	IN_N,
+} EngineInput;
+
+const char *engine_input_name(EngineInput input);
+
+/* What has to hold as well. Of several rows for one state and input the first that fits counts. */
+typedef enum EngineGuard {
+	GUARD_NONE,
+	GUARD_READY,   /* what bind-when asks for holds */
+	GUARD_LEFT,    /* it was taken out of the domain since this bind began */
+	GUARD_PRESENT, /* it is in the live domain */
+	GUARD_FAULT,   /* a fault is on record */
+	GUARD_PRESENT_FAULT,
+} EngineGuard;
+
+/* Carried out in this order. */
+enum {
+	ACT_WITHDRAW = 1 << 0,	  /* tell the guest that the bind is over */
+	ACT_TIMER_OFF = 1 << 1,
+	ACT_BIND = 1 << 2,	  /* a new generation */
+	ACT_UNBIND = 1 << 3,
+	ACT_DISOWN = 1 << 4,	  /* the TDI is free for others */
+	ACT_QUARANTINE = 1 << 5,  /* the TDI is for nobody */
+	ACT_DETACH = 1 << 6,
+	ACT_TELL_LOCKED = 1 << 7,
+	ACT_TIMER = 1 << 8,
+	ACT_BEGIN = 1 << 9,	  /* start over, as if it had just appeared */
+};
+
+typedef struct EngineTransition {
+	AssignmentState from;
+	EngineInput input;
+	EngineGuard guard;
+	AssignmentState to;
+	unsigned int actions;
+	EngineFault fault; /* recorded unless one is on record already */
+} EngineTransition;
+
+extern const EngineTransition engine_transitions[];
+extern const size_t engine_n_transitions;

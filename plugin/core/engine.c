@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Events in, effects out.
+ *
+ * A step first makes room for every effect that it can possibly produce, so that nothing fails
+ * once the state has begun to change. Then the event is translated into inputs of single
+ * assignments (engine-table.c says what they do) and of their DSM, whose five states are few
+ * enough to stand here as code:
+ *
+ *   idle -> connecting -> connected -> reclaiming -> idle; an unknown outcome -> quarantined
+ *
+ * A DSM connects when the first assignment needs it. It counts its users; when the last one has
+ * gone a grace timer runs, and only then is it reclaimed. A quarantined assignment remains a user:
+ * nothing is reclaimed under a TDI of which nobody knows what the TSM holds.
+ */
+#include "core/engine.h"
+
+#include "core/cleanup.h"
+#include "core/engine-private.h"
+#include "core/engine-table.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* No transition gives more effects than this; a step makes one or two per assignment. */
+#define EFFECTS_PER_ASSIGNMENT 24
+static int reserve_effects(Engine *engine, size_t n)
+{
+	EngineEffect *grown;
+
+	if (n <= engine->effects_capacity)
+		return 0;
+	grown = realloc(engine->effects, n * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	engine->effects = grown;
+	engine->effects_capacity = n;
+	return 0;
+}
+
+/* Room was made at the start of the step. */
+static void emit(Engine *engine, EngineEffect effect)
+{
+	if (engine->n_effects < engine->effects_capacity)
+		engine->effects[engine->n_effects++] = effect;
+}
+
+static void emit_plain(Engine *engine, EngineEffectType type, uint32_t id)
+{
+	emit(engine, (EngineEffect){ .type = type, .id = id });
+}
+
+static void dsm_set_state(Engine *engine, uint32_t id, DsmState state, uint64_t operation)
+{
+	engine->dsms[id].state = state;
+	engine->dsms[id].operation = operation;
+	emit_plain(engine, EFFECT_PERSIST_DSM, id);
+}
+
+static void dsm_connect(Engine *engine, uint32_t id)
+{
+	uint64_t operation = engine->next_operation++;
+
+	dsm_set_state(engine, id, DSM_CONNECTING, operation);
+	emit(engine, (EngineEffect){ .type = EFFECT_CONNECT, .id = id, .operation = operation });
+}
+
+/* The grace timer runs exactly while a connected DSM has no user. */
+static void dsm_settle(Engine *engine, uint32_t id)
+{
+	EngineDsm *dsm = &engine->dsms[id];
+	bool idle = dsm->state == DSM_CONNECTED && dsm->users == 0;
+
+	if (idle == dsm->idle_timer)
+		return;
+	dsm->idle_timer = idle;
+	emit_plain(engine, idle ? EFFECT_TIMER_IDLE : EFFECT_TIMER_IDLE_OFF, id);
+}
+
+static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
+{
+	switch (guard) {
+	case GUARD_NONE: return true;
+	case GUARD_READY: return a->guest_ready;
+	case GUARD_LEFT: return a->left;
+	case GUARD_PRESENT: return a->present;
+	case GUARD_FAULT: return a->fault != FAULT_NONE;
+	case GUARD_PRESENT_FAULT: return a->present && a->fault != FAULT_NONE;
+	}
+	return false;
+}
+
+static const EngineTransition *find_transition(const EngineAssignment *a, EngineInput input)
+{
+	for (size_t i = 0; i < engine_n_transitions; i++) {
+		const EngineTransition *t = &engine_transitions[i];
+
+		if (t->from == a->state && t->input == input && guard_holds(a, t->guard))
+			return t;
+	}
+	return NULL;
+}
+
+static void assignment_begin(Engine *engine, uint32_t id);
+
+/* The last assignment of a TVM that has ended takes the TVM with it. */
+static void forget(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineTvm *tvm = &engine->tvms[a->tvm];
+
+	engine_unlink(engine, id);
+	a->used = false;
+	if (tvm->ended && tvm->first == ENGINE_NONE)
+		tvm->used = false;
+	emit_plain(engine, EFFECT_FORGET_ASSIGNMENT, id);
+}
+
+static void assignment_input(Engine *engine, uint32_t id, EngineInput input)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineTdi *tdi = &engine->tdis[a->tdi];
+	EngineTvm *tvm = &engine->tvms[a->tvm];
+	const EngineTransition *t = find_transition(a, input);
+	bool was_kept = engine_state_is_bound(a->state);
+
+	if (!t)
+		return;
+
+	engine_count(engine, a, a->state, -1);
+	a->state = t->to;
+	engine_count(engine, a, a->state, +1);
+	a->operation = 0;
+	if (a->fault == FAULT_NONE)
+		a->fault = t->fault;
+	if (t->actions & ACT_BIND) {
+		a->generation = ++tdi->generation;
+		a->left = false;
+		a->seen = TDISP_CONFIG_LOCKED;
+	}
+	if (t->actions & (ACT_BIND | ACT_UNBIND))
+		a->operation = engine->next_operation++;
+	if ((t->actions & ACT_DISOWN) && tdi->owner == id)
+		tdi->owner = ENGINE_NONE;
+	if (t->actions & ACT_QUARANTINE)
+		tdi->quarantined = true;
+
+	if (t->actions & (ACT_BIND | ACT_DISOWN | ACT_QUARANTINE))
+		emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
+	emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+	emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
+				     .id = id,
+				     .generation = a->generation,
+				     .state = a->state });
+	if (t->actions & ACT_WITHDRAW)
+		emit(engine, (EngineEffect){ .type = EFFECT_TELL_WITHDRAWN,
+					     .id = id,
+					     .generation = a->generation });
+	if (t->actions & ACT_TIMER_OFF)
+		emit_plain(engine, EFFECT_TIMER_GUEST_OFF, id);
+	if (t->actions & ACT_BIND)
+		emit(engine, (EngineEffect){ .type = EFFECT_BIND,
+					     .id = id,
+					     .operation = a->operation,
+					     .generation = a->generation });
+	if (t->actions & ACT_UNBIND)
+		emit(engine, (EngineEffect){ .type = EFFECT_UNBIND,
+					     .id = id,
+					     .operation = a->operation,
+					     .generation = a->generation });
+	if (t->actions & ACT_DETACH)
+		emit_plain(engine, EFFECT_DETACH, id);
+	if (t->actions & ACT_TELL_LOCKED)
+		emit(engine, (EngineEffect){ .type = EFFECT_TELL_LOCKED,
+					     .id = id,
+					     .generation = a->generation });
+	if (t->actions & ACT_TIMER)
+		emit_plain(engine, EFFECT_TIMER_GUEST, id);
+	if (t->actions & ACT_BEGIN)
+		assignment_begin(engine, id);
+
+	dsm_settle(engine, a->dsm);
+	if (was_kept && tvm->stopping && tvm->bound == 0)
+		emit_plain(engine, EFFECT_TVM_QUIET, a->tvm);
+	if (engine_state_is_final(a->state) && tvm->ended)
+		forget(engine, id);
+}
+
+/* The assignment is in the domain and nothing has been asked of the TSM for it. */
+static void assignment_begin(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineTdi *tdi = &engine->tdis[a->tdi];
+	EngineDsm *dsm = &engine->dsms[a->dsm];
+
+	a->left = false;
+	if (tdi->quarantined || (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
+		assignment_input(engine, id, IN_FOREIGN);
+		return;
+	}
+	tdi->owner = id;
+	emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
+	switch (dsm->state) {
+	case DSM_CONNECTED: assignment_input(engine, id, IN_DSM_READY); break;
+	case DSM_QUARANTINED: assignment_input(engine, id, IN_DSM_REFUSED); break;
+	case DSM_IDLE:
+		assignment_input(engine, id, IN_DSM_NEEDED);
+		dsm_connect(engine, a->dsm);
+		break;
+	default: assignment_input(engine, id, IN_DSM_NEEDED); break;
+	}
+}
+
+static void assignment_appeared(Engine *engine, const EngineEvent *event)
+{
+	EngineAssignment *a = &engine->assignments[event->id];
+
+	if (a->used && a->present)
+		return;
+	if (a->used && !engine_state_is_final(a->state)) {
+		/* Taken out and put back while its end is under way: it starts over after that, and
+		 * what was wrong before is the operator's to judge, who has just attached it. */
+		a->present = true;
+		a->fault = FAULT_NONE;
+		return;
+	}
+	if (!a->used) {
+		*a = (EngineAssignment){ .used = true,
+					 .tvm = event->tvm,
+					 .dsm = event->dsm,
+					 .tdi = event->tdi };
+		engine_link(engine, event->id);
+	}
+	a->state = ASSIGNMENT_ATTACHED;
+	a->fault = FAULT_NONE;
+	a->present = true;
+	a->guest_ready = false;
+	emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
+	emit(engine, (EngineEffect){
+			     .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
+	if (event->unserved)
+		assignment_input(engine, event->id, IN_FOREIGN);
+	else
+		assignment_begin(engine, event->id);
+}
+
+static void assignment_gone(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+
+	if (!a->present)
+		return;
+	a->present = false;
+	a->left = true;
+	a->guest_ready = false;
+	assignment_input(engine, id, IN_GONE);
+}
+
+static EngineInput input_of_tdi_state(TdispState state, bool accepted)
+{
+	switch (state) {
+	case TDISP_CONFIG_LOCKED: return IN_LOCKED;
+	case TDISP_RUN: return accepted ? IN_RUN : IN_RUN_UNACCOUNTED;
+	case TDISP_ERROR: return IN_ERROR;
+	default: return IN_UNLOCKED;
+	}
+}
+
+static void tdi_changed(Engine *engine, const EngineEvent *event)
+{
+	uint32_t id = engine->tdis[event->id].owner;
+	EngineAssignment *a;
+
+	if (id == ENGINE_NONE)
+		return;
+	a = &engine->assignments[id];
+	if (a->generation == 0 || a->generation != event->generation)
+		return;
+	if (a->state == ASSIGNMENT_BINDING) {
+		/* The watch has overtaken the bind's own answer. */
+		if (event->tdi_state == TDISP_ERROR ||
+		    (event->tdi_state == TDISP_RUN && event->accepted))
+			a->seen = event->tdi_state;
+		return;
+	}
+	assignment_input(engine, id, input_of_tdi_state(event->tdi_state, event->accepted));
+}
+
+static void bind_done(Engine *engine, const EngineEvent *event)
+{
+	EngineAssignment *a = &engine->assignments[event->id];
+
+	if (a->state != ASSIGNMENT_BINDING || a->operation != event->operation)
+		return;
+	if (event->outcome == OUTCOME_REFUSED)
+		assignment_input(engine, event->id, IN_BIND_REFUSED);
+	else if (event->outcome == OUTCOME_UNKNOWN || event->tdi_state == TDISP_ERROR)
+		assignment_input(engine, event->id, IN_BIND_UNKNOWN);
+	else if (event->tdi_state == TDISP_CONFIG_UNLOCKED)
+		assignment_input(engine, event->id, IN_BIND_BOUND);
+	else
+		assignment_input(engine, event->id, IN_BIND_LOCKED);
+	if (a->used && (a->state == ASSIGNMENT_LOCKED || a->state == ASSIGNMENT_BOUND) &&
+	    a->seen != TDISP_CONFIG_LOCKED)
+		assignment_input(engine, event->id, input_of_tdi_state(a->seen, true));
+}
+
+static void unbind_done(Engine *engine, const EngineEvent *event)
+{
+	EngineAssignment *a = &engine->assignments[event->id];
+
+	if (a->state != ASSIGNMENT_UNBINDING || a->operation != event->operation)
+		return;
+	assignment_input(engine, event->id,
+			 event->outcome == OUTCOME_DONE && event->device_confirmed ?
+				 IN_UNBIND_CLEAN :
+				 IN_UNBIND_UNKNOWN);
+}
+
+/* The next id is taken before the input, which may unlink this one. */
+static void dsm_input(Engine *engine, uint32_t dsm, EngineInput input)
+{
+	uint32_t next;
+
+	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
+		next = engine->assignments[id].next_of_dsm;
+		assignment_input(engine, id, input);
+	}
+}
+
+static void tvm_gone(Engine *engine, uint32_t tvm)
+{
+	uint32_t next;
+
+	for (uint32_t id = engine->tvms[tvm].first; id != ENGINE_NONE; id = next) {
+		next = engine->assignments[id].next_of_tvm;
+		assignment_gone(engine, id);
+	}
+}
+
+/* A final assignment takes no inputs: only WAITING and CONNECTING ones move on these. */
+static void connect_done(Engine *engine, const EngineEvent *event)
+{
+	EngineDsm *dsm = &engine->dsms[event->id];
+
+	if (dsm->state != DSM_CONNECTING || dsm->operation != event->operation)
+		return;
+	if (event->outcome == OUTCOME_DONE) {
+		dsm_set_state(engine, event->id, DSM_CONNECTED, 0);
+		dsm_input(engine, event->id, IN_DSM_READY);
+	} else {
+		dsm_set_state(engine, event->id,
+			      event->outcome == OUTCOME_REFUSED ? DSM_IDLE : DSM_QUARANTINED, 0);
+		dsm_input(engine, event->id, IN_DSM_REFUSED);
+	}
+	dsm_settle(engine, event->id);
+}
+
+static void reclaim_done(Engine *engine, const EngineEvent *event)
+{
+	EngineDsm *dsm = &engine->dsms[event->id];
+
+	if (dsm->state != DSM_RECLAIMING || dsm->operation != event->operation)
+		return;
+	switch (event->outcome) {
+	case OUTCOME_DONE:
+		dsm_set_state(engine, event->id, DSM_IDLE, 0);
+		if (dsm->users > 0)
+			dsm_connect(engine, event->id);
+		break;
+	case OUTCOME_REFUSED:
+		dsm_set_state(engine, event->id, DSM_CONNECTED, 0);
+		dsm_input(engine, event->id, IN_DSM_READY);
+		dsm_settle(engine, event->id);
+		break;
+	case OUTCOME_UNKNOWN:
+		dsm_set_state(engine, event->id, DSM_QUARANTINED, 0);
+		dsm_input(engine, event->id, IN_DSM_REFUSED);
+		break;
+	}
+}
+
+static void dsm_lost(Engine *engine, uint32_t id)
+{
+	if (engine->dsms[id].state != DSM_CONNECTED)
+		return;
+	dsm_set_state(engine, id, DSM_IDLE, 0);
+	dsm_input(engine, id, IN_DSM_LOST);
+	dsm_settle(engine, id);
+	for (uint32_t a = engine->dsms[id].first; a != ENGINE_NONE;
+	     a = engine->assignments[a].next_of_dsm)
+		if (engine->assignments[a].state == ASSIGNMENT_CONNECTING) {
+			dsm_connect(engine, id);
+			return;
+		}
+}
+
+static void idle_timeout(Engine *engine, uint32_t id)
+{
+	EngineDsm *dsm = &engine->dsms[id];
+	uint64_t operation;
+
+	if (dsm->state != DSM_CONNECTED || dsm->users > 0)
+		return;
+	dsm->idle_timer = false;
+	operation = engine->next_operation++;
+	dsm_set_state(engine, id, DSM_RECLAIMING, operation);
+	emit(engine, (EngineEffect){ .type = EFFECT_RECLAIM, .id = id, .operation = operation });
+}
+
+static void tvm_started(Engine *engine, uint32_t id)
+{
+	if (!engine->tvms[id].used)
+		engine->tvms[id] = (EngineTvm){ .used = true, .first = ENGINE_NONE };
+}
+
+static void tvm_stopping(Engine *engine, uint32_t id)
+{
+	EngineTvm *tvm = &engine->tvms[id];
+	bool quiet = tvm->bound == 0;
+
+	tvm->stopping = true;
+	tvm_gone(engine, id);
+	if (quiet)
+		emit_plain(engine, EFFECT_TVM_QUIET, id);
+}
+
+static void tvm_ended(Engine *engine, uint32_t id)
+{
+	EngineTvm *tvm = &engine->tvms[id];
+	uint32_t next;
+
+	tvm->stopping = tvm->ended = true;
+	tvm_gone(engine, id);
+	for (uint32_t a = tvm->first; a != ENGINE_NONE; a = next) {
+		next = engine->assignments[a].next_of_tvm;
+		if (!engine_state_is_final(engine->assignments[a].state))
+			continue;
+		forget(engine, a);
+	}
+	if (tvm->first == ENGINE_NONE)
+		tvm->used = false;
+}
+
+/* The ids of EVENT_APPEARED may be new ones; all its preconditions are checked here. */
+static int prepare_appeared(Engine *engine, const EngineEvent *event)
+{
+	const EngineAssignment *a;
+	int r;
+
+	if (!engine_tvm(engine, event->tvm) || engine->tvms[event->tvm].stopping)
+		return -EINVAL;
+	a = engine_assignment(engine, event->id);
+	if (a && (a->tvm != event->tvm || a->dsm != event->dsm || a->tdi != event->tdi))
+		return -EINVAL;
+	r = MAKE_ROOM(engine, assignments, event->id);
+	if (r >= 0)
+		r = MAKE_ROOM(engine, dsms, event->dsm);
+	if (r >= 0)
+		r = MAKE_ROOM(engine, tdis, event->tdi);
+	if (r < 0)
+		return r;
+	if (!engine->dsms[event->dsm].used)
+		engine->dsms[event->dsm] = (EngineDsm){ .used = true, .first = ENGINE_NONE };
+	if (!engine->tdis[event->tdi].used)
+		engine->tdis[event->tdi] = (EngineTdi){ .used = true, .owner = ENGINE_NONE };
+	return 0;
+}
+
+/* Checks the event's object and counts the assignments that it may reach. */
+static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
+{
+	bool known;
+
+	*ret_reach = 1;
+	switch (event->type) {
+	case EVENT_TVM_STARTED: return MAKE_ROOM(engine, tvms, event->id);
+	case EVENT_APPEARED: return prepare_appeared(engine, event);
+	case EVENT_TVM_STOPPING:
+	case EVENT_TVM_ENDED:
+		known = engine_tvm(engine, event->id);
+		for (uint32_t a = known ? engine->tvms[event->id].first : ENGINE_NONE;
+		     a != ENGINE_NONE; a = engine->assignments[a].next_of_tvm)
+			(*ret_reach)++;
+		break;
+	case EVENT_DSM_LOST:
+	case EVENT_CONNECT_DONE:
+	case EVENT_RECLAIM_DONE:
+	case EVENT_IDLE_TIMEOUT:
+		known = engine_dsm(engine, event->id);
+		for (uint32_t a = known ? engine->dsms[event->id].first : ENGINE_NONE;
+		     a != ENGINE_NONE; a = engine->assignments[a].next_of_dsm)
+			(*ret_reach)++;
+		break;
+	case EVENT_TDI_CHANGED: known = engine_tdi(engine, event->id); break;
+	default: known = engine_assignment(engine, event->id); break;
+	}
+	return known ? 0 : -EINVAL;
+}
+
+int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **ret_effects,
+		size_t *ret_n)
+{
+	size_t reach;
+	int r;
+
+	engine->n_effects = 0;
+	*ret_effects = engine->effects;
+	*ret_n = 0;
+	r = prepare(engine, event, &reach);
+	if (r >= 0)
+		r = reserve_effects(engine, (reach + 1) * EFFECTS_PER_ASSIGNMENT);
+	if (r < 0)
+		return r;
+
+	switch (event->type) {
+	case EVENT_TVM_STARTED: tvm_started(engine, event->id); break;
+	case EVENT_TVM_STOPPING: tvm_stopping(engine, event->id); break;
+	case EVENT_TVM_ENDED: tvm_ended(engine, event->id); break;
+	case EVENT_APPEARED: assignment_appeared(engine, event); break;
+	case EVENT_GONE: assignment_gone(engine, event->id); break;
+	case EVENT_GUEST_READY:
+		engine->assignments[event->id].guest_ready = true;
+		assignment_input(engine, event->id, IN_GUEST_READY);
+		break;
+	case EVENT_GUEST_REJECTED:
+		if (engine->assignments[event->id].generation == event->generation)
+			assignment_input(engine, event->id, IN_REJECTED);
+		break;
+	case EVENT_TDI_CHANGED: tdi_changed(engine, event); break;
+	case EVENT_DSM_LOST: dsm_lost(engine, event->id); break;
+	case EVENT_CONNECT_DONE: connect_done(engine, event); break;
+	case EVENT_RECLAIM_DONE: reclaim_done(engine, event); break;
+	case EVENT_BIND_DONE: bind_done(engine, event); break;
+	case EVENT_UNBIND_DONE: unbind_done(engine, event); break;
+	case EVENT_DETACH_FAILED: assignment_input(engine, event->id, IN_DETACH_FAILED); break;
+	case EVENT_GUEST_TIMEOUT: assignment_input(engine, event->id, IN_TIMEOUT); break;
+	case EVENT_IDLE_TIMEOUT: idle_timeout(engine, event->id); break;
+	case EVENT_N_TYPES: return -EINVAL;
+	}
+
+	*ret_effects = engine->effects;
+	*ret_n = engine->n_effects;
+	return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The engine: what is to be done about every trusted device, decided without doing anything.
+ *
+ * engine_step() takes one event, changes the state, and returns effects in the order in which they
+ * are to be carried out. It does no I/O and knows no clock. Objects are named by small dense ids
+ * that the caller chooses: TVMs (one id per incarnation), DSMs, TDIs (host functions), assignments
+ * (a TDI in an incarnation). Texts, addresses and times are the caller's.
+ *
+ * Generations count the binds of one TDI. Operations are numbers that are never used twice; they
+ * carry the identity of a verb through retries and restarts.
+ */
+#pragma once
+
+#include "core/tdisp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ENGINE_NONE UINT32_MAX
+
+typedef enum AssignmentState {
+	ASSIGNMENT_DECLARED,	/* in the XML of a domain that is not running yet */
+	ASSIGNMENT_WAITING,	/* its DSM is connected; bind-when does not hold yet */
+	ASSIGNMENT_ATTACHED,	/* in the TVM through VFIO, nothing asked of the TSM */
+	ASSIGNMENT_CONNECTING,	/* waits for device_connect of its DSM */
+	ASSIGNMENT_BINDING,	/* tdi_bind under way */
+	ASSIGNMENT_BOUND,	/* bound, not locked: where the guest asks for LOCK */
+	ASSIGNMENT_LOCKED,	/* CONFIG_LOCKED; waits for the TVM's tdi_validate */
+	ASSIGNMENT_RUNNING,	/* RUN, accepted by its TVM for this generation */
+	ASSIGNMENT_UNBINDING,	/* tdi_unbind under way */
+	ASSIGNMENT_HELD,	/* unbound, still in the domain: somebody has to act */
+	ASSIGNMENT_DETACHING,	/* unbound, waits for the guest to let the device go */
+	ASSIGNMENT_RELEASED,	/* gone from the domain, nothing is left */
+	ASSIGNMENT_FAILED,	/* gone from the domain after a fault */
+	ASSIGNMENT_QUARANTINED, /* what the TSM holds of it is not known */
+	ASSIGNMENT_N_STATES,
+} AssignmentState;
+
+/* The names of io.tdid.Assignments.State. */
+const char *assignment_state_name(AssignmentState state);
+/* -EINVAL on any other word. */
+int assignment_state_parse(AssignmentState *ret, const char *name);
+
+typedef enum DsmState {
+	DSM_IDLE,	/* no session */
+	DSM_CONNECTING, /* device_connect under way */
+	DSM_CONNECTED,
+	DSM_RECLAIMING,	 /* device_reclaim under way */
+	DSM_QUARANTINED, /* outcome of a connect or reclaim not known */
+	DSM_N_STATES,
+} DsmState;
+
+const char *dsm_state_name(DsmState state);
+int dsm_state_parse(DsmState *ret, const char *name);
+
+/* Why an assignment left the way to RUN. The first cause stays. */
+typedef enum EngineFault {
+	FAULT_NONE,
+	FAULT_CONNECT,	   /* device_connect refused or its outcome unknown */
+	FAULT_BIND,	   /* tdi_bind refused or its outcome unknown */
+	FAULT_NOT_READY,   /* the guest never became ready */
+	FAULT_NO_VERDICT,  /* the guest never validated */
+	FAULT_REJECTED,	   /* the guest refused, or took its acceptance back */
+	FAULT_ERROR,	   /* TDISP ERROR */
+	FAULT_UNLOCKED,	   /* the TDI fell back to CONFIG_UNLOCKED by itself */
+	FAULT_FOREIGN,	   /* not to be had: another TVM's, quarantined, or no TSM's */
+	FAULT_UNBIND,	   /* tdi_unbind failed: what the TSM holds is not known */
+	FAULT_UNACCOUNTED, /* RUN without an acceptance of this generation */
+	FAULT_RECORD,	   /* the record could not be written */
+	FAULT_N,
+} EngineFault;
+
+const char *engine_fault_name(EngineFault fault);
+int engine_fault_parse(EngineFault *ret, const char *name);
+
+typedef enum OperationOutcome {
+	OUTCOME_DONE,
+	OUTCOME_REFUSED, /* nothing was changed */
+	OUTCOME_UNKNOWN, /* it started and did not answer, or broke off half-way */
+} OperationOutcome;
+
+typedef enum EngineEventType {
+	EVENT_TVM_STARTED,	   /* id = TVM: a new incarnation */
+	EVENT_TVM_STOPPING,	   /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
+	EVENT_TVM_ENDED,	   /* id = TVM: its QEMU is gone */
+	EVENT_APPEARED,		   /* id = assignment (new or final), tvm, dsm, tdi */
+	EVENT_GONE,		   /* id = assignment: no longer in the live domain */
+	EVENT_GUEST_READY,	   /* id = assignment: what bind-when asks for holds */
+	EVENT_GUEST_REJECTED,	   /* id = assignment, generation */
+	EVENT_TDI_CHANGED,	   /* id = TDI; generation, tdi_state, accepted: as the TSM says */
+	EVENT_DSM_LOST,		   /* id = DSM: the TSM says that its session is gone */
+	EVENT_CONNECT_DONE,	   /* id = DSM, operation, outcome */
+	EVENT_RECLAIM_DONE,	   /* id = DSM, operation, outcome */
+	EVENT_BIND_DONE,	   /* id = assignment, operation, outcome, tdi_state */
+	EVENT_UNBIND_DONE,	   /* id = assignment, operation, outcome, device_confirmed */
+	EVENT_DETACH_FAILED,	   /* id = assignment: the VMM refused for good */
+	EVENT_GUEST_TIMEOUT,	   /* id = assignment: TIMER_GUEST went off */
+	EVENT_IDLE_TIMEOUT,	   /* id = DSM: TIMER_IDLE went off */
+	EVENT_N_TYPES,
+} EngineEventType;
+
+const char *engine_event_name(EngineEventType type);
+
+typedef struct EngineEvent {
+	EngineEventType type;
+	uint32_t id;
+	uint32_t tvm, dsm, tdi; /* EVENT_APPEARED only */
+	bool unserved;		/* EVENT_APPEARED: no TSM serves this device */
+	uint64_t operation;
+	uint64_t generation;
+	OperationOutcome outcome;
+	TdispState tdi_state;
+	bool accepted;
+	bool device_confirmed;
+} EngineEvent;
+
+typedef enum EngineEffectType {
+	EFFECT_PERSIST_TDI,	   /* id = TDI: before any effect that follows */
+	EFFECT_PERSIST_DSM,	   /* id = DSM */
+	EFFECT_PERSIST_ASSIGNMENT, /* id = assignment */
+	EFFECT_FORGET_ASSIGNMENT,  /* id = assignment: its record goes, its id is free */
+	EFFECT_CONNECT,		   /* id = DSM, operation */
+	EFFECT_RECLAIM,		   /* id = DSM, operation */
+	EFFECT_BIND,		   /* id = assignment, operation, generation */
+	EFFECT_UNBIND,		   /* id = assignment, operation */
+	EFFECT_DETACH,		   /* id = assignment: ask the VMM to take it out of the domain */
+	EFFECT_TELL_LOCKED,	   /* id = assignment, generation: the guest may verify */
+	EFFECT_TELL_WITHDRAWN,	   /* id = assignment, generation */
+	EFFECT_TIMER_GUEST,	   /* id = assignment: start (anew) the wait for the guest */
+	EFFECT_TIMER_GUEST_OFF,
+	EFFECT_TIMER_IDLE, /* id = DSM: start the grace before device_reclaim */
+	EFFECT_TIMER_IDLE_OFF,
+	EFFECT_CHANGED,	  /* id = assignment: its state or fault is another */
+	EFFECT_TVM_QUIET, /* id = TVM: stopping, and nothing of it is bound any more */
+	EFFECT_N_TYPES,
+} EngineEffectType;
+
+const char *engine_effect_name(EngineEffectType type);
+
+typedef struct EngineEffect {
+	EngineEffectType type;
+	uint32_t id;
+	uint64_t operation;
+	uint64_t generation;
+	AssignmentState state; /* EFFECT_CHANGED: the state at that moment */
+} EngineEffect;
+
+typedef struct EngineAssignment {
+	bool used;
+	AssignmentState state;
+	EngineFault fault;
+	uint32_t tvm, dsm, tdi;
+	uint64_t generation; /* of the present bind, 0 before the first */
+	uint64_t operation;  /* in flight, or 0 */
+	bool present;	     /* in the live domain */
+	bool left;	     /* was taken out of the domain since this bind began */
+	bool guest_ready;
+	TdispState seen; /* BINDING: what the TSM said before it answered the bind */
+	uint32_t next_of_dsm, prev_of_dsm, next_of_tvm, prev_of_tvm;
+} EngineAssignment;
+
+typedef struct EngineTdi {
+	bool used;
+	bool quarantined;
+	uint32_t owner;	     /* assignment, or ENGINE_NONE */
+	uint64_t generation; /* the last one given out */
+} EngineTdi;
+
+typedef struct EngineDsm {
+	bool used;
+	DsmState state;
+	uint64_t operation; /* in flight, or 0 */
+	uint32_t users;	    /* assignments that need its session, or may */
+	uint32_t first;	    /* of its assignments */
+	bool idle_timer;
+} EngineDsm;
+
+typedef struct EngineTvm {
+	bool used;
+	bool stopping;
+	bool ended;
+	uint32_t bound; /* assignments of which the TSM holds something, or may soon */
+	uint32_t first;
+} EngineTvm;
+
+typedef struct Engine Engine;
+
+/*
+ * Operations are numbered from first_operation on: the caller picks a start that no earlier run has
+ * reached, and not 0 (-EINVAL). -ENOMEM.
+ */
+int engine_new(Engine **ret, uint64_t first_operation);
+Engine *engine_free(Engine *engine);
+
+/*
+ * Takes one event. *ret_effects stays valid until the next call and is the engine's.
+ * Late and repeated events (an operation that is not in flight, an old generation) change nothing.
+ * Errors: -EINVAL when the event names an object that it cannot name, -ENOMEM; then nothing has
+ * changed.
+ */
+int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **ret_effects,
+		size_t *ret_n);
+
+/* NULL when there is no such object. */
+const EngineAssignment *engine_assignment(const Engine *engine, uint32_t id);
+const EngineTdi *engine_tdi(const Engine *engine, uint32_t id);
+const EngineDsm *engine_dsm(const Engine *engine, uint32_t id);
+const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
+
+/*
+ * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
+ * and assignments. Of an assignment state, fault, tvm, dsm, tdi, generation, operation, present,
+ * left and guest_ready are taken; lists and counters are rebuilt. An operation that was in flight stays in
+ * flight: the caller sends it again under its old number and the engine waits for the outcome.
+ * -EINVAL on contradictions (an unused TVM, two owners of a TDI, an id that is taken).
+ */
+int engine_restore_tvm(Engine *engine, uint32_t id);
+int engine_restore_dsm(Engine *engine, uint32_t id, DsmState state, uint64_t operation);
+int engine_restore_tdi(Engine *engine, uint32_t id, uint64_t generation, bool quarantined);
+int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record);
+
+/*
+ * For the explorer: a deep copy, and the state as bytes (equal states give equal bytes). Returns the
+ * size, 0 when it does not fit.
+ */
+int engine_copy(Engine **ret, const Engine *from);
+size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity);

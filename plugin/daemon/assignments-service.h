@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* io.tdid.Assignments: what operators and control planes see. */
+#pragma once
+
+#include "daemon/tdid.h"
+
+int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error);
+AssignmentsService *assignments_service_free(AssignmentsService *service);
+
+/* Tells the watchers: anything about it, or (state) that it has just come into this state. */
+void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);
+void assignments_service_state(AssignmentsService *service, const Assignment *assignment,
+			       AssignmentState state);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/config.h"
+
+#include "rpc/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONFIG_SIZE_MAX (256 * 1024)
+#define TSMS_MAX	16
+
+typedef struct RawConfig {
+	const char *records, *sockets, *libvirt;
+	int64_t idle_grace_ms, guest_timeout_ms, operation_deadline_ms, stop_timeout_ms;
+	json_object *tsms;
+} RawConfig;
+
+static const JsonField config_fields[] = {
+	{ "records", JSON_FIELD_STRING, 0, offsetof(RawConfig, records) },
+	{ "sockets", JSON_FIELD_STRING, 0, offsetof(RawConfig, sockets) },
+	{ "libvirt", JSON_FIELD_STRING, 0, offsetof(RawConfig, libvirt) },
+	{ "idle_grace_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, idle_grace_ms), 0, 86400000 },
+	{ "guest_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, guest_timeout_ms), 1,
+	  86400000 },
+	{ "operation_deadline_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, operation_deadline_ms), 1,
+	  3600000 },
+	{ "stop_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, stop_timeout_ms), 1, 60000 },
+	{ "tsms", JSON_FIELD_ARRAY, JSON_REQUIRED, offsetof(RawConfig, tsms) },
+	{},
+};
+
+typedef struct RawTsm {
+	const char *name, *socket;
+	uint32_t uid;
+} RawTsm;
+
+static const JsonField tsm_fields[] = {
+	{ "name", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(RawTsm, name) },
+	{ "socket", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(RawTsm, socket) },
+	{ "uid", JSON_FIELD_U32, 0, offsetof(RawTsm, uid) },
+	{},
+};
+
+Config *config_free(Config *config)
+{
+	if (!config)
+		return NULL;
+	for (size_t i = 0; i < config->n_tsms; i++) {
+		free(config->tsms[i].name);
+		free(config->tsms[i].socket);
+	}
+	free(config->tsms);
+	free(config->records);
+	free(config->sockets);
+	free(config->libvirt);
+	free(config);
+	return NULL;
+}
+
+static int refuse(char **ret_error, const char *origin, const char *what, int r)
+{
+	if (ret_error && asprintf(ret_error, "%s: %s", origin, what) < 0)
+		*ret_error = NULL;
+	return r;
+}
+
+static int take_tsms(Config *config, json_object *array, const char *origin, char **ret_error)
+{
+	size_t n = json_object_array_length(array);
+
+	if (n == 0 || n > TSMS_MAX)
+		return refuse(ret_error, origin, "tsms: names no provider, or more than 16", -EINVAL);
+	config->tsms = calloc(n, sizeof(*config->tsms));
+	if (!config->tsms)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		json_object *o = json_object_array_get_idx(array, i);
+		ConfigTsm *tsm = &config->tsms[i];
+		_cleanup_free_ char *why = NULL;
+		RawTsm raw = {};
+		int r;
+
+		if (!json_object_is_type(o, json_type_object))
+			return refuse(ret_error, origin, "tsms: each has to be an object", -EINVAL);
+		r = json_dispatch(o, tsm_fields, &raw, 0, &why);
+		if (r < 0)
+			return refuse(ret_error, origin, why ?: "tsms: malformed", r);
+		if (raw.socket[0] != '/')
+			return refuse(ret_error, origin, "tsms: socket has to be an absolute path",
+				      -EINVAL);
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(config->tsms[k].name, raw.name) == 0)
+				return refuse(ret_error, origin, "tsms: two of the same name",
+					      -EINVAL);
+		config->n_tsms = i + 1;
+		tsm->name = strdup(raw.name);
+		tsm->socket = strdup(raw.socket);
+		tsm->uid = raw.uid;
+		if (!tsm->name || !tsm->socket)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int config_parse(Config **ret, const char *text, size_t len, const char *origin, char **ret_error)
+{
+	_cleanup_(config_freep) Config *config = NULL;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	_cleanup_free_ char *why = NULL;
+	RawConfig raw = {
+		.records = "/run/tdid/records",
+		.sockets = "/run/tdid",
+		.libvirt = "qemu:///system",
+		.idle_grace_ms = 30000,
+		.guest_timeout_ms = 60000,
+		.operation_deadline_ms = 30000,
+		.stop_timeout_ms = 10000,
+	};
+	int r;
+
+	r = json_parse_limited(&o, text, len, CONFIG_SIZE_MAX, &why);
+	if (r >= 0)
+		r = json_dispatch(o, config_fields, &raw, 0, &why);
+	if (r < 0)
+		return refuse(ret_error, origin, why ?: "malformed", r);
+	if (raw.records[0] != '/' || raw.sockets[0] != '/')
+		return refuse(ret_error, origin, "records and sockets have to be absolute paths",
+			      -EINVAL);
+	config = calloc(1, sizeof(*config));
+	if (!config)
+		return -ENOMEM;
+	config->records = strdup(raw.records);
+	config->sockets = strdup(raw.sockets);
+	config->libvirt = strdup(raw.libvirt);
+	if (!config->records || !config->sockets || !config->libvirt)
+		return -ENOMEM;
+	config->idle_grace_usec = (uint64_t)raw.idle_grace_ms * 1000;
+	config->guest_timeout_usec = (uint64_t)raw.guest_timeout_ms * 1000;
+	config->operation_deadline_usec = (uint64_t)raw.operation_deadline_ms * 1000;
+	config->stop_timeout_usec = (uint64_t)raw.stop_timeout_ms * 1000;
+	r = take_tsms(config, raw.tsms, origin, ret_error);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(config);
+	return 0;
+}
+
+int config_load(Config **ret, const char *path, char **ret_error)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_free_ char *text = NULL;
+	size_t used = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return refuse(ret_error, path, strerror(errno), -errno);
+	text = malloc(CONFIG_SIZE_MAX + 1);
+	if (!text)
+		return -ENOMEM;
+	while (used <= CONFIG_SIZE_MAX) {
+		n = read(fd, text + used, CONFIG_SIZE_MAX + 1 - used);
+		if (n <= 0)
+			break;
+		used += (size_t)n;
+	}
+	if (n < 0)
+		return refuse(ret_error, path, strerror(errno), -errno);
+	return config_parse(ret, text, used, path, ret_error);
+}

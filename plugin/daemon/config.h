@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tdid.conf: JSON, every key optional but the TSMs; unknown keys are refused by name. */
+#pragma once
+
+#include "core/cleanup.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CONFIG_PATH_DEFAULT "/etc/tdid/tdid.conf"
+
+typedef struct ConfigTsm {
+	char *name;   /* for people: lists, messages */
+	char *socket; /* where it serves io.tdid.Tsm */
+	uid_t uid;    /* whom that socket has to belong to */
+} ConfigTsm;
+
+typedef struct Config {
+	char *records; /* directory; must survive a restart of tdid, need not survive a reboot */
+	char *sockets; /* directory of io.tdid.Hook and io.tdid.Assignments */
+	char *libvirt; /* URI */
+	uint64_t idle_grace_usec;	  /* from the last unbind to device_reclaim */
+	uint64_t guest_timeout_usec;	  /* for the guest to get ready, and to validate */
+	uint64_t operation_deadline_usec; /* of a verb, from its start */
+	uint64_t stop_timeout_usec;	  /* how long libvirt's stop of a domain waits for unbind */
+	ConfigTsm *tsms;
+	size_t n_tsms;
+} Config;
+
+/* 0; -errno of reading; -EINVAL, -EBADMSG: with a sentence naming file, key and what is wrong. */
+int config_load(Config **ret, const char *path, char **ret_error);
+/* The same from text; `origin` is for messages. */
+int config_parse(Config **ret, const char *text, size_t len, const char *origin, char **ret_error);
+Config *config_free(Config *config);
+DEFINE_CLEANUP(Config, config_free);

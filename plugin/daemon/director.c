@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One event at a time: the engine's effects are carried out in their order before the next event is
+ * looked at. Effects that fail at once (a record that cannot be written, a verb that cannot even be
+ * queued) come back as events behind those that wait already.
+ */
+#include "daemon/director.h"
+
+#include "daemon/assignments-service.h"
+#include "daemon/domains.h"
+#include "daemon/evidence-store.h"
+#include "daemon/guest-port.h"
+#include "daemon/hook-service.h"
+#include "daemon/records.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct QueuedEvent QueuedEvent;
+
+struct QueuedEvent {
+	EngineEvent event;
+	char *reason;
+	QueuedEvent *next;
+};
+
+struct EventQueue {
+	QueuedEvent *first, **last;
+	bool draining;
+};
+
+int director_new(Tdid *tdid)
+{
+	tdid->queue = calloc(1, sizeof(*tdid->queue));
+	if (!tdid->queue)
+		return -ENOMEM;
+	tdid->queue->last = &tdid->queue->first;
+	return 0;
+}
+
+static void queued_free(QueuedEvent *queued)
+{
+	free(queued->reason);
+	free(queued);
+}
+
+void director_free(Tdid *tdid)
+{
+	if (!tdid->queue)
+		return;
+	while (tdid->queue->first) {
+		QueuedEvent *queued = tdid->queue->first;
+
+		tdid->queue->first = queued->next;
+		queued_free(queued);
+	}
+	free(tdid->queue);
+	tdid->queue = NULL;
+}
+
+static const char *fault_text(EngineFault fault)
+{
+	switch (fault) {
+	case FAULT_CONNECT: return "device_connect failed";
+	case FAULT_BIND: return "tdi_bind failed";
+	case FAULT_NOT_READY:
+		return "the guest did not get ready for it in time (does tdi-agent run in the TVM, and "
+		       "is the guest port open?)";
+	case FAULT_NO_VERDICT:
+		return "the guest did not validate it in time (does tdi-agent run in the TVM?)";
+	case FAULT_REJECTED: return "the guest rejected it";
+	case FAULT_ERROR: return "the TDI went to ERROR";
+	case FAULT_UNLOCKED: return "the TDI fell back to CONFIG_UNLOCKED";
+	case FAULT_FOREIGN:
+		return "it is another TVM's, or quarantined, or no TSM serves it as a TDI";
+	case FAULT_UNBIND: return "tdi_unbind failed: what the TSM holds of it is not known";
+	case FAULT_UNACCOUNTED: return "the TDI is in RUN without an acceptance of this bind";
+	case FAULT_RECORD: return "its record could not be written";
+	default: return NULL;
+	}
+}
+
+static void set_reason(Assignment *a, const EngineAssignment *e, const char *reason)
+{
+	const char *text = e->fault == FAULT_NONE ? NULL : reason ?: a->reason;
+	char *copy = NULL;
+
+	if (e->fault != FAULT_NONE && !text)
+		text = fault_text(e->fault);
+	if (text) {
+		copy = strdup(text);
+		if (!copy)
+			return;
+	}
+	free(a->reason);
+	a->reason = copy;
+}
+
+static void log_change(const Assignment *a, AssignmentState state, uint64_t generation)
+{
+	char device[BDF_STRING_SIZE];
+	bool bad = a->reason != NULL;
+
+	log_message(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		    "%s/%s: %s: %s (bind %" PRIu64 ", tsm: %s)%s%s",
+		    a->tvm->domain ? a->tvm->domain->name : "?", a->alias,
+		    bdf_format(a->tdi->bdf, device), assignment_state_name(state), generation,
+		    a->dsm->provider ? provider_title(a->dsm->provider) : "none", bad ? ": " : "",
+		    bad ? a->reason : "");
+}
+
+void director_mark(Tdid *tdid, Assignment *a, const char *name, const char *detail)
+{
+	if (timeline_mark(&a->timeline, timeline_now(), name, detail) < 0)
+		log_error("%s: mark %s: out of memory", a->alias, name);
+	assignments_service_changed(tdid->assignments, a);
+}
+
+static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reason)
+{
+	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
+
+	if (!a || !e)
+		return;
+	set_reason(a, e, reason);
+	log_change(a, effect->state, effect->generation);
+	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
+		evidence_store_fetch(a, effect->generation);
+	if (timeline_mark(&a->timeline, timeline_now(), assignment_state_name(effect->state),
+			  a->reason) < 0)
+		log_error("%s: out of memory", a->alias);
+	assignments_service_state(tdid->assignments, a, effect->state);
+}
+
+static void start_timer(Tdid *tdid, sd_event_source **timer, uint64_t usec,
+			sd_event_time_handler_t handler, void *object)
+{
+	int r;
+
+	*timer = sd_event_source_disable_unref(*timer);
+	r = sd_event_add_time_relative(tdid->event, timer, CLOCK_BOOTTIME, usec, 0, handler,
+				       object);
+	if (r < 0)
+		log_error("cannot set a timer: %s", strerror(-r));
+}
+
+static int on_guest_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Assignment *a = userdata;
+
+	a->guest_timer = sd_event_source_disable_unref(a->guest_timer);
+	director_event(a->tdid, &(EngineEvent){ .type = EVENT_GUEST_TIMEOUT, .id = a->id }, NULL);
+	return 0;
+}
+
+static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Dsm *dsm = userdata;
+
+	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id }, NULL);
+	return 0;
+}
+
+static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recorded)
+{
+	static const EngineEventType events[VERB_N] = {
+		[VERB_CONNECT] = EVENT_CONNECT_DONE,
+		[VERB_RECLAIM] = EVENT_RECLAIM_DONE,
+		[VERB_BIND] = EVENT_BIND_DONE,
+		[VERB_UNBIND] = EVENT_UNBIND_DONE,
+	};
+	bool forward = verb == VERB_CONNECT || verb == VERB_BIND;
+	OperationRequest request = { .verb = verb,
+				     .number = effect->operation,
+				     .generation = effect->generation };
+	const char *why = "its record could not be written (is the records' file system full?)";
+	int r = -EIO;
+
+	if (verb == VERB_BIND || verb == VERB_UNBIND) {
+		request.assignment = registry_assignment_at(tdid->registry, effect->id);
+		request.dsm = request.assignment ? request.assignment->dsm : NULL;
+	} else {
+		request.dsm = registry_dsm_at(tdid->registry, effect->id);
+	}
+	if (recorded || !forward) {
+		r = request.dsm ? operations_submit(tdid->operations, &request) : -ENOENT;
+		why = strerror(-r);
+	}
+	if (r < 0)
+		director_event(tdid,
+			       &(EngineEvent){ .type = events[verb],
+					       .id = effect->id,
+					       .operation = effect->operation,
+					       .outcome = OUTCOME_REFUSED },
+			       why);
+}
+
+/* The last thing of a TVM that has ended takes its Tvm along. */
+static void forget_tvm(Tdid *tdid, Tvm *tvm)
+{
+	if (!tvm || engine_tvm(tdid->engine, tvm->id))
+		return;
+	records_remove_tvm(tdid, tvm);
+	registry_remove_tvm(tdid->registry, tvm);
+}
+
+static void forget_assignment(Tdid *tdid, uint32_t id)
+{
+	Assignment *a = registry_assignment_at(tdid->registry, id);
+	Tvm *tvm;
+
+	if (!a)
+		return;
+	tvm = a->tvm;
+	records_remove_assignment(tdid, a);
+	registry_remove_assignment(tdid->registry, a);
+	forget_tvm(tdid, tvm);
+}
+
+/* False when a record could not be written. */
+static bool persist(Tdid *tdid, const EngineEffect *effect)
+{
+	int r;
+
+	if (effect->type == EFFECT_PERSIST_TDI)
+		r = records_write_tdi(tdid, registry_tdi_at(tdid->registry, effect->id));
+	else if (effect->type == EFFECT_PERSIST_DSM)
+		r = records_write_dsm(tdid, registry_dsm_at(tdid->registry, effect->id));
+	else
+		r = records_write_assignment(tdid,
+					     registry_assignment_at(tdid->registry, effect->id));
+	if (r < 0)
+		log_error("%s: a record cannot be written: %s. New connects and binds are refused "
+			  "until it can",
+			  tdid->config->records, strerror(-r));
+	return r >= 0;
+}
+
+static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason, bool *recorded)
+{
+	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
+
+	switch (effect->type) {
+	case EFFECT_PERSIST_TDI:
+	case EFFECT_PERSIST_DSM:
+	case EFFECT_PERSIST_ASSIGNMENT:
+		if (!persist(tdid, effect))
+			*recorded = false;
+		break;
+	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
+	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *recorded); break;
+	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *recorded); break;
+	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *recorded); break;
+	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *recorded); break;
+	case EFFECT_DETACH: domains_detach(tdid, a); break;
+	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
+	case EFFECT_TELL_WITHDRAWN:
+		guest_port_tell_withdrawn(a, effect->generation, a->reason ?: "released");
+		break;
+	case EFFECT_TIMER_GUEST:
+		start_timer(tdid, &a->guest_timer, tdid->config->guest_timeout_usec, on_guest_timer,
+			    a);
+		break;
+	case EFFECT_TIMER_GUEST_OFF:
+		a->guest_timer = sd_event_source_disable_unref(a->guest_timer);
+		break;
+	case EFFECT_TIMER_IDLE:
+		start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer, dsm);
+		break;
+	case EFFECT_TIMER_IDLE_OFF: dsm->idle = sd_event_source_disable_unref(dsm->idle); break;
+	case EFFECT_CHANGED: on_changed(tdid, effect, reason); break;
+	case EFFECT_TVM_QUIET:
+		hook_service_tvm_quiet(tdid->hook, registry_tvm_at(tdid->registry, effect->id));
+		break;
+	case EFFECT_N_TYPES: break;
+	}
+}
+
+static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
+{
+	_cleanup_free_ EngineEffect *copy = NULL;
+	const EngineEffect *effects;
+	bool recorded = true;
+	size_t n;
+	int r = engine_step(tdid->engine, event, &effects, &n);
+
+	if (r < 0) {
+		log_error("engine: %s of %" PRIu32 " refused: %s", engine_event_name(event->type),
+			  event->id, strerror(-r));
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		carry_out(tdid, &effects[i], reason, &recorded);
+	if (event->type == EVENT_TVM_ENDED)
+		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));
+}
+
+void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
+{
+	EventQueue *queue = tdid->queue;
+	QueuedEvent *queued = calloc(1, sizeof(*queued));
+
+	if (!queued) {
+		log_error("engine: %s lost: out of memory", engine_event_name(event->type));
+		return;
+	}
+	queued->event = *event;
+	queued->reason = reason ? strdup(reason) : NULL;
+	*queue->last = queued;
+	queue->last = &queued->next;
+	if (queue->draining)
+		return;
+	queue->draining = true;
+	while ((queued = queue->first)) {
+		queue->first = queued->next;
+		if (!queue->first)
+			queue->last = &queue->first;
+		step(tdid, &queued->event, queued->reason);
+		queued_free(queued);
+	}
+	queue->draining = false;
+}
+
+static void on_operation_started(const OperationRequest *request, void *userdata)
+{
+	Tdid *tdid = userdata;
+	Assignment *a;
+
+	if (request->assignment) {
+		director_mark(tdid, request->assignment,
+			      request->verb == VERB_BIND ? "tdi_bind started" :
+							   "tdi_unbind started",
+			      NULL);
+		return;
+	}
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+		if (a->dsm == request->dsm &&
+		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
+			director_mark(tdid, a, "device_connect started", NULL);
+}
+
+static void on_operation_done(const OperationRequest *request, const OperationResult *result,
+			      void *userdata)
+{
+	Tdid *tdid = userdata;
+	EngineEvent event = { .operation = request->number,
+			      .outcome = result->outcome,
+			      .tdi_state = result->state,
+			      .device_confirmed = result->device_confirmed };
+	_cleanup_free_ char *reason = NULL;
+	char object[BDF_STRING_SIZE];
+
+	bdf_format(request->assignment ? request->assignment->tdi->bdf : request->dsm->bdf, object);
+	if (result->outcome != OUTCOME_DONE || result->reason) {
+		if (asprintf(&reason, "%s %s: tsm %s: %s", verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason) < 0)
+			reason = NULL;
+		log_warning("%s", reason ?: "out of memory");
+	} else {
+		log_info("%s %s: done (tsm: %s)", verb_name(request->verb), object,
+			 provider_title(request->dsm->provider));
+	}
+	event.id = request->assignment ? request->assignment->id : request->dsm->id;
+	switch (request->verb) {
+	case VERB_CONNECT: event.type = EVENT_CONNECT_DONE; break;
+	case VERB_RECLAIM: event.type = EVENT_RECLAIM_DONE; break;
+	case VERB_BIND: event.type = EVENT_BIND_DONE; break;
+	default: event.type = EVENT_UNBIND_DONE; break;
+	}
+	director_event(tdid, &event, reason);
+}
+
+const OperationHandlers director_operation_handlers = {
+	.started = on_operation_started,
+	.done = on_operation_done,
+};
+
+void director_tdi_changed(Tdid *tdid, const ProviderTdi *change, const char *reason)
+{
+	Tdi *tdi = registry_find_tdi(tdid->registry, change->device);
+	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
+	Assignment *a;
+
+	if (!e)
+		return;
+	a = e->owner == ENGINE_NONE ? NULL : registry_assignment_at(tdid->registry, e->owner);
+	if (a) {
+		a->tdi_state = change->state;
+		a->tdi_state_known = true;
+		assignments_service_changed(tdid->assignments, a);
+	}
+	director_event(tdid,
+		       &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+				       .id = tdi->id,
+				       .generation = change->generation,
+				       .tdi_state = change->state,
+				       .accepted = change->accepted },
+		       reason);
+}
+
+void director_dsm_changed(Tdid *tdid, const ProviderDsm *change, const char *reason)
+{
+	Dsm *dsm = registry_find_dsm(tdid->registry, change->dsm);
+
+	if (dsm && !change->connected && engine_dsm(tdid->engine, dsm->id))
+		director_event(tdid, &(EngineEvent){ .type = EVENT_DSM_LOST, .id = dsm->id },
+			       reason);
+}
+
+static const ProviderTdi *find_tdi(const ProviderTdi *tdis, size_t n, Bdf device)
+{
+	for (size_t i = 0; i < n; i++)
+		if (bdf_equal(tdis[i].device, device))
+			return &tdis[i];
+	return NULL;
+}
+
+static bool is_connected(const ProviderDsm *dsms, size_t n, Bdf dsm)
+{
+	for (size_t i = 0; i < n; i++)
+		if (bdf_equal(dsms[i].dsm, dsm))
+			return dsms[i].connected;
+	return false;
+}
+
+void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
+			     const ProviderDsm *dsms, size_t n_dsms)
+{
+	Assignment *a;
+	Dsm *dsm;
+
+	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
+		if (!dsm->provider) {
+			Bdf served;
+
+			if (provider_serves(provider, dsm->bdf, &served))
+				dsm->provider = provider;
+		}
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
+		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+		const ProviderTdi *held;
+		ProviderTdi now = { .device = a->tdi->bdf, .generation = e->generation };
+
+		if (a->dsm->provider != provider || e->generation == 0)
+			continue;
+		held = find_tdi(tdis, n_tdis, a->tdi->bdf);
+		if (held && held->generation == e->generation)
+			now = *held;
+		else if (e->state == ASSIGNMENT_BINDING)
+			continue; /* its bind is sent again and answers for itself */
+		director_tdi_changed(tdid, &now, "the TSM no longer holds this bind");
+	}
+	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
+		if (dsm->provider == provider && !is_connected(dsms, n_dsms, dsm->bdf))
+			director_dsm_changed(tdid, &(ProviderDsm){ .dsm = dsm->bdf },
+					     "the TSM has no session with it");
+	operations_provider_ready(tdid->operations, provider);
+	domains_read_all(tdid);
+	hook_service_provider_ready(tdid->hook);
+}
+
+void director_resume(Tdid *tdid)
+{
+	Assignment *a;
+	Dsm *dsm;
+
+	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
+		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
+		EngineEffect effect = { .id = dsm->id, .operation = e ? e->operation : 0 };
+
+		if (!e)
+			continue;
+		if (e->state == DSM_CONNECTING)
+			submit(tdid, VERB_CONNECT, &effect, true);
+		else if (e->state == DSM_RECLAIMING)
+			submit(tdid, VERB_RECLAIM, &effect, true);
+		else if (e->state == DSM_CONNECTED && e->users == 0)
+			start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer,
+				    dsm);
+	}
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
+		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+		EngineEffect effect = { .id = a->id,
+					.operation = e->operation,
+					.generation = e->generation };
+
+		if (e->state == ASSIGNMENT_BINDING)
+			submit(tdid, VERB_BIND, &effect, true);
+		else if (e->state == ASSIGNMENT_UNBINDING)
+			submit(tdid, VERB_UNBIND, &effect, true);
+		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
+			 e->state == ASSIGNMENT_LOCKED)
+			start_timer(tdid, &a->guest_timer, tdid->config->guest_timeout_usec,
+				    on_guest_timer, a);
+		director_mark(tdid, a, "tdid restarted", NULL);
+	}
+}

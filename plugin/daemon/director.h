@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Feeds the engine and carries out what it decides. */
+#pragma once
+
+#include "daemon/tdid.h"
+
+int director_new(Tdid *tdid);
+void director_free(Tdid *tdid);
+
+/*
+ * Takes an event; effects are carried out before this returns, except when it is called from within
+ * an effect: then right after that one. `reason` (may be NULL) becomes the assignment's when the
+ * event takes it off its way.
+ */
+void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
+
+/* Marks a point in the assignment's life, now. detail may be NULL. */
+void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
+
+/* A provider says what it holds, after a (re)connect: compared with what the engine believes. */
+void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
+			     const ProviderDsm *dsms, size_t n_dsms);
+void director_tdi_changed(Tdid *tdid, const ProviderTdi *tdi, const char *reason);
+void director_dsm_changed(Tdid *tdid, const ProviderDsm *dsm, const char *reason);
+
+/* OperationHandlers, userdata is the Tdid. */
+extern const OperationHandlers director_operation_handlers;
+
+/* After records were restored: sends what was in flight again, and sets timers. */
+void director_resume(Tdid *tdid);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * At most one read of a domain is under way; a mark that comes meanwhile starts another one behind
+ * it. A read asks QEMU where the guest sees the devices only when a trusted device is there whose
+ * place is not known yet, because that question taints the domain.
+ *
+ * Time of device-added: the event's, which the comparison picks up when the re-read shows the device.
+ */
+#include "daemon/domains.h"
+
+#include "core/domain-xml.h"
+#include "daemon/director.h"
+#include "daemon/guest-port.h"
+#include "daemon/incarnation.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* One read: the domain may not be known yet, and may be forgotten before the answer. */
+typedef struct Read {
+	Tdid *tdid;
+	Uuid uuid;
+	unsigned int flags;
+	char *added_alias; /* what the mark that caused it was about, or NULL */
+	uint64_t added_usec;
+} Read;
+
+static void read_free(Read *read)
+{
+	free(read->added_alias);
+	free(read);
+}
+
+static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata);
+
+static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
+		       uint64_t added_usec)
+{
+	Domain *domain = registry_find_domain(tdid->registry, uuid);
+	char text[UUID_STRING_SIZE];
+	Read *read;
+	int r;
+
+	if (domain && domain->reading && !added_alias && !flags) {
+		domain->read_again = true;
+		return;
+	}
+	read = calloc(1, sizeof(*read));
+	if (!read)
+		return;
+	*read = (Read){ .tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec };
+	read->added_alias = added_alias ? strdup(added_alias) : NULL;
+	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
+	if (r < 0) {
+		log_debug("%s: cannot be read: %s", text, strerror(-r));
+		read_free(read);
+	} else if (domain) {
+		domain->reading = true;
+	}
+}
+
+static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
+{
+	for (size_t i = 0; i < xml->n_devices; i++) {
+		const Assignment *a = registry_find_assignment(
+			tdid->registry, tvm, xml->devices[i].alias, xml->devices[i].host);
+
+		if (!a || !a->guest_known)
+			return true;
+	}
+	return false;
+}
+
+/* libvirt's numbers for the guest's buses are not the guest's: QEMU knows. */
+static void learn_guest_address(Assignment *a, const QueryPci *pci)
+{
+	const GuestPciFunction *f = pci ? query_pci_find(pci, a->alias) : NULL;
+	char text[BDF_STRING_SIZE];
+
+	if (!f || !f->assigned)
+		return;
+	a->guest = (Bdf){ .bus = f->bus, .device = f->slot, .function = f->function };
+	a->guest_known = true;
+	log_info("%s/%s: the TVM sees it at %s", a->tvm->domain->name, a->alias,
+		 bdf_format(a->guest, text));
+	guest_port_tell_offer(a);
+}
+
+static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const QueryPci *pci,
+		   uint64_t added_usec)
+{
+	Assignment *a =
+		registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+	char text[BDF_STRING_SIZE];
+	Bdf dsm_bdf = device->host;
+	Provider *provider = tdid_provider_of(tdid, device->host, &dsm_bdf);
+	_cleanup_free_ char *reason = NULL;
+	Tdi *tdi;
+	Dsm *dsm;
+
+	if (!provider && !tdid_providers_ready(tdid))
+		return; /* read again when they are */
+	if (registry_tdi(tdid->registry, device->host, &tdi) < 0 ||
+	    registry_dsm(tdid->registry, dsm_bdf, &dsm) < 0)
+		return;
+	if (!dsm->provider)
+		dsm->provider = provider;
+	if (!a && registry_add_assignment(tdid->registry, tvm, dsm, tdi, device->alias, &a) < 0)
+		return;
+	timeline_clear(&a->timeline);
+	if (timeline_mark(&a->timeline, added_usec ?: timeline_now(),
+			  added_usec ? "device-added" : "seen", NULL) < 0)
+		return;
+	a->guest_known = false;
+	if (!provider &&
+	    asprintf(&reason,
+		     "no TSM serves %s as a TEE-IO device. See 'tdictl list', the provider's "
+		     "configuration, and whether the device is TEE-IO capable",
+		     bdf_format(device->host, text)) < 0)
+		reason = NULL;
+	director_event(tdid,
+		       &(EngineEvent){ .type = EVENT_APPEARED,
+				       .id = a->id,
+				       .tvm = tvm->id,
+				       .dsm = dsm->id,
+				       .tdi = tdi->id,
+				       .unserved = !provider },
+		       reason);
+	learn_guest_address(a, pci);
+	if (provider && !provider_binds_when_guest_ready(provider))
+		director_event(tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id },
+			       NULL);
+}
+
+static bool is_listed(const DomainXml *xml, const Assignment *a)
+{
+	for (size_t i = 0; xml && i < xml->n_devices; i++)
+		if (bdf_equal(xml->devices[i].host, a->tdi->bdf) &&
+		    strcmp(xml->devices[i].alias, a->alias) == 0)
+			return true;
+	return false;
+}
+
+/* Everything that is no longer in the domain first: a device may come back under another alias. */
+static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read,
+		    const QueryPci *pci)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+		if (a->tvm == tvm && engine_assignment(tdid->engine, a->id)->present &&
+		    !is_listed(xml, a)) {
+			director_mark(tdid, a, "device-removed", NULL);
+			director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id },
+				       NULL);
+		}
+	for (size_t i = 0; xml && i < xml->n_devices; i++) {
+		const DomainDevice *device = &xml->devices[i];
+		const EngineAssignment *e;
+		bool added = read->added_alias && strcmp(read->added_alias, device->alias) == 0;
+
+		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+		if (!e || !e->present)
+			appear(tdid, tvm, device, pci, added ? read->added_usec : 0);
+		else if (!a->guest_known)
+			learn_guest_address(a, pci);
+	}
+}
+
+/* Without the hook's word (it ran before tdid did) libvirt's own pid file tells. */
+static void find_incarnation(Tdid *tdid, Domain *domain)
+{
+	uint64_t start_time;
+	pid_t pid;
+	int r = incarnation_libvirt_pid(domain->name, &pid);
+
+	if (r >= 0)
+		r = incarnation_start_time(pid, &start_time);
+	if (r >= 0)
+		r = incarnation_begin(tdid, domain, pid, start_time);
+	if (r < 0)
+		log_warning("%s: its QEMU is not known (%s): its devices wait until the hook tells, "
+			    "at the latest when libvirtd is restarted",
+			    domain->name, strerror(-r));
+}
+
+static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, Read *read)
+{
+	Domain *domain;
+
+	if (registry_domain(tdid->registry, read->uuid, &domain) < 0)
+		return;
+	free(domain->name);
+	domain->name = strdup(seen->name);
+	domain->has_guest_port = xml->has_guest_port;
+	domain->paused = seen->paused;
+	if (!domain->name)
+		return;
+	if (!domain->tvm)
+		find_incarnation(tdid, domain);
+	if (!domain->tvm)
+		return;
+	if (domain->has_guest_port && guest_port_open(domain->tvm) < 0)
+		log_error("%s: guest port: out of memory", domain->name);
+	if (!(read->flags & VMM_READ_GUEST_PCI) && wants_guest_address(tdid, domain->tvm, xml)) {
+		start_read(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
+			   read->added_usec);
+		return;
+	}
+	compare(tdid, domain->tvm, xml, read, seen->pci);
+}
+
+static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
+{
+	Read *read = userdata;
+	Tdid *tdid = read->tdid;
+	Domain *domain = registry_find_domain(tdid->registry, read->uuid);
+	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
+	_cleanup_free_ char *why = NULL;
+	char text[UUID_STRING_SIZE];
+
+	uuid_format(read->uuid, text);
+	if (domain)
+		domain->reading = false;
+	if (r < 0) {
+		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
+			    message ?: strerror(-r));
+	} else if (!seen->active) {
+		if (domain && domain->tvm)
+			compare(tdid, domain->tvm, NULL, read, NULL);
+	} else if (domain_xml_parse(&xml, seen->xml, strlen(seen->xml), &why) < 0) {
+		log_error("%s: its XML: %s", seen->name, why ?: "malformed");
+	} else if (xml->markers || domain) {
+		take_running(tdid, seen, xml, read);
+	}
+	read_free(read);
+	if (domain && domain->read_again && !domain->reading) {
+		domain->read_again = false;
+		domains_read(tdid, domain);
+	}
+}
+
+void domains_read(Tdid *tdid, Domain *domain)
+{
+	start_read(tdid, domain->uuid, 0, NULL, 0);
+}
+
+void domains_read_all(Tdid *tdid)
+{
+	Domain *domain;
+
+	if (!tdid->vmm || !vmm_is_connected(tdid->vmm))
+		return;
+	for (uint32_t p = 0; (domain = registry_next_domain(tdid->registry, &p));)
+		domains_read(tdid, domain);
+}
+
+static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
+{
+	Tdid *tdid = userdata;
+
+	log_info("libvirt: connected, %zu domain%s running", n, n == 1 ? "" : "s");
+	for (size_t i = 0; i < n; i++) {
+		Uuid uuid;
+
+		if (uuid_from_string(&uuid, domains[i].uuid) >= 0 &&
+		    !registry_find_domain(tdid->registry, uuid))
+			start_read(tdid, uuid, 0, NULL, 0);
+	}
+	/* Also those that are no longer running. */
+	domains_read_all(tdid);
+}
+
+static void on_disconnected(const char *reason, void *userdata)
+{
+	log_warning("libvirt: %s", reason);
+}
+
+static void on_dirty(const VmmDirty *dirty, void *userdata)
+{
+	Tdid *tdid = userdata;
+	bool added = dirty->reason == VMM_DIRTY_DEVICE_ADDED;
+	Domain *domain;
+	Uuid uuid;
+
+	if (uuid_from_string(&uuid, dirty->uuid) < 0)
+		return;
+	domain = registry_find_domain(tdid->registry, uuid);
+	log_debug("%s: %s%s%s", domain ? domain->name : dirty->uuid,
+		  vmm_dirty_reason_to_string(dirty->reason), dirty->alias ? " " : "",
+		  dirty->alias ?: "");
+	if (!domain && !added && dirty->reason != VMM_DIRTY_STARTED)
+		return; /* it carries no marker of ours */
+	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_CHANNEL)
+		guest_port_nudge(domain->tvm->port);
+	start_read(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
+}
+
+const VmmHandlers domains_handlers = {
+	.connected = on_connected,
+	.disconnected = on_disconnected,
+	.domain_dirty = on_dirty,
+};
+
+typedef struct Detach {
+	Tdid *tdid;
+	uint32_t assignment;
+	uint64_t generation;
+} Detach;
+
+static void on_detached(int r, const char *message, void *userdata)
+{
+	_cleanup_free_ Detach *detach = userdata;
+	Tdid *tdid = detach->tdid;
+	const EngineAssignment *e = engine_assignment(tdid->engine, detach->assignment);
+	Assignment *a = registry_assignment_at(tdid->registry, detach->assignment);
+	_cleanup_free_ char *reason = NULL;
+
+	if (!e || !a || e->generation != detach->generation)
+		return;
+	if (r == VMM_DETACH_REQUESTED)
+		return;
+	if (r == VMM_DETACH_GONE) {
+		if (a->tvm->domain)
+			domains_read(tdid, a->tvm->domain);
+		return;
+	}
+	if (asprintf(&reason, "%s; and it could not be taken out of the domain: %s. Detach it with "
+			      "'virsh detach-device-alias'",
+		     a->reason ?: "failed", message ?: strerror(r < 0 ? -r : EIO)) < 0)
+		reason = NULL;
+	director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id }, reason);
+}
+
+void domains_detach(Tdid *tdid, Assignment *a)
+{
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	_cleanup_free_ Detach *detach = malloc(sizeof(*detach));
+	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE];
+	int r;
+
+	if (!e || !detach)
+		return;
+	*detach = (Detach){ .tdid = tdid, .assignment = a->id, .generation = e->generation };
+	r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
+		       bdf_format(a->tdi->bdf, device), 0, on_detached, detach);
+	if (r < 0)
+		director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id },
+			       strerror(-r));
+	else
+		steal_ptr(detach);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvirt's side: which trusted devices are in which domain.
+ *
+ * Events only say that a domain is dirty. It is read again, and what the live XML shows is compared
+ * with what the registry has; the differences are the engine's events.
+ */
+#pragma once
+
+#include "daemon/tdid.h"
+
+/* VmmHandlers, userdata is the Tdid. */
+extern const VmmHandlers domains_handlers;
+
+/* Reads every known domain again. */
+void domains_read_all(Tdid *tdid);
+/* The domain has an incarnation now, or its channels changed. */
+void domains_read(Tdid *tdid, Domain *domain);
+/* Asks libvirt to take the device out of the domain; failure comes back as an event. */
+void domains_detach(Tdid *tdid, Assignment *assignment);

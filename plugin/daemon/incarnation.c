@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/incarnation.h"
+
+#include "daemon/director.h"
+#include "daemon/guest-port.h"
+#include "daemon/records.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
+#define LIBVIRT_RUN "/run/libvirt/qemu"
+
+/* Reads a whole small file. */
+static int read_small(const char *path, char *buffer, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buffer, size - 1);
+	if (n < 0)
+		return -errno;
+	buffer[n] = '\0';
+	return 0;
+}
+
+int incarnation_start_time(pid_t pid, uint64_t *ret)
+{
+	char path[64], text[1024], *p;
+	unsigned long long value;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	r = read_small(path, text, sizeof(text));
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	/* The name in field 2 may hold anything, also spaces and parentheses. */
+	p = strrchr(text, ')');
+	for (int field = 3; p && field <= 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, " %llu", &value) != 1)
+		return -EBADMSG;
+	*ret = value;
+	return 0;
+}
+
+int incarnation_libvirt_pid(const char *domain_name, pid_t *ret)
+{
+	_cleanup_free_ char *path = NULL;
+	char text[32], *end;
+	long value;
+	int r;
+
+	if (strchr(domain_name, '/'))
+		return -EBADMSG;
+	if (asprintf(&path, LIBVIRT_RUN "/%s.pid", domain_name) < 0)
+		return -ENOMEM;
+	r = read_small(path, text, sizeof(text));
+	if (r < 0)
+		return r;
+	value = strtol(text, &end, 10);
+	if (end == text || (*end && *end != '\n') || value < 1 || value > INT32_MAX)
+		return -EBADMSG;
+	*ret = (pid_t)value;
+	return 0;
+}
+
+static int on_exit_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	Tvm *tvm = userdata;
+
+	log_info("%s: QEMU %d has ended", tvm->domain ? tvm->domain->name : "?", (int)tvm->pid);
+	tvm->exit = sd_event_source_disable_unref(tvm->exit);
+	tvm->port = guest_port_free(tvm->port);
+	if (tvm->domain && tvm->domain->tvm == tvm)
+		tvm->domain->tvm = NULL;
+	director_event(tvm->tdid, &(EngineEvent){ .type = EVENT_TVM_ENDED, .id = tvm->id }, NULL);
+	return 0;
+}
+
+static int on_gone_before(sd_event_source *source, void *userdata)
+{
+	return on_exit_event(source, -1, 0, userdata);
+}
+
+/* Opens the pidfd, and only then looks whether the process is still the same one. */
+static int hold(pid_t pid, uint64_t start_time, int *ret_fd)
+{
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	uint64_t now;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = incarnation_start_time(pid, &now);
+	if (r < 0)
+		return r;
+	if (now != start_time)
+		return -ESRCH;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int watch(Tvm *tvm)
+{
+	return sd_event_add_io(tvm->tdid->event, &tvm->exit, tvm->pidfd, EPOLLIN, on_exit_event,
+			       tvm);
+}
+
+int incarnation_begin(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time)
+{
+	_cleanup_close_ int fd = -1;
+	Tvm *tvm = domain->tvm;
+	int r;
+
+	if (tvm && tvm->pid == pid && tvm->start_time == start_time)
+		return 0;
+	r = hold(pid, start_time, &fd);
+	if (r < 0)
+		return r;
+	r = registry_add_tvm(tdid->registry, domain, &tvm);
+	if (r < 0)
+		return r;
+	tvm->pid = pid;
+	tvm->start_time = start_time;
+	tvm->pidfd = steal_fd(&fd);
+	r = watch(tvm);
+	if (r < 0) {
+		registry_remove_tvm(tdid->registry, tvm);
+		return r;
+	}
+	domain->tvm = tvm;
+	r = records_write_tvm(tdid, tvm);
+	if (r < 0)
+		log_error("%s: its record cannot be written: %s", domain->name, strerror(-r));
+	log_info("%s: runs in QEMU %d", domain->name, (int)pid);
+	director_event(tdid, &(EngineEvent){ .type = EVENT_TVM_STARTED, .id = tvm->id }, NULL);
+	return 0;
+}
+
+int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time)
+{
+	_cleanup_close_ int fd = -1;
+	Tvm *tvm;
+	int r;
+
+	r = registry_add_tvm(tdid->registry, domain, &tvm);
+	if (r < 0)
+		return r;
+	tvm->pid = pid;
+	tvm->start_time = start_time;
+	r = engine_restore_tvm(tdid->engine, tvm->id);
+	if (r < 0) {
+		registry_remove_tvm(tdid->registry, tvm);
+		return r;
+	}
+	if (hold(pid, start_time, &fd) < 0)
+		return sd_event_add_defer(tdid->event, &tvm->exit, on_gone_before, tvm);
+	tvm->pidfd = steal_fd(&fd);
+	domain->tvm = tvm;
+	return watch(tvm);
+}

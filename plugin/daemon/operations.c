@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One list, in order of submission. An operation may be sent when no earlier one of its DSM is in
+ * the list and its provider is ready. States of one:
+ *
+ *   waiting -> sent -> started -> done (removed)
+ *
+ * A lost connection takes sent and started ones back to waiting; the deadline of a started one goes
+ * on. Everything is driven from the loop: submit only arms a deferred source.
+ */
+#include "daemon/operations.h"
+
+#include "daemon/provider.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct Operation Operation;
+
+struct Operation {
+	Operations *operations;
+	OperationRequest request;
+	ProviderCall *call;
+	bool started;
+	sd_event_source *deadline;
+	Operation *next;
+};
+
+struct Operations {
+	sd_event *event;
+	uint64_t deadline_usec;
+	OperationHandlers handlers;
+	void *userdata;
+	Operation *first;
+	sd_event_source *deferred;
+};
+
+const char *verb_name(Verb verb)
+{
+	static const char *const names[VERB_N] = {
+		[VERB_CONNECT] = "device_connect",
+		[VERB_RECLAIM] = "device_reclaim",
+		[VERB_BIND] = "tdi_bind",
+		[VERB_UNBIND] = "tdi_unbind",
+	};
+
+	return verb < VERB_N ? names[verb] : "?";
+}
+
+static void operation_free(Operation *operation)
+{
+	provider_call_forget(operation->call);
+	sd_event_source_disable_unref(operation->deadline);
+	free(operation);
+}
+
+Operations *operations_free(Operations *operations)
+{
+	if (!operations)
+		return NULL;
+	while (operations->first) {
+		Operation *operation = operations->first;
+
+		operations->first = operation->next;
+		operation_free(operation);
+	}
+	sd_event_source_disable_unref(operations->deferred);
+	sd_event_unref(operations->event);
+	free(operations);
+	return NULL;
+}
+
+static void arm(Operations *operations)
+{
+	sd_event_source_set_enabled(operations->deferred, SD_EVENT_ONESHOT);
+}
+
+static void finish(Operation *operation, const OperationResult *result)
+{
+	Operations *operations = operation->operations;
+	OperationRequest request = operation->request;
+	Operation **link = &operations->first;
+
+	while (*link != operation)
+		link = &(*link)->next;
+	*link = operation->next;
+	operation_free(operation);
+	arm(operations);
+	operations->handlers.done(&request, result, operations->userdata);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Operation *operation = userdata;
+	_cleanup_free_ char *reason = NULL;
+
+	if (asprintf(&reason, "no outcome within %" PRIu64 " ms of its start",
+		     operation->operations->deadline_usec / 1000) < 0)
+		reason = NULL;
+	finish(operation,
+	       &(OperationResult){ .outcome = OUTCOME_UNKNOWN, .reason = reason ?: "timeout" });
+	return 0;
+}
+
+static void started(Operation *operation)
+{
+	int r;
+
+	if (operation->started)
+		return;
+	operation->started = true;
+	r = sd_event_add_time_relative(operation->operations->event, &operation->deadline,
+				       CLOCK_BOOTTIME, operation->operations->deadline_usec, 0,
+				       on_deadline, operation);
+	if (r < 0)
+		log_error("%s: no deadline can be set: %s", verb_name(operation->request.verb),
+			  strerror(-r));
+	operation->operations->handlers.started(&operation->request,
+						operation->operations->userdata);
+}
+
+/* Errors after which nothing has changed; every other one leaves the outcome open. */
+static bool is_refusal(const char *error)
+{
+	static const char *const refusals[] = { "UnknownDevice", "NotTeeIo",	 "UnknownTvm",
+						"DeviceBusy",	 "InvalidState", "Refused" };
+
+	for (size_t i = 0; i < ELEMENTSOF(refusals); i++)
+		if (strcmp(error, refusals[i]) == 0)
+			return true;
+	return false;
+}
+
+static void on_reply(const VarlinkReply *reply, const char *error, void *userdata)
+{
+	Operation *operation = userdata;
+	OperationResult result = { .outcome = OUTCOME_DONE };
+	_cleanup_free_ char *reason = NULL;
+	const char *state;
+
+	if (reply->status >= 0 && !error && reply->continues) {
+		const char *progress = json_get_string(reply->parameters, "progress");
+
+		if (progress && strcmp(progress, "started") == 0)
+			started(operation);
+		return;
+	}
+	operation->call = NULL;
+	if (reply->status == -ECONNRESET)
+		return; /* sent again when the provider is back */
+	if (reply->status < 0 || error) {
+		reason = provider_reply_reason(reply, error);
+		result.outcome = reply->status >= 0 && is_refusal(error) ? OUTCOME_REFUSED :
+									   OUTCOME_UNKNOWN;
+		result.reason = reason ?: "out of memory";
+		finish(operation, &result);
+		return;
+	}
+	state = json_get_string(reply->parameters, "state");
+	if (state && tdisp_state_parse(&result.state, state) < 0)
+		result.state = TDISP_ERROR;
+	result.device_confirmed = json_get_bool(reply->parameters, "freed", false) &&
+				  json_get_bool(reply->parameters, "device_confirmed", false);
+	if (operation->request.verb == VERB_UNBIND && !result.device_confirmed)
+		result.reason = "the device has not confirmed STOP";
+	finish(operation, &result);
+}
+
+static int build_parameters(const OperationRequest *request, json_object **ret)
+{
+	char number[20], device[BDF_STRING_SIZE] = "", dsm[BDF_STRING_SIZE],
+		uuid[UUID_STRING_SIZE];
+	const Assignment *a = request->assignment;
+
+	snprintf(number, sizeof(number), "%016" PRIx64, request->number);
+	bdf_format(request->dsm->bdf, dsm);
+	if (a)
+		bdf_format(a->tdi->bdf, device);
+	switch (request->verb) {
+	case VERB_CONNECT:
+	case VERB_RECLAIM:
+		return json_build(ret, J_STRING("operation", number), J_STRING("dsm", dsm));
+	case VERB_BIND:
+		uuid_format(a->tvm->uuid, uuid);
+		return json_build(ret, J_STRING("operation", number), J_STRING("tvm", uuid),
+				  J_STRING("device", device),
+				  J_INT("guest_requester_id", bdf_requester_id(a->guest)),
+				  J_INT("generation", (int64_t)request->generation));
+	case VERB_UNBIND:
+		return json_build(ret, J_STRING("operation", number), J_STRING("device", device));
+	default: return -EINVAL;
+	}
+}
+
+static void send_operation(Operation *operation)
+{
+	static const char *const methods[VERB_N] = {
+		[VERB_CONNECT] = "io.tdid.Tsm.Connect",
+		[VERB_RECLAIM] = "io.tdid.Tsm.Disconnect",
+		[VERB_BIND] = "io.tdid.Tsm.Bind",
+		[VERB_UNBIND] = "io.tdid.Tsm.Unbind",
+	};
+	_cleanup_(json_unrefp) json_object *parameters = NULL;
+	int r = build_parameters(&operation->request, &parameters);
+
+	if (r >= 0)
+		r = provider_call(operation->request.dsm->provider,
+				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE, 0,
+				  on_reply, operation, &operation->call);
+	/* A provider that has just gone away will be ready again; anything else is our own fault. */
+	if (r < 0 && r != -ECONNREFUSED && r != -ENOENT && r != -ENOTCONN && r != -EAGAIN)
+		finish(operation, &(OperationResult){ .outcome = OUTCOME_REFUSED,
+						      .reason = strerror(-r) });
+}
+
+static bool is_next_of_its_dsm(const Operations *operations, const Operation *operation)
+{
+	for (const Operation *o = operations->first; o != operation; o = o->next)
+		if (o->request.dsm == operation->request.dsm)
+			return false;
+	return true;
+}
+
+static int on_deferred(sd_event_source *source, void *userdata)
+{
+	Operations *operations = userdata;
+	Operation *next;
+
+	for (Operation *o = operations->first; o; o = next) {
+		next = o->next;
+		if (o->call || !is_next_of_its_dsm(operations, o))
+			continue;
+		if (provider_is_ready(o->request.dsm->provider))
+			send_operation(o);
+	}
+	return 0;
+}
+
+int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
+		   const OperationHandlers *handlers, void *userdata)
+{
+	_cleanup_(operations_freep) Operations *operations = calloc(1, sizeof(*operations));
+	int r;
+
+	if (!operations)
+		return -ENOMEM;
+	operations->event = sd_event_ref(event);
+	operations->deadline_usec = deadline_usec;
+	operations->handlers = *handlers;
+	operations->userdata = userdata;
+	r = sd_event_add_defer(event, &operations->deferred, on_deferred, operations);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(operations->deferred, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(operations);
+	return 0;
+}
+
+int operations_submit(Operations *operations, const OperationRequest *request)
+{
+	Operation *operation = calloc(1, sizeof(*operation)), **link = &operations->first;
+
+	if (!operation)
+		return -ENOMEM;
+	operation->operations = operations;
+	operation->request = *request;
+	while (*link)
+		link = &(*link)->next;
+	*link = operation;
+	arm(operations);
+	return 0;
+}
+
+void operations_provider_ready(Operations *operations, const Provider *provider)
+{
+	arm(operations);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The host's verbs under way: sent to the providers, in order for each DSM, each with a deadline.
+ *
+ * An operation keeps its number. When a provider goes away it is sent again once the provider is
+ * back; the number makes that safe. Its deadline counts from "started"; past it the outcome is
+ * unknown.
+ */
+#pragma once
+
+#include "core/engine.h"
+#include "daemon/registry.h"
+
+typedef enum Verb {
+	VERB_CONNECT, /* device_connect */
+	VERB_RECLAIM, /* device_reclaim */
+	VERB_BIND,    /* tdi_bind */
+	VERB_UNBIND,  /* tdi_unbind */
+	VERB_N,
+} Verb;
+
+const char *verb_name(Verb verb);
+
+typedef struct OperationRequest {
+	Verb verb;
+	uint64_t number;
+	Dsm *dsm;
+	Assignment *assignment; /* of bind and unbind */
+	uint64_t generation;
+} OperationRequest;
+
+typedef struct OperationResult {
+	OperationOutcome outcome;
+	TdispState state; /* of bind */
+	bool device_confirmed; /* of unbind */
+	const char *reason; /* unless done */
+} OperationResult;
+
+typedef struct OperationHandlers {
+	void (*started)(const OperationRequest *request, void *userdata);
+	/* Never from within operations_submit. The operation is over when this runs. */
+	void (*done)(const OperationRequest *request, const OperationResult *result,
+		     void *userdata);
+} OperationHandlers;
+
+typedef struct Operations Operations;
+
+int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
+		   const OperationHandlers *handlers, void *userdata);
+Operations *operations_free(Operations *operations);
+DEFINE_CLEANUP(Operations, operations_free);
+
+/* -ENOMEM. The request is copied; what it points to has to stay until it is done. */
+int operations_submit(Operations *operations, const OperationRequest *request);
+
+/* The provider is there (again): what waits for it is sent. */
+void operations_provider_ready(Operations *operations, const Provider *provider);

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Coming up goes step by step, each on the reply of the one before: GetCapabilities, ListDevices,
+ * Monitor (on a connection that stays), and when the watch stands, Query. So nothing can change
+ * between the answer to Query and the first change that is reported. When the watch ends, for
+ * whatever reason, the provider counts as lost and everything starts over.
+ */
+#include "daemon/provider.h"
+
+#include "daemon/timeline.h"
+#include "rpc/idl.h"
+#include "rpc/log.h"
+#include "schemas/schemas.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define INTERFACE	  "io.tdid.Tsm"
+#define CALL_TIMEOUT_USEC (5 * UINT64_C(1000000))
+#define RETRY_FIRST_USEC  (100 * UINT64_C(1000))
+#define RETRY_LAST_USEC	  (5 * UINT64_C(1000000))
+#define DEVICES_MAX	  65536
+
+typedef struct ServedDevice {
+	Bdf device, dsm;
+	bool tee_io;
+} ServedDevice;
+
+struct Provider {
+	sd_event *event;
+	char *name, *title, *socket;
+	uid_t uid;
+	IdlInterface *idl;
+	ProviderHandlers handlers;
+	void *userdata;
+
+	bool ready, said_lost;
+	bool protection, waits_for_guest, tells_state;
+	ServedDevice *devices;
+	size_t n_devices;
+	VarlinkClient *watch;
+	ProviderCall *step; /* of coming up */
+	sd_event_source *retry;
+	uint64_t retry_usec;
+	ProviderCall *calls;
+};
+
+struct ProviderCall {
+	Provider *provider;
+	VarlinkClient *client;
+	ProviderReplied replied;
+	void *userdata;
+	ProviderCall *next, *prev;
+};
+
+static int come_up(Provider *provider);
+
+static void set_title(Provider *provider)
+{
+	char *title = NULL;
+
+	if (asprintf(&title, "%s%s", provider->name,
+		     provider->protection ? "" : " (no protection)") < 0)
+		return;
+	free(provider->title);
+	provider->title = title;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	come_up(userdata);
+	return 0;
+}
+
+static void lost(Provider *provider, const char *reason)
+{
+	int r;
+
+	provider->step = provider_call_forget(provider->step);
+	provider->watch = varlink_client_free(provider->watch);
+	if (provider->ready || !provider->said_lost)
+		log_warning("tsm %s: %s; trying again", provider->name, reason);
+	provider->said_lost = true;
+	provider->ready = false;
+
+	provider->retry = sd_event_source_disable_unref(provider->retry);
+	r = sd_event_add_time_relative(provider->event, &provider->retry, CLOCK_MONOTONIC,
+				       provider->retry_usec, 0, on_retry, provider);
+	if (r < 0)
+		log_error("tsm %s: cannot set the timer to reach it again: %s", provider->name,
+			  strerror(-r));
+	provider->retry_usec *= 2;
+	if (provider->retry_usec > RETRY_LAST_USEC)
+		provider->retry_usec = RETRY_LAST_USEC;
+	provider->handlers.lost(provider, reason, provider->userdata);
+}
+
+/* The step's reply when it is a good one; otherwise the provider is lost, and NULL. */
+static json_object *step_reply(Provider *provider, const VarlinkReply *reply, const char *error)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	provider->step = NULL;
+	if (reply->status >= 0 && !error)
+		return reply->parameters;
+	reason = provider_reply_reason(reply, error);
+	lost(provider, reason ?: "out of memory");
+	return NULL;
+}
+
+static int step(Provider *provider, const char *method, ProviderReplied next)
+{
+	int r = provider_call(provider, method, NULL, 0, CALL_TIMEOUT_USEC, next, provider,
+			      &provider->step);
+
+	if (r < 0)
+		lost(provider, strerror(-r));
+	return r;
+}
+
+static int read_tdi(ProviderTdi *ret, json_object *o)
+{
+	*ret = (ProviderTdi){ .generation = (uint64_t)json_get_int(o, "generation", 0),
+			      .accepted = json_get_bool(o, "accepted", false) };
+	if (bdf_parse(&ret->device, json_get_string(o, "device")) < 0 ||
+	    tdisp_state_parse(&ret->state, json_get_string(o, "state")) < 0)
+		return -EBADMSG;
+	return 0;
+}
+
+static int read_dsm(ProviderDsm *ret, json_object *o)
+{
+	*ret = (ProviderDsm){ .connected = json_get_bool(o, "connected", false) };
+	return bdf_parse(&ret->dsm, json_get_string(o, "dsm")) < 0 ? -EBADMSG : 0;
+}
+
+static void on_query(const VarlinkReply *reply, const char *error, void *userdata)
+{
+	Provider *provider = userdata;
+	json_object *o = step_reply(provider, reply, error), *tdis, *dsms;
+	_cleanup_free_ ProviderTdi *all_tdis = NULL;
+	_cleanup_free_ ProviderDsm *all_dsms = NULL;
+	size_t n_tdis, n_dsms;
+
+	if (!o)
+		return;
+	tdis = json_get_array(o, "tdis");
+	dsms = json_get_array(o, "dsms");
+	n_tdis = json_object_array_length(tdis);
+	n_dsms = json_object_array_length(dsms);
+	all_tdis = calloc(n_tdis + 1, sizeof(*all_tdis));
+	all_dsms = calloc(n_dsms + 1, sizeof(*all_dsms));
+	if (!all_tdis || !all_dsms) {
+		lost(provider, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < n_tdis; i++)
+		if (read_tdi(&all_tdis[i], json_object_array_get_idx(tdis, i)) < 0) {
+			lost(provider, "Query: a device's address is malformed");
+			return;
+		}
+	for (size_t i = 0; i < n_dsms; i++)
+		if (read_dsm(&all_dsms[i], json_object_array_get_idx(dsms, i)) < 0) {
+			lost(provider, "Query: a DSM's address is malformed");
+			return;
+		}
+	provider->ready = true;
+	provider->said_lost = false;
+	provider->retry_usec = RETRY_FIRST_USEC;
+	log_info("tsm %s: ready, %zu device%s", provider->title, provider->n_devices,
+		 provider->n_devices == 1 ? "" : "s");
+	provider->handlers.ready(provider, all_tdis, n_tdis, all_dsms, n_dsms, provider->userdata);
+}
+
+static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
+{
+	Provider *provider = userdata;
+	json_object *tdi, *dsm;
+	const char *reason;
+	ProviderTdi t;
+	ProviderDsm d;
+
+	if (reply->status < 0 || reply->error || !reply->continues) {
+		_cleanup_free_ char *why = provider_reply_reason(reply, reply->error);
+
+		lost(provider, why ?: "the provider ended its Monitor");
+		return;
+	}
+	tdi = json_get_object(reply->parameters, "tdi");
+	dsm = json_get_object(reply->parameters, "dsm");
+	reason = json_get_string(reply->parameters, "reason");
+	if (!tdi && !dsm) {
+		if (!provider->ready && !provider->step)
+			step(provider, INTERFACE ".Query", on_query);
+		return;
+	}
+	/* Before Query has answered a change is in that answer too. */
+	if (!provider->ready)
+		return;
+	if (tdi && read_tdi(&t, tdi) >= 0)
+		provider->handlers.tdi_changed(provider, &t, reason, provider->userdata);
+	if (dsm && read_dsm(&d, dsm) >= 0)
+		provider->handlers.dsm_changed(provider, &d, reason, provider->userdata);
+}
+
+static int open_client(Provider *provider, VarlinkClient **ret, char **ret_error)
+{
+	VarlinkClientOptions options = { .interface = provider->idl,
+					 .check_uid = true,
+					 .uid = provider->uid };
+
+	return varlink_client_connect(ret, provider->event, provider->socket, &options, ret_error);
+}
+
+static void on_devices(const VarlinkReply *reply, const char *error, void *userdata)
+{
+	Provider *provider = userdata;
+	json_object *o = step_reply(provider, reply, error), *array;
+	_cleanup_free_ char *why = NULL;
+	ServedDevice *devices;
+	size_t n;
+	int r;
+
+	if (!o)
+		return;
+	array = json_get_array(o, "devices");
+	n = json_object_array_length(array);
+	devices = calloc(n + 1, sizeof(*devices));
+	if (!devices || n > DEVICES_MAX) {
+		free(devices);
+		lost(provider, "ListDevices: too many devices");
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		json_object *d = json_object_array_get_idx(array, i);
+
+		if (bdf_parse(&devices[i].device, json_get_string(d, "device")) < 0 ||
+		    bdf_parse(&devices[i].dsm, json_get_string(d, "dsm")) < 0) {
+			free(devices);
+			lost(provider, "ListDevices: a device's address is malformed");
+			return;
+		}
+		devices[i].tee_io = json_get_bool(d, "tee_io", false);
+	}
+	free(provider->devices);
+	provider->devices = devices;
+	provider->n_devices = n;
+
+	r = open_client(provider, &provider->watch, &why);
+	if (r >= 0)
+		r = varlink_client_call(provider->watch, INTERFACE ".Monitor", NULL,
+					VARLINK_CALL_MORE, 0, on_watch, provider, NULL);
+	if (r < 0)
+		lost(provider, why ?: strerror(-r));
+}
+
+static void on_capabilities(const VarlinkReply *reply, const char *error, void *userdata)
+{
+	Provider *provider = userdata;
+	json_object *o = step_reply(provider, reply, error), *c;
+
+	if (!o)
+		return;
+	c = json_get_object(o, "capabilities");
+	provider->protection = json_get_bool(c, "protection", false);
+	provider->waits_for_guest = strcmp(json_get_string(c, "bind_when"), "added") != 0;
+	provider->tells_state = strcmp(json_get_string(c, "state_source"), "tsm") == 0;
+	set_title(provider);
+	step(provider, INTERFACE ".ListDevices", on_devices);
+}
+
+static int come_up(Provider *provider)
+{
+	return step(provider, INTERFACE ".GetCapabilities", on_capabilities);
+}
+
+int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
+		 const ProviderHandlers *handlers, void *userdata)
+{
+	_cleanup_(provider_freep) Provider *provider = calloc(1, sizeof(*provider));
+	_cleanup_free_ char *why = NULL;
+	int r;
+
+	if (!provider)
+		return -ENOMEM;
+	provider->event = sd_event_ref(event);
+	provider->handlers = *handlers;
+	provider->userdata = userdata;
+	provider->retry_usec = RETRY_FIRST_USEC;
+	provider->uid = config->uid;
+	provider->name = strdup(config->name);
+	provider->socket = strdup(config->socket);
+	if (!provider->name || !provider->socket)
+		return -ENOMEM;
+	set_title(provider);
+	r = idl_parse(&provider->idl, schema_io_tdid_tsm, &why);
+	if (r < 0) {
+		log_error("io.tdid.Tsm: %s", why ?: strerror(-r));
+		return r;
+	}
+	/* From the loop, so that no handler runs before the caller has its pointer. */
+	r = sd_event_add_time_relative(event, &provider->retry, CLOCK_MONOTONIC, 0, 0, on_retry,
+				       provider);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(provider);
+	return 0;
+}
+
+Provider *provider_free(Provider *provider)
+{
+	if (!provider)
+		return NULL;
+	while (provider->calls)
+		provider_call_forget(provider->calls);
+	varlink_client_free(provider->watch);
+	sd_event_source_disable_unref(provider->retry);
+	idl_free(provider->idl);
+	free(provider->devices);
+	free(provider->name);
+	free(provider->title);
+	free(provider->socket);
+	sd_event_unref(provider->event);
+	free(provider);
+	return NULL;
+}
+
+const char *provider_name(const Provider *provider)
+{
+	return provider->name;
+}
+
+const char *provider_title(const Provider *provider)
+{
+	return provider->title;
+}
+
+bool provider_protects(const Provider *provider)
+{
+	return provider->protection;
+}
+
+bool provider_is_ready(const Provider *provider)
+{
+	return provider->ready;
+}
+
+bool provider_binds_when_guest_ready(const Provider *provider)
+{
+	return provider->waits_for_guest;
+}
+
+bool provider_tells_state(const Provider *provider)
+{
+	return provider->tells_state;
+}
+
+bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm)
+{
+	for (size_t i = 0; i < provider->n_devices; i++)
+		if (provider->devices[i].tee_io &&
+		    bdf_equal(provider->devices[i].device, device)) {
+			*ret_dsm = provider->devices[i].dsm;
+			return true;
+		}
+	return false;
+}
+
+static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
+{
+	ProviderCall *call = userdata;
+	ProviderReplied replied = call->replied;
+	void *data = call->userdata;
+	const char *name = reply->error ? varlink_error_name(reply->error, INTERFACE) : NULL;
+
+	if (reply->error && !name)
+		name = reply->error;
+	if (reply->status >= 0 && !reply->error && reply->continues) {
+		replied(reply, NULL, data);
+		return;
+	}
+	/* The reply's parts are the client's until this function returns. */
+	call->client = NULL;
+	provider_call_forget(call);
+	replied(reply, name, data);
+	varlink_client_free(client);
+}
+
+int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
+		  uint64_t timeout_usec, ProviderReplied replied, void *userdata, ProviderCall **ret)
+{
+	_cleanup_free_ char *why = NULL;
+	ProviderCall *call = calloc(1, sizeof(*call));
+	int r;
+
+	if (!call)
+		return -ENOMEM;
+	call->provider = provider;
+	call->replied = replied;
+	call->userdata = userdata;
+	r = open_client(provider, &call->client, &why);
+	if (r >= 0)
+		r = varlink_client_call(call->client, method, parameters, flags, timeout_usec,
+					on_call_reply, call, NULL);
+	if (r < 0) {
+		log_debug("tsm %s: %s: %s", provider->name, method, why ?: strerror(-r));
+		varlink_client_free(call->client);
+		free(call);
+		return r;
+	}
+	call->next = provider->calls;
+	if (call->next)
+		call->next->prev = call;
+	provider->calls = call;
+	if (ret)
+		*ret = call;
+	return 0;
+}
+
+ProviderCall *provider_call_forget(ProviderCall *call)
+{
+	if (!call)
+		return NULL;
+	if (call->prev)
+		call->prev->next = call->next;
+	else
+		call->provider->calls = call->next;
+	if (call->next)
+		call->next->prev = call->prev;
+	varlink_client_free(call->client);
+	free(call);
+	return NULL;
+}
+
+char *provider_reply_reason(const VarlinkReply *reply, const char *error)
+{
+	char *text = NULL;
+
+	if (reply->status < 0)
+		return strdup(reply->status == -ETIME	      ? "no answer in time" :
+			      reply->status == -ECONNRESET    ? "the connection was lost" :
+			      reply->status == -EBADMSG	      ? "its answer is malformed" :
+								strerror(-reply->status));
+	if (error) {
+		const char *why = json_get_string(reply->parameters, "reason");
+
+		if (!why)
+			why = json_get_string(reply->parameters, "message");
+		if (asprintf(&text, "%s%s%s", error, why ? ": " : "", why ?: "") < 0)
+			return NULL;
+	}
+	return text;
+}

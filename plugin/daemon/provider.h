@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A TSM provider as tdid sees it: what it can do, which devices it serves, what it reports.
+ *
+ * What comes from a provider is checked against io.tdid.Tsm before anything here looks at it.
+ */
+#pragma once
+
+#include "core/bdf.h"
+#include "core/tdisp.h"
+#include "daemon/config.h"
+#include "rpc/varlink-client.h"
+
+typedef struct Provider Provider;
+
+typedef struct ProviderTdi {
+	Bdf device;
+	uint64_t generation; /* 0: not bound, or not by us */
+	TdispState state;
+	bool accepted;
+} ProviderTdi;
+
+typedef struct ProviderDsm {
+	Bdf dsm;
+	bool connected;
+} ProviderDsm;
+
+typedef struct ProviderHandlers {
+	/*
+	 * Connected, watched, and asked: this is what it holds now. Comes after every (re)connect;
+	 * changes follow through the next two.
+	 */
+	void (*ready)(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
+		      const ProviderDsm *dsms, size_t n_dsms, void *userdata);
+	void (*tdi_changed)(Provider *provider, const ProviderTdi *tdi, const char *reason,
+			    void *userdata);
+	void (*dsm_changed)(Provider *provider, const ProviderDsm *dsm, const char *reason,
+			    void *userdata);
+	/* Another attempt follows by itself. */
+	void (*lost)(Provider *provider, const char *reason, void *userdata);
+} ProviderHandlers;
+
+/*
+ * Starts connecting and keeps at it. There is no event for "the provider's socket is back", so
+ * attempts are spaced by a timer, from 100 ms up to 5 s.
+ */
+int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
+		 const ProviderHandlers *handlers, void *userdata);
+Provider *provider_free(Provider *provider);
+DEFINE_CLEANUP(Provider, provider_free);
+
+const char *provider_name(const Provider *provider);
+/* For people: "emulated", with "(no protection)" behind it where that is so. */
+const char *provider_title(const Provider *provider);
+bool provider_protects(const Provider *provider);
+bool provider_is_ready(const Provider *provider);
+/* Whether a bind has to wait for the TVM's agent. */
+bool provider_binds_when_guest_ready(const Provider *provider);
+bool provider_tells_state(const Provider *provider);
+/* Whether it serves the device, and with which DSM. It keeps what it knew while it is away. */
+bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm);
+
+/*
+ * One call on a connection of its own, so that a slow verb holds up nothing. The reply may continue
+ * (VARLINK_CALL_MORE); after the last one the call is gone. `error` of the reply is the name
+ * without its interface.
+ */
+typedef struct ProviderCall ProviderCall;
+typedef void (*ProviderReplied)(const VarlinkReply *reply, const char *error, void *userdata);
+int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
+		  uint64_t timeout_usec, ProviderReplied replied, void *userdata,
+		  ProviderCall **ret);
+/* The callback will not run any more. What was started goes on. Returns NULL. */
+ProviderCall *provider_call_forget(ProviderCall *call);
+
+/* A sentence for a reply that is no success: the provider's own reason where it gives one. */
+char *provider_reply_reason(const VarlinkReply *reply, const char *error);

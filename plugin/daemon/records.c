@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Names of records: tvm-UUID-PID, dsm-BDF, tdi-BDF, assignment-UUID-PID-ALIAS. Restoring goes by
+ * kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM whose QEMU is gone
+ * is put back too, so that its assignments can come to their end.
+ */
+#include "daemon/records.h"
+
+#include "daemon/incarnation.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define NAME_SIZE 256
+
+static void tvm_name(char name[static NAME_SIZE], const Tvm *tvm)
+{
+	char uuid[UUID_STRING_SIZE];
+
+	snprintf(name, NAME_SIZE, "tvm-%s-%d", uuid_format(tvm->uuid, uuid), (int)tvm->pid);
+}
+
+static void bdf_name(char name[static NAME_SIZE], const char *kind, Bdf bdf)
+{
+	char text[BDF_STRING_SIZE];
+
+	snprintf(name, NAME_SIZE, "%s-%s", kind, bdf_format(bdf, text));
+}
+
+static void assignment_name(char name[static NAME_SIZE], const Assignment *a)
+{
+	char uuid[UUID_STRING_SIZE];
+
+	snprintf(name, NAME_SIZE, "assignment-%s-%d-%s", uuid_format(a->tvm->uuid, uuid),
+		 (int)a->tvm->pid, a->alias);
+}
+
+int records_write_tvm(Tdid *tdid, const Tvm *tvm)
+{
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	char name[NAME_SIZE], uuid[UUID_STRING_SIZE];
+	int r;
+
+	tvm_name(name, tvm);
+	r = json_build(&o, J_STRING("kind", "tvm"), J_STRING("domain", uuid_format(tvm->uuid, uuid)),
+		       J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
+		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time));
+	return r < 0 ? r : store_write(tdid->store, name, o);
+}
+
+int records_write_dsm(Tdid *tdid, const Dsm *dsm)
+{
+	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	char name[NAME_SIZE], bdf[BDF_STRING_SIZE];
+	int r;
+
+	if (!e)
+		return -ENOENT;
+	bdf_name(name, "dsm", dsm->bdf);
+	if (e->state == DSM_IDLE)
+		return store_remove(tdid->store, name);
+	r = json_build(&o, J_STRING("kind", "dsm"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)),
+		       J_STRING("tsm", dsm->provider ? provider_name(dsm->provider) : NULL),
+		       J_STRING("state", dsm_state_name(e->state)),
+		       J_INT("operation", (int64_t)e->operation));
+	return r < 0 ? r : store_write(tdid->store, name, o);
+}
+
+int records_write_tdi(Tdid *tdid, const Tdi *tdi)
+{
+	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
+	const Assignment *owner;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	char name[NAME_SIZE], bdf[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	int r;
+
+	if (!e)
+		return -ENOENT;
+	owner = e->owner == ENGINE_NONE ? NULL : registry_assignment_at(tdid->registry, e->owner);
+	bdf_name(name, "tdi", tdi->bdf);
+	r = json_build(&o, J_STRING("kind", "tdi"), J_STRING("device", bdf_format(tdi->bdf, bdf)),
+		       J_INT("generation", (int64_t)e->generation),
+		       J_BOOL("quarantined", e->quarantined),
+		       J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL));
+	return r < 0 ? r : store_write(tdid->store, name, o);
+}
+
+int records_write_assignment(Tdid *tdid, const Assignment *a)
+{
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	json_object *marks = NULL;
+	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
+		guest[BDF_STRING_SIZE];
+	int r;
+
+	if (!e)
+		return -ENOENT;
+	assignment_name(name, a);
+	r = timeline_to_json(&a->timeline, &marks);
+	if (r < 0)
+		return r;
+	r = json_build(&o, J_STRING("kind", "assignment"),
+		       J_STRING("domain", uuid_format(a->tvm->uuid, uuid)),
+		       J_INT("pid", a->tvm->pid), J_STRING("name", a->alias),
+		       J_STRING("device", bdf_format(a->tdi->bdf, device)),
+		       J_STRING("dsm", bdf_format(a->dsm->bdf, dsm)),
+		       J_STRING("guest_address",
+				a->guest_known ? bdf_format(a->guest, guest) : NULL),
+		       J_STRING("state", assignment_state_name(e->state)),
+		       J_STRING("fault", engine_fault_name(e->fault)), J_STRING("reason", a->reason),
+		       J_INT("generation", (int64_t)e->generation),
+		       J_INT("operation", (int64_t)e->operation), J_BOOL("present", e->present),
+		       J_BOOL("left", e->left), J_BOOL("guest_ready", e->guest_ready),
+		       J_TAKE("timeline", marks));
+	return r < 0 ? r : store_write(tdid->store, name, o);
+}
+
+static void remove_record(Tdid *tdid, const char *name)
+{
+	int r = store_remove(tdid->store, name);
+
+	if (r < 0)
+		log_error("%s/%s: cannot be removed: %s", tdid->config->records, name,
+			  strerror(-r));
+}
+
+void records_remove_tvm(Tdid *tdid, const Tvm *tvm)
+{
+	char name[NAME_SIZE];
+
+	tvm_name(name, tvm);
+	remove_record(tdid, name);
+}
+
+void records_remove_assignment(Tdid *tdid, const Assignment *a)
+{
+	char name[NAME_SIZE];
+
+	assignment_name(name, a);
+	remove_record(tdid, name);
+}
+
+typedef struct RawRecord {
+	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
+		*state, *fault, *reason, *owner;
+	int64_t version, pid, start_time, generation, operation;
+	bool quarantined, present, left, guest_ready;
+	json_object *timeline;
+} RawRecord;
+
+#define STRING(field)  { #field, JSON_FIELD_STRING, 0, offsetof(RawRecord, field) }
+#define NUMBER(field)  { #field, JSON_FIELD_INT, 0, offsetof(RawRecord, field), 0, INT64_MAX }
+#define BOOLEAN(field) { #field, JSON_FIELD_BOOL, 0, offsetof(RawRecord, field) }
+
+static const JsonField record_fields[] = {
+	STRING(kind),	   STRING(boot),	STRING(domain),	    STRING(domain_name),
+	STRING(name),	   STRING(device),	STRING(dsm),	    STRING(tsm),
+	STRING(guest_address), STRING(state),	STRING(fault),	    STRING(reason),
+	STRING(owner),	   NUMBER(version),	NUMBER(pid),	    NUMBER(start_time),
+	NUMBER(generation), NUMBER(operation),	BOOLEAN(quarantined), BOOLEAN(present),
+	BOOLEAN(left),	   BOOLEAN(guest_ready),
+	{ "timeline", JSON_FIELD_ARRAY, 0, offsetof(RawRecord, timeline) },
+	{},
+};
+
+static Tvm *find_tvm(Tdid *tdid, Uuid uuid, int64_t pid)
+{
+	Tvm *tvm;
+
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
+		if (uuid_equal(tvm->uuid, uuid) && tvm->pid == pid)
+			return tvm;
+	return NULL;
+}
+
+static int restore_tvm(Tdid *tdid, const RawRecord *raw)
+{
+	Uuid uuid;
+	Domain *domain;
+	int r;
+
+	if (!raw->domain || uuid_from_string(&uuid, raw->domain) < 0 || raw->pid < 1 ||
+	    raw->pid > INT32_MAX || find_tvm(tdid, uuid, raw->pid))
+		return -EBADMSG;
+	r = registry_domain(tdid->registry, uuid, &domain);
+	if (r < 0)
+		return r;
+	if (!domain->name)
+		domain->name = strdup(raw->domain_name ?: raw->domain);
+	return domain->name ? incarnation_restore(tdid, domain, (pid_t)raw->pid,
+						  (uint64_t)raw->start_time) :
+			      -ENOMEM;
+}
+
+static int restore_dsm(Tdid *tdid, const RawRecord *raw)
+{
+	DsmState state;
+	Dsm *dsm;
+	Bdf bdf;
+	int r;
+
+	if (!raw->dsm || bdf_parse(&bdf, raw->dsm) < 0 || dsm_state_parse(&state, raw->state) < 0 ||
+	    registry_find_dsm(tdid->registry, bdf))
+		return -EBADMSG;
+	r = registry_dsm(tdid->registry, bdf, &dsm);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; raw->tsm && i < tdid->config->n_tsms; i++)
+		if (strcmp(provider_name(tdid->providers[i]), raw->tsm) == 0)
+			dsm->provider = tdid->providers[i];
+	return engine_restore_dsm(tdid->engine, dsm->id, state, (uint64_t)raw->operation);
+}
+
+static int restore_tdi(Tdid *tdid, const RawRecord *raw)
+{
+	Tdi *tdi;
+	Bdf bdf;
+	int r;
+
+	if (!raw->device || bdf_parse(&bdf, raw->device) < 0 ||
+	    registry_find_tdi(tdid->registry, bdf))
+		return -EBADMSG;
+	r = registry_tdi(tdid->registry, bdf, &tdi);
+	if (r < 0)
+		return r;
+	return engine_restore_tdi(tdid->engine, tdi->id, (uint64_t)raw->generation,
+				  raw->quarantined);
+}
+
+/* A DSM without a session has no record. */
+static int idle_dsm(Tdid *tdid, Bdf bdf, Dsm **ret)
+{
+	int r = registry_dsm(tdid->registry, bdf, ret);
+
+	if (r >= 0 && !engine_dsm(tdid->engine, (*ret)->id))
+		r = engine_restore_dsm(tdid->engine, (*ret)->id, DSM_IDLE, 0);
+	return r;
+}
+
+static int restore_assignment(Tdid *tdid, const RawRecord *raw)
+{
+	EngineAssignment e = { .generation = (uint64_t)raw->generation,
+			       .operation = (uint64_t)raw->operation,
+			       .present = raw->present,
+			       .left = raw->left,
+			       .guest_ready = raw->guest_ready };
+	Bdf device, dsm_bdf;
+	Assignment *a;
+	Uuid uuid;
+	Tvm *tvm;
+	Tdi *tdi;
+	Dsm *dsm;
+	int r;
+
+	if (!raw->domain || !raw->name || uuid_from_string(&uuid, raw->domain) < 0 ||
+	    bdf_parse(&device, raw->device) < 0 || bdf_parse(&dsm_bdf, raw->dsm) < 0 ||
+	    assignment_state_parse(&e.state, raw->state) < 0 ||
+	    engine_fault_parse(&e.fault, raw->fault) < 0)
+		return -EBADMSG;
+	tvm = find_tvm(tdid, uuid, raw->pid);
+	tdi = registry_find_tdi(tdid->registry, device);
+	if (!tvm || !tdi)
+		return -EBADMSG;
+	r = idle_dsm(tdid, dsm_bdf, &dsm);
+	if (r >= 0)
+		r = registry_add_assignment(tdid->registry, tvm, dsm, tdi, raw->name, &a);
+	if (r < 0)
+		return r;
+	e.tvm = tvm->id;
+	e.dsm = dsm->id;
+	e.tdi = tdi->id;
+	r = engine_restore_assignment(tdid->engine, a->id, &e);
+	if (r >= 0 && raw->timeline)
+		r = timeline_from_json(&a->timeline, raw->timeline);
+	if (r < 0) {
+		if (!engine_assignment(tdid->engine, a->id))
+			registry_remove_assignment(tdid->registry, a);
+		return r == -EINVAL ? -EBADMSG : r;
+	}
+	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
+	a->reason = raw->reason ? strdup(raw->reason) : NULL;
+	return 0;
+}
+
+typedef struct Restore {
+	Tdid *tdid;
+	const char *kind;
+	int (*restore)(Tdid *tdid, const RawRecord *raw);
+	unsigned int n;
+} Restore;
+
+static int on_record(const char *name, json_object *record, void *userdata)
+{
+	Restore *restore = userdata;
+	_cleanup_free_ char *why = NULL;
+	RawRecord raw = {};
+	int r;
+
+	if (json_dispatch(record, record_fields, &raw, 0, &why) < 0 || !raw.kind)
+		return -EBADMSG;
+	if (strcmp(raw.kind, restore->kind) != 0)
+		return 0;
+	r = restore->restore(restore->tdid, &raw);
+	if (r >= 0)
+		restore->n++;
+	return r;
+}
+
+int records_restore(Tdid *tdid, char **ret_error)
+{
+	Restore passes[] = {
+		{ tdid, "tvm", restore_tvm },
+		{ tdid, "dsm", restore_dsm },
+		{ tdid, "tdi", restore_tdi },
+		{ tdid, "assignment", restore_assignment },
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(passes); i++) {
+		int r = store_each(tdid->store, on_record, &passes[i], ret_error);
+
+		if (r < 0)
+			return r;
+	}
+	if (passes[0].n || passes[3].n)
+		log_info("%s: %u TVMs, %u assignments of before", tdid->config->records, passes[0].n,
+			 passes[3].n);
+	return 0;
+}

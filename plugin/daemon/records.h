@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What tdid must not forget over a crash, as records of the store: one per TVM (which QEMU it is),
+ * per DSM, per TDI (its generations, quarantine) and per assignment. No secret is in them.
+ */
+#pragma once
+
+#include "daemon/tdid.h"
+
+int records_write_tvm(Tdid *tdid, const Tvm *tvm);
+int records_write_dsm(Tdid *tdid, const Dsm *dsm);
+int records_write_tdi(Tdid *tdid, const Tdi *tdi);
+int records_write_assignment(Tdid *tdid, const Assignment *assignment);
+void records_remove_tvm(Tdid *tdid, const Tvm *tvm);
+void records_remove_assignment(Tdid *tdid, const Assignment *assignment);
+
+/* Puts everything back into registry and engine. Before anything else runs. */
+int records_restore(Tdid *tdid, char **ret_error);

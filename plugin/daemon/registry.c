@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/registry.h"
+
+#include "daemon/guest-port.h"
+
+#include <errno.h>
+#include <search.h>
+#include <string.h>
+
+/* Pointers by id; free places are NULL and are used again, lowest first. */
+typedef struct Slots {
+	void **slots;
+	uint32_t n;
+	uint32_t lowest_free;
+} Slots;
+
+struct Registry {
+	Tdid *tdid;
+	Slots domains, tvms, dsms, tdis, assignments;
+	void *domains_by_uuid, *dsms_by_bdf, *tdis_by_bdf; /* tsearch(3) trees */
+};
+
+static int slots_add(Slots *s, void *object, uint32_t *ret_id)
+{
+	uint32_t id = s->lowest_free;
+
+	while (id < s->n && s->slots[id])
+		id++;
+	if (id == s->n) {
+		uint32_t n = s->n ? s->n * 2 : 16;
+		void **grown = realloc(s->slots, n * sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		memset(grown + s->n, 0, (n - s->n) * sizeof(*grown));
+		s->slots = grown;
+		s->n = n;
+	}
+	s->slots[id] = object;
+	s->lowest_free = id + 1;
+	*ret_id = id;
+	return 0;
+}
+
+static void slots_remove(Slots *s, uint32_t id)
+{
+	s->slots[id] = NULL;
+	if (id < s->lowest_free)
+		s->lowest_free = id;
+}
+
+static void *slots_next(const Slots *s, uint32_t *position)
+{
+	while (*position < s->n) {
+		void *object = s->slots[(*position)++];
+
+		if (object)
+			return object;
+	}
+	return NULL;
+}
+
+static void *slots_at(const Slots *s, uint32_t id)
+{
+	return id < s->n ? s->slots[id] : NULL;
+}
+
+static int by_uuid(const void *a, const void *b)
+{
+	return uuid_order(((const Domain *)a)->uuid, ((const Domain *)b)->uuid);
+}
+
+static int compare_bdf(Bdf a, Bdf b)
+{
+	uint32_t x = bdf_requester_id(a), y = bdf_requester_id(b);
+
+	return x < y ? -1 : x > y;
+}
+
+static int dsm_by_bdf(const void *a, const void *b)
+{
+	return compare_bdf(((const Dsm *)a)->bdf, ((const Dsm *)b)->bdf);
+}
+
+static int tdi_by_bdf(const void *a, const void *b)
+{
+	return compare_bdf(((const Tdi *)a)->bdf, ((const Tdi *)b)->bdf);
+}
+
+int registry_new(Registry **ret, Tdid *tdid)
+{
+	Registry *registry = calloc(1, sizeof(*registry));
+
+	if (!registry)
+		return -ENOMEM;
+	registry->tdid = tdid;
+	*ret = registry;
+	return 0;
+}
+
+static void nothing(void *node)
+{
+}
+
+Registry *registry_free(Registry *registry)
+{
+	uint32_t p;
+	Assignment *assignment;
+	Domain *domain;
+	Tvm *tvm;
+	Dsm *dsm;
+	Tdi *tdi;
+
+	if (!registry)
+		return NULL;
+	for (p = 0; (assignment = registry_next_assignment(registry, &p));)
+		registry_remove_assignment(registry, assignment);
+	for (p = 0; (tvm = registry_next_tvm(registry, &p));)
+		registry_remove_tvm(registry, tvm);
+	for (p = 0; (domain = registry_next_domain(registry, &p));)
+		registry_remove_domain(registry, domain);
+	for (p = 0; (dsm = registry_next_dsm(registry, &p));) {
+		sd_event_source_disable_unref(dsm->idle);
+		free(dsm);
+	}
+	for (p = 0; (tdi = registry_next_tdi(registry, &p));)
+		free(tdi);
+	tdestroy(registry->domains_by_uuid, nothing);
+	tdestroy(registry->dsms_by_bdf, nothing);
+	tdestroy(registry->tdis_by_bdf, nothing);
+	free(registry->domains.slots);
+	free(registry->tvms.slots);
+	free(registry->dsms.slots);
+	free(registry->tdis.slots);
+	free(registry->assignments.slots);
+	free(registry);
+	return NULL;
+}
+
+/* A new object into its slots and its tree, or freed. */
+static int admit(Slots *slots, void **tree, int (*compare)(const void *, const void *),
+		 void *object, uint32_t *ret_id)
+{
+	int r = slots_add(slots, object, ret_id);
+
+	if (r >= 0 && !tsearch(object, tree, compare)) {
+		slots_remove(slots, *ret_id);
+		r = -ENOMEM;
+	}
+	if (r < 0)
+		free(object);
+	return r;
+}
+
+int registry_domain(Registry *registry, Uuid uuid, Domain **ret)
+{
+	Domain *domain = registry_find_domain(registry, uuid);
+	uint32_t id;
+
+	if (!domain) {
+		domain = calloc(1, sizeof(*domain));
+		if (!domain)
+			return -ENOMEM;
+		domain->uuid = uuid;
+		if (admit(&registry->domains, &registry->domains_by_uuid, by_uuid, domain, &id) < 0)
+			return -ENOMEM;
+	}
+	*ret = domain;
+	return 0;
+}
+
+int registry_dsm(Registry *registry, Bdf bdf, Dsm **ret)
+{
+	Dsm *dsm = registry_find_dsm(registry, bdf);
+
+	if (!dsm) {
+		dsm = calloc(1, sizeof(*dsm));
+		if (!dsm)
+			return -ENOMEM;
+		dsm->tdid = registry->tdid;
+		dsm->bdf = bdf;
+		if (admit(&registry->dsms, &registry->dsms_by_bdf, dsm_by_bdf, dsm, &dsm->id) < 0)
+			return -ENOMEM;
+	}
+	*ret = dsm;
+	return 0;
+}
+
+int registry_tdi(Registry *registry, Bdf bdf, Tdi **ret)
+{
+	Tdi *tdi = registry_find_tdi(registry, bdf);
+
+	if (!tdi) {
+		tdi = calloc(1, sizeof(*tdi));
+		if (!tdi)
+			return -ENOMEM;
+		tdi->bdf = bdf;
+		if (admit(&registry->tdis, &registry->tdis_by_bdf, tdi_by_bdf, tdi, &tdi->id) < 0)
+			return -ENOMEM;
+	}
+	*ret = tdi;
+	return 0;
+}
+
+Domain *registry_find_domain(Registry *registry, Uuid uuid)
+{
+	Domain key = { .uuid = uuid };
+	Domain **found = tfind(&key, &registry->domains_by_uuid, by_uuid);
+
+	return found ? *found : NULL;
+}
+
+Dsm *registry_find_dsm(Registry *registry, Bdf bdf)
+{
+	Dsm key = { .bdf = bdf };
+	Dsm **found = tfind(&key, &registry->dsms_by_bdf, dsm_by_bdf);
+
+	return found ? *found : NULL;
+}
+
+Tdi *registry_find_tdi(Registry *registry, Bdf bdf)
+{
+	Tdi key = { .bdf = bdf };
+	Tdi **found = tfind(&key, &registry->tdis_by_bdf, tdi_by_bdf);
+
+	return found ? *found : NULL;
+}
+
+Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const char *alias, Bdf bdf)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(registry, &p));)
+		if (a->tvm == tvm && bdf_equal(a->tdi->bdf, bdf) && strcmp(a->alias, alias) == 0)
+			return a;
+	return NULL;
+}
+
+int registry_add_tvm(Registry *registry, Domain *domain, Tvm **ret)
+{
+	Tvm *tvm = calloc(1, sizeof(*tvm));
+
+	if (!tvm)
+		return -ENOMEM;
+	tvm->tdid = registry->tdid;
+	tvm->uuid = domain->uuid;
+	tvm->domain = domain;
+	tvm->pidfd = -1;
+	if (slots_add(&registry->tvms, tvm, &tvm->id) < 0) {
+		free(tvm);
+		return -ENOMEM;
+	}
+	*ret = tvm;
+	return 0;
+}
+
+void registry_remove_tvm(Registry *registry, Tvm *tvm)
+{
+	slots_remove(&registry->tvms, tvm->id);
+	if (tvm->domain && tvm->domain->tvm == tvm)
+		tvm->domain->tvm = NULL;
+	sd_event_source_disable_unref(tvm->exit);
+	if (tvm->pidfd >= 0)
+		close(tvm->pidfd);
+	guest_port_free(tvm->port);
+	free(tvm);
+}
+
+int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, const char *alias,
+			    Assignment **ret)
+{
+	Assignment *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return -ENOMEM;
+	a->tdid = registry->tdid;
+	a->tvm = tvm;
+	a->dsm = dsm;
+	a->tdi = tdi;
+	a->alias = strdup(alias);
+	if (!a->alias || slots_add(&registry->assignments, a, &a->id) < 0) {
+		free(a->alias);
+		free(a);
+		return -ENOMEM;
+	}
+	*ret = a;
+	return 0;
+}
+
+void registry_remove_assignment(Registry *registry, Assignment *a)
+{
+	slots_remove(&registry->assignments, a->id);
+	sd_event_source_disable_unref(a->guest_timer);
+	json_object_put(a->evidence);
+	timeline_clear(&a->timeline);
+	free(a->reason);
+	free(a->alias);
+	free(a);
+}
+
+void registry_remove_domain(Registry *registry, Domain *domain)
+{
+	Tvm *tvm;
+
+	for (uint32_t p = 0; (tvm = registry_next_tvm(registry, &p));)
+		if (tvm->domain == domain)
+			tvm->domain = NULL;
+	tdelete(domain, &registry->domains_by_uuid, by_uuid);
+	for (uint32_t id = 0; id < registry->domains.n; id++)
+		if (registry->domains.slots[id] == domain)
+			slots_remove(&registry->domains, id);
+	free(domain->name);
+	free(domain);
+}
+
+Tvm *registry_tvm_at(Registry *registry, uint32_t id)
+{
+	return slots_at(&registry->tvms, id);
+}
+
+Dsm *registry_dsm_at(Registry *registry, uint32_t id)
+{
+	return slots_at(&registry->dsms, id);
+}
+
+Tdi *registry_tdi_at(Registry *registry, uint32_t id)
+{
+	return slots_at(&registry->tdis, id);
+}
+
+Assignment *registry_assignment_at(Registry *registry, uint32_t id)
+{
+	return slots_at(&registry->assignments, id);
+}
+
+Tvm *registry_next_tvm(Registry *registry, uint32_t *position)
+{
+	return slots_next(&registry->tvms, position);
+}
+
+Dsm *registry_next_dsm(Registry *registry, uint32_t *position)
+{
+	return slots_next(&registry->dsms, position);
+}
+
+Tdi *registry_next_tdi(Registry *registry, uint32_t *position)
+{
+	return slots_next(&registry->tdis, position);
+}
+
+Assignment *registry_next_assignment(Registry *registry, uint32_t *position)
+{
+	return slots_next(&registry->assignments, position);
+}
+
+Domain *registry_next_domain(Registry *registry, uint32_t *position)
+{
+	return slots_next(&registry->domains, position);
+}

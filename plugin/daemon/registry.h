@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The things behind the engine's ids: domains and their incarnations, DSMs, TDIs, assignments.
+ *
+ * The registry owns them all. Ids are dense and used again after an object has gone. What state an
+ * object is in is the engine's; addresses, names, texts and times are here.
+ */
+#pragma once
+
+#include "core/bdf.h"
+#include "core/engine.h"
+#include "core/uuid.h"
+#include "daemon/timeline.h"
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+typedef struct Tdid Tdid;
+typedef struct Provider Provider;
+typedef struct GuestPort GuestPort;
+typedef struct Registry Registry;
+typedef struct Tvm Tvm;
+
+/* A domain that carries a marker of ours. */
+typedef struct Domain {
+	Uuid uuid;
+	char *name;
+	Tvm *tvm; /* the present incarnation, or NULL */
+	bool reading;	 /* a re-read is under way */
+	bool read_again; /* it became dirty meanwhile */
+	bool has_guest_port;
+	bool listed;  /* libvirt has it: seen in the latest read */
+	bool paused;
+} Domain;
+
+/* An incarnation of a domain: one QEMU process. */
+struct Tvm {
+	Tdid *tdid;
+	uint32_t id;
+	Uuid uuid;
+	Domain *domain;
+	pid_t pid;
+	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks since boot */
+	int pidfd;
+	sd_event_source *exit;
+	GuestPort *port;
+};
+
+typedef struct Dsm {
+	Tdid *tdid;
+	uint32_t id;
+	Bdf bdf; /* function 0 */
+	Provider *provider; /* NULL: no provider serves it */
+	sd_event_source *idle;
+} Dsm;
+
+typedef struct Tdi {
+	uint32_t id;
+	Bdf bdf;
+} Tdi;
+
+typedef struct Assignment {
+	Tdid *tdid;
+	uint32_t id;
+	Tvm *tvm;
+	Dsm *dsm;
+	Tdi *tdi;
+	char *alias;
+	char *reason; /* for the operator; NULL when there is nothing to say */
+	bool guest_known;
+	Bdf guest; /* as the TVM sees it */
+	bool tdi_state_known;
+	TdispState tdi_state;
+	Timeline timeline;
+	sd_event_source *guest_timer;
+	json_object *evidence; /* what the TSM showed to the host, or NULL */
+	uint64_t evidence_generation, evidence_usec;
+} Assignment;
+
+/* `tdid` is what the objects point back to. */
+int registry_new(Registry **ret, Tdid *tdid);
+Registry *registry_free(Registry *registry);
+DEFINE_CLEANUP(Registry, registry_free);
+
+/* Find or make. *ret is the registry's. -ENOMEM. */
+int registry_domain(Registry *registry, Uuid uuid, Domain **ret);
+int registry_dsm(Registry *registry, Bdf bdf, Dsm **ret);
+int registry_tdi(Registry *registry, Bdf bdf, Tdi **ret);
+
+/* Find only; NULL when there is none. */
+Domain *registry_find_domain(Registry *registry, Uuid uuid);
+Tdi *registry_find_tdi(Registry *registry, Bdf bdf);
+Dsm *registry_find_dsm(Registry *registry, Bdf bdf);
+Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const char *alias,
+				     Bdf bdf);
+
+int registry_add_tvm(Registry *registry, Domain *domain, Tvm **ret);
+/* The TVM's assignments have to be gone. */
+void registry_remove_tvm(Registry *registry, Tvm *tvm);
+int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, const char *alias,
+			    Assignment **ret);
+void registry_remove_assignment(Registry *registry, Assignment *assignment);
+/* Has to have no incarnation. */
+void registry_remove_domain(Registry *registry, Domain *domain);
+
+/* By id; NULL when there is none. */
+Tvm *registry_tvm_at(Registry *registry, uint32_t id);
+Dsm *registry_dsm_at(Registry *registry, uint32_t id);
+Tdi *registry_tdi_at(Registry *registry, uint32_t id);
+Assignment *registry_assignment_at(Registry *registry, uint32_t id);
+
+/*
+ * Walks: start with *position 0, ends with NULL. Objects may be removed during a walk, also the one
+ * that was just returned.
+ */
+Tvm *registry_next_tvm(Registry *registry, uint32_t *position);
+Dsm *registry_next_dsm(Registry *registry, uint32_t *position);
+Tdi *registry_next_tdi(Registry *registry, uint32_t *position);
+Assignment *registry_next_assignment(Registry *registry, uint32_t *position);
+Domain *registry_next_domain(Registry *registry, uint32_t *position);

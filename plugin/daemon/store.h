@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Records: one small JSON file each, in a directory that survives a restart of tdid.
+ *
+ * A record is there whole or not at all: O_NOFOLLOW temporary file, fsync, rename, fsync of the
+ * directory. Every record says {"version": 1, "boot": BOOT_ID, ...}: one of another boot is void,
+ * because nothing is bound after a reboot, and is removed when the store is read. A newer version
+ * is refused.
+ */
+#pragma once
+
+#include "rpc/json.h"
+
+#define STORE_VERSION 1
+
+typedef struct Store Store;
+
+/* Makes the directory (0700) if needed. boot_id identifies this boot. -errno with a sentence. */
+int store_open(Store **ret, const char *directory, const char *boot_id, char **ret_error);
+Store *store_free(Store *store);
+DEFINE_CLEANUP(Store, store_free);
+
+/*
+ * Writes `record` (an object; version and boot are added to it) under `name`: [a-zA-Z0-9_.:-]
+ * only. When it fails the record is what it was before.
+ */
+int store_write(Store *store, const char *name, json_object *record);
+
+/* A record that is not there is success. */
+int store_remove(Store *store, const char *name);
+
+typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);
+
+/*
+ * Calls `fn` for every record of this boot, in the order of their names. One that cannot be read, or
+ * for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a message in the log, and
+ * the walk goes on. A newer version ends it with -EPROTO and a sentence; any other negative return
+ * of `fn` ends it with that.
+ */
+int store_each(Store *store, StoreRecordFn fn, void *userdata, char **ret_error);

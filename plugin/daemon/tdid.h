@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tdid: what its parts share. One loop, one thread; libvirt's threads are behind vmm/.
+ *
+ *   libvirt (domains.c), the hook (hook-service.c), guests (guest-port.c), providers (provider.c)
+ *   and timers give events to the director, which asks the engine and carries out its effects:
+ *   records (records.c), verbs (operations.c), detach, words to the guest, watchers.
+ */
+#pragma once
+
+#include "daemon/config.h"
+#include "daemon/operations.h"
+#include "daemon/provider.h"
+#include "daemon/registry.h"
+#include "daemon/store.h"
+#include "rpc/varlink-server.h"
+#include "vmm/vmm.h"
+
+typedef struct EventQueue EventQueue;
+typedef struct HookService HookService;
+typedef struct AssignmentsService AssignmentsService;
+
+typedef struct Tdid {
+	sd_event *event;
+	Config *config;
+	Store *store;
+	Registry *registry;
+	Engine *engine;
+	EventQueue *queue; /* director.c */
+	Operations *operations;
+	Provider **providers; /* as many as config->n_tsms */
+	Vmm *vmm;
+	HookService *hook;
+	AssignmentsService *assignments;
+} Tdid;
+
+/* The provider that serves the device, or NULL. */
+Provider *tdid_provider_of(Tdid *tdid, Bdf device, Bdf *ret_dsm);
+/* Every provider has been asked what it serves at least once since it was last lost. */
+bool tdid_providers_ready(const Tdid *tdid);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What happened to an assignment and when: io.tdid.Assignments.Mark. */
+#pragma once
+
+#include "rpc/json.h"
+
+#include <stdint.h>
+
+/* A timeline keeps its first half and its latest half when more is marked. */
+#define TIMELINE_MARKS_MAX 128
+
+typedef struct Mark {
+	uint64_t at_usec; /* CLOCK_BOOTTIME */
+	char *name;
+	char *detail; /* or NULL */
+} Mark;
+
+/* All zero is an empty one. Marks never go back in time: an earlier one is moved up to the last. */
+typedef struct Timeline {
+	Mark *marks;
+	size_t n_marks;
+} Timeline;
+
+void timeline_clear(Timeline *timeline);
+/* detail may be NULL. -ENOMEM. */
+int timeline_mark(Timeline *timeline, uint64_t at_usec, const char *name, const char *detail);
+int timeline_to_json(const Timeline *timeline, json_object **ret);
+/* Replaces what is there. -EBADMSG: not an array of marks. */
+int timeline_from_json(Timeline *timeline, json_object *array);
+
+/* CLOCK_BOOTTIME in microseconds. */
+uint64_t timeline_now(void);
