@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the subcommands of tdictl share: options, calls, and how errors are told. */
+#pragma once
+
+#include "rpc/idl.h"
+#include "rpc/json.h"
+#include "rpc/varlink-client.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CLI_INTERFACE "io.tdid.Assignments"
+#define CLI_SOCKET    "/run/tdid/io.tdid.Assignments"
+
+/* Exit codes; --help lists them. */
+typedef enum CliStatus {
+	CLI_OK = 0,
+	CLI_REFUSED = 1,     /* tdid says no, or there is no such thing */
+	CLI_USAGE = 2,	     /* the command line is wrong */
+	CLI_UNREACHABLE = 3, /* tdid does not answer, or not in its language */
+	CLI_TIMEOUT = 4,
+} CliStatus;
+
+typedef struct Command Command;
+
+typedef struct Cli {
+	const Command *command;
+	const char *socket;
+	bool json;
+	const char *out;       /* --out */
+	const char *until;     /* --until */
+	uint64_t timeout_usec; /* --timeout; 0: none */
+	IdlInterface *interface;
+} Cli;
+
+/* Options beyond --json, --socket and --help. */
+enum {
+	COMMAND_OUT = 1 << 0,
+	COMMAND_UNTIL = 1 << 1,
+	COMMAND_TIMEOUT = 1 << 2,
+};
+
+struct Command {
+	const char *name;
+	const char *arguments; /* for the synopsis */
+	const char *summary;   /* one line */
+	const char *help;
+	unsigned options;
+	int min_arguments, max_arguments;
+	CliStatus (*run)(Cli *cli, char **arguments); /* ended by NULL */
+};
+
+extern const Command command_list;
+extern const Command command_show;
+extern const Command command_watch;
+extern const Command command_evidence;
+extern const Command command_timeline;
+
+/* "tdictl COMMAND: ..." on standard error, made harmless for a terminal. */
+void cli_error(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * One call of CLI_INTERFACE. `parameters` is taken. Whatever comes but a good answer is told on
+ * standard error and is the exit code.
+ */
+CliStatus cli_call(const Cli *cli, const char *method, json_object *parameters, json_object **ret);
+
+/* Tells why a call or a connection failed: a negative errno and, maybe, rpc's sentence. */
+CliStatus cli_tell_failure(const Cli *cli, int error, const char *sentence);
+
+/* Tells the error that tdid answered with. */
+CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *parameters);
+
+/* DOMAIN/NAME taken apart. *ret_domain is allocated, *ret_name points into `argument`. */
+CliStatus cli_split(const Cli *cli, const char *argument, char **ret_domain, const char **ret_name);
+
+/* The `assignment` of a Get for DOMAIN/NAME. *ret is owned by the caller. */
+CliStatus cli_get(const Cli *cli, const char *argument, json_object **ret);
+
+/* One line of JSON on standard output, flushed. */
+void cli_print_json(json_object *value);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tdictl: what an operator asks of tdid. */
+#include "cli/cli.h"
+#include "schemas/schemas.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const Command *const commands[] = {
+	&command_list, &command_show, &command_watch, &command_evidence, &command_timeline,
+};
+
+enum {
+	OPTION_VERSION = 256,
+	OPTION_JSON,
+	OPTION_SOCKET,
+	OPTION_OUT,
+	OPTION_UNTIL,
+	OPTION_TIMEOUT,
+};
+
+static const struct option options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "out", required_argument, NULL, OPTION_OUT },
+	{ "until", required_argument, NULL, OPTION_UNTIL },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ 0 },
+};
+
+typedef struct CommandLine {
+	bool help, version;
+	unsigned used; /* COMMAND_* options */
+} CommandLine;
+
+static const char common_help[] =
+	"  --json          print JSON, with the field names of " CLI_INTERFACE "\n"
+	"  --socket PATH   where tdid listens (" CLI_SOCKET ")\n"
+	"  -h, --help      print this\n";
+
+static const char status_help[] =
+	"\n"
+	"Exit status\n"
+	"  0  done\n"
+	"  1  refused by tdid, or there is no such domain, device or evidence\n"
+	"  2  the command line is wrong\n"
+	"  3  tdid cannot be reached\n"
+	"  4  the time is over\n";
+
+static void print_help(const Command *command)
+{
+	if (command) {
+		printf("tdictl %s %s\n%s.\n\n%s\n%s%s", command->name, command->arguments,
+		       command->summary, command->help, common_help, status_help);
+		return;
+	}
+	printf("tdictl COMMAND [ARGUMENT] [OPTION...]\n"
+	       "Trusted devices in TVMs: what there is, what happens, and why.\n\n");
+	for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
+		int n = printf("  %s %s", commands[i]->name, commands[i]->arguments);
+
+		printf("%*s%s\n", 34 - n, "", commands[i]->summary);
+	}
+	printf("\n  tdictl COMMAND --help tells more.\n\n%s"
+	       "  --version       print the version\n%s",
+	       common_help, status_help);
+}
+
+static int usage_error(const Cli *cli)
+{
+	fprintf(stderr, "Try 'tdictl %s%s--help'.\n", cli->command ? cli->command->name : "",
+		cli->command ? " " : "");
+	return CLI_USAGE;
+}
+
+static int parse_timeout(const Cli *cli, const char *text, uint64_t *ret)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(seconds) || seconds <= 0 || seconds > 1e9) {
+		cli_error(cli, "--timeout: '%s' is no number of seconds above 0", text);
+		return -EINVAL;
+	}
+	*ret = (uint64_t)ceil(seconds * 1e6);
+	return 0;
+}
+
+static int parse_options(Cli *cli, CommandLine *line, int argc, char **argv)
+{
+	for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+		switch (c) {
+		case 'h': line->help = true; break;
+		case OPTION_VERSION: line->version = true; break;
+		case OPTION_JSON: cli->json = true; break;
+		case OPTION_SOCKET: cli->socket = optarg; break;
+		case OPTION_OUT:
+			cli->out = optarg;
+			line->used |= COMMAND_OUT;
+			break;
+		case OPTION_UNTIL:
+			cli->until = optarg;
+			line->used |= COMMAND_UNTIL;
+			break;
+		case OPTION_TIMEOUT:
+			line->used |= COMMAND_TIMEOUT;
+			if (parse_timeout(cli, optarg, &cli->timeout_usec) < 0)
+				return -EINVAL;
+			break;
+		default: return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static const Command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTSOF(commands); i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+static int check_command_line(const Cli *cli, const CommandLine *line, int n_arguments)
+{
+	const Command *command = cli->command;
+
+	if (line->used & ~command->options) {
+		cli_error(cli, "this command takes no %s",
+			  line->used & ~command->options & COMMAND_OUT	   ? "--out"
+			  : line->used & ~command->options & COMMAND_UNTIL ? "--until"
+									   : "--timeout");
+		return -EINVAL;
+	}
+	if (n_arguments < command->min_arguments || n_arguments > command->max_arguments) {
+		cli_error(cli,
+			  n_arguments < command->min_arguments ? "%s is missing"
+							       : "takes %s and nothing else",
+			  command->arguments);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_free_ char *error = NULL;
+	Cli cli = { .socket = CLI_SOCKET };
+	CommandLine line = { 0 };
+	CliStatus status;
+
+	/* Widths only: numbers and messages stay as they are everywhere. */
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		setlocale(LC_CTYPE, "");
+
+	if (parse_options(&cli, &line, argc, argv) < 0)
+		return usage_error(&cli);
+	if (line.version) {
+		puts("tdictl " TDID_VERSION);
+		return CLI_OK;
+	}
+	if (optind < argc) {
+		cli.command = find_command(argv[optind]);
+		if (!cli.command) {
+			cli_error(&cli, "there is no command '%s'", argv[optind]);
+			return usage_error(&cli);
+		}
+	}
+	if (line.help) {
+		print_help(cli.command);
+		return CLI_OK;
+	}
+	if (!cli.command) {
+		cli_error(&cli, "which command?");
+		return usage_error(&cli);
+	}
+	if (check_command_line(&cli, &line, argc - optind - 1) < 0)
+		return usage_error(&cli);
+
+	if (idl_parse(&cli.interface, schema_io_tdid_assignments, &error) < 0) {
+		cli_error(&cli, "%s", error);
+		return CLI_UNREACHABLE;
+	}
+	status = cli.command->run(&cli, argv + optind + 1);
+	idl_free(cli.interface);
+	/* A full disk behind the pipe is no success. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_OK) {
+		fprintf(stderr, "tdictl: standard output: %s\n", strerror(errno));
+		status = CLI_REFUSED;
+	}
+	return (int)status;
+}

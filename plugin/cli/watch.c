@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One Monitor call that lives until a signal, --until, --timeout or tdid ends it. Each reply is
+ * one line, flushed before the next is read: a script that reads a pipe sees it as it happens.
+ */
+#include "cli/assignment.h"
+#include "cli/cli.h"
+#include "cli/text.h"
+#include "core/engine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include <systemd/sd-event.h>
+
+#define TIMER_ACCURACY_USEC 1000
+#define STATE_WIDTH	    11 /* "quarantined" */
+#define TITLE_WIDTH_MIN	    32
+
+static inline sd_event *event_free(sd_event *event)
+{
+	return sd_event_unref(event);
+}
+
+DEFINE_CLEANUP(sd_event, event_free);
+
+typedef struct Watch {
+	const Cli *cli;
+	sd_event *event;
+	char *domain;	  /* NULL: all */
+	const char *name; /* NULL: all of the domain */
+	bool until[ASSIGNMENT_N_STATES];
+	uint64_t first_usec;
+	int title_width; /* the widest so far */
+} Watch;
+
+static uint64_t now_usec(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* "locked,running" */
+static CliStatus parse_until(const Cli *cli, bool until[static ASSIGNMENT_N_STATES])
+{
+	_cleanup_free_ char *list = text_format("%s", cli->until);
+	char *rest = list;
+
+	for (char *word; (word = strsep(&rest, ","));) {
+		AssignmentState state;
+
+		if (assignment_state_parse(&state, word) == 0) {
+			until[state] = true;
+			continue;
+		}
+		_cleanup_free_ char *known = NULL;
+		for (unsigned i = 0; i < ASSIGNMENT_N_STATES; i++) {
+			_cleanup_free_ char *before = known;
+
+			known = text_format("%s%s%s", before ? before : "", before ? ", " : "",
+					    assignment_state_name(i));
+		}
+		cli_error(cli, "--until: '%s' is no state; there are %s", word, known);
+		return CLI_USAGE;
+	}
+	return CLI_OK;
+}
+
+static void print_line(Watch *watch, const Assignment *a, bool initial)
+{
+	uint64_t since = now_usec() - watch->first_usec;
+	bool more = initial || a->tdi_state || a->tsm || a->reason;
+	_cleanup_free_ char *tdi = assignment_tdi_words(a), *tsm = assignment_tsm_words(a);
+	_cleanup_free_ char *title = text_format("%s/%s %s", a->domain_name, a->name, a->device);
+	_cleanup_free_ char *text = text_format(
+		"%-*s%s%s%s%s%s%s%s%s", more ? STATE_WIDTH : 0, a->state,
+		initial ? "  (as it stands)" : "", tdi ? "  tdi state: " : "", tdi ? tdi : "",
+		a->tsm ? "  tsm: " : "", a->tsm ? tsm : "", a->reason ? "  (" : "",
+		a->reason ? a->reason : "", a->reason ? ")" : "");
+	_cleanup_free_ char *clean_title = text_clean(title), *clean = text_clean(text);
+	int width = (int)text_width(clean_title);
+
+	if (width > watch->title_width)
+		watch->title_width = width;
+	printf("%9llu.%03llu s  %s%*s  %s\n", (unsigned long long)(since / 1000000),
+	       (unsigned long long)(since / 1000 % 1000), clean_title, watch->title_width - width,
+	       "", clean);
+	fflush(stdout);
+}
+
+static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
+{
+	Watch *watch = userdata;
+	AssignmentState state;
+	json_object *object;
+	Assignment a;
+
+	if (reply->status < 0) {
+		sd_event_exit(watch->event, cli_tell_failure(watch->cli, reply->status, NULL));
+		return;
+	}
+	if (reply->error) {
+		sd_event_exit(watch->event,
+			      cli_tell_refusal(watch->cli, reply->error, reply->parameters));
+		return;
+	}
+	if (watch->first_usec == 0)
+		watch->first_usec = now_usec();
+
+	object = json_get_object(reply->parameters, "assignment");
+	a = object ? assignment_read(object) : (Assignment){ 0 };
+	if (object && watch->name && !assignment_is(&a, watch->name))
+		return;
+	if (watch->cli->json)
+		cli_print_json(reply->parameters);
+	else if (object)
+		print_line(watch, &a, json_get_bool(reply->parameters, "initial", false));
+
+	if (object && assignment_state_parse(&state, a.state) == 0 && watch->until[state])
+		sd_event_exit(watch->event, CLI_OK);
+	else if (!reply->continues)
+		sd_event_exit(watch->event, cli_tell_failure(watch->cli, -ECONNRESET, NULL));
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	return sd_event_exit(sd_event_source_get_event(source), CLI_OK);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Watch *watch = userdata;
+	char text[TEXT_DURATION_SIZE];
+
+	text_duration(watch->cli->timeout_usec, text);
+	if (watch->cli->until)
+		cli_error(watch->cli, "no device became %s within %s", watch->cli->until, text);
+	else
+		cli_error(watch->cli, "ended after %s, as --timeout asks", text);
+	return sd_event_exit(watch->event, CLI_TIMEOUT);
+}
+
+static int watch_prepare(Watch *watch)
+{
+	uint64_t timeout = watch->cli->timeout_usec;
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return -errno;
+	r = sd_event_add_signal(watch->event, NULL, SIGINT, on_signal, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(watch->event, NULL, SIGTERM, on_signal, NULL);
+	if (r >= 0 && timeout)
+		r = sd_event_add_time_relative(watch->event, NULL, CLOCK_BOOTTIME, timeout,
+					       TIMER_ACCURACY_USEC, on_timeout, watch);
+	return r;
+}
+
+static CliStatus watch_run(Watch *watch)
+{
+	VarlinkClientOptions options = { .interface = watch->cli->interface };
+	_cleanup_(json_unrefp) json_object *parameters = NULL;
+	_cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
+	_cleanup_free_ char *sentence = NULL;
+	int r;
+
+	if (json_build(&parameters, J_STRING("domain", watch->domain)) < 0) {
+		cli_error(watch->cli, "'%s' is not UTF-8", watch->domain);
+		return CLI_USAGE;
+	}
+	r = watch_prepare(watch);
+	if (r >= 0)
+		r = varlink_client_connect(&client, watch->event, watch->cli->socket, &options,
+					   &sentence);
+	if (r >= 0)
+		r = varlink_client_call(client, CLI_INTERFACE ".Monitor", parameters,
+					VARLINK_CALL_MORE, 0, on_reply, watch, NULL);
+	if (r >= 0)
+		r = sd_event_loop(watch->event);
+	if (r >= 0)
+		return (CliStatus)r;
+	return cli_tell_failure(watch->cli, r, sentence);
+}
+
+static CliStatus run(Cli *cli, char **arguments)
+{
+	_cleanup_(event_freep) sd_event *event = NULL;
+	Watch watch = { .cli = cli, .title_width = TITLE_WIDTH_MIN };
+	CliStatus status;
+	int r;
+
+	if (cli->until) {
+		status = parse_until(cli, watch.until);
+		if (status != CLI_OK)
+			return status;
+	}
+	if (arguments[0] && strchr(arguments[0], '/')) {
+		status = cli_split(cli, arguments[0], &watch.domain, &watch.name);
+		if (status != CLI_OK)
+			return status;
+	} else if (arguments[0]) {
+		watch.domain = text_format("%s", arguments[0]);
+	}
+	r = sd_event_new(&event);
+	if (r < 0)
+		return cli_tell_failure(cli, r, NULL);
+	watch.event = event;
+	status = watch_run(&watch);
+	free(watch.domain);
+	return status;
+}
+
+const Command command_watch = {
+	.name = "watch",
+	.arguments = "[DOMAIN[/NAME]]",
+	.summary = "Print each change as it happens",
+	.help = "The first lines tell how things stand. Each line begins with the time since the\n"
+		"first. Ends on SIGINT and SIGTERM with 0.\n"
+		"\n"
+		"  --until STATE[,STATE...]  end with 0 as soon as a device is in one of these\n"
+		"  --timeout SECONDS         end with 4 after that time\n"
+		"\n"
+		"--json prints one object a line: {sequence, initial, assignment}.\n",
+	.options = COMMAND_UNTIL | COMMAND_TIMEOUT,
+	.max_arguments = 1,
+	.run = run,
+};

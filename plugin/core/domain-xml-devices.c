@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/domain-xml-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ALIAS_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
+int domain_reader_check_alias(DomainReader *reader, const xmlNode *node, const char *alias)
+{
+	size_t n = strlen(alias);
+
+	if (n == 0 || n > DOMAIN_XML_MAX_ALIAS || strspn(alias, ALIAS_CHARACTERS) != n)
+		return xml_refuse(reader->ret_error, node, -EINVAL,
+				  "alias '%s' is not 1 to %u of the characters a-z, A-Z, 0-9, "
+				  "hyphen, underscore",
+				  xml_shown(alias), DOMAIN_XML_MAX_ALIAS);
+	return 0;
+}
+
+DomainNamed *domain_reader_named(DomainReader *reader, const char *alias)
+{
+	for (size_t i = 0; i < reader->n_named; i++)
+		if (strcmp(reader->named[i].alias, alias) == 0)
+			return &reader->named[i];
+	return NULL;
+}
+
+/*
+ * A number as libvirt writes it, "0x06", or a decimal one. libvirt takes a leading 0 for octal,
+ * people do not: refused.
+ */
+static int parse_number(unsigned int *ret, const char *text, unsigned int max)
+{
+	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	const char *digits = hex ? text + 2 : text;
+	size_t n = strlen(digits);
+
+	if (n == 0 || n > 8 || (!hex && digits[0] == '0' && n > 1) ||
+	    strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") != n)
+		return -EINVAL;
+	*ret = (unsigned int)strtoul(digits, NULL, hex ? 16 : 10);
+	return *ret <= max ? 0 : -ERANGE;
+}
+
+/* The host's side of a PCI device: <source><address domain= bus= slot= function=/></source>. */
+static int read_host_address(Bdf *ret, const xmlNode *device, char **ret_error)
+{
+	static const struct {
+		const char *name;
+		unsigned int max;
+	} parts[] = { { "domain", 0xffff }, { "bus", 0xff }, { "slot", 0x1f }, { "function", 7 } };
+	const xmlNode *source, *address = NULL;
+	unsigned int values[ELEMENTSOF(parts)] = {};
+	const char *type;
+	int r;
+
+	r = xml_only_child(&source, device, "source", ret_error);
+	if (r < 0)
+		return r;
+	if (source) {
+		r = xml_only_child(&address, source, "address", ret_error);
+		if (r < 0)
+			return r;
+	}
+	if (!address)
+		return xml_refuse(ret_error, device, -EINVAL,
+				  "<%s> has no address of a host device in its <source>",
+				  (const char *)device->name);
+	type = xml_attribute(address, "type");
+	if (type && strcmp(type, "pci") != 0)
+		return xml_refuse(ret_error, address, -EINVAL,
+				  "address of type '%s' is not a PCI one", xml_shown(type));
+	for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
+		const char *text = xml_attribute(address, parts[i].name);
+
+		if (!text && i == 0)
+			continue; /* domain 0 need not be written */
+		if (!text)
+			return xml_refuse(ret_error, address, -EINVAL, "host address has no %s",
+					  parts[i].name);
+		if (parse_number(&values[i], text, parts[i].max) < 0)
+			return xml_refuse(ret_error, address, -EINVAL,
+					  "host address: %s '%s' is not 0x0 to 0x%x", parts[i].name,
+					  xml_shown(text), parts[i].max);
+	}
+	*ret = (Bdf){ .segment = (uint16_t)values[0],
+		      .bus = (uint8_t)values[1],
+		      .device = (uint8_t)values[2],
+		      .function = (uint8_t)values[3] };
+	return 0;
+}
+
+static bool is_interface_of_host(const xmlNode *node)
+{
+	return xml_is_element(node, "interface") && xml_attribute_is(node, "type", "hostdev");
+}
+
+static bool is_pci_of_host(const xmlNode *node)
+{
+	const char *mode = xml_attribute(node, "mode");
+
+	if (!xml_is_element(node, "hostdev"))
+		return is_interface_of_host(node);
+	return (!mode || strcmp(mode, "subsystem") == 0) && xml_attribute_is(node, "type", "pci");
+}
+
+int domain_reader_add_missing(DomainReader *reader, const char *alias)
+{
+	DomainXml *domain = reader->domain;
+	char **more;
+
+	more = reallocarray(domain->missing, domain->n_missing + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	domain->missing = more;
+	more[domain->n_missing] = strdup(alias);
+	if (!more[domain->n_missing])
+		return -ENOMEM;
+	domain->n_missing++;
+	return 0;
+}
+
+static int add_device(DomainReader *reader, const DomainHost *host)
+{
+	DomainXml *domain = reader->domain;
+	const char *managed = xml_attribute(host->node, "managed");
+	DomainDevice *more;
+
+	if (managed && strcmp(managed, "yes") != 0 && strcmp(managed, "no") != 0)
+		return xml_refuse(reader->ret_error, host->node, -EINVAL,
+				  "managed='%s' is neither yes nor no", xml_shown(managed));
+	more = reallocarray(domain->devices, domain->n_devices + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	domain->devices = more;
+	more[domain->n_devices] = (DomainDevice){
+		.alias = strdup(host->alias),
+		.host = host->host,
+		.kind = is_interface_of_host(host->node) ? DOMAIN_DEVICE_INTERFACE
+							 : DOMAIN_DEVICE_HOSTDEV,
+		.managed = managed && strcmp(managed, "yes") == 0,
+		.mark = host->mark,
+		.line = xmlGetLineNo((xmlNode *)host->node),
+	};
+	if (!more[domain->n_devices].alias)
+		return -ENOMEM;
+	domain->n_devices++;
+	return 0;
+}
+
+/* Sets *ret_alias to NULL for a device without one. */
+static int read_alias(const char **ret_alias, unsigned int *ret_mark, DomainReader *reader,
+		      const xmlNode *device)
+{
+	const xmlNode *child;
+	const char *alias;
+	int r;
+
+	*ret_alias = NULL;
+	*ret_mark = 0;
+	r = xml_only_child(&child, device, "alias", reader->ret_error);
+	if (r < 0 || !child)
+		return r;
+	alias = xml_attribute(child, "name");
+	if (!alias || !*alias)
+		return xml_refuse(reader->ret_error, child, -EINVAL, "<%s> has an empty alias",
+				  xml_shown((const char *)device->name));
+	if (strncmp(alias, DOMAIN_XML_ALIAS_PREFIX, strlen(DOMAIN_XML_ALIAS_PREFIX)) == 0)
+		*ret_mark |= DOMAIN_MARK_ALIAS;
+	if (domain_reader_named(reader, alias))
+		*ret_mark |= DOMAIN_MARK_METADATA;
+	*ret_alias = alias;
+	return *ret_mark ? domain_reader_check_alias(reader, child, alias) : 0;
+}
+
+static bool is_missing(const DomainXml *domain, const char *alias)
+{
+	for (size_t i = 0; i < domain->n_missing; i++)
+		if (strcmp(domain->missing[i], alias) == 0)
+			return true;
+	return false;
+}
+
+/* A device that is no PCI device of the host's, or not yet. */
+static int read_other_device(DomainReader *reader, const xmlNode *device, const char *alias)
+{
+	DomainNamed *named = domain_reader_named(reader, alias);
+
+	if (!xml_is_element(device, "interface") || !xml_attribute_is(device, "type", "network"))
+		return xml_refuse(reader->ret_error, device, -EINVAL,
+				  "alias '%s' says that this is a trusted device, but a <%s> of "
+				  "type '%s' is no PCI device of the host's",
+				  alias, xml_shown((const char *)device->name),
+				  xml_attribute(device, "type")
+					  ? xml_shown(xml_attribute(device, "type"))
+					  : "none");
+	if (is_missing(reader->domain, alias))
+		return xml_refuse(reader->ret_error, device, -EINVAL,
+				  "two devices have the alias '%s'", alias);
+	if (reader->domain->n_missing == DOMAIN_XML_MAX_ITEMS)
+		return xml_refuse(reader->ret_error, device, -E2BIG,
+				  "more than %u trusted interfaces wait for their function",
+				  DOMAIN_XML_MAX_ITEMS);
+	if (named)
+		named->found = true;
+	return domain_reader_add_missing(reader, alias);
+}
+
+int domain_reader_device(DomainReader *reader, const xmlNode *device)
+{
+	DomainHost *host;
+	unsigned int mark;
+	const char *alias;
+	DomainNamed *named;
+	int r;
+
+	r = read_alias(&alias, &mark, reader, device);
+	if (r < 0)
+		return r;
+	if (!is_pci_of_host(device))
+		return mark ? read_other_device(reader, device, alias) : 0;
+	if (reader->n_hosts == DOMAIN_XML_MAX_ITEMS)
+		return xml_refuse(reader->ret_error, device, -E2BIG,
+				  "the domain has more than %u PCI devices of the host's",
+				  DOMAIN_XML_MAX_ITEMS);
+	host = &reader->hosts[reader->n_hosts++];
+	*host = (DomainHost){ .node = device, .alias = alias, .mark = mark };
+	if (!mark) {
+		/* Only for comparison with the trusted ones. */
+		host->has_host = read_host_address(&host->host, device, NULL) == 0;
+		return 0;
+	}
+	r = read_host_address(&host->host, device, reader->ret_error);
+	if (r < 0)
+		return r;
+	host->has_host = true;
+	named = domain_reader_named(reader, alias);
+	if (named)
+		named->found = true;
+	return add_device(reader, host);
+}
+
+int domain_reader_compare(DomainReader *reader)
+{
+	char text[BDF_STRING_SIZE];
+
+	for (size_t i = 0; i < reader->n_hosts; i++) {
+		const DomainHost *host = &reader->hosts[i];
+
+		if (!host->mark)
+			continue;
+		if (is_missing(reader->domain, host->alias))
+			return xml_refuse(reader->ret_error, host->node, -EINVAL,
+					  "two devices have the alias '%s'", host->alias);
+		for (size_t k = 0; k < reader->n_hosts; k++) {
+			const DomainHost *other = &reader->hosts[k];
+
+			/* Two trusted ones are compared once. */
+			if (k == i || (other->mark && k > i))
+				continue;
+			if (other->mark && strcmp(other->alias, host->alias) == 0)
+				return xml_refuse(reader->ret_error, host->node, -EINVAL,
+						  "two devices have the alias '%s' (the other is "
+						  "in line %ld)",
+						  host->alias,
+						  xmlGetLineNo((xmlNode *)other->node));
+			if (other->has_host && bdf_equal(other->host, host->host))
+				return xml_refuse(reader->ret_error, host->node, -EINVAL,
+						  "'%s' is host device %s, and so is the device "
+						  "in line %ld",
+						  host->alias, bdf_format(host->host, text),
+						  xmlGetLineNo((xmlNode *)other->node));
+		}
+	}
+	return 0;
+}

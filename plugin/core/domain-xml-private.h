@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What domain-xml.c (the domain) and domain-xml-devices.c (its devices) share. */
+#pragma once
+
+#include "core/domain-xml.h"
+#include "core/xml-tree.h"
+
+/* An alias that the metadata names. */
+typedef struct DomainNamed {
+	const char *alias;
+	bool found;
+} DomainNamed;
+
+/* A PCI device of the host's that is given to the domain, trusted or not. */
+typedef struct DomainHost {
+	const xmlNode *node;
+	const char *alias; /* NULL when it has none */
+	Bdf host;
+	bool has_host; /* false: a malformed address of an untrusted device, libvirt's business */
+	unsigned int mark;
+} DomainHost;
+
+typedef struct DomainReader {
+	DomainXml *domain;
+	char **ret_error;
+	DomainNamed named[DOMAIN_XML_MAX_ITEMS];
+	size_t n_named;
+	DomainHost hosts[DOMAIN_XML_MAX_ITEMS];
+	size_t n_hosts;
+} DomainReader;
+
+/* Whether this can be the alias of a trusted device, wherever it is said to be one. -EINVAL. */
+int domain_reader_check_alias(DomainReader *reader, const xmlNode *node, const char *alias);
+
+/* NULL when the metadata does not name it. */
+DomainNamed *domain_reader_named(DomainReader *reader, const char *alias);
+
+int domain_reader_add_missing(DomainReader *reader, const char *alias);
+
+/* Any child element of <devices>, after the metadata. */
+int domain_reader_device(DomainReader *reader, const xmlNode *device);
+
+/* At the end: alias and host function of a trusted device are its own. */
+int domain_reader_compare(DomainReader *reader);

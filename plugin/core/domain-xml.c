@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One pass per part: metadata first, since it says which aliases count; then devices
+ * (domain-xml-devices.c), which are held against each other at the end.
+ */
+#include "core/domain-xml-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *launch_security_name(LaunchSecurity security)
+{
+	static const char *const names[LAUNCH_SECURITY_N] = { "none", "sev",	 "sev-snp",
+							      "tdx",  "s390-pv", "other" };
+
+	return (unsigned int)security < LAUNCH_SECURITY_N ? names[security] : "?";
+}
+
+static bool is_ours(const xmlNode *node)
+{
+	return node->ns && node->ns->href &&
+	       strcmp((const char *)node->ns->href, DOMAIN_XML_NAMESPACE) == 0;
+}
+
+/* A copy, or -ENOMEM. */
+static int copy_text(char **ret, const char *text)
+{
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int read_identity(DomainReader *reader, const xmlNode *root)
+{
+	DomainXml *domain = reader->domain;
+	const char *text, *type = xml_attribute(root, "type");
+	int r;
+
+	if (!xml_is_element(root, "domain"))
+		return xml_refuse(reader->ret_error, root, -EBADMSG, "<%s> instead of <domain>",
+				  xml_shown((const char *)root->name));
+	if (!type || !*type)
+		return xml_refuse(reader->ret_error, root, -EBADMSG, "<domain> has no type");
+	r = copy_text(&domain->type, type);
+	if (r < 0)
+		return r;
+	r = xml_child_text(&text, root, "uuid", reader->ret_error);
+	if (r < 0)
+		return r;
+	if (uuid_from_string(&domain->uuid, text) < 0)
+		return xml_refuse(reader->ret_error, root, -EBADMSG, "'%s' is not a UUID",
+				  xml_shown(text));
+	r = xml_child_text(&text, root, "name", reader->ret_error);
+	if (r < 0)
+		return r;
+	return copy_text(&domain->name, text);
+}
+
+/* Goes down through elements of our namespace only; xml_tree_parse() has bounded the depth. */
+static int read_metadata(DomainReader *reader, const xmlNode *parent)
+{
+	int r;
+
+	for (const xmlNode *child = xml_first_child(parent); child; child = xml_next(child)) {
+		const char *alias;
+
+		if (!is_ours(child))
+			continue;
+		if (strcmp((const char *)child->name, "device") != 0) {
+			r = read_metadata(reader, child);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		alias = xml_attribute(child, "alias");
+		if (!alias)
+			return xml_refuse(reader->ret_error, child, -EINVAL,
+					  "<device> of " DOMAIN_XML_NAMESPACE " has no alias");
+		r = domain_reader_check_alias(reader, child, alias);
+		if (r < 0)
+			return r;
+		if (domain_reader_named(reader, alias))
+			return xml_refuse(reader->ret_error, child, -EINVAL,
+					  "the metadata names alias '%s' twice", alias);
+		if (reader->n_named == DOMAIN_XML_MAX_ITEMS)
+			return xml_refuse(reader->ret_error, child, -E2BIG,
+					  "the metadata names more than %u devices",
+					  DOMAIN_XML_MAX_ITEMS);
+		reader->named[reader->n_named++].alias = alias;
+	}
+	return 0;
+}
+
+static int read_guest_port(DomainReader *reader, const xmlNode *channel)
+{
+	const xmlNode *target;
+	int r;
+
+	r = xml_only_child(&target, channel, "target", reader->ret_error);
+	if (r < 0 || !target || !xml_attribute_is(target, "type", "virtio") ||
+	    !xml_attribute_is(target, "name", DOMAIN_XML_GUEST_PORT))
+		return r;
+	if (reader->domain->has_guest_port)
+		return xml_refuse(reader->ret_error, channel, -EINVAL,
+				  "a second channel " DOMAIN_XML_GUEST_PORT);
+	reader->domain->has_guest_port = true;
+	return 0;
+}
+
+static int read_devices(DomainReader *reader, const xmlNode *devices)
+{
+	int r;
+
+	for (const xmlNode *child = xml_first_child(devices); child; child = xml_next(child)) {
+		if (child->ns)
+			continue;
+		r = domain_reader_device(reader, child);
+		if (r < 0)
+			return r;
+		if (xml_is_element(child, "channel")) {
+			r = read_guest_port(reader, child);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int read_fwcfg_entry(DomainReader *reader, const xmlNode *entry, const char *name)
+{
+	DomainXml *domain = reader->domain;
+	const char *file = xml_attribute(entry, "file");
+	_cleanup_free_ char *name_copy = NULL, *file_copy = NULL;
+	DomainFwcfg *more;
+
+	for (size_t i = 0; i < domain->n_fwcfg; i++)
+		if (strcmp(domain->fwcfg[i].name, name) == 0)
+			return xml_refuse(reader->ret_error, entry, -EINVAL,
+					  "a second fw_cfg entry '%s'", xml_shown(name));
+	if (domain->n_fwcfg == DOMAIN_XML_MAX_ITEMS)
+		return xml_refuse(reader->ret_error, entry, -E2BIG,
+				  "more than %u fw_cfg entries below " DOMAIN_XML_FWCFG_PREFIX,
+				  DOMAIN_XML_MAX_ITEMS);
+	if (copy_text(&name_copy, name) < 0 || (file && copy_text(&file_copy, file) < 0))
+		return -ENOMEM;
+	more = reallocarray(domain->fwcfg, domain->n_fwcfg + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	domain->fwcfg = more;
+	more[domain->n_fwcfg++] =
+		(DomainFwcfg){ .name = steal_ptr(name_copy), .file = steal_ptr(file_copy) };
+	return 0;
+}
+
+static int read_sysinfo(DomainReader *reader, const xmlNode *sysinfo)
+{
+	int r;
+
+	if (!xml_attribute_is(sysinfo, "type", "fwcfg"))
+		return 0;
+	for (const xmlNode *child = xml_first_child(sysinfo); child; child = xml_next(child)) {
+		const char *name = xml_attribute(child, "name");
+
+		if (!xml_is_element(child, "entry") || !name ||
+		    strncmp(name, DOMAIN_XML_FWCFG_PREFIX, strlen(DOMAIN_XML_FWCFG_PREFIX)) != 0)
+			continue;
+		r = read_fwcfg_entry(reader, child, name);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_launch_security(DomainReader *reader, const xmlNode *node)
+{
+	DomainXml *domain = reader->domain;
+	const char *type = xml_attribute(node, "type"), *path;
+	const xmlNode *quote;
+	int r;
+
+	if (domain->launch_security != LAUNCH_SECURITY_NONE)
+		return xml_refuse(reader->ret_error, node, -EINVAL, "a second <launchSecurity>");
+	if (!type || !*type)
+		return xml_refuse(reader->ret_error, node, -EINVAL, "<launchSecurity> has no type");
+	domain->launch_security = LAUNCH_SECURITY_OTHER;
+	for (LaunchSecurity i = LAUNCH_SECURITY_SEV; i < LAUNCH_SECURITY_OTHER; i++)
+		if (strcmp(type, launch_security_name(i)) == 0)
+			domain->launch_security = i;
+	r = copy_text(&domain->launch_security_type, type);
+	if (r < 0)
+		return r;
+	r = xml_only_child(&quote, node, "quoteGenerationService", reader->ret_error);
+	if (r < 0 || !quote)
+		return r;
+	path = xml_attribute(quote, "path");
+	return path && *path ? copy_text(&domain->quote_socket, path) : 0;
+}
+
+static int read_domain(DomainReader *reader, const xmlNode *root)
+{
+	DomainXml *domain = reader->domain;
+	int r;
+
+	r = read_identity(reader, root);
+	if (r < 0)
+		return r;
+	for (const xmlNode *child = xml_first_child(root); child; child = xml_next(child)) {
+		r = xml_is_element(child, "metadata") ? read_metadata(reader, child) : 0;
+		if (r < 0)
+			return r;
+	}
+	for (const xmlNode *child = xml_first_child(root); child; child = xml_next(child)) {
+		r = 0;
+		if (xml_is_element(child, "devices"))
+			r = read_devices(reader, child);
+		else if (xml_is_element(child, "sysinfo"))
+			r = read_sysinfo(reader, child);
+		else if (xml_is_element(child, "launchSecurity"))
+			r = read_launch_security(reader, child);
+		if (r < 0)
+			return r;
+	}
+	r = domain_reader_compare(reader);
+	for (size_t i = 0; i < reader->n_named && r >= 0; i++)
+		if (!reader->named[i].found)
+			r = domain_reader_add_missing(reader, reader->named[i].alias);
+	if (r < 0)
+		return r;
+
+	domain->markers =
+		(domain->n_devices ? DOMAIN_MARKER_DEVICE : 0) |
+		(domain->n_missing ? DOMAIN_MARKER_MISSING : 0) |
+		(domain->has_guest_port ? DOMAIN_MARKER_GUEST_PORT : 0) |
+		(domain->n_fwcfg ? DOMAIN_MARKER_FWCFG : 0) |
+		(domain->quote_socket && strstr(domain->quote_socket, DOMAIN_XML_QUOTE_FOLDER)
+			 ? DOMAIN_MARKER_QUOTE_SOCKET
+			 : 0);
+	return 0;
+}
+
+int domain_xml_parse(DomainXml **ret, const char *text, size_t size, char **ret_error)
+{
+	_cleanup_(domain_xml_freep) DomainXml *domain = NULL;
+	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
+	_cleanup_free_ DomainReader *reader = NULL;
+	int r;
+
+	r = xml_tree_parse(&doc, text, size, ret_error);
+	if (r < 0)
+		return r;
+	domain = calloc(1, sizeof(*domain));
+	reader = calloc(1, sizeof(*reader));
+	if (!domain || !reader)
+		return -ENOMEM;
+	reader->domain = domain;
+	reader->ret_error = ret_error;
+	r = read_domain(reader, xmlDocGetRootElement(doc));
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(domain);
+	return 0;
+}
+
+DomainXml *domain_xml_free(DomainXml *domain)
+{
+	if (!domain)
+		return NULL;
+	for (size_t i = 0; i < domain->n_devices; i++)
+		free(domain->devices[i].alias);
+	for (size_t i = 0; i < domain->n_missing; i++)
+		free(domain->missing[i]);
+	for (size_t i = 0; i < domain->n_fwcfg; i++) {
+		free(domain->fwcfg[i].name);
+		free(domain->fwcfg[i].file);
+	}
+	free(domain->devices);
+	free(domain->missing);
+	free(domain->fwcfg);
+	free(domain->quote_socket);
+	free(domain->launch_security_type);
+	free(domain->name);
+	free(domain->type);
+	free(domain);
+	return NULL;
+}
+
+const DomainDevice *domain_xml_device(const DomainXml *domain, const char *alias)
+{
+	for (size_t i = 0; i < domain->n_devices; i++)
+		if (strcmp(domain->devices[i].alias, alias) == 0)
+			return &domain->devices[i];
+	return NULL;
+}
