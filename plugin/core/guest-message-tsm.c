@@ -172,7 +172,8 @@ int guest_message_tsm_unseal(GuestMessageTsm *tsm, const void *message, size_t s
 		*ret_cached_size = tsm->response_size;
 		return GUEST_MESSAGE_DUPLICATE;
 	}
-	if (!is_new && tsm->in_hand)
+	/* Also for a new session: the answer that is being made must not end up in its hands. */
+	if (tsm->in_hand)
 		return GUEST_MESSAGE_UNANSWERED;
 	if (h.sequence != (is_new ? 1 : tsm->next) || h.sequence == UINT64_MAX)
 		return GUEST_MESSAGE_OUT_OF_SEQUENCE;

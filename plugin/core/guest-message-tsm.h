@@ -49,7 +49,7 @@ int guest_message_tsm_open(GuestMessageTsm *tsm, const void *message, size_t siz
  * Authenticates and decrypts a request into *ret. On DUPLICATE, *ret_cached and *ret_cached_size
  * are the sealed response that went out for it (borrowed until the next call): send it again. Other
  * outcomes but OK: *ret is left alone; -EIO. Each OK has to be followed by
- * guest_message_tsm_seal() before any other request is taken.
+ * guest_message_tsm_seal(): until then all other requests are UNANSWERED, a new session's too.
  */
 int guest_message_tsm_unseal(GuestMessageTsm *tsm, const void *message, size_t size,
 			     GuestMessageRequest *ret, const uint8_t **ret_cached,

@@ -201,7 +201,7 @@ size_t guest_response_write(GuestStatus status, const void *body, size_t body_si
 	bytes_put_zero(&w, 4);
 	if (status == GUEST_STATUS_OK)
 		bytes_put(&w, body, body_size);
-	return w.used;
+	return w.failed ? 0 : w.used;
 }
 
 int guest_tdi_status_parse(GuestTdiStatus *ret, const void *body, size_t size)

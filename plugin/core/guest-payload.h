@@ -110,7 +110,10 @@ void guest_tdi_state_write(const GuestTdiState *request, uint8_t ret[static GUES
 int guest_response_parse(GuestStatus *ret, const uint8_t **ret_body, size_t *ret_body_size,
 			 const void *data, size_t size);
 
-/* Writes a response with that status, and body only if it is OK. Returns its size. */
+/*
+ * Writes a response with that status, and body only if it is OK. Returns its size, 0 if body is
+ * larger than a statement.
+ */
 size_t guest_response_write(GuestStatus status, const void *body, size_t body_size,
 			    uint8_t ret[static GUEST_RESPONSE_MAX_SIZE]);
 

@@ -179,6 +179,51 @@ Test(guest_message_tsm, duplicate)
 	testing_guest_exchange(&g, g.tvm);
 }
 
+/* The answer that is being made must not end up in a new session's hands. */
+Test(guest_message_tsm, takeover_waits_for_the_answer)
+{
+	GuestMessageTvm *restarted = testing_guest_agent(testing_tvm_key);
+	uint8_t first[GUEST_MESSAGE_MAX_SIZE];
+
+	testing_guest_open(&g, g.tvm);
+	testing_guest_exchange(&g, g.tvm);
+	testing_guest_seal(&g, g.tvm, GUEST_MESSAGE_TDI_VALIDATE, "accept");
+	cr_assert_eq(testing_guest_deliver(&g), GUEST_MESSAGE_OK);
+	testing_guest_open(&g, restarted);
+	testing_guest_seal(&g, restarted, GUEST_MESSAGE_TDI_STATE, "here");
+	memcpy(first, g.request, g.request_size);
+	cr_assert_eq(testing_guest_deliver(&g), GUEST_MESSAGE_UNANSWERED);
+	testing_guest_answer(&g, "accepted");
+	cr_assert_eq(testing_guest_return(&g, restarted), GUEST_MESSAGE_UNKNOWN_SESSION);
+	cr_assert_eq(testing_guest_return(&g, g.tvm), GUEST_MESSAGE_OK);
+	cr_assert_arr_eq(g.request, first, g.request_size);
+	cr_assert_eq(testing_guest_deliver(&g), GUEST_MESSAGE_OK);
+	cr_assert(g.got.new_session);
+	guest_message_tvm_free(restarted);
+}
+
+/* A second question before the first one is answered, which our own agent never asks. */
+Test(guest_message_tsm, next_before_answer)
+{
+	GuestMessageHeader h;
+	GuestMessageKeys keys;
+	uint8_t agent_nonce[GUEST_MESSAGE_NONCE_SIZE] = { 1, 1 };
+
+	testing_guest_open(&g, g.tvm);
+	cr_assert_eq(guest_message_keys_derive(&keys, testing_tvm_key, agent_nonce,
+					       g.response + GUEST_MESSAGE_HEADER_SIZE,
+					       g.response + 16, testing_tvm_uuid),
+		     0);
+	testing_guest_seal(&g, g.tvm, GUEST_MESSAGE_TDI_STATE, "first");
+	cr_assert_eq(testing_guest_deliver(&g), GUEST_MESSAGE_OK);
+	cr_assert_eq(guest_message_header_parse(&h, g.request, g.request_size), 0);
+	h.sequence = 2;
+	cr_assert_eq(guest_message_seal(&keys, &h, "other", g.request), 0);
+	cr_assert_eq(testing_guest_deliver(&g), GUEST_MESSAGE_UNANSWERED);
+	testing_guest_answer(&g, "answer");
+	cr_assert_eq(testing_guest_deliver(&g), GUEST_MESSAGE_OK);
+}
+
 Test(guest_message_tsm, limits)
 {
 	static const uint8_t big[GUEST_MESSAGE_MAX_PAYLOAD + 1];

@@ -174,6 +174,7 @@ Test(guest_payload, responses)
 	cr_assert_eq(status, GUEST_STATUS_STALE);
 	cr_assert_eq(size, 0);
 
+	cr_assert_eq(guest_response_write(GUEST_STATUS_OK, b, STATEMENT_SIZE + 1, b), 0);
 	for (int i = 0; i < _GUEST_STATUS_MAX; i++) {
 		cr_assert_not_null(guest_status_name(i));
 		cr_assert_not_null(guest_status_sentence(i));

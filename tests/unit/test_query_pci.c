@@ -14,7 +14,8 @@ static int parse_len(QueryPci **q, const char *text, size_t len, const char *in_
 	cr_expect_eq(error != NULL, r < 0, "%d, %s", r, error ?: "");
 	if (r < 0) {
 		cr_expect_null(*q);
-		cr_expect(strstr(error, in_error) != NULL, "\"%s\" is not in \"%s\"", in_error, error);
+		cr_expect(strstr(error, in_error) != NULL, "\"%s\" is not in \"%s\"", in_error,
+			  error);
 		cr_expect_eq(query_pci_parse(q, text, len, NULL), r, "nobody wants the sentence");
 	}
 	return r;
@@ -139,8 +140,10 @@ Test(query_pci, wrong_types_and_ranges)
 		ON_ROOT(DEVICE("0", "99999999999999999999", "0", "a")),
 		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0}"),
 		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":7}"),
-		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"a\",\"pci_bridge\":[]}"),
-		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"a\",\"pci_bridge\":{}}"),
+		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"a\",\"pci_bridge\":[]"
+			"}"),
+		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"a\",\"pci_bridge\":{}"
+			"}"),
 		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"a\","
 			"\"pci_bridge\":{\"bus\":{\"secondary\":256}}}"),
 		ON_ROOT("{\"bus\":0,\"slot\":1,\"slot\":2,\"function\":0,\"qdev_id\":\"a\"}"),
@@ -154,11 +157,12 @@ Test(query_pci, contradictions)
 {
 	/* Listed on a bus other than its own. */
 	cr_expect_eq(refuse(ON_ROOT(DEVICE("1", "0", "0", "a")), "listed on bus 0"), -EBADMSG);
-	cr_expect_eq(refuse(ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"p\","
-				    "\"pci_bridge\":{\"bus\":{\"secondary\":2},\"devices\":[" DEVICE(
-					    "3", "0", "0", "a") "]}}"),
-			    "listed on bus 2"),
-		     -EBADMSG);
+	cr_expect_eq(
+		refuse(ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"p\","
+			       "\"pci_bridge\":{\"bus\":{\"secondary\":2},\"devices\":[" DEVICE(
+				       "3", "0", "0", "a") "]}}"),
+		       "listed on bus 2"),
+		-EBADMSG);
 	/* A guest that gives two bridges one number makes QEMU list what is behind it twice. */
 	cr_expect_eq(refuse(ON_ROOT(DEVICE("0", "1", "0", "a") "," DEVICE("0", "2", "0", "a")),
 			    "a is listed twice"),
@@ -186,9 +190,12 @@ Test(query_pci, no_devices)
 static const char before_firmware[] =
 	"{\"return\":[{\"bus\":0,\"devices\":[{\"irq_pin\":0,\"bus\":0,\"qdev_id\":\"\",\"slot\":0,"
 	"\"class_info\":{\"class\":1536,\"desc\":\"Host bridge\"},\"id\":{\"device\":10688,"
-	"\"subsystem-vendor\":6900,\"vendor\":32902,\"subsystem\":4352},\"function\":0,\"regions\":[]}"
-	",{\"irq_pin\":1,\"bus\":0,\"pci_bridge\":{\"bus\":{\"prefetchable_range\":{\"limit\":1048575,"
-	"\"base\":4293918720},\"memory_range\":{\"limit\":1048575,\"base\":4293918720},\"secondary\":0"
+	"\"subsystem-vendor\":6900,\"vendor\":32902,\"subsystem\":4352},\"function\":0,\"regions\":"
+	"[]}"
+	",{\"irq_pin\":1,\"bus\":0,\"pci_bridge\":{\"bus\":{\"prefetchable_range\":{\"limit\":"
+	"1048575,"
+	"\"base\":4293918720},\"memory_range\":{\"limit\":1048575,\"base\":4293918720},"
+	"\"secondary\":0"
 	",\"io_range\":{\"limit\":4095,\"base\":61440},\"number\":0,\"subordinate\":0}},"
 	"\"qdev_id\":\"pci.1\",\"slot\":1,\"class_info\":{\"class\":1540,\"desc\":\"PCI bridge\"},"
 	"\"id\":{\"device\":12,\"vendor\":6966},\"function\":0,\"regions\":[{\"prefetch\":false,"
@@ -207,10 +214,9 @@ Test(query_pci, before_firmware)
 /* Whatever lists a device behind a bridge that has no number yet gets the same meaning. */
 Test(query_pci, bus_zero_behind_a_bridge)
 {
-	_cleanup_(query_pci_freep) QueryPci *q = accept(
-		ON_ROOT("{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"pci.1\",\"pci_bridge\":{"
-			"\"bus\":{\"secondary\":0},\"devices\":[" DEVICE("0", "0", "0",
-									 "ua-tdi-a") "]}}"));
+	_cleanup_(query_pci_freep) QueryPci *q = accept(ON_ROOT(
+		"{\"bus\":0,\"slot\":1,\"function\":0,\"qdev_id\":\"pci.1\",\"pci_bridge\":{"
+		"\"bus\":{\"secondary\":0},\"devices\":[" DEVICE("0", "0", "0", "ua-tdi-a") "]}}"));
 
 	cr_expect(query_pci_find(q, "pci.1")->assigned);
 	cr_expect_not(query_pci_find(q, "ua-tdi-a")->assigned);
@@ -222,12 +228,17 @@ static const char after_firmware[] =
 	"\"prefetchable_range\":{\"limit\":4273995775,\"base\":4271898624},\"memory_range\":{"
 	"\"limit\":4263510015,\"base\":4261412864},\"secondary\":1,\"io_range\":{\"limit\":49151,"
 	"\"base\":49152},\"number\":0,\"subordinate\":1},\"devices\":[{\"irq_pin\":1,\"bus\":1,"
-	"\"qdev_id\":\"virtio-serial0\",\"irq\":10,\"slot\":0,\"class_info\":{\"class\":1920},\"id\":{"
-	"\"device\":4163,\"subsystem-vendor\":6900,\"vendor\":6900,\"subsystem\":4352},\"function\":0,"
+	"\"qdev_id\":\"virtio-serial0\",\"irq\":10,\"slot\":0,\"class_info\":{\"class\":1920},"
+	"\"id\":{"
+	"\"device\":4163,\"subsystem-vendor\":6900,\"vendor\":6900,\"subsystem\":4352},"
+	"\"function\":0,"
 	"\"regions\":[{\"prefetch\":true,\"mem_type_64\":true,\"bar\":4,\"size\":16384,"
-	"\"address\":4271898624,\"type\":\"memory\"}]}]},\"qdev_id\":\"pci.1\",\"irq\":10,\"slot\":1,"
-	"\"class_info\":{\"class\":1540,\"desc\":\"PCI bridge\"},\"id\":{\"device\":12,\"vendor\":6966}"
-	",\"function\":0,\"regions\":[]},{\"bus\":0,\"slot\":1,\"function\":3,\"qdev_id\":\"pci.4\","
+	"\"address\":4271898624,\"type\":\"memory\"}]}]},\"qdev_id\":\"pci.1\",\"irq\":10,\"slot\":"
+	"1,"
+	"\"class_info\":{\"class\":1540,\"desc\":\"PCI "
+	"bridge\"},\"id\":{\"device\":12,\"vendor\":6966}"
+	",\"function\":0,\"regions\":[]},{\"bus\":0,\"slot\":1,\"function\":3,\"qdev_id\":\"pci."
+	"4\","
 	"\"pci_bridge\":{\"bus\":{\"number\":0,\"secondary\":4,\"subordinate\":6},\"devices\":[{"
 	"\"bus\":4,\"slot\":0,\"function\":0,\"qdev_id\":\"pci.5\",\"pci_bridge\":{\"bus\":{"
 	"\"number\":4,\"secondary\":5,\"subordinate\":6},\"devices\":[{\"bus\":5,\"slot\":31,"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Against libvirt's test driver: one domain "test", in this process, real libvirt API and events. */
+/* Against libvirt's test driver: one domain "test", in this process, real libvirt API and events.
+ */
 #include "vmm/vmm.h"
 
 #include <criterion/criterion.h>
@@ -106,7 +107,7 @@ static void on_channel(int r, int fd, const char *message, void *userdata)
 
 #define run_while(w, condition)                                                                    \
 	while (condition)                                                                          \
-		cr_assert_geq(sd_event_run((w)->event, 5 * SECOND), 1, "nothing happens")
+	cr_assert_geq(sd_event_run((w)->event, 5 * SECOND), 1, "nothing happens")
 
 static void open_vmm(Watch *w, const char *uri)
 {

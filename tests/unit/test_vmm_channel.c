@@ -23,6 +23,7 @@ typedef struct Stream {
 	void (*fn)(int events, void *opaque);
 	void *opaque;
 	bool refuses_watch;
+	bool send_blocks; /* as virStreamSend does */
 	sem_t ended;
 	int fd; /* what the pump's user has */
 	Channel *channel;
@@ -31,8 +32,13 @@ typedef struct Stream {
 
 static ssize_t stream_send(void *stream, const void *data, size_t len)
 {
-	ssize_t n = send(((Stream *)stream)->inner, data, len, MSG_NOSIGNAL);
+	Stream *s = stream;
+	struct pollfd p = { .fd = s->inner, .events = POLLOUT };
+	ssize_t n;
 
+	if (s->send_blocks)
+		poll(&p, 1, -1);
+	n = send(s->inner, data, len, MSG_NOSIGNAL);
 	return n >= 0 ? n : -errno;
 }
 
@@ -50,7 +56,8 @@ static void on_inner(int watch, int fd, int events, void *opaque)
 	s->fn(events, s->opaque);
 }
 
-static int stream_watch(void *stream, int events, void (*fn)(int events, void *opaque), void *opaque)
+static int stream_watch(void *stream, int events, void (*fn)(int events, void *opaque),
+			void *opaque)
 {
 	Stream *s = stream;
 
@@ -100,10 +107,16 @@ static void stream_init(Stream *s)
 	cr_assert_eq(libvirt_loop_new(&s->loop), 0);
 }
 
-static void start(Stream *s)
+static void start_with(Stream *s, bool send_blocks)
 {
 	stream_init(s);
+	s->send_blocks = send_blocks;
 	cr_assert_eq(channel_new(&s->channel, &s->fd, &ops, s, on_ended, s), 0);
+}
+
+static void start(Stream *s)
+{
+	start_with(s, false);
 }
 
 static void wait_ended(Stream *s)
@@ -335,12 +348,12 @@ static size_t fill(int fd)
 	return n;
 }
 
-Test(vmm_channel, a_guest_that_does_not_read)
+static void guest_that_does_not_read(bool send_blocks)
 {
 	size_t in, out = 0;
 	Stream s;
 
-	start(&s);
+	start_with(&s, send_blocks);
 	in = fill(s.fd);
 	cr_expect_lt(in, 4 << 20, "%zu bytes are buffered somewhere", in);
 	/* The other direction goes on. */
@@ -356,6 +369,16 @@ Test(vmm_channel, a_guest_that_does_not_read)
 	stream_end(&s);
 }
 
+Test(vmm_channel, a_guest_that_does_not_read)
+{
+	guest_that_does_not_read(false);
+}
+
+Test(vmm_channel, a_guest_that_does_not_read_and_a_send_that_blocks)
+{
+	guest_that_does_not_read(true);
+}
+
 Test(vmm_channel, closed_while_the_guest_does_not_read)
 {
 	Stream s;
@@ -368,17 +391,32 @@ Test(vmm_channel, closed_while_the_guest_does_not_read)
 	stream_end(&s);
 }
 
-Test(vmm_channel, a_user_that_does_not_read)
+Test(vmm_channel, stopped_while_a_send_blocks)
 {
-	size_t in, out = 0;
+	Stream s;
+
+	start_with(&s, true);
+	fill(s.fd);
+	channel_stop(s.channel);
+	expect_end(s.fd);
+	/* Not before the send has come back, which is the stream's to bring about. */
+	cr_expect_neq(sem_trywait(&s.ended), 0);
+	shutdown(s.inner, SHUT_RDWR);
+	wait_ended(&s);
+	stream_end(&s);
+}
+
+Test(vmm_channel, the_guest_goes_while_its_words_are_unread)
+{
+	size_t in = 0, out = 0;
 	Stream s;
 
 	start(&s);
-	in = fill(s.outer);
-	cr_expect_lt(in, 4 << 20, "%zu bytes are buffered somewhere", in);
-	cr_assert_eq(write(s.fd, "down", 4), 4);
-	expect_text(s.outer, "down");
-	/* The guest goes; what it said is still there. */
+	/* More than a socket holds, less than the backlog. */
+	while (in < CHANNEL_BACKLOG_MAX) {
+		wait_for(s.outer, POLLOUT);
+		in += write_pattern(s.outer, in, CHANNEL_BACKLOG_MAX);
+	}
 	close(s.outer);
 	s.outer = -1;
 	while (out < in) {
@@ -387,5 +425,29 @@ Test(vmm_channel, a_user_that_does_not_read)
 	}
 	expect_end(s.fd);
 	wait_ended(&s);
+	stream_end(&s);
+}
+
+Test(vmm_channel, a_guest_that_floods_its_reader_is_cut_off)
+{
+	size_t in, out = 0;
+	Stream s;
+
+	start(&s);
+	in = fill(s.outer);
+	cr_expect_gt(in, CHANNEL_BACKLOG_MAX);
+	cr_expect_lt(in, 4 << 20, "%zu bytes are buffered somewhere", in);
+	wait_ended(&s);
+	/* What had reached the socket is still there, in order. */
+	for (;;) {
+		unsigned char byte;
+		ssize_t n = read(s.fd, &byte, 1);
+
+		cr_assert_geq(n, 0);
+		if (n == 0)
+			break;
+		cr_assert_eq(byte, pattern(out++));
+	}
+	cr_expect_gt(out, 0);
 	stream_end(&s);
 }

@@ -17,18 +17,20 @@ static int cut(const char *xml, const char *alias, const char *in_error)
 	cr_expect_eq(r == 0, device != NULL);
 	cr_expect_eq(r == 0, error == NULL);
 	if (r != 0 && error)
-		cr_expect(strstr(error, in_error) != NULL, "\"%s\" is not in \"%s\"", in_error, error);
+		cr_expect(strstr(error, in_error) != NULL, "\"%s\" is not in \"%s\"", in_error,
+			  error);
 	return r;
 }
 
 #define DOMAIN(devices)                                                                            \
-	"<domain type='kvm' id='3'>\n  <name>a</name>\n  <devices>\n" devices "  </devices>\n</domain>\n"
+	"<domain type='kvm' id='3'>\n  <name>a</name>\n  <devices>\n" devices                      \
+	"  </devices>\n</domain>\n"
 #define ADDRESS(domain, bus, slot, function)                                                       \
 	"<address domain='" domain "' bus='" bus "' slot='" slot "' function='" function "'/>"
 #define HOSTDEV(alias, address)                                                                    \
-	"    <hostdev mode='subsystem' type='pci' managed='yes'>\n      <driver name='vfio'/>\n"           \
-	"      <source>\n        " address "\n      </source>\n      <alias name='" alias "'/>\n"              \
-	"      <address type='pci' domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>\n"              \
+	"    <hostdev mode='subsystem' type='pci' managed='yes'>\n      <driver name='vfio'/>\n"   \
+	"      <source>\n        " address "\n      </source>\n      <alias name='" alias "'/>\n"  \
+	"      <address type='pci' domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>\n"      \
 	"    </hostdev>\n"
 #define GOOD ADDRESS("0x0000", "0x01", "0x10", "0x2")
 
@@ -59,8 +61,8 @@ Test(vmm_device_xml, gone)
 	cr_expect_eq(cut(DOMAIN(HOSTDEV("ua-tdi-ab", GOOD)), "ua-tdi-a", "no device"),
 		     DEVICE_XML_GONE);
 	/* An alias elsewhere is none of a device. */
-	cr_expect_eq(cut("<domain><metadata><alias name='ua-tdi-a'/></metadata></domain>", "ua-tdi-a",
-			 "no device"),
+	cr_expect_eq(cut("<domain><metadata><alias name='ua-tdi-a'/></metadata></domain>",
+			 "ua-tdi-a", "no device"),
 		     DEVICE_XML_GONE);
 	cr_expect_eq(cut(DOMAIN("<hostdev><source><alias name='ua-tdi-a'/></source></hostdev>"),
 			 "ua-tdi-a", "no device"),
@@ -79,8 +81,9 @@ Test(vmm_device_xml, mismatch)
 	for (unsigned i = 0; i < ELEMENTSOF(others); i++) {
 		_cleanup_free_ char *xml = NULL;
 
-		cr_assert_gt(asprintf(&xml, DOMAIN("<hostdev mode='subsystem' type='pci'><source>%s"
-						   "</source><alias name='ua-tdi-a'/></hostdev>"),
+		cr_assert_gt(asprintf(&xml,
+				      DOMAIN("<hostdev mode='subsystem' type='pci'><source>%s"
+					     "</source><alias name='ua-tdi-a'/></hostdev>"),
 				      others[i]),
 			     0);
 		cr_expect_eq(cut(xml, "ua-tdi-a", "not 0000:01:10.2"), DEVICE_XML_MISMATCH, "%s",
@@ -124,8 +127,9 @@ Test(vmm_device_xml, bad_addresses)
 	for (unsigned i = 0; i < ELEMENTSOF(bad); i++) {
 		_cleanup_free_ char *xml = NULL;
 
-		cr_assert_gt(asprintf(&xml, DOMAIN("<hostdev mode='subsystem' type='pci'><source>%s"
-						   "</source><alias name='ua-tdi-a'/></hostdev>"),
+		cr_assert_gt(asprintf(&xml,
+				      DOMAIN("<hostdev mode='subsystem' type='pci'><source>%s"
+					     "</source><alias name='ua-tdi-a'/></hostdev>"),
 				      bad[i]),
 			     0);
 		cr_expect_eq(cut(xml, "ua-tdi-a", "host address"), -EBADMSG, "%s", bad[i]);
@@ -150,7 +154,8 @@ Test(vmm_device_xml, interface)
 {
 	const char *xml = DOMAIN(
 		"<interface type='hostdev' managed='yes'><mac address='52:54:00:6d:90:02'/><source>"
-		"<address type='pci' domain='0x0000' bus='0x01' slot='0x10' function='0x2'/></source>"
+		"<address type='pci' domain='0x0000' bus='0x01' slot='0x10' "
+		"function='0x2'/></source>"
 		"<alias name='ua-tdi-nic0'/></interface>");
 	_cleanup_free_ char *device = NULL;
 

@@ -161,10 +161,7 @@ Test(vmm_mailbox, deliveries_may_shut)
 	reader_end(&reader);
 }
 
-enum {
-	N_THREADS = 4,
-	N_EACH = 1000
-};
+enum { N_THREADS = 4, N_EACH = 1000 };
 
 static void *posting(void *userdata)
 {
@@ -192,8 +189,8 @@ Test(vmm_mailbox, many_threads)
 
 	reader_init(&reader, &counting);
 	for (int i = 0; i < N_THREADS; i++)
-		cr_assert_eq(pthread_create(&threads[i], NULL, posting, mailbox_ref(reader.mailbox)),
-			     0);
+		cr_assert_eq(
+			pthread_create(&threads[i], NULL, posting, mailbox_ref(reader.mailbox)), 0);
 	while (n_counted < N_THREADS * N_EACH)
 		cr_assert_eq(sd_event_run(reader.event, 5000000), 1);
 	for (int i = 0; i < N_THREADS; i++)
