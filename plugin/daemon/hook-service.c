@@ -180,8 +180,12 @@ static void go_on(HookCall *hook)
 			answer(hook);
 			return;
 		}
-		if (!tdid_providers_ready(tdid))
+		if (!tdid_providers_ready(tdid)) {
+			/* The next PrepareTvm makes a new key anyway. */
+			if (hook->release)
+				give_up(hook, "a TSM's provider is not there to release it");
 			return;
+		}
 		hook->step = HOOK_CALLS;
 	}
 	if (hook->provider < tdid->config->n_tsms)

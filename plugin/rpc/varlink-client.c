@@ -20,6 +20,9 @@
 #include <sys/un.h>
 #include <time.h>
 
+/* sd-event's default of 250 ms would be longer than some whole timeouts. */
+#define TIMER_ACCURACY_USEC 1000u
+
 typedef struct Pending Pending;
 
 struct Pending {
@@ -279,7 +282,8 @@ static int pending_new(Pending **ret, VarlinkClient *client, const char *method,
 		return -ENOMEM;
 	if (timeout_usec != 0 && timeout_usec != UINT64_MAX) {
 		r = sd_event_add_time_relative(client->event, &pending->timer, CLOCK_MONOTONIC,
-					       timeout_usec, 0, on_timeout, pending);
+					       timeout_usec, TIMER_ACCURACY_USEC, on_timeout,
+					       pending);
 		if (r < 0)
 			return r;
 	}

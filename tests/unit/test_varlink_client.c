@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define I	"io.example.Sample"
 #define TIMEOUT 1000000u /* usec; a test that waits for it fails anyway */
@@ -281,15 +282,29 @@ Test(varlink_client, late_reply_is_swallowed_and_not_taken_for_the_next)
 	EXPECT_LOG("b:2 ");
 }
 
+static uint64_t now_usec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 Test(varlink_client, timeout_counts_between_the_replies_of_a_more_call)
 {
+	uint64_t called = now_usec(), replied;
+
 	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, 100000, "a", NULL), 0);
+	while (now_usec() < called + 30000)
+		cr_assert_geq(sd_event_run(f.event, 30000), 0);
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1},\"continues\":true}|");
+	replied = now_usec();
 	raw_run(f.event);
 	EXPECT_LOG("a:1+ ");
 	while (f.log[0] == '\0')
 		cr_assert_geq(sd_event_run(f.event, UINT64_MAX), 0);
 	EXPECT_LOG("a:timeout ");
+	cr_assert_geq(now_usec(), replied + 100000, "it counted from the call");
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1},\"continues\":true}|");
 	raw_run(f.event);
 	EXPECT_LOG("");

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The main job on one screen: a trusted device into a running VM, to RUN, and back."""
+import argparse
+import pathlib
+import sys
+import threading
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "system")]
+
+import suite  # noqa: E402
+from lab import Lab, PF, lab  # noqa: E402
+
+NAME = "tvm0/ua-tdi-nic0"
+
+
+def title(text):
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
+
+
+def typed(host, line, **options):
+    """Runs a command on the host, shown as somebody would have typed it."""
+    print(f"host# {line}", flush=True)
+    return host.run(line, stream=host.echo, **options)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="examples/quickstart", description=__doc__)
+    parser.add_argument("--shell", action="store_true", help="leave me on the host at the end")
+    arguments = parser.parse_args()
+
+    title("Building the programs, and the emulated host they run on")
+    bed = threading.Thread(target=suite.guarded, args=(suite.prepare_bed,))
+    bed.start()
+    suite.build(suite.PROGRAMS, [], "-Dbuildtype=debugoptimized")
+    bed.join()
+    if suite.failures:
+        raise SystemExit(suite.failures[0])
+    suite.prepare_lab()
+
+    with lab() as host:
+        l = Lab(host)
+        title("A host with libvirt, QEMU and KVM; an SR-IOV card; two running VMs; tdid")
+        typed(host, "virsh list; lspci -nn | grep -i ethernet")
+        print("The TSM and the devices' security are emulated: they protect nothing.")
+
+        title("A virtual function into tvm0, by plain virsh")
+        host.put(l.tvm0.vf_xml(0).encode(), "/root/vf.xml")
+        typed(host, "cat vf.xml", cwd="/root")
+        watch = host.spawn("watch", "tdictl watch tvm0")
+        typed(host, "virsh attach-device tvm0 vf.xml", cwd="/root")
+        typed(host, "tdictl watch tvm0 --until running --timeout 60 >/dev/null; tdictl list")
+        host.wait_for(f"tdictl show {NAME} | grep -q 'driver bound'", timeout=30)
+        title("What the operator sees of it")
+        typed(host, f"tdictl show {NAME}")
+        typed(host, f"tdictl timeline {NAME}")
+        typed(host, f"tdictl evidence {NAME}")
+        title("What the VM sees of it")
+        print(l.tvm0.console()[-1500:])
+
+        title("And back, by plain virsh")
+        typed(host, "virsh detach-device tvm0 vf.xml", cwd="/root")
+        typed(host, "tdictl watch tvm0 --until released --timeout 60 >/dev/null; tdictl list")
+        host.process("tdid").wait_log(f"device_reclaim {PF}: done", timeout=30)
+        watch.kill()
+        title("Every step, as 'tdictl watch' saw it")
+        print(watch.log())
+        if arguments.shell:
+            title("You are on the emulated host; exit ends it")
+            host.shell()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

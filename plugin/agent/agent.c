@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who may have a driver: functions that the policy lists as unverified, unless they are offered as
+ * trusted devices, and offered ones while they are accepted. Bridges keep theirs, since hot-plug
+ * needs it. Everything else stays as it is at start (said once), and whatever binds later is
+ * unbound again.
+ *
+ * The host decides what is offered. It may keep silent about a TDI: then that stays driverless. It
+ * may offer what is none: then the TSM knows no such TDI, and it stays driverless too.
+ *
+ * With automatic probing off, a driver that is loaded later finds no function by itself: the
+ * driver's own uevent makes us probe again.
+ */
+#include "agent/agent.h"
+
+#include "agent/accepted.h"
+#include "agent/device.h"
+#include "agent/function.h"
+#include "agent/task.h"
+#include "agent/uevent.h"
+#include "rpc/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define PCI_DEVICES	 "/sys/bus/pci/devices"
+#define PCI_CLASS_BRIDGE 0x06
+#define EVICT_USEC	 (10 * USEC_PER_SEC)
+#define PROBE_USEC	 (60 * USEC_PER_SEC)
+
+/* A function without evidence that is probed or loses its driver, one at a time, in order. */
+typedef struct Chore {
+	Bdf address;
+	bool probe; /* else unbind */
+	TAILQ_ENTRY(Chore) link;
+} Chore;
+
+struct Agent {
+	DeviceShared shared;
+	Device *devices[AGENT_MAX_DEVICES];
+	int uevent_fd;
+	LoopFd uevent_source;
+	TAILQ_HEAD(, Chore) chores;
+	Task *task; /* of the first chore */
+};
+
+static Device *agent_find(Agent *agent, Bdf address, size_t *ret_index)
+{
+	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++) {
+		if (!agent->devices[i] || !bdf_equal(device_address(agent->devices[i]), address))
+			continue;
+		if (ret_index)
+			*ret_index = i;
+		return agent->devices[i];
+	}
+	return NULL;
+}
+
+/* --- functions without evidence --- */
+
+static void chore_next(Agent *agent);
+
+static void on_chore(void *userdata, int result)
+{
+	Agent *agent = userdata;
+	Chore *chore = TAILQ_FIRST(&agent->chores);
+	char text[BDF_STRING_SIZE], driver[FUNCTION_DRIVER_SIZE];
+
+	agent->task = task_free(agent->task);
+	bdf_format(chore->address, text);
+	if (!chore->probe && result < 0)
+		log_error("%s: its driver could not be unbound: %s", text, strerror(-result));
+	else if (chore->probe && function_driver(agent->shared.tree, chore->address, driver) == 0)
+		log_info("%s: driver %s bound without evidence, as the policy says", text, driver);
+	TAILQ_REMOVE(&agent->chores, chore, link);
+	free(chore);
+	chore_next(agent);
+}
+
+static int chore_start(Agent *agent, const Chore *chore)
+{
+	char text[BDF_STRING_SIZE], driver[FUNCTION_DRIVER_SIZE];
+	const Tree *tree = agent->shared.tree;
+	_cleanup_free_ char *path = NULL;
+	bool bound = function_driver(tree, chore->address, driver) == 0;
+	int r;
+
+	/* It has come about otherwise, or somebody offered the function meanwhile. */
+	if (bound == chore->probe || (chore->probe && agent_find(agent, chore->address, NULL)))
+		return -EALREADY;
+	r = chore->probe ? tree_path(tree, &path, "/sys/bus/pci/drivers_probe")
+			 : tree_path(tree, &path, "/sys/bus/pci/drivers/%s/unbind", driver);
+	if (r < 0)
+		return r;
+	return task_new(&agent->task, agent->shared.loop, path, bdf_format(chore->address, text),
+			chore->probe ? PROBE_USEC : EVICT_USEC, on_chore, agent);
+}
+
+static void chore_next(Agent *agent)
+{
+	Chore *chore;
+
+	while (!agent->task && (chore = TAILQ_FIRST(&agent->chores))) {
+		int r = chore_start(agent, chore);
+
+		if (r == 0)
+			return;
+		if (r != -EALREADY)
+			log_error("a function's driver cannot be handled: %s", strerror(-r));
+		TAILQ_REMOVE(&agent->chores, chore, link);
+		free(chore);
+	}
+}
+
+static void chore_add(Agent *agent, Bdf address, bool probe)
+{
+	Chore *chore = calloc(1, sizeof(*chore));
+
+	if (!chore) {
+		log_error("out of memory");
+		return;
+	}
+	chore->address = address;
+	chore->probe = probe;
+	TAILQ_INSERT_TAIL(&agent->chores, chore, link);
+	chore_next(agent);
+}
+
+/* A function that nobody has offered. news: it has just appeared, or we have. */
+static void function_look(Agent *agent, Bdf address, bool news)
+{
+	char text[BDF_STRING_SIZE], driver[FUNCTION_DRIVER_SIZE];
+	uint32_t class_code;
+	uint16_t vendor;
+	bool bound;
+
+	if (function_kind(agent->shared.tree, address, &vendor, &class_code) < 0)
+		return;
+	bdf_format(address, text);
+	bound = function_driver(agent->shared.tree, address, driver) == 0;
+	if (agent_policy_is_unverified(agent->shared.policy, address, vendor, class_code)) {
+		if (!bound)
+			chore_add(agent, address, true);
+		return;
+	}
+	if (!news || class_code >> 16 == PCI_CLASS_BRIDGE ||
+	    accepted_knows_address(agent->shared.tree, address))
+		return;
+	if (bound)
+		log_warning("%s: driver %s was there before this agent, without evidence: start "
+			    "the agent earlier, or list the function as unverified",
+			    text, driver);
+	else
+		log_info("%s: stays without a driver until it is accepted", text);
+}
+
+static void functions_look(Agent *agent, bool news)
+{
+	_cleanup_free_ char *path = NULL;
+	struct dirent *entry;
+	DIR *functions;
+	Bdf address;
+
+	if (tree_path(agent->shared.tree, &path, PCI_DEVICES) < 0)
+		return;
+	functions = opendir(path);
+	if (!functions) {
+		log_warning("%s: %s", PCI_DEVICES, strerror(errno));
+		return;
+	}
+	while ((entry = readdir(functions)))
+		if (bdf_parse(&address, entry->d_name) == 0 && !agent_find(agent, address, NULL))
+			function_look(agent, address, news);
+	closedir(functions);
+}
+
+/* A driver bound to what nobody has offered. */
+static void function_bound(Agent *agent, Bdf address, const char *driver)
+{
+	char text[BDF_STRING_SIZE];
+	uint32_t class_code;
+	uint16_t vendor;
+
+	if (function_kind(agent->shared.tree, address, &vendor, &class_code) < 0 ||
+	    class_code >> 16 == PCI_CLASS_BRIDGE ||
+	    agent_policy_is_unverified(agent->shared.policy, address, vendor, class_code) ||
+	    accepted_knows_address(agent->shared.tree, address))
+		return;
+	log_warning("%s: driver %s bound without evidence, unbinding it: this kernel does not heed "
+		    "drivers_autoprobe for hot-plugged functions, or someone bound it",
+		    bdf_format(address, text), driver);
+	chore_add(agent, address, false);
+}
+
+/* --- the kernel --- */
+
+static void on_pci(Agent *agent, const Uevent *event)
+{
+	Device *device;
+	Bdf address;
+	size_t i;
+
+	if (bdf_parse(&address, event->slot) < 0)
+		return;
+	device = agent_find(agent, address, &i);
+	if (strcmp(event->action, "remove") == 0) {
+		if (device) {
+			device_removed(device);
+			agent->devices[i] = device_free(device);
+		} else {
+			accepted_remove(agent->shared.tree, address);
+		}
+	} else if (device) {
+		device_uevent(device, event);
+	} else if (strcmp(event->action, "add") == 0) {
+		function_look(agent, address, true);
+	} else if (strcmp(event->action, "bind") == 0) {
+		function_bound(agent, address, event->driver);
+	}
+}
+
+static void look_again(Agent *agent)
+{
+	functions_look(agent, false);
+	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++)
+		if (agent->devices[i])
+			device_look(agent->devices[i]);
+}
+
+static void port_look(Agent *agent)
+{
+	int r = port_find(session_port(agent->shared.session));
+
+	if (r < 0 && r != -ENOENT)
+		log_warning("guest port %s: %s", PORT_NAME, strerror(-r));
+}
+
+static void on_uevents(void *userdata, short revents)
+{
+	char buffer[UEVENT_MAX_SIZE];
+	Agent *agent = userdata;
+	Uevent event;
+	int r;
+
+	for (;;) {
+		r = uevent_receive(agent->uevent_fd, buffer, &event);
+		if (r == -EBADMSG)
+			continue;
+		if (r == -ENOBUFS) {
+			log_warning("uevents were lost, looking at everything again");
+			port_look(agent);
+			look_again(agent);
+			continue;
+		}
+		if (r < 0) {
+			log_error("uevents: %s", strerror(-r));
+			loop_fd_off(&agent->uevent_source);
+		}
+		if (r <= 0)
+			return;
+		if (strcmp(event.subsystem, "pci") == 0)
+			on_pci(agent, &event);
+		else if (strcmp(event.subsystem, "virtio-ports") == 0)
+			port_look(agent);
+		else if (strcmp(event.subsystem, "drivers") == 0 &&
+			 strcmp(event.action, "add") == 0 &&
+			 strncmp(event.devpath, "/bus/pci/drivers/", 17) == 0)
+			look_again(agent);
+	}
+}
+
+/* --- tdid --- */
+
+typedef struct EventText {
+	const char *name, *address, *reason;
+	int64_t generation;
+} EventText;
+
+static const JsonField offer_fields[] = {
+	{ "name", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(EventText, name) },
+	{ "address", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(EventText, address) },
+	{ 0 },
+};
+
+static const JsonField locked_fields[] = {
+	{ "name", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(EventText, name) },
+	{ "address", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(EventText, address) },
+	{ "generation", JSON_FIELD_INT, JSON_REQUIRED, offsetof(EventText, generation), 1,
+	  INT64_MAX },
+	{ 0 },
+};
+
+static const JsonField withdrawn_fields[] = {
+	{ "name", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(EventText, name) },
+	{ "generation", JSON_FIELD_INT, JSON_REQUIRED, offsetof(EventText, generation), 1,
+	  INT64_MAX },
+	{ "reason", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(EventText, reason) },
+	{ 0 },
+};
+
+/* The device of that name and address, made if need be. NULL: refused, and said why. */
+static Device *device_for(Agent *agent, const EventText *event)
+{
+	size_t free_place = AGENT_MAX_DEVICES, i;
+	Device *device;
+	Bdf address;
+	int r;
+
+	if (bdf_parse(&address, event->address) < 0) {
+		log_warning("guest port: \"%s\" is no address of a function", event->address);
+		return NULL;
+	}
+	device = agent_find(agent, address, &i);
+	if (device && strcmp(device_name(device), event->name) == 0)
+		return device;
+	if (device && device_is_accepted(device)) {
+		log_warning("guest port: %s is accepted as %s and not offered again as %s",
+			    event->address, device_name(device), event->name);
+		return NULL;
+	}
+	if (device)
+		/* Renamed before anything came of it. */
+		agent->devices[i] = device_free(device);
+	for (i = 0; i < AGENT_MAX_DEVICES; i++) {
+		if (!agent->devices[i])
+			free_place = i;
+		else if (strcmp(device_name(agent->devices[i]), event->name) == 0) {
+			log_warning("guest port: %s is offered under a name that another function "
+				    "has",
+				    event->address);
+			return NULL;
+		}
+	}
+	if (free_place == AGENT_MAX_DEVICES) {
+		log_warning("guest port: more than %d devices are offered", AGENT_MAX_DEVICES);
+		return NULL;
+	}
+	r = device_new(&agent->devices[free_place], &agent->shared, event->name, address);
+	if (r < 0)
+		log_warning("guest port: the offer of %s is refused: %s", event->address,
+			    r == -EINVAL ? "not a usable name" : strerror(-r));
+	return agent->devices[free_place];
+}
+
+static void on_withdrawn(Agent *agent, const EventText *event)
+{
+	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++)
+		if (agent->devices[i] && strcmp(device_name(agent->devices[i]), event->name) == 0)
+			device_withdrawn(agent->devices[i], (uint64_t)event->generation,
+					 event->reason);
+}
+
+static void on_event(void *userdata, const char *method, json_object *parameters)
+{
+	const JsonField *fields = NULL;
+	_cleanup_free_ char *error = NULL;
+	Agent *agent = userdata;
+	EventText event = { 0 };
+	Device *device;
+
+	if (strcmp(method, "Offer") == 0)
+		fields = offer_fields;
+	else if (strcmp(method, "Locked") == 0)
+		fields = locked_fields;
+	else if (strcmp(method, "Withdrawn") == 0)
+		fields = withdrawn_fields;
+	if (!fields || json_dispatch(parameters, fields, &event, 0, &error) < 0) {
+		log_warning("guest port: dropped event %.32s: %s", method,
+			    fields ? error : "it is not known");
+		return;
+	}
+	if (fields == withdrawn_fields) {
+		on_withdrawn(agent, &event);
+		return;
+	}
+	device = device_for(agent, &event);
+	if (device && fields == offer_fields)
+		device_offered(device);
+	else if (device)
+		device_locked(device, (uint64_t)event.generation);
+}
+
+static void on_established(void *userdata, Uuid tvm)
+{
+	char text[UUID_STRING_SIZE];
+	Agent *agent = userdata;
+	int r;
+
+	log_info("session with tdid, TVM %s", uuid_format(tvm, text));
+	agent->shared.tvm = tvm;
+	r = tsm_client_start(agent->shared.client, tvm);
+	if (r < 0)
+		log_error("the channel to the TSM could not be set up: %s", strerror(-r));
+}
+
+static void on_ended(void *userdata)
+{
+	Agent *agent = userdata;
+
+	log_info("the session with tdid ended");
+	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++)
+		if (agent->devices[i])
+			device_session_ended(agent->devices[i]);
+	tsm_client_stop(agent->shared.client);
+}
+
+/* --- start and end --- */
+
+int agent_new(Agent **ret, const AgentOptions *options)
+{
+	static const SessionHandlers handlers = { .established = on_established,
+						  .ended = on_ended,
+						  .event = on_event };
+	_cleanup_(agent_freep) Agent *agent = calloc(1, sizeof(*agent));
+	int r;
+
+	if (!agent) {
+		close(options->uevent_fd);
+		return -ENOMEM;
+	}
+	agent->shared.loop = options->loop;
+	agent->shared.tree = options->tree;
+	agent->shared.policy = options->policy;
+	agent->uevent_fd = options->uevent_fd;
+	TAILQ_INIT(&agent->chores);
+	r = session_new(&agent->shared.session, options->loop, options->tree, &handlers, agent);
+	if (r == 0)
+		r = tsm_client_new(&agent->shared.client, options->loop, agent->shared.session,
+				   options->key, options->times);
+	if (r == 0)
+		r = loop_fd_on(options->loop, &agent->uevent_source, agent->uevent_fd, POLLIN,
+			       on_uevents, agent);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(agent);
+	return 0;
+}
+
+Agent *agent_free(Agent *agent)
+{
+	Chore *chore;
+
+	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++)
+		if (agent->devices[i])
+			device_free(agent->devices[i]);
+	if (agent->task)
+		task_free(agent->task);
+	while ((chore = TAILQ_FIRST(&agent->chores))) {
+		TAILQ_REMOVE(&agent->chores, chore, link);
+		free(chore);
+	}
+	loop_fd_off(&agent->uevent_source);
+	close(agent->uevent_fd);
+	if (agent->shared.client)
+		tsm_client_free(agent->shared.client);
+	if (agent->shared.session)
+		session_free(agent->shared.session);
+	free(agent);
+	return NULL;
+}
+
+int agent_start(Agent *agent)
+{
+	int r = tree_write(agent->shared.tree, "0", "/sys/bus/pci/drivers_autoprobe");
+
+	if (r < 0)
+		return r;
+	functions_look(agent, true);
+	r = port_find(session_port(agent->shared.session));
+	if (r < 0)
+		log_info("guest port %s is not there yet: %s", PORT_NAME, strerror(-r));
+	return 0;
+}
+
+Session *agent_session(Agent *agent)
+{
+	return agent->shared.session;
+}

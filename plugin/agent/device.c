@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ *   OFFERED --function there, BARs assigned, no driver, enabled--> READY (event Ready)
+ *   READY --Locked--> VERIFYING --RUN confirmed--> ACCEPTED (Verdict, drivers_probe, DriverBound)
+ *                               --anything else--> REJECTED (Verdict; TSM told before)
+ *   ACCEPTED --evidence due again, or Locked of the same bind--> verified once more, driver stays
+ *   any --Withdrawn, Locked of another bind--> driver unbound --> OFFERED, and ready anew
+ *   any --removed--> gone
+ *
+ * Locked may come before the function is there: it is remembered. Whatever runs a driver's code
+ * goes on in a task, one at a time; what came meanwhile is looked at when the task is over.
+ *
+ * BARs: the kernel sends "add" when it has made the function but before it assigns its BARs
+ * (device_add() comes before pci_assign_unassigned_bridge_resources() in
+ * pciehp_configure_device()), and for a function that stays without a driver nothing is sent after
+ * that. So an unassigned BAR is looked at again after 10 ms, 20 ms, ..., for 5 s at most.
+ *
+ * A driver that turns up by itself is unbound: kernels whose device_initial_probe() does not look
+ * at drivers_autoprobe bind hot-plugged PCI functions all the same.
+ */
+#include "agent/device.h"
+
+#include "agent/accepted.h"
+#include "agent/function.h"
+#include "agent/task.h"
+#include "agent/verify.h"
+#include "rpc/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum DeviceState {
+	DEVICE_OFFERED,
+	DEVICE_READY,
+	DEVICE_VERIFYING,
+	DEVICE_ACCEPTED,
+	DEVICE_REJECTED,
+} DeviceState;
+
+/* What the unbinding of a driver was for. */
+typedef enum DeviceAfter {
+	AFTER_PREPARE,
+	AFTER_REJECT,
+	AFTER_WITHDRAW,
+	AFTER_NOTHING,
+} DeviceAfter;
+
+struct Device {
+	DeviceShared *shared;
+	char name[DEVICE_NAME_MAX + 1];
+	Bdf address;
+	char at[BDF_STRING_SIZE]; /* the address as text */
+	DeviceState state;
+
+	bool has_generation;
+	uint64_t generation;
+	uint64_t locked_at; /* microseconds of CLOCK_BOOTTIME */
+	bool lock_pending;  /* Locked has come and no verification was begun for it */
+	Verify *verify;
+
+	Task *task;
+	DeviceAfter after;
+	bool unbind_tried, driver_reported, complained, revoke_due;
+	LoopTimer settle, deadline, reattest;
+	uint64_t settle_wait;
+};
+
+static void device_prepare(Device *device);
+static void device_drive(Device *device);
+
+#define say(level, device, format, ...)                                                            \
+	log_##level("%s %s: " format, (device)->name, (device)->at, ##__VA_ARGS__)
+
+/* --- events to tdid --- */
+
+static void tell_ready(Device *device)
+{
+	_cleanup_(json_unrefp) json_object *p = NULL;
+
+	if (json_build(&p, J_STRING("name", device->name), J_STRING("address", device->at)) == 0)
+		session_event(device->shared->session, "Ready", p);
+}
+
+static void tell_verdict(Device *device, bool accepted, const char *step, const char *reason)
+{
+	_cleanup_(json_unrefp) json_object *p = NULL;
+	int r;
+
+	r = json_build(&p, J_STRING("name", device->name),
+		       J_INT("generation", (int64_t)device->generation),
+		       J_STRING("verdict", accepted ? "accepted" : "rejected"),
+		       J_STRING("step", step), J_STRING("reason", reason));
+	if (r == 0)
+		session_event(device->shared->session, "Verdict", p);
+}
+
+static void tell_progress(Device *device, const char *step)
+{
+	_cleanup_(json_unrefp) json_object *p = NULL;
+	int r;
+
+	r = json_build(&p, J_STRING("name", device->name),
+		       J_INT("generation", (int64_t)device->generation), J_STRING("step", step),
+		       J_INT("at_usec", (int64_t)(loop_now() - device->locked_at)));
+	if (r == 0)
+		session_event(device->shared->session, "Progress", p);
+}
+
+static void tell_driver(Device *device, const char *driver)
+{
+	_cleanup_(json_unrefp) json_object *p = NULL;
+	int r;
+
+	r = json_build(&p, J_STRING("name", device->name),
+		       J_INT("generation", (int64_t)device->generation),
+		       J_STRING("driver", driver));
+	if (r == 0)
+		session_event(device->shared->session, "DriverBound", p);
+}
+
+/* --- drivers --- */
+
+static void device_forget_bind(Device *device)
+{
+	int r = accepted_remove(device->shared->tree, device->address);
+
+	if (r < 0)
+		say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH, strerror(-r));
+}
+
+static void on_revoked(void *userdata, const TsmAnswer *answer, const char *error)
+{
+	if (!answer)
+		log_warning("the TSM could not be told to revoke: %s", error);
+	else if (answer->status != GUEST_STATUS_OK)
+		/* As a rule the bind has ended before. */
+		log_debug("the TSM on the revocation: %s", guest_status_sentence(answer->status));
+}
+
+static void device_revoke(Device *device)
+{
+	GuestTdiValidate revoke = { .rid = bdf_requester_id(device->address),
+				    .action = GUEST_VALIDATE_REVOKE,
+				    .generation = device->generation };
+	uint8_t payload[GUEST_TDI_VALIDATE_SIZE];
+
+	guest_tdi_validate_write(&revoke, payload);
+	/* Not in the device's name: it may be gone before the answer comes. */
+	if (tsm_client_request(device->shared->client, GUEST_MESSAGE_TDI_VALIDATE, payload,
+			       sizeof(payload), on_revoked, device->shared) < 0)
+		say(warning, device, "out of memory: the acceptance is not revoked");
+}
+
+static void device_after_unbind(Device *device, DeviceAfter after)
+{
+	switch (after) {
+	case AFTER_REJECT:
+		/* Refused: no access to memory, shared memory included. */
+		function_disable(device->shared->tree, device->address);
+		break;
+	case AFTER_WITHDRAW:
+		if (device->revoke_due)
+			device_revoke(device);
+		device->revoke_due = false;
+		device_prepare(device);
+		return;
+	case AFTER_PREPARE:
+	case AFTER_NOTHING: break;
+	}
+	if (device->lock_pending || after == AFTER_PREPARE)
+		device_prepare(device);
+}
+
+static void on_unbound(void *userdata, int result)
+{
+	Device *device = userdata;
+	char driver[FUNCTION_DRIVER_SIZE];
+
+	device->task = task_free(device->task);
+	if (function_driver(device->shared->tree, device->address, driver) == 0)
+		say(error, device, "driver %s does not let go of the function: %s", driver,
+		    result == -ETIME ? "still at it" : strerror(-result));
+	device_after_unbind(device, device->after);
+}
+
+static void device_unbind(Device *device, DeviceAfter after)
+{
+	char driver[FUNCTION_DRIVER_SIZE];
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (device->task)
+		device->task = task_free(device->task);
+	if (function_driver(device->shared->tree, device->address, driver) < 0) {
+		device_after_unbind(device, after);
+		return;
+	}
+	say(info, device, "unbinding driver %s", driver);
+	device->after = after;
+	r = tree_path(device->shared->tree, &path, "/sys/bus/pci/drivers/%s/unbind", driver);
+	if (r == 0)
+		r = task_new(&device->task, device->shared->loop, path, device->at,
+			     DEVICE_UNBIND_USEC, on_unbound, device);
+	if (r < 0) {
+		say(error, device, "driver %s could not be unbound: %s", driver, strerror(-r));
+		device_after_unbind(device, after);
+	}
+}
+
+static bool device_report_driver(Device *device)
+{
+	char driver[FUNCTION_DRIVER_SIZE];
+
+	if (function_driver(device->shared->tree, device->address, driver) < 0)
+		return false;
+	loop_timer_off(&device->deadline);
+	if (device->driver_reported)
+		return true;
+	device->driver_reported = true;
+	say(info, device, "driver %s bound", driver);
+	tell_progress(device, "driver");
+	tell_driver(device, driver);
+	return true;
+}
+
+static void on_probed(void *userdata, int result)
+{
+	Device *device = userdata;
+
+	device->task = task_free(device->task);
+	if (device->state == DEVICE_ACCEPTED && !device->lock_pending) {
+		if (result == -ETIME)
+			say(warning, device, "the driver's probe is still going on");
+		else if (!device_report_driver(device))
+			say(warning, device, "no driver has taken the function yet (%s)",
+			    result < 0 ? strerror(-result) : "is its module loaded?");
+		return;
+	}
+	device_after_unbind(device, AFTER_NOTHING);
+}
+
+static void device_drive(Device *device)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (device_report_driver(device) || device->task)
+		return;
+	r = tree_path(device->shared->tree, &path, "/sys/bus/pci/drivers_probe");
+	if (r == 0)
+		r = task_new(&device->task, device->shared->loop, path, device->at,
+			     DEVICE_DRIVER_USEC, on_probed, device);
+	if (r < 0)
+		say(error, device, "drivers could not be probed: %s", strerror(-r));
+	loop_timer_set(&device->deadline, DEVICE_DRIVER_USEC);
+}
+
+/* --- verification --- */
+
+static void on_progress(void *userdata, const char *step)
+{
+	tell_progress(userdata, step);
+}
+
+static AcceptedBind device_bind(const Device *device)
+{
+	return (AcceptedBind){ .tvm = device->shared->tvm,
+			       .address = device->address,
+			       .generation = device->generation };
+}
+
+static void device_accepted(Device *device)
+{
+	uint64_t interval = device->shared->policy->evidence.reattest_interval_sec;
+	AcceptedBind bind = device_bind(device);
+	int r;
+
+	r = accepted_add(device->shared->tree, &bind);
+	if (r < 0)
+		/* The TSM's own record is left, should this agent be restarted. */
+		say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH, strerror(-r));
+	device->state = DEVICE_ACCEPTED;
+	device->driver_reported = false;
+	say(info, device, "accepted, generation %" PRIu64 ", after %" PRIu64 " us",
+	    device->generation, loop_now() - device->locked_at);
+	tell_verdict(device, true, "confirmed", NULL);
+	if (interval)
+		loop_timer_set(&device->reattest, interval * USEC_PER_SEC);
+	device_drive(device);
+}
+
+static void device_rejected(Device *device, const char *step, const char *reason)
+{
+	device->state = DEVICE_REJECTED;
+	loop_timer_off(&device->reattest);
+	loop_timer_off(&device->deadline);
+	device_forget_bind(device);
+	say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation, step,
+	    reason ? reason : "out of memory");
+	tell_verdict(device, false, step, reason);
+	device_unbind(device, AFTER_REJECT);
+}
+
+static void on_verified(void *userdata, const VerifyResult *result)
+{
+	_cleanup_(verify_freep) Verify *verify = NULL;
+	Device *device = userdata;
+
+	/* Holds the result's strings. */
+	verify = steal_ptr(device->verify);
+	if (result->accepted)
+		device_accepted(device);
+	else
+		device_rejected(device, result->step, result->reason);
+}
+
+static void device_verify(Device *device, bool evidence_anew)
+{
+	static const VerifyHandlers handlers = { .progress = on_progress, .done = on_verified };
+	AcceptedBind bind = device_bind(device);
+	VerifyTarget target = { .address = device->address,
+				.tvm = device->shared->tvm,
+				.generation = device->generation };
+	char driver[FUNCTION_DRIVER_SIZE];
+	int r;
+
+	device->lock_pending = false;
+	target.accepted_before = accepted_knows(device->shared->tree, &bind);
+	target.running_will_do = !evidence_anew && (target.accepted_before ||
+						    function_driver(device->shared->tree,
+								    device->address, driver) == 0);
+	if (device->state != DEVICE_ACCEPTED) {
+		device->state = DEVICE_VERIFYING;
+		loop_timer_off(&device->deadline);
+	}
+	r = verify_new(&device->verify, device->shared->loop, device->shared->tree,
+		       device->shared->client, device->shared->policy, &target, &handlers, device);
+	if (r < 0) {
+		/* Nothing was asked of the TSM, so a bind that runs goes on as it is. */
+		say(error, device, "the verification could not begin: %s", strerror(-r));
+		if (device->state == DEVICE_VERIFYING)
+			device->state = DEVICE_READY;
+	}
+}
+
+static void on_reattest(void *userdata)
+{
+	Device *device = userdata;
+
+	if (device->state != DEVICE_ACCEPTED || device->verify)
+		return;
+	say(info, device, "evidence is due again");
+	device->locked_at = loop_now();
+	device_verify(device, true);
+}
+
+/* --- getting ready --- */
+
+static void on_settle(void *userdata)
+{
+	Device *device = userdata;
+
+	device->settle_wait *= 2;
+	device_prepare(device);
+}
+
+static void on_deadline(void *userdata)
+{
+	Device *device = userdata;
+
+	if (device->state == DEVICE_ACCEPTED) {
+		say(warning, device, "no driver within %llu s; the function stays accepted",
+		    DEVICE_DRIVER_USEC / USEC_PER_SEC);
+	} else if (device->lock_pending && !device->verify) {
+		say(warning, device, "bound, but the function is not there or not ready");
+		/* It finds what is wrong, and has the TSM revoke. */
+		device_verify(device, false);
+	}
+}
+
+static void device_complain(Device *device, const char *what, int error)
+{
+	if (!device->complained)
+		say(warning, device, "%s: %s", what, strerror(-error));
+	device->complained = true;
+}
+
+static void device_wait_for_bars(Device *device)
+{
+	/* The waits so far add up to the next one less the first. */
+	if (device->settle_wait > DEVICE_SETTLE_MAX_USEC) {
+		device_complain(device, "its BARs are not assigned", -EAGAIN);
+		return;
+	}
+	loop_timer_set(&device->settle, device->settle_wait);
+}
+
+/* True: no driver is in the way. */
+static bool device_driverless(Device *device)
+{
+	char driver[FUNCTION_DRIVER_SIZE];
+
+	if (function_driver(device->shared->tree, device->address, driver) < 0)
+		return true;
+	if (accepted_knows_address(device->shared->tree, device->address)) {
+		/* An earlier agent's acceptance: Locked tells whether it still counts. */
+		if (device->lock_pending)
+			device_verify(device, false);
+	} else if (device->shared->policy->unbind_driver && !device->unbind_tried) {
+		device->unbind_tried = true;
+		device_unbind(device, AFTER_PREPARE);
+	} else {
+		if (!device->complained)
+			say(warning, device,
+			    "driver %s holds the function, which is offered as a trusted device: "
+			    "unbind it, or let the policy do so (\"unbind_driver\")",
+			    driver);
+		device->complained = true;
+		if (device->lock_pending)
+			device_verify(device, false);
+	}
+	return false;
+}
+
+static void device_prepare(Device *device)
+{
+	Function function;
+	int r;
+
+	loop_timer_off(&device->settle);
+	if (device->task || device->verify)
+		return;
+	device->state = DEVICE_OFFERED;
+	r = function_read(&function, device->shared->tree, device->address);
+	if (r == -ENOENT)
+		return;
+	if (r == -EAGAIN) {
+		device_wait_for_bars(device);
+		return;
+	}
+	if (r < 0) {
+		device_complain(device, "the function does not read as one", r);
+		return;
+	}
+	if (!device_driverless(device))
+		return;
+	r = function_enable(device->shared->tree, device->address);
+	if (r < 0) {
+		device_complain(device, "memory and bus mastering could not be enabled", r);
+		return;
+	}
+	device->state = DEVICE_READY;
+	if (device->lock_pending) {
+		tell_progress(device, "ready");
+		device_verify(device, false);
+	} else {
+		say(info, device, "ready");
+		tell_ready(device);
+	}
+}
+
+static void device_begin(Device *device)
+{
+	device->settle_wait = DEVICE_SETTLE_USEC;
+	device->unbind_tried = device->complained = false;
+	device_prepare(device);
+}
+
+/* --- what tdid and the kernel say --- */
+
+void device_offered(Device *device)
+{
+	if (device->state == DEVICE_ACCEPTED)
+		return;
+	device_begin(device);
+}
+
+static void device_end_bind(Device *device)
+{
+	if (device->verify)
+		device->verify = verify_free(device->verify);
+	loop_timer_off(&device->settle);
+	loop_timer_off(&device->deadline);
+	loop_timer_off(&device->reattest);
+	device_forget_bind(device);
+	device->revoke_due = device->state == DEVICE_ACCEPTED;
+	device->state = DEVICE_OFFERED;
+	device->has_generation = device->lock_pending = false;
+	device->driver_reported = false;
+}
+
+void device_locked(Device *device, uint64_t generation)
+{
+	bool same = device->has_generation && device->generation == generation;
+
+	if (same && device->verify && !verify_is_revoking(device->verify))
+		return;
+	if (same && device->state == DEVICE_ACCEPTED && !device->verify) {
+		device->locked_at = loop_now();
+		device_verify(device, false);
+		return;
+	}
+	if (device->has_generation && !same) {
+		say(info, device, "bound anew: generation %" PRIu64 " after %" PRIu64, generation,
+		    device->generation);
+		device_end_bind(device);
+		/* The TSM has a new bind: there is nothing left of the old one to revoke. */
+		device->revoke_due = false;
+		device->unbind_tried = false;
+	}
+	device->has_generation = true;
+	device->generation = generation;
+	device->locked_at = loop_now();
+	device->lock_pending = true;
+	loop_timer_set(&device->deadline, DEVICE_DRIVER_USEC);
+	if (device->settle_wait == 0)
+		device_begin(device);
+	else
+		device_prepare(device);
+}
+
+void device_withdrawn(Device *device, uint64_t generation, const char *reason)
+{
+	if (!device->has_generation || device->generation != generation) {
+		say(debug, device, "withdrawal of an unknown bind");
+		return;
+	}
+	say(info, device, "withdrawn, generation %" PRIu64 ": %s", generation, reason);
+	device_end_bind(device);
+	device->settle_wait = DEVICE_SETTLE_USEC;
+	device->unbind_tried = device->complained = false;
+	device_unbind(device, AFTER_WITHDRAW);
+}
+
+void device_session_ended(Device *device)
+{
+	if (!device->verify || verify_is_revoking(device->verify))
+		return;
+	device->verify = verify_free(device->verify);
+	if (device->state == DEVICE_VERIFYING)
+		device->state = DEVICE_READY;
+}
+
+void device_look(Device *device)
+{
+	switch (device->state) {
+	case DEVICE_OFFERED: device_begin(device); break;
+	case DEVICE_ACCEPTED: device_drive(device); break;
+	case DEVICE_READY:
+	case DEVICE_VERIFYING:
+	case DEVICE_REJECTED: break;
+	}
+}
+
+void device_uevent(Device *device, const Uevent *event)
+{
+	char driver[FUNCTION_DRIVER_SIZE];
+
+	if (strcmp(event->action, "add") == 0) {
+		device_look(device);
+	} else if (strcmp(event->action, "bind") == 0) {
+		if (device->state == DEVICE_ACCEPTED) {
+			device_report_driver(device);
+			return;
+		}
+		if (device->task ||
+		    function_driver(device->shared->tree, device->address, driver) < 0 ||
+		    accepted_knows_address(device->shared->tree, device->address))
+			return;
+		say(warning, device,
+		    "driver %s bound itself without evidence: this kernel does not heed "
+		    "drivers_autoprobe for hot-plugged functions, or someone bound it",
+		    driver);
+		if (device->state == DEVICE_READY)
+			device->state = DEVICE_OFFERED;
+		device_unbind(device, device->state == DEVICE_OFFERED	 ? AFTER_PREPARE
+				      : device->state == DEVICE_REJECTED ? AFTER_REJECT
+									 : AFTER_NOTHING);
+	}
+}
+
+void device_removed(Device *device)
+{
+	bool accepted = device->state == DEVICE_ACCEPTED;
+
+	say(info, device, "removed");
+	device_end_bind(device);
+	if (accepted)
+		device_revoke(device);
+}
+
+const char *device_name(const Device *device)
+{
+	return device->name;
+}
+
+Bdf device_address(const Device *device)
+{
+	return device->address;
+}
+
+bool device_is_accepted(const Device *device)
+{
+	return device->state == DEVICE_ACCEPTED;
+}
+
+int device_new(Device **ret, DeviceShared *shared, const char *name, Bdf address)
+{
+	Device *device;
+	size_t n = strlen(name);
+
+	if (n == 0 || n > DEVICE_NAME_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		if (!isgraph((unsigned char)name[i]))
+			return -EINVAL;
+	device = calloc(1, sizeof(*device));
+	if (!device)
+		return -ENOMEM;
+	device->shared = shared;
+	memcpy(device->name, name, n);
+	device->address = address;
+	bdf_format(address, device->at);
+	loop_timer_init(shared->loop, &device->settle, on_settle, device);
+	loop_timer_init(shared->loop, &device->deadline, on_deadline, device);
+	loop_timer_init(shared->loop, &device->reattest, on_reattest, device);
+	*ret = device;
+	return 0;
+}
+
+Device *device_free(Device *device)
+{
+	if (device->verify)
+		verify_free(device->verify);
+	if (device->task)
+		task_free(device->task);
+	loop_timer_off(&device->settle);
+	loop_timer_off(&device->deadline);
+	loop_timer_off(&device->reattest);
+	free(device);
+	return NULL;
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ *   STATE (only running_will_do) --not running--> INFO
+ *   INFO --evidence good--> MMIO, one request per TEE range --> VALIDATE --> CONFIRM --RUN--> done
+ *        --evidence good, and the TDI runs with an acceptance--> CONFIRM
+ *   any --refusal, deadline, TSM out of reach--> REVOKE --answered or not--> done
+ *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
+ *   any --BUSY--> the same request after a wait, bounded
+ *
+ * Every fact comes out of a sealed answer, but for the evidence itself, which evidence_check()
+ * believes as far as the statement's digests go. VALIDATE quotes what was checked, so that the TSM
+ * refuses if the evidence changed in between. VALIDATE that found the TDI in another state may be
+ * one that had its effect before its answer was lost: CONFIRM tells.
+ *
+ * The time for certificates comes from the guest's clock, which the host can set (RTC, kvmclock): a
+ * host can make an expired certificate look valid, or a valid one expired. It cannot make a revoked
+ * or unknown one trusted, nor old measurements fresh, since those carry this verification's nonce.
+ */
+#include "agent/verify.h"
+
+#include "core/tdisp.h"
+#include "rpc/log.h"
+
+#include <openssl/rand.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef enum VerifyPhase {
+	VERIFY_STATE,
+	VERIFY_INFO,
+	VERIFY_MMIO,
+	VERIFY_VALIDATE,
+	VERIFY_CONFIRM,
+	VERIFY_REVOKE,
+} VerifyPhase;
+
+static const char *const phase_names[] = {
+	[VERIFY_STATE] = "state",	[VERIFY_INFO] = "info",	      [VERIFY_MMIO] = "mmio",
+	[VERIFY_VALIDATE] = "validate", [VERIFY_CONFIRM] = "confirm", [VERIFY_REVOKE] = "revoke",
+};
+
+struct Verify {
+	const Tree *tree;
+	TsmClient *client;
+	const AgentPolicy *policy;
+	VerifyTarget target;
+	VerifyHandlers handlers;
+	void *userdata;
+
+	VerifyPhase phase;
+	LoopTimer deadline, busy_timer;
+	unsigned int n_stale, n_busy;
+	uint64_t revoke_generation; /* of the bind that the TSM knows, once it said so */
+	Function function;	    /* as it was when the evidence was held against it */
+	uint8_t nonce[STATEMENT_NONCE_SIZE];
+	StatementEvidence evidence;
+	GuestMmioValidate ranges[INTERFACE_REPORT_MAX_RANGES];
+	unsigned int n_ranges, range;
+
+	const char *failed_step;
+	char *reason;
+};
+
+static void verify_step(Verify *verify);
+
+static uint32_t verify_rid(const Verify *verify)
+{
+	return bdf_requester_id(verify->target.address);
+}
+
+static void verify_done(Verify *verify, bool accepted)
+{
+	VerifyResult result = { .accepted = accepted,
+				.step = accepted ? "confirmed" : verify->failed_step,
+				.reason = accepted ? NULL : verify->reason };
+
+	loop_timer_off(&verify->deadline);
+	loop_timer_off(&verify->busy_timer);
+	tsm_client_cancel(verify->client, verify);
+	verify->handlers.done(verify->userdata, &result);
+}
+
+__attribute__((format(printf, 3, 4))) static void verify_fail(Verify *verify, const char *step,
+							      const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&verify->reason, format, arguments) < 0)
+		verify->reason = NULL;
+	va_end(arguments);
+	verify->failed_step = step;
+	tsm_client_cancel(verify->client, verify);
+	loop_timer_off(&verify->busy_timer);
+	loop_timer_set(&verify->deadline, VERIFY_REVOKE_USEC);
+	verify->phase = VERIFY_REVOKE;
+	verify->n_busy = 0;
+	verify_step(verify);
+}
+
+static void on_deadline(void *userdata)
+{
+	Verify *verify = userdata;
+
+	if (verify->phase == VERIFY_REVOKE) {
+		log_warning("revocation of generation %" PRIu64 " could not be delivered in time",
+			    verify->target.generation);
+		verify_done(verify, false);
+		return;
+	}
+	verify_fail(verify, phase_names[verify->phase], "not finished within %llu s",
+		    VERIFY_USEC / USEC_PER_SEC);
+}
+
+static void on_busy_timer(void *userdata)
+{
+	verify_step(userdata);
+}
+
+/* --- the evidence --- */
+
+/*
+ * The certificate's identity, only to find the policy's entry for it; nothing is parsed before its
+ * digest fits. evidence_check() does it all again, and properly.
+ */
+static bool peek_identity(const TsmAnswer *answer, DeviceIdentity *ret)
+{
+	const struct iovec *chain = &answer->blobs.certificates;
+	_cleanup_(cert_chain_freep) CertChain *parsed = NULL;
+	Statement statement;
+	Digest digest;
+
+	return statement_parse(&statement, answer->body, answer->body_size) == 0 &&
+	       digest_of(&digest, chain->iov_base, chain->iov_len) == 0 &&
+	       digest_equal(&digest, &statement.evidence.certificates) &&
+	       cert_chain_parse(&parsed, chain->iov_base, chain->iov_len, NULL) == 0 &&
+	       cert_chain_identity(parsed, ret, NULL) == 0;
+}
+
+/* What the TSM has to confirm range by range. False: a BAR does not lie on a page. */
+static bool ranges_collect(Verify *verify, const EvidenceVerdict *verdict)
+{
+	const InterfaceReport *report = &verdict->report;
+
+	verify->n_ranges = verify->range = 0;
+	for (unsigned int i = 0; i < report->n_ranges; i++) {
+		const InterfaceRange *range = &report->ranges[i];
+		uint64_t address;
+
+		if (interface_range_is_shared(range, &verdict->rules))
+			continue;
+		address = verify->function.starts[range->id] +
+			  interface_report_page(report, verify->function.bars, &verdict->rules, i) *
+				  INTERFACE_REPORT_PAGE_SIZE;
+		if (address % INTERFACE_REPORT_PAGE_SIZE)
+			return false;
+		verify->ranges[verify->n_ranges++] =
+			(GuestMmioValidate){ .rid = verify_rid(verify),
+					     .range = (uint16_t)i,
+					     .generation = verify->target.generation,
+					     .address = address,
+					     .pages = range->n_pages };
+	}
+	return true;
+}
+
+static void evidence_expect(const Verify *verify, EvidenceExpectations *ret)
+{
+	*ret = (EvidenceExpectations){ .guest_rid = verify_rid(verify),
+				       .has_generation = true,
+				       .generation = verify->target.generation,
+				       .function = verify->function.identity,
+				       .accepted_before = verify->target.accepted_before };
+	memcpy(ret->nonce, verify->nonce, sizeof(ret->nonce));
+	memcpy(ret->tvm, verify->target.tvm.bytes, sizeof(ret->tvm));
+	memcpy(ret->bars, verify->function.bars, sizeof(ret->bars));
+}
+
+/* 1: good, *ret_run says whether it runs already; 0: failed, and all has been said and done. */
+static int evidence_judge(Verify *verify, const TsmAnswer *answer, bool *ret_run)
+{
+	EvidenceVerdict verdict;
+	EvidenceExpectations expected;
+	EvidencePolicy policy;
+	DeviceIdentity identity;
+	char named[DEVICE_IDENTITY_STRING_SIZE], address[BDF_STRING_SIZE];
+	bool known, fits;
+	int r;
+
+	known = peek_identity(answer, &identity);
+	fits = agent_policy_select(verify->policy, known ? &identity : NULL, &policy);
+	evidence_expect(verify, &expected);
+	r = evidence_check(&verdict, answer->body, answer->body_size, &answer->blobs, &expected,
+			   &policy, time(NULL));
+	if (r < 0) {
+		verify_fail(verify, "info", "the evidence could not be checked: %s", strerror(-r));
+		return 0;
+	}
+	if (verdict.statement.guest_rid == verify_rid(verify) && verdict.statement.generation)
+		verify->revoke_generation = verdict.statement.generation;
+	if (!verdict.good) {
+		verify_fail(verify, evidence_step_name(verdict.step), "%s",
+			    verdict.reason ? verdict.reason : "refused");
+		evidence_verdict_done(&verdict);
+		return 0;
+	}
+	verify->evidence = verdict.statement.evidence;
+	*ret_run = verdict.statement.tdisp_state == TDISP_RUN;
+	r = 0;
+	if (!fits)
+		verify_fail(verify, evidence_step_name(EVIDENCE_IDENTITY),
+			    "the certificate names %s, which no device of the policy fits in all "
+			    "it asks for",
+			    device_identity_format(&verdict.identity, named));
+	else if (!ranges_collect(verify, &verdict))
+		verify_fail(verify, evidence_step_name(EVIDENCE_RANGES),
+			    "a BAR is not aligned to pages");
+	else
+		r = 1;
+	if (r == 1 && verdict.msix_unlocked)
+		log_info("%s: MSI-X is not locked: interrupts are untrusted input to the driver",
+			 bdf_format(verify->target.address, address));
+	evidence_verdict_done(&verdict);
+	return r;
+}
+
+static void on_info(Verify *verify, const TsmAnswer *answer)
+{
+	char driver[FUNCTION_DRIVER_SIZE];
+	bool running;
+	int r;
+
+	verify->handlers.progress(verify->userdata, "info");
+	if (!answer->has_evidence) {
+		verify_fail(verify, evidence_step_name(EVIDENCE_DIGESTS),
+			    "the host relayed the TSM's statement without the evidence, or it does "
+			    "not decode");
+		return;
+	}
+	r = function_read(&verify->function, verify->tree, verify->target.address);
+	if (r < 0) {
+		verify_fail(verify, "info", "the function cannot be read: %s", strerror(-r));
+		return;
+	}
+	if (!evidence_judge(verify, answer, &running))
+		return;
+	verify->handlers.progress(verify->userdata, "checked");
+	if (!running && function_driver(verify->tree, verify->target.address, driver) == 0) {
+		verify_fail(verify, "driver",
+			    "driver %s holds the function, which has not been accepted yet: unbind "
+			    "it, or let the policy do so (\"unbind_driver\")",
+			    driver);
+		return;
+	}
+	verify->phase = running			? VERIFY_CONFIRM
+			: verify->n_ranges == 0 ? VERIFY_VALIDATE
+						: VERIFY_MMIO;
+	verify_step(verify);
+}
+
+/* --- the other answers --- */
+
+static bool status_take(Verify *verify, const TsmAnswer *answer, GuestTdiStatus *ret)
+{
+	if (guest_tdi_status_parse(ret, answer->body, answer->body_size) < 0) {
+		verify_fail(verify, phase_names[verify->phase],
+			    "the TSM's answer breaks the format");
+		return false;
+	}
+	verify->revoke_generation = ret->generation;
+	if (ret->generation == verify->target.generation)
+		return true;
+	verify_fail(verify, phase_names[verify->phase],
+		    "the TSM speaks of bind %" PRIu64 ", the host said %" PRIu64, ret->generation,
+		    verify->target.generation);
+	return false;
+}
+
+static void on_state(Verify *verify, const TsmAnswer *answer)
+{
+	GuestTdiStatus status;
+
+	if (!status_take(verify, answer, &status))
+		return;
+	switch (status.tdisp_state) {
+	case TDISP_CONFIG_LOCKED:
+		verify->phase = VERIFY_INFO;
+		verify_step(verify);
+		return;
+	case TDISP_RUN:
+		if (!status.accepted && !verify->target.accepted_before) {
+			verify_fail(
+				verify, phase_names[VERIFY_STATE],
+				"the TDI is in state run, but neither this boot's agent nor the "
+				"TSM has a record of its acceptance");
+			return;
+		}
+		verify->handlers.progress(verify->userdata, "confirmed");
+		verify_done(verify, true);
+		return;
+	default:
+		verify_fail(verify, phase_names[VERIFY_STATE],
+			    "the TDI is in state %s, expected config_locked or run",
+			    tdisp_state_name(status.tdisp_state));
+	}
+}
+
+static void on_confirm(Verify *verify, const TsmAnswer *answer)
+{
+	GuestTdiStatus status;
+	Function now;
+	int r;
+
+	if (!status_take(verify, answer, &status))
+		return;
+	if (status.tdisp_state != TDISP_RUN ||
+	    !(status.accepted || verify->target.accepted_before)) {
+		verify_fail(verify, phase_names[VERIFY_CONFIRM],
+			    "the TSM does not confirm the acceptance: state %s, %s",
+			    tdisp_state_name(status.tdisp_state),
+			    status.accepted ? "accepted" : "not accepted");
+		return;
+	}
+	/* The driver will use what sysfs says now, and that has to be what was validated. */
+	r = function_read(&now, verify->tree, verify->target.address);
+	if (r < 0 || !function_equal(&now, &verify->function)) {
+		verify_fail(verify, phase_names[VERIFY_CONFIRM],
+			    "the function's BARs or identity changed during the verification");
+		return;
+	}
+	verify->handlers.progress(verify->userdata, "confirmed");
+	verify_done(verify, true);
+}
+
+static void on_ok(Verify *verify, const TsmAnswer *answer)
+{
+	switch (verify->phase) {
+	case VERIFY_STATE: on_state(verify, answer); break;
+	case VERIFY_INFO: on_info(verify, answer); break;
+	case VERIFY_MMIO:
+		if (++verify->range == verify->n_ranges) {
+			verify->handlers.progress(verify->userdata, "mmio");
+			verify->phase = VERIFY_VALIDATE;
+		}
+		verify_step(verify);
+		break;
+	case VERIFY_VALIDATE:
+		verify->handlers.progress(verify->userdata, "validated");
+		verify->phase = VERIFY_CONFIRM;
+		verify_step(verify);
+		break;
+	case VERIFY_CONFIRM: on_confirm(verify, answer); break;
+	case VERIFY_REVOKE: verify_done(verify, false); break;
+	}
+}
+
+static void on_status(Verify *verify, GuestStatus status)
+{
+	bool in_middle = verify->phase == VERIFY_MMIO || verify->phase == VERIFY_VALIDATE;
+
+	if (verify->phase == VERIFY_REVOKE) {
+		/* Nothing of ours to revoke: no bind, or not accepted. */
+		log_info("the TSM on the revocation: %s", guest_status_sentence(status));
+		verify_done(verify, false);
+	} else if (status == GUEST_STATUS_STALE && in_middle &&
+		   verify->n_stale < VERIFY_MAX_STALE) {
+		verify->n_stale++;
+		verify->phase = VERIFY_INFO;
+		verify_step(verify);
+	} else if (status == GUEST_STATUS_INVALID_STATE && verify->phase == VERIFY_VALIDATE) {
+		verify->phase = VERIFY_CONFIRM;
+		verify_step(verify);
+	} else if (verify->phase == VERIFY_MMIO) {
+		const GuestMmioValidate *range = &verify->ranges[verify->range];
+
+		verify_fail(verify, phase_names[VERIFY_MMIO],
+			    "the TSM refused range %u at 0x%" PRIx64 ", %" PRIu64 " pages: %s",
+			    range->range, range->address, range->pages,
+			    guest_status_sentence(status));
+	} else {
+		verify_fail(verify, phase_names[verify->phase], "the TSM refused: %s",
+			    guest_status_sentence(status));
+	}
+}
+
+static void on_answer(void *userdata, const TsmAnswer *answer, const char *error)
+{
+	Verify *verify = userdata;
+
+	if (!answer) {
+		if (verify->phase == VERIFY_REVOKE) {
+			log_warning("the TSM could not be told to revoke: %s", error);
+			verify_done(verify, false);
+			return;
+		}
+		verify_fail(verify, phase_names[verify->phase], "the TSM cannot be reached: %s",
+			    error);
+		return;
+	}
+	if (answer->status == GUEST_STATUS_BUSY && verify->n_busy < VERIFY_MAX_BUSY) {
+		verify->n_busy++;
+		loop_timer_set(&verify->busy_timer, VERIFY_BUSY_USEC);
+	} else if (answer->status == GUEST_STATUS_OK) {
+		on_ok(verify, answer);
+	} else {
+		on_status(verify, answer->status);
+	}
+}
+
+/* --- the requests --- */
+
+static int request_info(Verify *verify)
+{
+	GuestTdiInfo info = { .rid = verify_rid(verify) };
+	uint8_t payload[GUEST_TDI_INFO_SIZE];
+
+	if (RAND_bytes(verify->nonce, sizeof(verify->nonce)) != 1)
+		return -EIO;
+	memcpy(info.nonce, verify->nonce, sizeof(info.nonce));
+	guest_tdi_info_write(&info, payload);
+	return tsm_client_request(verify->client, GUEST_MESSAGE_TDI_INFO, payload, sizeof(payload),
+				  on_answer, verify);
+}
+
+static int request_mmio(Verify *verify)
+{
+	uint8_t payload[GUEST_MMIO_VALIDATE_SIZE];
+
+	guest_mmio_validate_write(&verify->ranges[verify->range], payload);
+	return tsm_client_request(verify->client, GUEST_MESSAGE_MMIO_VALIDATE, payload,
+				  sizeof(payload), on_answer, verify);
+}
+
+static int request_validate(Verify *verify, GuestValidateAction action)
+{
+	GuestTdiValidate validate = { .rid = verify_rid(verify),
+				      .action = (uint8_t)action,
+				      .generation = verify->revoke_generation };
+	uint8_t payload[GUEST_TDI_VALIDATE_SIZE];
+
+	if (action == GUEST_VALIDATE_ACCEPT) {
+		validate.generation = verify->target.generation;
+		validate.evidence = verify->evidence;
+	}
+	guest_tdi_validate_write(&validate, payload);
+	return tsm_client_request(verify->client, GUEST_MESSAGE_TDI_VALIDATE, payload,
+				  sizeof(payload), on_answer, verify);
+}
+
+static int request_state(Verify *verify)
+{
+	GuestTdiState state = { .rid = verify_rid(verify) };
+	uint8_t payload[GUEST_TDI_STATE_SIZE];
+
+	guest_tdi_state_write(&state, payload);
+	return tsm_client_request(verify->client, GUEST_MESSAGE_TDI_STATE, payload, sizeof(payload),
+				  on_answer, verify);
+}
+
+static void verify_step(Verify *verify)
+{
+	int r = 0;
+
+	switch (verify->phase) {
+	case VERIFY_INFO: r = request_info(verify); break;
+	case VERIFY_MMIO: r = request_mmio(verify); break;
+	case VERIFY_VALIDATE: r = request_validate(verify, GUEST_VALIDATE_ACCEPT); break;
+	case VERIFY_STATE:
+	case VERIFY_CONFIRM: r = request_state(verify); break;
+	case VERIFY_REVOKE: r = request_validate(verify, GUEST_VALIDATE_REVOKE); break;
+	}
+	if (r == 0)
+		return;
+	/* Out of memory or randomness: wait as if the TSM were busy; the deadline ends it. */
+	log_warning("a request to the TSM could not be made: %s", strerror(-r));
+	loop_timer_set(&verify->busy_timer, VERIFY_BUSY_USEC);
+}
+
+int verify_new(Verify **ret, Loop *loop, const Tree *tree, TsmClient *client,
+	       const AgentPolicy *policy, const VerifyTarget *target,
+	       const VerifyHandlers *handlers, void *userdata)
+{
+	Verify *verify = calloc(1, sizeof(*verify));
+
+	if (!verify)
+		return -ENOMEM;
+	verify->tree = tree;
+	verify->client = client;
+	verify->policy = policy;
+	verify->target = *target;
+	verify->handlers = *handlers;
+	verify->userdata = userdata;
+	verify->revoke_generation = target->generation;
+	verify->phase = target->running_will_do ? VERIFY_STATE : VERIFY_INFO;
+	loop_timer_init(loop, &verify->deadline, on_deadline, verify);
+	loop_timer_init(loop, &verify->busy_timer, on_busy_timer, verify);
+	loop_timer_set(&verify->deadline, VERIFY_USEC);
+	verify_step(verify);
+	*ret = verify;
+	return 0;
+}
+
+Verify *verify_free(Verify *verify)
+{
+	tsm_client_cancel(verify->client, verify);
+	loop_timer_off(&verify->deadline);
+	loop_timer_off(&verify->busy_timer);
+	free(verify->reason);
+	free(verify);
+	return NULL;
+}
+
+bool verify_is_revoking(const Verify *verify)
+{
+	return verify->phase == VERIFY_REVOKE;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One verification of one bound TDI, from the TSM's statement to RUN confirmed, or to its
+ * revocation. */
+#pragma once
+
+#include "agent/function.h"
+#include "agent/policy.h"
+#include "agent/tsm-client.h"
+#include "core/cleanup.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VERIFY_USEC	   (120 * USEC_PER_SEC)
+#define VERIFY_REVOKE_USEC (30 * USEC_PER_SEC)
+#define VERIFY_BUSY_USEC   (100 * USEC_PER_MS)
+#define VERIFY_MAX_BUSY	   50
+#define VERIFY_MAX_STALE   3
+
+typedef struct Verify Verify;
+
+typedef struct VerifyTarget {
+	Bdf address;
+	Uuid tvm;
+	uint64_t generation;
+	bool accepted_before; /* by this boot's record */
+	/*
+	 * Ask for the state first, and if the TDI runs with an acceptance leave it at that: for an
+	 * agent that started again. Otherwise evidence is collected anew.
+	 */
+	bool running_will_do;
+} VerifyTarget;
+
+typedef struct VerifyResult {
+	bool accepted;
+	const char *step;   /* what was being done when it failed; "confirmed" if it did not */
+	const char *reason; /* one sentence; NULL if accepted */
+} VerifyResult;
+
+typedef struct VerifyHandlers {
+	/* "info", "checked", "mmio", "validated", "confirmed" */
+	void (*progress)(void *userdata, const char *step);
+	/*
+	 * The TSM confirmed RUN, or was told to revoke (and answered or could not be reached).
+	 * Called once, never from within verify_new(); the receiver may free the verification.
+	 */
+	void (*done)(void *userdata, const VerifyResult *result);
+} VerifyHandlers;
+
+/* All borrowed but *target. -ENOMEM; -EIO: no random numbers. */
+int verify_new(Verify **ret, Loop *loop, const Tree *tree, TsmClient *client,
+	       const AgentPolicy *policy, const VerifyTarget *target,
+	       const VerifyHandlers *handlers, void *userdata);
+
+/* Ends it wherever it is, without a word to the TSM. */
+Verify *verify_free(Verify *verify);
+DEFINE_CLEANUP(Verify, verify_free);
+
+/* It has failed and only the revocation is still under way. */
+bool verify_is_revoking(const Verify *verify);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "core/refusal.h"
+#include "rpc/json.h"
+#include "state-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <string.h>
+
+#define CONFIG_SIZE_MAX (1024u * 1024)
+
+static int parse_latencies(ConfigLatencies *ret, json_object *object, const char *where,
+			   char **ret_error)
+{
+	static const JsonField fields[] = {
+		{ "connect", JSON_FIELD_U32, 0, offsetof(ConfigLatencies, connect), 0,
+		  CONFIG_MAX_LATENCY_MS },
+		{ "bind", JSON_FIELD_U32, 0, offsetof(ConfigLatencies, bind), 0,
+		  CONFIG_MAX_LATENCY_MS },
+		{ "unbind", JSON_FIELD_U32, 0, offsetof(ConfigLatencies, unbind), 0,
+		  CONFIG_MAX_LATENCY_MS },
+		{ "measure", JSON_FIELD_U32, 0, offsetof(ConfigLatencies, measure), 0,
+		  CONFIG_MAX_LATENCY_MS },
+		{ "reclaim", JSON_FIELD_U32, 0, offsetof(ConfigLatencies, reclaim), 0,
+		  CONFIG_MAX_LATENCY_MS },
+		{},
+	};
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	if (!object)
+		return 0;
+	r = json_dispatch(object, fields, ret, 0, &error);
+	if (r < 0)
+		return refuse(ret_error, r, "%s: latencies: %s", where, error ?: strerror(-r));
+	return 0;
+}
+
+typedef struct ConfigDeviceText {
+	const char *device, *firmware;
+	bool tee_io, debug;
+	uint32_t svn;
+	json_object *latencies;
+} ConfigDeviceText;
+
+static int parse_device(ConfigDevice *ret, json_object *object, const Config *config, size_t index,
+			char **ret_error)
+{
+	static const JsonField fields[] = {
+		{ "device", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(ConfigDeviceText, device) },
+		{ "tee_io", JSON_FIELD_BOOL, 0, offsetof(ConfigDeviceText, tee_io) },
+		{ "firmware", JSON_FIELD_STRING, 0, offsetof(ConfigDeviceText, firmware) },
+		{ "svn", JSON_FIELD_U32, 0, offsetof(ConfigDeviceText, svn) },
+		{ "debug", JSON_FIELD_BOOL, 0, offsetof(ConfigDeviceText, debug) },
+		{ "latencies", JSON_FIELD_OBJECT, 0, offsetof(ConfigDeviceText, latencies) },
+		{},
+	};
+	ConfigDeviceText p = { .firmware = "1.0", .svn = 1 };
+	_cleanup_free_ char *error = NULL;
+	char where[32];
+	int r;
+
+	snprintf(where, sizeof(where), "devices[%zu]", index);
+	if (!json_object_is_type(object, json_type_object))
+		return refuse(ret_error, -EINVAL, "%s: not an object", where);
+	r = json_dispatch(object, fields, &p, 0, &error);
+	if (r < 0)
+		return refuse(ret_error, r, "%s: %s", where, error ?: strerror(-r));
+	*ret = (ConfigDevice){
+		.tee_io = p.tee_io, .svn = p.svn, .debug = p.debug, .latencies = config->latencies
+	};
+	if (bdf_parse(&ret->device, p.device) < 0)
+		return refuse(ret_error, -EINVAL,
+			      "%s: device \"%s\" is not an address such as 0000:01:00.0", where,
+			      p.device);
+	if (ret->device.function != 0)
+		return refuse(ret_error, -EINVAL,
+			      "%s: device %s is not function 0, where a DSM sits", where, p.device);
+	if (config_find(config, ret->device))
+		return refuse(ret_error, -EINVAL, "%s: device %s is listed twice", where, p.device);
+	r = parse_latencies(&ret->latencies, p.latencies, where, ret_error);
+	if (r < 0)
+		return r;
+	ret->firmware = strdup(p.firmware);
+	return ret->firmware ? 0 : -ENOMEM;
+}
+
+static int parse_devices(Config *config, json_object *array, char **ret_error)
+{
+	size_t n = array ? json_object_array_length(array) : 0;
+
+	if (n > CONFIG_MAX_DEVICES)
+		return refuse(ret_error, -EINVAL, "devices: more than %d", CONFIG_MAX_DEVICES);
+	config->devices = calloc(n ?: 1, sizeof(*config->devices));
+	if (!config->devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		int r = parse_device(&config->devices[i], json_object_array_get_idx(array, i),
+				     config, i, ret_error);
+
+		if (r < 0)
+			return r;
+		config->n_devices++;
+	}
+	return 0;
+}
+
+static int parse_uids(Config *config, json_object *array, char **ret_error)
+{
+	size_t n = array ? json_object_array_length(array) : 2;
+
+	if (n > CONFIG_MAX_UIDS)
+		return refuse(ret_error, -EINVAL, "allow_uids: more than %d", CONFIG_MAX_UIDS);
+	config->uids = calloc(n ?: 1, sizeof(*config->uids));
+	if (!config->uids)
+		return -ENOMEM;
+	config->n_uids = n;
+	if (!array) {
+		config->uids[1] = geteuid();
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		json_object *item = json_object_array_get_idx(array, i);
+		int64_t v = json_object_get_int64(item);
+
+		/* (uid_t)-1 means "no user" in every interface that takes one. */
+		if (!json_object_is_type(item, json_type_int) || v < 0 || v >= UINT32_MAX)
+			return refuse(ret_error, -EINVAL, "allow_uids[%zu]: not a user id", i);
+		config->uids[i] = (uid_t)v;
+	}
+	return 0;
+}
+
+static int parse_group(Config *config, const char *text, char **ret_error)
+{
+	struct group *group;
+	char *end;
+	unsigned long v;
+
+	if (!text)
+		return 0;
+	config->has_group = true;
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && !errno && !*end && v < UINT32_MAX) {
+		config->group = (gid_t)v;
+		return 0;
+	}
+	group = getgrnam(text);
+	if (!group)
+		return refuse(ret_error, -EINVAL, "group: \"%s\" is no group of this host", text);
+	config->group = group->gr_gid;
+	return 0;
+}
+
+static int copy_path(char **ret, const char *value, const char *name, char **ret_error)
+{
+	if (value[0] != '/')
+		return refuse(ret_error, -EINVAL, "%s: \"%s\" is not an absolute path", name,
+			      value);
+	*ret = strdup(value);
+	return *ret ? 0 : -ENOMEM;
+}
+
+typedef struct ConfigText {
+	const char *socket, *state, *keys, *group, *sysfs;
+	bool faults;
+	json_object *allow_uids, *devices, *latencies;
+} ConfigText;
+
+static int config_fill(Config *config, const ConfigText *text, char **ret_error)
+{
+	int r;
+
+	config->faults = text->faults;
+	r = copy_path(&config->socket, text->socket, "socket", ret_error);
+	if (r == 0)
+		r = copy_path(&config->state, text->state, "state", ret_error);
+	if (r == 0)
+		r = copy_path(&config->keys, text->keys, "keys", ret_error);
+	if (r == 0)
+		r = copy_path(&config->sysfs, text->sysfs, "sysfs", ret_error);
+	if (r == 0)
+		r = parse_group(config, text->group, ret_error);
+	if (r == 0)
+		r = parse_uids(config, text->allow_uids, ret_error);
+	if (r == 0)
+		r = parse_latencies(&config->latencies, text->latencies, "top level", ret_error);
+	if (r == 0)
+		r = parse_devices(config, text->devices, ret_error);
+	return r;
+}
+
+int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
+{
+	static const JsonField fields[] = {
+		{ "socket", JSON_FIELD_STRING, 0, offsetof(ConfigText, socket) },
+		{ "state", JSON_FIELD_STRING, 0, offsetof(ConfigText, state) },
+		{ "keys", JSON_FIELD_STRING, 0, offsetof(ConfigText, keys) },
+		{ "group", JSON_FIELD_STRING, 0, offsetof(ConfigText, group) },
+		{ "allow_uids", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, allow_uids) },
+		{ "sysfs", JSON_FIELD_STRING, 0, offsetof(ConfigText, sysfs) },
+		{ "faults", JSON_FIELD_BOOL, 0, offsetof(ConfigText, faults) },
+		{ "latencies", JSON_FIELD_OBJECT, 0, offsetof(ConfigText, latencies) },
+		{ "devices", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, devices) },
+		{},
+	};
+	_cleanup_(json_unrefp) json_object *object = NULL;
+	_cleanup_(config_freep) Config *config = NULL;
+	ConfigText parsed = {
+		.socket = CONFIG_DEFAULT_SOCKET,
+		.state = CONFIG_DEFAULT_STATE,
+		.keys = CONFIG_DEFAULT_KEYS,
+		.sysfs = CONFIG_DEFAULT_SYSFS,
+	};
+	int r;
+
+	r = json_parse_limited(&object, text, size, CONFIG_SIZE_MAX, ret_error);
+	if (r < 0)
+		return r;
+	r = json_dispatch(object, fields, &parsed, 0, ret_error);
+	if (r < 0)
+		return r;
+	config = calloc(1, sizeof(*config));
+	if (!config)
+		return -ENOMEM;
+	r = config_fill(config, &parsed, ret_error);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(config);
+	return 0;
+}
+
+int config_load(Config **ret, const char *path, char **ret_error)
+{
+	_cleanup_free_ char *error = NULL;
+	_cleanup_blob_ Blob text = {};
+	int r;
+
+	r = state_file_read(&text, AT_FDCWD, path, CONFIG_SIZE_MAX);
+	if (r == -EBADF)
+		return refuse(ret_error, r, "%s: not a regular file", path);
+	if (r < 0)
+		return refuse(ret_error, r, "%s: cannot be read: %s", path, strerror(-r));
+	r = config_parse(ret, (const char *)text.data, text.size, &error);
+	if (r < 0)
+		return refuse(ret_error, r, "%s: %s", path, error ?: strerror(-r));
+	return 0;
+}
+
+Config *config_free(Config *config)
+{
+	if (!config)
+		return NULL;
+	for (size_t i = 0; config->devices && i < config->n_devices; i++)
+		free(config->devices[i].firmware);
+	free(config->devices);
+	free(config->uids);
+	free(config->socket);
+	free(config->state);
+	free(config->keys);
+	free(config->sysfs);
+	free(config);
+	return NULL;
+}
+
+const ConfigDevice *config_find(const Config *config, Bdf device)
+{
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (bdf_equal(config->devices[i].device, device))
+			return &config->devices[i];
+	return NULL;
+}

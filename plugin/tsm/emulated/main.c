@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tdi-tsm-emulated: a TSM and devices that protect nothing, for trying and testing. */
+#include "config.h"
+#include "reference.h"
+#include "rpc/log.h"
+#include "service.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"Usage: tdi-tsm-emulated --config FILE\n"
+		"       tdi-tsm-emulated --config FILE reference DEVICE\n"
+		"\n"
+		"Emulates a platform's TEE security manager and the security managers of PCI\n"
+		"devices. It protects nothing: it is for trying and testing.\n"
+		"\n"
+		"reference prints, as JSON for an agent's policy, what the device's vendor would\n"
+		"publish: root certificates, names and reference measurements.\n"
+		"\n"
+		"  -c, --config FILE   JSON, see examples/tsm-emulated.conf\n"
+		"  -d, --debug         say more\n"
+		"  -h, --help\n"
+		"      --version\n"
+		"\n"
+		"Exit status: 0 success, 1 failure, 2 wrong usage.\n");
+}
+
+static int serve(const Config *config)
+{
+	_cleanup_(service_freep) Service *service = NULL;
+	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
+	_cleanup_free_ char *error = NULL;
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	r = sd_event_default(&event);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = service_new(&service, event, config, &error);
+	if (r >= 0)
+		r = service_listen(service, &error);
+	if (r < 0) {
+		log_error("cannot serve: %s", error ?: strerror(-r));
+		return EXIT_FAILURE;
+	}
+	log_info("emulated TSM for %zu configured devices; it protects nothing", config->n_devices);
+	sd_notify(0, "READY=1");
+	r = sd_event_loop(event);
+	sd_notify(0, "STOPPING=1");
+	if (r < 0)
+		log_error("event loop: %s", strerror(-r));
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int print_reference(const Config *config, const char *device)
+{
+	_cleanup_(json_unrefp) json_object *object = NULL;
+	_cleanup_free_ char *error = NULL;
+	Bdf bdf;
+	int r;
+
+	if (bdf_parse(&bdf, device) < 0) {
+		log_error("\"%s\" is not an address such as 0000:01:00.0", device);
+		return 2;
+	}
+	r = reference_make(&object, config, bdf, &error);
+	if (r < 0) {
+		log_error("%s", error ?: strerror(-r));
+		return EXIT_FAILURE;
+	}
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_SPACED |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char *argv[])
+{
+	enum { OPTION_VERSION = 256 };
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "debug", no_argument, NULL, 'd' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, OPTION_VERSION },
+		{},
+	};
+	_cleanup_(config_freep) Config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+	const char *path = NULL;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) >= 0)
+		switch (c) {
+		case 'c': path = optarg; break;
+		case 'd': log_set_level(LOG_LEVEL_DEBUG); break;
+		case 'h': usage(stdout); return EXIT_SUCCESS;
+		case OPTION_VERSION: puts("tdi-tsm-emulated " TDID_VERSION); return EXIT_SUCCESS;
+		default: usage(stderr); return 2;
+		}
+	if (!path ||
+	    !(argc == optind || (argc == optind + 2 && strcmp(argv[optind], "reference") == 0))) {
+		usage(stderr);
+		return 2;
+	}
+	r = config_load(&config, path, &error);
+	if (r < 0) {
+		log_error("%s", error ?: strerror(-r));
+		return EXIT_FAILURE;
+	}
+	return argc == optind ? serve(config) : print_reference(config, argv[optind + 1]);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * GuestRequest and Measure. They have no operation id: a TVM's request is repeated by its sealed
+ * bytes, and measuring twice is measuring twice. They wait for their DSM all the same.
+ */
+#include "service-private.h"
+
+#include "core/guest-message.h"
+#include "rpc/base64.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define USEC_PER_MSEC 1000
+
+typedef struct GuestWork {
+	Service *service;
+	TsmGuestWork *work;
+} GuestWork;
+
+typedef struct MeasureWork {
+	Service *service;
+	Bdf device;
+	uint8_t nonce[32];
+} MeasureWork;
+
+static uint64_t measure_usec(Service *service, Bdf device)
+{
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	const ConfigDevice *config;
+
+	if (tsm_find_dsm(service->tsm, device, &config, &refusal) != 0)
+		return 0;
+	return (uint64_t)config->latencies.measure * USEC_PER_MSEC;
+}
+
+static json_object *reply_json(const TsmGuestReply *reply)
+{
+	_cleanup_free_ char *message = NULL;
+	json_object *object = NULL, *evidence = NULL;
+
+	if (base64_encode(&message, reply->message.data, reply->message.size) < 0)
+		return NULL;
+	if (reply->has_evidence) {
+		evidence = service_evidence_json(&reply->evidence);
+		if (!evidence)
+			return NULL;
+	}
+	json_build(&object, J_STRING("message", message), J_TAKE("evidence", evidence));
+	return object;
+}
+
+static uint64_t guest_start(void *userdata)
+{
+	GuestWork *work = userdata;
+
+	if (!tsm_guest_work_measures(work->work))
+		return 0;
+	return measure_usec(work->service, tsm_guest_work_dsm(work->work));
+}
+
+static void guest_run(void *userdata, OperationOutcome *ret)
+{
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	_cleanup_(tsm_guest_reply_done) TsmGuestReply reply = {};
+	GuestWork *work = userdata;
+	int r;
+
+	r = tsm_guest_perform(work->service->tsm, work->work, &reply, &refusal);
+	if (r == 0)
+		service_outcome_reply(ret, reply_json(&reply));
+	else
+		service_outcome_refused(ret, r, &refusal);
+}
+
+static void guest_free(void *userdata)
+{
+	GuestWork *work = userdata;
+
+	tsm_guest_work_free(work->work);
+	free(work);
+}
+
+/* Takes `work`. */
+static int guest_submit(Service *service, VarlinkCall *call, TsmGuestWork *work)
+{
+	GuestWork *guest = calloc(1, sizeof(*guest));
+	char name[BDF_STRING_SIZE];
+	Bdf dsm = tsm_guest_work_dsm(work);
+
+	if (!guest) {
+		tsm_guest_work_free(work);
+		return -ENOMEM;
+	}
+	guest->service = service;
+	guest->work = work;
+	return service_submit(service, call,
+			      &(OperationRequest){
+				      .verb = "guest_request",
+				      .device = bdf_format(dsm, name),
+				      .queue = bdf_requester_id(dsm),
+				      .start = guest_start,
+				      .run = guest_run,
+				      .userdata = guest,
+				      .free = guest_free,
+			      });
+}
+
+static int on_guest_request(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	bool info = strcmp(json_get_string(parameters, "scope"), "info") == 0;
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	_cleanup_(tsm_guest_reply_done) TsmGuestReply reply = {};
+	_cleanup_(json_unrefp) json_object *answer = NULL;
+	_cleanup_free_ uint8_t *message = NULL;
+	Service *service = userdata;
+	TsmGuestWork *work;
+	size_t size;
+	Uuid tvm;
+	int r;
+
+	r = service_get_uuid(call, parameters, "tvm", &tvm);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (base64_decode(&message, &size, json_get_string(parameters, "message"),
+			  GUEST_MESSAGE_MAX_SIZE) < 0)
+		return varlink_call_invalid_parameter(call, "message");
+	r = tsm_guest_receive(service->tsm, tvm, info ? TSM_SCOPE_INFO : TSM_SCOPE_STATE_CHANGE,
+			      message, size, &work, &reply, &refusal);
+	if (r != 0)
+		return service_call_refused(call, r, &refusal);
+	if (work)
+		return guest_submit(service, call, work);
+	answer = reply_json(&reply);
+	return answer ? varlink_call_reply(call, answer) : -ENOMEM;
+}
+
+static uint64_t measure_start(void *userdata)
+{
+	MeasureWork *work = userdata;
+
+	return measure_usec(work->service, work->device);
+}
+
+static void measure_run(void *userdata, OperationOutcome *ret)
+{
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	_cleanup_(tsm_evidence_done) TsmEvidence evidence = {};
+	json_object *object = NULL, *blobs;
+	MeasureWork *work = userdata;
+	uint64_t sequence;
+	int r;
+
+	r = tsm_measure(work->service->tsm, work->device, work->nonce, &sequence, &evidence,
+			&refusal);
+	if (r != 0) {
+		service_outcome_refused(ret, r, &refusal);
+		return;
+	}
+	blobs = service_evidence_json(&evidence);
+	if (blobs)
+		json_build(&object, J_INT("measurements_sequence", (int64_t)sequence),
+			   J_TAKE("evidence", blobs));
+	service_outcome_reply(ret, object);
+}
+
+static int on_measure(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	_cleanup_free_ MeasureWork *work = calloc(1, sizeof(*work));
+	const ConfigDevice *config;
+	Service *service = userdata;
+	char name[BDF_STRING_SIZE];
+	int r;
+
+	if (!work)
+		return -ENOMEM;
+	work->service = service;
+	r = service_get_bdf(call, parameters, "device", &work->device);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (hex_decode(work->nonce, sizeof(work->nonce), json_get_string(parameters, "nonce")) < 0)
+		return varlink_call_invalid_parameter(call, "nonce");
+	r = tsm_find_dsm(service->tsm, work->device, &config, &refusal);
+	if (r != 0)
+		return service_call_refused(call, r, &refusal);
+	bdf_format(work->device, name);
+	return service_submit(service, call,
+			      &(OperationRequest){
+				      .verb = "measure",
+				      .device = name,
+				      .queue = bdf_requester_id(config->device),
+				      .start = measure_start,
+				      .run = measure_run,
+				      .userdata = steal_ptr(work),
+				      .free = free,
+			      });
+}
+
+int service_bind_guest(Service *service)
+{
+	int r;
+
+	r = varlink_server_bind(service->server, "io.tdid.Tsm.GuestRequest", 0, on_guest_request,
+				service);
+	if (r == 0)
+		r = varlink_server_bind(service->server, "io.tdid.Tsm.Measure", 0, on_measure,
+					service);
+	return r;
+}

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs every test, or those that are named: unit tests, the explorer, end-to-end tests in the bed.
+
+Names: unit/NOUN, explore, system/WHAT-IT-SHOWS; a name may be the beginning of several. The last
+line is `N passed, N failed` (and `, N skipped`).
+"""
+import argparse
+import ast
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+TESTS = pathlib.Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER", REPOSITORY / "build"))
+PROGRAMS, SANITIZED, LOGS = BUILD / "programs", BUILD / "unit", BUILD / "logs"
+MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
+SYSTEM_TIMEOUT = 420
+BEGIN = time.monotonic()
+
+
+def say(text):
+    print(f"[{time.monotonic() - BEGIN:6.1f} s] {text}", flush=True)
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.lock = threading.Lock()
+
+    def add(self, passed=0, failed=0, skipped=0):
+        with self.lock:
+            self.passed += passed
+            self.failed += failed
+            self.skipped += skipped
+
+
+# --- what there is
+
+
+def unit_names():
+    text = (TESTS / "unit" / "meson.build").read_text()
+    return [f"unit/{noun}" for noun in re.findall(r"^  '(\w+)':", text, re.M)]
+
+
+def system_tests():
+    """{name: (file, function, what it shows)}, read from the sources without running them."""
+    found = {}
+    for path in sorted((TESTS / "system").glob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                name = "system/" + node.name[len("test_"):].replace("_", "-")
+                found[name] = (path, node.name, (ast.get_docstring(node) or "").split("\n")[0])
+    return found
+
+
+def choose(names, wanted):
+    if not wanted:
+        return names
+    for word in wanted:
+        if not any(name.startswith(word) for name in names):
+            sys.exit(f"tests/run: no test begins with '{word}'; see tests/run --list")
+    return [name for name in names if any(name.startswith(word) for word in wanted)]
+
+
+# --- building
+
+
+def command(name, argv, **options):
+    """Runs a command, its output into a log; on failure the log's end is shown."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / f"{name}.log"
+    begin = time.monotonic()
+    with open(log, "wb") as out:
+        result = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=subprocess.STDOUT, **options)
+    if result.returncode:
+        print(tail(log), flush=True)
+        raise SystemExit(f"tests/run: {name} failed; all of it is in {log}")
+    return time.monotonic() - begin
+
+
+def tail(log, lines=30):
+    return "\n".join("  | " + line for line in log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def build(folder, targets, *options):
+    if not (folder / "build.ninja").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        command(f"{folder.name}-setup", ["meson", "setup", folder, REPOSITORY, *options])
+    seconds = command(f"{folder.name}-build", ["ninja", "-C", folder, *targets])
+    say(f"built {folder.relative_to(BUILD.parent)} in {seconds:.0f} s")
+
+
+# --- running
+
+
+SANITIZERS = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+
+
+def run_unit(name, count):
+    noun = name.split("/", 1)[1]
+    program = SANITIZED / "tests" / "unit" / f"test_{noun}"
+    try:
+        result = subprocess.run([program, "--tap=-", "--quiet"], stdin=subprocess.DEVNULL,
+                                capture_output=True, timeout=120, env=SANITIZERS)
+        output = (result.stdout + result.stderr).decode(errors="replace")
+        passed = len(re.findall(r"^ok\b", output, re.M))
+        failed = len(re.findall(r"^not ok\b", output, re.M))
+        # A leak is reported when the test's process has already been counted as passed.
+        complaint = re.search(r"runtime error:|(Address|Leak)Sanitizer", output)
+        if failed == 0 and (result.returncode != 0 or passed == 0 or complaint):
+            failed = 1
+    except subprocess.TimeoutExpired:
+        output, passed, failed = "no end within 120 s", 0, 1
+    count.add(passed, failed)
+    if failed:
+        say(f"FAIL {name}")
+        print("\n".join("  | " + line for line in output.splitlines()
+                        if not line.startswith("ok"))[-6000:], flush=True)
+    return passed
+
+
+def run_explore(count):
+    result = subprocess.run([PROGRAMS / "tests" / "explore" / "explore"], stdin=subprocess.DEVNULL,
+                            capture_output=True, timeout=300)
+    output = (result.stdout + result.stderr).decode(errors="replace").strip()
+    good = result.returncode == 0
+    count.add(passed=good, failed=not good)
+    say(f"{'ok  ' if good else 'FAIL'} explore: {output.splitlines()[-1] if good else ''}")
+    if not good:
+        print(output[-6000:], flush=True)
+
+
+def run_system(name, path, function, shows, count):
+    log = LOGS / (name.replace("/", "-") + ".log")
+    environment = {**os.environ, "TDID_BUILD": str(PROGRAMS), "PYTHONUNBUFFERED": "1"}
+    program = (f"import sys; sys.path.insert(0, {str(path.parent)!r}); "
+               f"import {path.stem}; {path.stem}.{function}()")
+    begin = time.monotonic()
+    for attempt in (1, 2):
+        with open(log, "ab" if attempt > 1 else "wb") as out:
+            try:
+                rc = subprocess.run([sys.executable, "-c", program], stdin=subprocess.DEVNULL,
+                                    stdout=out, stderr=subprocess.STDOUT, env=environment,
+                                    timeout=SYSTEM_TIMEOUT).returncode
+            except subprocess.TimeoutExpired:
+                out.write(f"\nno end within {SYSTEM_TIMEOUT} s\n".encode())
+                rc = 1
+        if rc == 0:
+            break
+        say(f"{'FAIL' if attempt > 1 else 'retry'} {name}")
+        print(tail(log), flush=True)
+    count.add(passed=rc == 0, failed=rc != 0)
+    again = " at the second try" if rc == 0 and attempt > 1 else ""
+    if rc == 0:
+        say(f"ok   {name} ({time.monotonic() - begin:.0f} s{again}): {shows}")
+
+
+def prepare_bed():
+    """The warm host, and the machine in which most tests begin."""
+    say("bed: the emulated host (its log: build/logs/bed.log)")
+    seconds = command("bed", [TESTS / "system" / "bed", "warm"])
+    say(f"bed: ready in {seconds:.0f} s")
+
+
+def prepare_lab():
+    seconds = command("lab", [sys.executable, "-c",
+                              f"import sys; sys.path.insert(0, {str(TESTS / 'system')!r})\n"
+                              "from lab import lab\n"
+                              "with lab(): pass"],
+                      env={**os.environ, "TDID_BUILD": str(PROGRAMS), "PYTHONUNBUFFERED": "1"})
+    say(f"lab: tdid and two TVMs run, saved, in {seconds:.0f} s")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/run", description=__doc__.split("\n")[0])
+    parser.add_argument("--list", action="store_true", help="say what there is and what it shows")
+    parser.add_argument("name", nargs="*")
+    arguments = parser.parse_args()
+    system = system_tests()
+    everything = [*unit_names(), "explore", *system]
+    if arguments.list:
+        for name in everything:
+            print(f"{name:40}  {system[name][2] if name in system else ''}".rstrip())
+        return 0
+    chosen = choose(everything, arguments.name)
+    units = [name for name in chosen if name.startswith("unit/")]
+    cases = [name for name in chosen if name in system]
+    count = Count()
+
+    bed = threading.Thread(target=guarded, args=(prepare_bed,)) if cases else None
+    if bed:
+        bed.start()
+    build(PROGRAMS, [], "-Dtests=true", "-Dbuildtype=debugoptimized")
+    if units:
+        build(SANITIZED, [f"tests/unit/test_{name.split('/', 1)[1]}" for name in units],
+              "-Db_sanitize=address,undefined", "-Db_lundef=false")
+        begin = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            passed = sum(pool.map(lambda name: run_unit(name, count), units))
+        say(f"ok   unit: {passed} tests of {len(units)} nouns in {time.monotonic() - begin:.1f} s, "
+            "with address and undefined sanitizers")
+    if "explore" in chosen:
+        run_explore(count)
+    if bed:
+        bed.join()
+        if failures:
+            raise SystemExit(failures[0])
+        prepare_lab()
+        with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
+            list(pool.map(lambda name: run_system(name, *system[name], count), cases))
+    say("done")
+    skipped = f", {count.skipped} skipped" if count.skipped else ""
+    print(f"{count.passed} passed, {count.failed} failed{skipped}", flush=True)
+    return 1 if count.failed else 0
+
+
+failures = []
+
+
+def guarded(function):
+    try:
+        function()
+    except SystemExit as error:
+        failures.append(error)
+    except Exception as error:
+        failures.append(SystemExit(f"tests/run: {type(error).__name__}: {error}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
