@@ -87,7 +87,8 @@ def command(name, argv, **options):
 
 
 def tail(log, lines=30):
-    return "\n".join("  | " + line for line in log.read_text(errors="replace").splitlines()[-lines:])
+    return "\n".join("  | " + line[:240]
+                     for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def build(folder, targets, *options):

@@ -23,6 +23,7 @@
 #include "agent/accepted.h"
 #include "agent/function.h"
 #include "agent/task.h"
+#include "agent/tell.h"
 #include "agent/verify.h"
 #include "rpc/log.h"
 
@@ -74,51 +75,13 @@ static void device_drive(Device *device);
 #define say(level, device, format, ...)                                                            \
 	log_##level("%s %s: " format, (device)->name, (device)->at, ##__VA_ARGS__)
 
-/* --- events to tdid --- */
-
-static void tell_ready(Device *device)
+static TellSubject subject(const Device *device)
 {
-	_cleanup_(json_unrefp) json_object *p = NULL;
-
-	if (json_build(&p, J_STRING("name", device->name), J_STRING("address", device->at)) == 0)
-		session_event(device->shared->session, "Ready", p);
-}
-
-static void tell_verdict(Device *device, bool accepted, const char *step, const char *reason)
-{
-	_cleanup_(json_unrefp) json_object *p = NULL;
-	int r;
-
-	r = json_build(&p, J_STRING("name", device->name),
-		       J_INT("generation", (int64_t)device->generation),
-		       J_STRING("verdict", accepted ? "accepted" : "rejected"),
-		       J_STRING("step", step), J_STRING("reason", reason));
-	if (r == 0)
-		session_event(device->shared->session, "Verdict", p);
-}
-
-static void tell_progress(Device *device, const char *step)
-{
-	_cleanup_(json_unrefp) json_object *p = NULL;
-	int r;
-
-	r = json_build(&p, J_STRING("name", device->name),
-		       J_INT("generation", (int64_t)device->generation), J_STRING("step", step),
-		       J_INT("at_usec", (int64_t)(loop_now() - device->locked_at)));
-	if (r == 0)
-		session_event(device->shared->session, "Progress", p);
-}
-
-static void tell_driver(Device *device, const char *driver)
-{
-	_cleanup_(json_unrefp) json_object *p = NULL;
-	int r;
-
-	r = json_build(&p, J_STRING("name", device->name),
-		       J_INT("generation", (int64_t)device->generation),
-		       J_STRING("driver", driver));
-	if (r == 0)
-		session_event(device->shared->session, "DriverBound", p);
+	return (TellSubject){ .session = device->shared->session,
+			      .name = device->name,
+			      .address = device->at,
+			      .generation = device->generation,
+			      .locked_at = device->locked_at };
 }
 
 /* --- drivers --- */
@@ -131,27 +94,13 @@ static void device_forget_bind(Device *device)
 		say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH, strerror(-r));
 }
 
-static void on_revoked(void *userdata, const TsmAnswer *answer, const char *error)
-{
-	if (!answer)
-		log_warning("the TSM could not be told to revoke: %s", error);
-	else if (answer->status != GUEST_STATUS_OK)
-		/* As a rule the bind has ended before. */
-		log_debug("the TSM on the revocation: %s", guest_status_sentence(answer->status));
-}
-
 static void device_revoke(Device *device)
 {
-	GuestTdiValidate revoke = { .rid = bdf_requester_id(device->address),
-				    .action = GUEST_VALIDATE_REVOKE,
-				    .generation = device->generation };
-	uint8_t payload[GUEST_TDI_VALIDATE_SIZE];
+	int r = tsm_client_revoke(device->shared->client, bdf_requester_id(device->address),
+				  device->generation);
 
-	guest_tdi_validate_write(&revoke, payload);
-	/* Not in the device's name: it may be gone before the answer comes. */
-	if (tsm_client_request(device->shared->client, GUEST_MESSAGE_TDI_VALIDATE, payload,
-			       sizeof(payload), on_revoked, device->shared) < 0)
-		say(warning, device, "out of memory: the acceptance is not revoked");
+	if (r < 0)
+		say(warning, device, "the acceptance is not revoked: %s", strerror(-r));
 }
 
 static void device_after_unbind(Device *device, DeviceAfter after)
@@ -182,7 +131,9 @@ static void on_unbound(void *userdata, int result)
 	device->task = task_free(device->task);
 	if (function_driver(device->shared->tree, device->address, driver) == 0)
 		say(error, device, "driver %s does not let go of the function: %s", driver,
-		    result == -ETIME ? "still at it" : strerror(-result));
+		    result == 0	       ? "it is still bound"
+		    : result == -ETIME ? "still at it"
+				       : strerror(-result));
 	device_after_unbind(device, device->after);
 }
 
@@ -221,8 +172,8 @@ static bool device_report_driver(Device *device)
 		return true;
 	device->driver_reported = true;
 	say(info, device, "driver %s bound", driver);
-	tell_progress(device, "driver");
-	tell_driver(device, driver);
+	tell_progress(subject(device), "driver");
+	tell_driver(subject(device), driver);
 	return true;
 }
 
@@ -262,7 +213,7 @@ static void device_drive(Device *device)
 
 static void on_progress(void *userdata, const char *step)
 {
-	tell_progress(userdata, step);
+	tell_progress(subject(userdata), step);
 }
 
 static AcceptedBind device_bind(const Device *device)
@@ -286,7 +237,7 @@ static void device_accepted(Device *device)
 	device->driver_reported = false;
 	say(info, device, "accepted, generation %" PRIu64 ", after %" PRIu64 " us",
 	    device->generation, loop_now() - device->locked_at);
-	tell_verdict(device, true, "confirmed", NULL);
+	tell_verdict(subject(device), true, "confirmed", NULL);
 	if (interval)
 		loop_timer_set(&device->reattest, interval * USEC_PER_SEC);
 	device_drive(device);
@@ -300,7 +251,7 @@ static void device_rejected(Device *device, const char *step, const char *reason
 	device_forget_bind(device);
 	say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation, step,
 	    reason ? reason : "out of memory");
-	tell_verdict(device, false, step, reason);
+	tell_verdict(subject(device), false, step, reason);
 	device_unbind(device, AFTER_REJECT);
 }
 
@@ -454,11 +405,11 @@ static void device_prepare(Device *device)
 	}
 	device->state = DEVICE_READY;
 	if (device->lock_pending) {
-		tell_progress(device, "ready");
+		tell_progress(subject(device), "ready");
 		device_verify(device, false);
 	} else {
 		say(info, device, "ready");
-		tell_ready(device);
+		tell_ready(subject(device));
 	}
 }
 
@@ -529,6 +480,14 @@ void device_withdrawn(Device *device, uint64_t generation, const char *reason)
 		return;
 	}
 	say(info, device, "withdrawn, generation %" PRIu64 ": %s", generation, reason);
+	/* The host heard of the revocation from the TSM before we did; it still has to hear why. */
+	if (device->verify && verify_is_revoking(device->verify)) {
+		const char *why, *step = verify_failed_step(device->verify, &why);
+
+		say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", generation, step,
+		    why ? why : "out of memory");
+		tell_verdict(subject(device), false, step, why);
+	}
 	device_end_bind(device);
 	device->settle_wait = DEVICE_SETTLE_USEC;
 	device->unbind_tried = device->complained = false;

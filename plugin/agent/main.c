@@ -4,6 +4,8 @@
 #include "agent/uevent.h"
 #include "rpc/log.h"
 
+#include <openssl/crypto.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -174,6 +176,8 @@ int main(int argc, char **argv)
 		return check_policy(arguments.check);
 
 	memory_protect();
+	/* A static program must not load engines or providers that some file names. */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	r = agent_policy_load(&policy, &arguments.tree, arguments.policy, &error);
 	if (r == 0)
 		r = tvm_key_read(&key, &arguments.tree, &error);

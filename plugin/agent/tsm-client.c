@@ -393,6 +393,27 @@ int tsm_client_request(TsmClient *client, GuestMessageType type, const void *pay
 	return 0;
 }
 
+static void on_revoked(void *userdata, const TsmAnswer *answer, const char *error)
+{
+	if (!answer)
+		log_warning("the TSM could not be told to revoke: %s", error);
+	else if (answer->status != GUEST_STATUS_OK)
+		/* As a rule the bind has ended before. */
+		log_debug("the TSM on the revocation: %s", guest_status_sentence(answer->status));
+}
+
+int tsm_client_revoke(TsmClient *client, uint32_t rid, uint64_t generation)
+{
+	GuestTdiValidate revoke = { .rid = rid,
+				    .action = GUEST_VALIDATE_REVOKE,
+				    .generation = generation };
+	uint8_t payload[GUEST_TDI_VALIDATE_SIZE];
+
+	guest_tdi_validate_write(&revoke, payload);
+	return tsm_client_request(client, GUEST_MESSAGE_TDI_VALIDATE, payload, sizeof(payload),
+				  on_revoked, client);
+}
+
 void tsm_client_cancel(TsmClient *client, const void *userdata)
 {
 	TsmRequest *request = TAILQ_FIRST(&client->line), *next;

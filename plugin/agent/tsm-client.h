@@ -50,6 +50,9 @@ void tsm_client_stop(TsmClient *client);
 int tsm_client_request(TsmClient *client, GuestMessageType type, const void *payload, size_t size,
 		       TsmHandler handler, void *userdata);
 
+/* Revokes in nobody's name: the TDI's owner may be gone before the answer comes. */
+int tsm_client_revoke(TsmClient *client, uint32_t rid, uint64_t generation);
+
 /*
  * Forgets all requests with that userdata. One that was under way may or may not have its effect.
  */

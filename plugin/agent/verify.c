@@ -519,3 +519,9 @@ bool verify_is_revoking(const Verify *verify)
 {
 	return verify->phase == VERIFY_REVOKE;
 }
+
+const char *verify_failed_step(const Verify *verify, const char **ret_reason)
+{
+	*ret_reason = verify->reason;
+	return verify->failed_step;
+}

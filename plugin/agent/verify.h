@@ -58,3 +58,5 @@ DEFINE_CLEANUP(Verify, verify_free);
 
 /* It has failed and only the revocation is still under way. */
 bool verify_is_revoking(const Verify *verify);
+/* Then: at which step, and why (NULL: out of memory). Borrowed. */
+const char *verify_failed_step(const Verify *verify, const char **ret_reason);

@@ -174,9 +174,11 @@ int engine_restore_dsm(Engine *engine, uint32_t id, DsmState state, uint64_t ope
 		return r;
 	if (engine->dsms[id].used || state >= DSM_N_STATES)
 		return -EINVAL;
-	engine->dsms[id] = (EngineDsm){
-		.used = true, .state = state, .operation = operation, .first = ENGINE_NONE
-	};
+	engine->dsms[id] = (EngineDsm){ .used = true,
+					.state = state,
+					.operation = operation,
+					.first = ENGINE_NONE,
+					.idle_timer = state == DSM_CONNECTED };
 	return 0;
 }
 
@@ -229,9 +231,15 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 				 .present = record->present,
 				 .left = record->left,
 				 .guest_ready = record->guest_ready,
-				 .seen = TDISP_CONFIG_LOCKED };
+				 .seen = TDISP_N_STATES };
+	/* Its DSM's record comes last, so the verb that it has waited for is answered again. */
+	if (a->state == ASSIGNMENT_WAITING && (engine->dsms[a->dsm].state == DSM_CONNECTING ||
+					       engine->dsms[a->dsm].state == DSM_RECLAIMING))
+		a->state = ASSIGNMENT_CONNECTING;
 	engine_link(engine, id);
 	engine_count(engine, a, a->state, +1);
+	if (engine->dsms[a->dsm].users > 0)
+		engine->dsms[a->dsm].idle_timer = false;
 	return 0;
 }
 
@@ -322,7 +330,7 @@ size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
 						  UINT64_MAX);
 		bytes_put_u8(&w, (uint8_t)((a->operation != 0) | a->present << 1 | a->left << 2 |
 					   a->guest_ready << 3));
-		bytes_put_u8(&w, (uint8_t)a->seen);
+		bytes_put_u8(&w, (uint8_t)(a->seen | a->seen_accepted << 7));
 	}
 	return w.failed ? 0 : w.used;
 }

@@ -8,6 +8,11 @@
  *
  * What is not listed changes nothing. Whatever the TSM may hold something of (binding to unbinding)
  * ends through unbinding only; an outcome that nobody knows ends in quarantined.
+ *
+ * A guest that lets a device go tells the TSM first, so the TSM's CONFIG_UNLOCKED comes before what
+ * explains it: the guest's rejection, or libvirt's word that the device has been taken out. That
+ * fault is therefore the weakest: a rejection takes its place, and a device that then leaves the
+ * domain is released, not failed.
  */
 #include "core/engine-table.h"
 
@@ -64,12 +69,19 @@ const EngineTransition engine_transitions[] = {
 
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT_FAULT, S(DETACHING),  ACT_DETACH, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT,       S(ATTACHED),   ACT_BEGIN, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_FAULT,         S(FAILED),     ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_NONE,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_UNKNOWN,  GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_UNBIND },
 
+	{ S(UNBINDING),  IN_REJECTED,        GUARD_LET_GO,        S(UNBINDING),  0, FAULT_REJECTED },
+
+	{ S(DETACHING),  IN_REJECTED,        GUARD_LET_GO,        S(DETACHING),  0, FAULT_REJECTED },
+	{ S(DETACHING),  IN_GONE,            GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(DETACHING),  IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
 	{ S(DETACHING),  IN_DETACH_FAILED,   GUARD_NONE,          S(HELD),       0, FAULT_NONE },
+	{ S(HELD),       IN_REJECTED,        GUARD_LET_GO,        S(HELD),       0, FAULT_REJECTED },
+	{ S(HELD),       IN_GONE,            GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(HELD),       IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
 	/* clang-format on */
 };

@@ -39,6 +39,7 @@ typedef enum EngineGuard {
 	GUARD_LEFT,    /* it was taken out of the domain since this bind began */
 	GUARD_PRESENT, /* it is in the live domain */
 	GUARD_FAULT,   /* a fault is on record */
+	GUARD_LET_GO,  /* all that is on record is that it fell back to CONFIG_UNLOCKED */
 	GUARD_PRESENT_FAULT,
 } EngineGuard;
 
@@ -62,7 +63,7 @@ typedef struct EngineTransition {
 	EngineGuard guard;
 	AssignmentState to;
 	unsigned int actions;
-	EngineFault fault; /* recorded unless one is on record already */
+	EngineFault fault; /* recorded unless one is on record that does not yield */
 } EngineTransition;
 
 extern const EngineTransition engine_transitions[];

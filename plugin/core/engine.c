@@ -12,6 +12,11 @@
  * A DSM connects when the first assignment needs it. It counts its users; when the last one has
  * gone a grace timer runs, and only then is it reclaimed. A quarantined assignment remains a user:
  * nothing is reclaimed under a TDI of which nobody knows what the TSM holds.
+ *
+ * The process may die between any two effects, so what is written first must make sense without
+ * what would have followed: a TDI before the assignment that refers to it; a DSM that begins to
+ * connect before the assignments that wait for it; the end of a DSM's verb after all of these, so
+ * that until then the verb is sent again and answers again.
  */
 #include "core/engine.h"
 
@@ -50,19 +55,21 @@ static void emit_plain(Engine *engine, EngineEffectType type, uint32_t id)
 	emit(engine, (EngineEffect){ .type = type, .id = id });
 }
 
-static void dsm_set_state(Engine *engine, uint32_t id, DsmState state, uint64_t operation)
-{
-	engine->dsms[id].state = state;
-	engine->dsms[id].operation = operation;
-	emit_plain(engine, EFFECT_PERSIST_DSM, id);
-}
-
-static void dsm_connect(Engine *engine, uint32_t id)
+static void dsm_begin(Engine *engine, uint32_t id, DsmState state, EngineEffectType verb)
 {
 	uint64_t operation = engine->next_operation++;
 
-	dsm_set_state(engine, id, DSM_CONNECTING, operation);
-	emit(engine, (EngineEffect){ .type = EFFECT_CONNECT, .id = id, .operation = operation });
+	engine->dsms[id].state = state;
+	engine->dsms[id].operation = operation;
+	emit_plain(engine, EFFECT_PERSIST_DSM, id);
+	emit(engine, (EngineEffect){ .type = verb, .id = id, .operation = operation });
+}
+
+/* The caller emits EFFECT_PERSIST_DSM when all that wait for this have heard of it. */
+static void dsm_end(Engine *engine, uint32_t id, DsmState state)
+{
+	engine->dsms[id].state = state;
+	engine->dsms[id].operation = 0;
 }
 
 /* The grace timer runs exactly while a connected DSM has no user. */
@@ -85,6 +92,7 @@ static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
 	case GUARD_LEFT: return a->left;
 	case GUARD_PRESENT: return a->present;
 	case GUARD_FAULT: return a->fault != FAULT_NONE;
+	case GUARD_LET_GO: return a->fault == FAULT_UNLOCKED;
 	case GUARD_PRESENT_FAULT: return a->present && a->fault != FAULT_NONE;
 	}
 	return false;
@@ -116,7 +124,8 @@ static void forget(Engine *engine, uint32_t id)
 	emit_plain(engine, EFFECT_FORGET_ASSIGNMENT, id);
 }
 
-static void assignment_input(Engine *engine, uint32_t id, EngineInput input)
+/* False when nothing of it changes. */
+static bool assignment_input(Engine *engine, uint32_t id, EngineInput input)
 {
 	EngineAssignment *a = &engine->assignments[id];
 	EngineTdi *tdi = &engine->tdis[a->tdi];
@@ -125,18 +134,22 @@ static void assignment_input(Engine *engine, uint32_t id, EngineInput input)
 	bool was_kept = engine_state_is_bound(a->state);
 
 	if (!t)
-		return;
+		return false;
 
 	engine_count(engine, a, a->state, -1);
+	if (t->to != a->state)
+		a->operation = 0;
 	a->state = t->to;
 	engine_count(engine, a, a->state, +1);
-	a->operation = 0;
-	if (a->fault == FAULT_NONE)
+	if (t->to == ASSIGNMENT_RELEASED)
+		a->fault = FAULT_NONE;
+	else if (a->fault == FAULT_NONE || (a->fault == FAULT_UNLOCKED && t->fault != FAULT_NONE))
 		a->fault = t->fault;
 	if (t->actions & ACT_BIND) {
 		a->generation = ++tdi->generation;
 		a->left = false;
-		a->seen = TDISP_CONFIG_LOCKED;
+		a->seen = TDISP_N_STATES;
+		a->seen_accepted = false;
 	}
 	if (t->actions & (ACT_BIND | ACT_UNBIND))
 		a->operation = engine->next_operation++;
@@ -145,9 +158,10 @@ static void assignment_input(Engine *engine, uint32_t id, EngineInput input)
 	if (t->actions & ACT_QUARANTINE)
 		tdi->quarantined = true;
 
-	if (t->actions & (ACT_BIND | ACT_DISOWN | ACT_QUARANTINE))
+	if (t->actions & (ACT_BIND | ACT_DISOWN | ACT_QUARANTINE | ACT_BEGIN))
 		emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
-	emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+	if (!(t->actions & ACT_BEGIN))
+		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
 	emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
 				     .id = id,
 				     .generation = a->generation,
@@ -184,9 +198,13 @@ static void assignment_input(Engine *engine, uint32_t id, EngineInput input)
 		emit_plain(engine, EFFECT_TVM_QUIET, a->tvm);
 	if (engine_state_is_final(a->state) && tvm->ended)
 		forget(engine, id);
+	return true;
 }
 
-/* The assignment is in the domain and nothing has been asked of the TSM for it. */
+/*
+ * The assignment is in the domain and nothing has been asked of the TSM for it. The TDI's record has
+ * been written; the assignment's follows with where it goes from here.
+ */
 static void assignment_begin(Engine *engine, uint32_t id)
 {
 	EngineAssignment *a = &engine->assignments[id];
@@ -199,14 +217,10 @@ static void assignment_begin(Engine *engine, uint32_t id)
 		return;
 	}
 	tdi->owner = id;
-	emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	switch (dsm->state) {
 	case DSM_CONNECTED: assignment_input(engine, id, IN_DSM_READY); break;
 	case DSM_QUARANTINED: assignment_input(engine, id, IN_DSM_REFUSED); break;
-	case DSM_IDLE:
-		assignment_input(engine, id, IN_DSM_NEEDED);
-		dsm_connect(engine, a->dsm);
-		break;
+	case DSM_IDLE: dsm_begin(engine, a->dsm, DSM_CONNECTING, EFFECT_CONNECT); /* fall through */
 	default: assignment_input(engine, id, IN_DSM_NEEDED); break;
 	}
 }
@@ -222,6 +236,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		 * what was wrong before is the operator's to judge, who has just attached it. */
 		a->present = true;
 		a->fault = FAULT_NONE;
+		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
 		return;
 	}
 	if (!a->used) {
@@ -235,7 +250,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	a->fault = FAULT_NONE;
 	a->present = true;
 	a->guest_ready = false;
-	emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
+	emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	emit(engine, (EngineEffect){
 			     .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
 	if (event->unserved)
@@ -253,7 +268,19 @@ static void assignment_gone(Engine *engine, uint32_t id)
 	a->present = false;
 	a->left = true;
 	a->guest_ready = false;
-	assignment_input(engine, id, IN_GONE);
+	if (!assignment_input(engine, id, IN_GONE))
+		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+}
+
+static void assignment_guest_ready(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+
+	if (!a->present || a->guest_ready)
+		return;
+	a->guest_ready = true;
+	if (!assignment_input(engine, id, IN_GUEST_READY))
+		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
 }
 
 static EngineInput input_of_tdi_state(TdispState state, bool accepted)
@@ -278,9 +305,8 @@ static void tdi_changed(Engine *engine, const EngineEvent *event)
 		return;
 	if (a->state == ASSIGNMENT_BINDING) {
 		/* The watch has overtaken the bind's own answer. */
-		if (event->tdi_state == TDISP_ERROR ||
-		    (event->tdi_state == TDISP_RUN && event->accepted))
-			a->seen = event->tdi_state;
+		a->seen = event->tdi_state;
+		a->seen_accepted = event->accepted;
 		return;
 	}
 	assignment_input(engine, id, input_of_tdi_state(event->tdi_state, event->accepted));
@@ -301,8 +327,8 @@ static void bind_done(Engine *engine, const EngineEvent *event)
 	else
 		assignment_input(engine, event->id, IN_BIND_LOCKED);
 	if (a->used && (a->state == ASSIGNMENT_LOCKED || a->state == ASSIGNMENT_BOUND) &&
-	    a->seen != TDISP_CONFIG_LOCKED)
-		assignment_input(engine, event->id, input_of_tdi_state(a->seen, true));
+	    a->seen != TDISP_N_STATES)
+		assignment_input(engine, event->id, input_of_tdi_state(a->seen, a->seen_accepted));
 }
 
 static void unbind_done(Engine *engine, const EngineEvent *event)
@@ -346,13 +372,14 @@ static void connect_done(Engine *engine, const EngineEvent *event)
 	if (dsm->state != DSM_CONNECTING || dsm->operation != event->operation)
 		return;
 	if (event->outcome == OUTCOME_DONE) {
-		dsm_set_state(engine, event->id, DSM_CONNECTED, 0);
+		dsm_end(engine, event->id, DSM_CONNECTED);
 		dsm_input(engine, event->id, IN_DSM_READY);
 	} else {
-		dsm_set_state(engine, event->id,
-			      event->outcome == OUTCOME_REFUSED ? DSM_IDLE : DSM_QUARANTINED, 0);
+		dsm_end(engine, event->id,
+			event->outcome == OUTCOME_REFUSED ? DSM_IDLE : DSM_QUARANTINED);
 		dsm_input(engine, event->id, IN_DSM_REFUSED);
 	}
+	emit_plain(engine, EFFECT_PERSIST_DSM, event->id);
 	dsm_settle(engine, event->id);
 }
 
@@ -364,48 +391,49 @@ static void reclaim_done(Engine *engine, const EngineEvent *event)
 		return;
 	switch (event->outcome) {
 	case OUTCOME_DONE:
-		dsm_set_state(engine, event->id, DSM_IDLE, 0);
-		if (dsm->users > 0)
-			dsm_connect(engine, event->id);
+		dsm_end(engine, event->id, DSM_IDLE);
+		if (dsm->users > 0) {
+			dsm_begin(engine, event->id, DSM_CONNECTING, EFFECT_CONNECT);
+			return;
+		}
 		break;
 	case OUTCOME_REFUSED:
-		dsm_set_state(engine, event->id, DSM_CONNECTED, 0);
+		dsm_end(engine, event->id, DSM_CONNECTED);
 		dsm_input(engine, event->id, IN_DSM_READY);
-		dsm_settle(engine, event->id);
 		break;
 	case OUTCOME_UNKNOWN:
-		dsm_set_state(engine, event->id, DSM_QUARANTINED, 0);
+		dsm_end(engine, event->id, DSM_QUARANTINED);
 		dsm_input(engine, event->id, IN_DSM_REFUSED);
 		break;
 	}
+	emit_plain(engine, EFFECT_PERSIST_DSM, event->id);
+	dsm_settle(engine, event->id);
 }
 
 static void dsm_lost(Engine *engine, uint32_t id)
 {
 	if (engine->dsms[id].state != DSM_CONNECTED)
 		return;
-	dsm_set_state(engine, id, DSM_IDLE, 0);
+	dsm_end(engine, id, DSM_IDLE);
 	dsm_input(engine, id, IN_DSM_LOST);
 	dsm_settle(engine, id);
 	for (uint32_t a = engine->dsms[id].first; a != ENGINE_NONE;
 	     a = engine->assignments[a].next_of_dsm)
 		if (engine->assignments[a].state == ASSIGNMENT_CONNECTING) {
-			dsm_connect(engine, id);
+			dsm_begin(engine, id, DSM_CONNECTING, EFFECT_CONNECT);
 			return;
 		}
+	emit_plain(engine, EFFECT_PERSIST_DSM, id);
 }
 
 static void idle_timeout(Engine *engine, uint32_t id)
 {
 	EngineDsm *dsm = &engine->dsms[id];
-	uint64_t operation;
 
 	if (dsm->state != DSM_CONNECTED || dsm->users > 0)
 		return;
 	dsm->idle_timer = false;
-	operation = engine->next_operation++;
-	dsm_set_state(engine, id, DSM_RECLAIMING, operation);
-	emit(engine, (EngineEffect){ .type = EFFECT_RECLAIM, .id = id, .operation = operation });
+	dsm_begin(engine, id, DSM_RECLAIMING, EFFECT_RECLAIM);
 }
 
 static void tvm_started(Engine *engine, uint32_t id)
@@ -519,10 +547,7 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	case EVENT_TVM_ENDED: tvm_ended(engine, event->id); break;
 	case EVENT_APPEARED: assignment_appeared(engine, event); break;
 	case EVENT_GONE: assignment_gone(engine, event->id); break;
-	case EVENT_GUEST_READY:
-		engine->assignments[event->id].guest_ready = true;
-		assignment_input(engine, event->id, IN_GUEST_READY);
-		break;
+	case EVENT_GUEST_READY: assignment_guest_ready(engine, event->id); break;
 	case EVENT_GUEST_REJECTED:
 		if (engine->assignments[event->id].generation == event->generation)
 			assignment_input(engine, event->id, IN_REJECTED);

@@ -55,7 +55,7 @@ typedef enum DsmState {
 const char *dsm_state_name(DsmState state);
 int dsm_state_parse(DsmState *ret, const char *name);
 
-/* Why an assignment left the way to RUN. The first cause stays. */
+/* Why an assignment left the way to RUN. The first cause stays; only FAULT_UNLOCKED yields. */
 typedef enum EngineFault {
 	FAULT_NONE,
 	FAULT_CONNECT,	   /* device_connect refused or its outcome unknown */
@@ -64,7 +64,7 @@ typedef enum EngineFault {
 	FAULT_NO_VERDICT,  /* the guest never validated */
 	FAULT_REJECTED,	   /* the guest refused, or took its acceptance back */
 	FAULT_ERROR,	   /* TDISP ERROR */
-	FAULT_UNLOCKED,	   /* the TDI fell back to CONFIG_UNLOCKED by itself */
+	FAULT_UNLOCKED,	   /* the TDI fell back to CONFIG_UNLOCKED, or its TVM let it go */
 	FAULT_FOREIGN,	   /* not to be had: another TVM's, quarantined, or no TSM's */
 	FAULT_UNBIND,	   /* tdi_unbind failed: what the TSM holds is not known */
 	FAULT_UNACCOUNTED, /* RUN without an acceptance of this generation */
@@ -157,7 +157,8 @@ typedef struct EngineAssignment {
 	bool present;	     /* in the live domain */
 	bool left;	     /* was taken out of the domain since this bind began */
 	bool guest_ready;
-	TdispState seen; /* BINDING: what the TSM said before it answered the bind */
+	TdispState seen;     /* BINDING: what the TSM said last, TDISP_N_STATES: nothing yet */
+	bool seen_accepted;
 	uint32_t next_of_dsm, prev_of_dsm, next_of_tvm, prev_of_tvm;
 } EngineAssignment;
 

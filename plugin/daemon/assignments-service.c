@@ -23,7 +23,13 @@ struct AssignmentsService {
 	Watcher *first;
 };
 
-static int to_json(Tdid *tdid, const Assignment *a, const AssignmentState *state, json_object **ret)
+/* A state of the past, which the engine may have forgotten together with the assignment. */
+typedef struct Moment {
+	AssignmentState state;
+	uint64_t generation;
+} Moment;
+
+static int to_json(Tdid *tdid, const Assignment *a, const Moment *moment, json_object **ret)
 {
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	char domain[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
@@ -32,7 +38,7 @@ static int to_json(Tdid *tdid, const Assignment *a, const AssignmentState *state
 	json_object *marks;
 	int r;
 
-	if (!e)
+	if (!e && !moment)
 		return -ENOENT;
 	r = timeline_to_json(&a->timeline, &marks);
 	if (r < 0)
@@ -43,8 +49,8 @@ static int to_json(Tdid *tdid, const Assignment *a, const AssignmentState *state
 		J_STRING("name", a->alias), J_STRING("device", bdf_format(a->tdi->bdf, device)),
 		J_STRING("dsm", provider ? bdf_format(a->dsm->bdf, dsm) : NULL),
 		J_STRING("guest_address", a->guest_known ? bdf_format(a->guest, guest) : NULL),
-		J_INT("generation", (int64_t)e->generation),
-		J_STRING("state", assignment_state_name(state ? *state : e->state)),
+		J_INT("generation", (int64_t)(moment ? moment->generation : e->generation)),
+		J_STRING("state", assignment_state_name(moment ? moment->state : e->state)),
 		J_STRING("reason", a->reason),
 		J_STRING("tdi_state",
 			 a->tdi_state_known ? tdisp_state_name(a->tdi_state) : NULL),
@@ -177,10 +183,10 @@ static void on_watcher_gone(VarlinkCall *call, void *userdata)
 	watcher_free(userdata);
 }
 
-static int tell(Watcher *watcher, const Assignment *a, const AssignmentState *state, bool initial)
+static int tell(Watcher *watcher, const Assignment *a, const Moment *moment, bool initial)
 {
 	json_object *o = NULL;
-	int r = a ? to_json(watcher->service->tdid, a, state, &o) : 0;
+	int r = a ? to_json(watcher->service->tdid, a, moment, &o) : 0;
 
 	/* A client that does not read is dropped by the server, and on_gone follows. */
 	return r < 0 ? r :
@@ -216,14 +222,14 @@ static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata
 	return 0;
 }
 
-static void tell_all(AssignmentsService *service, const Assignment *a, const AssignmentState *state)
+static void tell_all(AssignmentsService *service, const Assignment *a, const Moment *moment)
 {
 	Watcher *next;
 
 	for (Watcher *w = service ? service->first : NULL; w; w = next) {
 		next = w->next;
 		if (is_of(a, w->domain))
-			tell(w, a, state, false);
+			tell(w, a, moment, false);
 	}
 }
 
@@ -233,9 +239,9 @@ void assignments_service_changed(AssignmentsService *service, const Assignment *
 }
 
 void assignments_service_state(AssignmentsService *service, const Assignment *a,
-			       AssignmentState state)
+			       AssignmentState state, uint64_t generation)
 {
-	tell_all(service, a, &state);
+	tell_all(service, a, &(Moment){ state, generation });
 }
 
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error)
@@ -288,9 +294,10 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 {
 	if (!service)
 		return NULL;
+	/* First, so that nobody waits for an answer any more when the watchers go. */
+	varlink_server_free(service->server);
 	while (service->first)
 		watcher_free(service->first);
-	varlink_server_free(service->server);
 	free(service);
 	return NULL;
 }

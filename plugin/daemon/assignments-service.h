@@ -10,4 +10,4 @@ AssignmentsService *assignments_service_free(AssignmentsService *service);
 /* Tells the watchers: anything about it, or (state) that it has just come into this state. */
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);
 void assignments_service_state(AssignmentsService *service, const Assignment *assignment,
-			       AssignmentState state);
+			       AssignmentState state, uint64_t generation);

@@ -7,6 +7,7 @@
 #include "daemon/director.h"
 
 #include "daemon/assignments-service.h"
+#include "daemon/bounded-text.h"
 #include "daemon/domains.h"
 #include "daemon/evidence-store.h"
 #include "daemon/guest-port.h"
@@ -17,6 +18,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+
+#define REASON_MAX 1024 /* bytes; a guest or a provider may have more to say */
 
 typedef struct QueuedEvent QueuedEvent;
 
@@ -90,7 +93,7 @@ static void set_reason(Assignment *a, const EngineAssignment *e, const char *rea
 	if (e->fault != FAULT_NONE && !text)
 		text = fault_text(e->fault);
 	if (text) {
-		copy = strdup(text);
+		copy = bounded_text(text, REASON_MAX);
 		if (!copy)
 			return;
 	}
@@ -123,16 +126,17 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
 
-	if (!a || !e)
+	if (!a)
 		return;
-	set_reason(a, e, reason);
+	if (e)
+		set_reason(a, e, reason);
 	log_change(a, effect->state, effect->generation);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
 	if (timeline_mark(&a->timeline, timeline_now(), assignment_state_name(effect->state),
 			  a->reason) < 0)
 		log_error("%s: out of memory", a->alias);
-	assignments_service_state(tdid->assignments, a, effect->state);
+	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
 }
 
 static void start_timer(Tdid *tdid, sd_event_source **timer, uint64_t usec,
@@ -202,10 +206,16 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 /* The last thing of a TVM that has ended takes its Tvm along. */
 static void forget_tvm(Tdid *tdid, Tvm *tvm)
 {
+	Domain *domain;
+
 	if (!tvm || engine_tvm(tdid->engine, tvm->id))
 		return;
+	domain = tvm->domain;
 	records_remove_tvm(tdid, tvm);
 	registry_remove_tvm(tdid->registry, tvm);
+	/* Is it off, so that nothing is left of it, or does it run in another QEMU already? */
+	if (domain && !domain->tvm)
+		domains_read(tdid, domain);
 }
 
 static void forget_assignment(Tdid *tdid, uint32_t id)
@@ -222,17 +232,22 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 }
 
 /* False when a record could not be written. */
-static bool persist(Tdid *tdid, const EngineEffect *effect)
+static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
+	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
 	int r;
 
 	if (effect->type == EFFECT_PERSIST_TDI)
 		r = records_write_tdi(tdid, registry_tdi_at(tdid->registry, effect->id));
 	else if (effect->type == EFFECT_PERSIST_DSM)
 		r = records_write_dsm(tdid, registry_dsm_at(tdid->registry, effect->id));
-	else
-		r = records_write_assignment(tdid,
-					     registry_assignment_at(tdid->registry, effect->id));
+	else if (!a || !e)
+		return true; /* this same step forgets it, and its record goes */
+	else {
+		set_reason(a, e, reason);
+		r = records_write_assignment(tdid, a);
+	}
 	if (r < 0)
 		log_error("%s: a record cannot be written: %s. New connects and binds are refused "
 			  "until it can",
@@ -249,7 +264,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_PERSIST_TDI:
 	case EFFECT_PERSIST_DSM:
 	case EFFECT_PERSIST_ASSIGNMENT:
-		if (!persist(tdid, effect))
+		if (!persist(tdid, effect, reason))
 			*recorded = false;
 		break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
@@ -283,7 +298,6 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 
 static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 {
-	_cleanup_free_ EngineEffect *copy = NULL;
 	const EngineEffect *effects;
 	bool recorded = true;
 	size_t n;
@@ -435,12 +449,8 @@ void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *
 	Dsm *dsm;
 
 	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
-		if (!dsm->provider) {
-			Bdf served;
-
-			if (provider_serves(provider, dsm->bdf, &served))
-				dsm->provider = provider;
-		}
+		if (!dsm->provider && provider_has_dsm(provider, dsm->bdf))
+			dsm->provider = provider;
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
 		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 		const ProviderTdi *held;
@@ -497,6 +507,7 @@ void director_resume(Tdid *tdid)
 			 e->state == ASSIGNMENT_LOCKED)
 			start_timer(tdid, &a->guest_timer, tdid->config->guest_timeout_usec,
 				    on_guest_timer, a);
+		a->detach_again = e->state == ASSIGNMENT_DETACHING;
 		director_mark(tdid, a, "tdid restarted", NULL);
 	}
 }

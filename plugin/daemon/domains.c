@@ -67,7 +67,7 @@ static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml
 		const Assignment *a = registry_find_assignment(
 			tdid->registry, tvm, xml->devices[i].alias, xml->devices[i].host);
 
-		if (!a || !a->guest_known)
+		if (!a || !a->guest_known || !engine_assignment(tdid->engine, a->id)->present)
 			return true;
 	}
 	return false;
@@ -88,6 +88,17 @@ static void learn_guest_address(Assignment *a, const QueryPci *pci)
 	guest_port_tell_offer(a);
 }
 
+/* Where bind-when asks for no agent it is enough to know where the guest has the device. */
+static void ready_without_agent(Tdid *tdid, const Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+
+	if (a->dsm->provider && !provider_binds_when_guest_ready(a->dsm->provider) &&
+	    a->guest_known && !e->guest_ready)
+		director_event(tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id },
+			       NULL);
+}
+
 static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const QueryPci *pci,
 		   uint64_t added_usec)
 {
@@ -102,6 +113,9 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const Query
 
 	if (!provider && !tdid_providers_ready(tdid))
 		return; /* read again when they are */
+	/* What libvirt said before the domain's end may come after it. */
+	if (!engine_tvm(tdid->engine, tvm->id) || engine_tvm(tdid->engine, tvm->id)->stopping)
+		return;
 	if (registry_tdi(tdid->registry, device->host, &tdi) < 0 ||
 	    registry_dsm(tdid->registry, dsm_bdf, &dsm) < 0)
 		return;
@@ -128,10 +142,12 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const Query
 				       .tdi = tdi->id,
 				       .unserved = !provider },
 		       reason);
+	if (!engine_assignment(tdid->engine, a->id)) {
+		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
+		return;
+	}
 	learn_guest_address(a, pci);
-	if (provider && !provider_binds_when_guest_ready(provider))
-		director_event(tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id },
-			       NULL);
+	ready_without_agent(tdid, a);
 }
 
 static bool is_listed(const DomainXml *xml, const Assignment *a)
@@ -152,6 +168,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
 		if (a->tvm == tvm && engine_assignment(tdid->engine, a->id)->present &&
 		    !is_listed(xml, a)) {
+			a->guest_known = false; /* it may come back elsewhere */
 			director_mark(tdid, a, "device-removed", NULL);
 			director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id },
 				       NULL);
@@ -163,10 +180,15 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 
 		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
-		if (!e || !e->present)
+		if (!e || !e->present) {
 			appear(tdid, tvm, device, pci, added ? read->added_usec : 0);
-		else if (!a->guest_known)
+			continue;
+		}
+		if (!a->guest_known)
 			learn_guest_address(a, pci);
+		ready_without_agent(tdid, a);
+		if (a->detach_again && e->state == ASSIGNMENT_DETACHING)
+			domains_detach(tdid, a);
 	}
 }
 
@@ -213,15 +235,31 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 	compare(tdid, domain->tvm, xml, read, seen->pci);
 }
 
+/* It is off, and no incarnation of it is left: the next one makes a new Domain. */
+static void forget_if_unused(Tdid *tdid, Domain *domain)
+{
+	Tvm *tvm;
+
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
+		if (tvm->domain == domain)
+			return;
+	registry_remove_domain(tdid->registry, domain);
+}
+
 static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
 {
 	Read *read = userdata;
 	Tdid *tdid = read->tdid;
-	Domain *domain = registry_find_domain(tdid->registry, read->uuid);
 	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
 	_cleanup_free_ char *why = NULL;
 	char text[UUID_STRING_SIZE];
+	Domain *domain;
 
+	if (r == -ECANCELED) { /* tdid ends, and the registry has gone already */
+		read_free(read);
+		return;
+	}
+	domain = registry_find_domain(tdid->registry, read->uuid);
 	uuid_format(read->uuid, text);
 	if (domain)
 		domain->reading = false;
@@ -240,6 +278,8 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	if (domain && domain->read_again && !domain->reading) {
 		domain->read_again = false;
 		domains_read(tdid, domain);
+	} else if (domain && !domain->reading && r >= 0 && !seen->active) {
+		forget_if_unused(tdid, domain);
 	}
 }
 
@@ -311,28 +351,45 @@ typedef struct Detach {
 	uint64_t generation;
 } Detach;
 
+static void detach_failed(Tdid *tdid, const Assignment *a, const char *why)
+{
+	_cleanup_free_ char *reason = NULL;
+
+	if (asprintf(&reason, "%s; and it could not be taken out of the domain: %s. Detach it with "
+			      "'virsh detach-device-alias'",
+		     a->reason ?: "failed", why) < 0)
+		reason = NULL;
+	director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id }, reason);
+}
+
 static void on_detached(int r, const char *message, void *userdata)
 {
 	_cleanup_free_ Detach *detach = userdata;
 	Tdid *tdid = detach->tdid;
-	const EngineAssignment *e = engine_assignment(tdid->engine, detach->assignment);
-	Assignment *a = registry_assignment_at(tdid->registry, detach->assignment);
-	_cleanup_free_ char *reason = NULL;
+	const EngineAssignment *e;
+	Assignment *a;
 
+	if (r == -ECANCELED) /* tdid ends, and the registry has gone already */
+		return;
+	e = engine_assignment(tdid->engine, detach->assignment);
+	a = registry_assignment_at(tdid->registry, detach->assignment);
 	if (!e || !a || e->generation != detach->generation)
 		return;
 	if (r == VMM_DETACH_REQUESTED)
 		return;
+	if (r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH) {
+		log_warning("%s: not taken out of the domain yet: %s; asked again with the domain's "
+			    "next event",
+			    a->alias, message ?: strerror(r < 0 ? -r : EBUSY));
+		a->detach_again = true;
+		return;
+	}
 	if (r == VMM_DETACH_GONE) {
 		if (a->tvm->domain)
 			domains_read(tdid, a->tvm->domain);
 		return;
 	}
-	if (asprintf(&reason, "%s; and it could not be taken out of the domain: %s. Detach it with "
-			      "'virsh detach-device-alias'",
-		     a->reason ?: "failed", message ?: strerror(r < 0 ? -r : EIO)) < 0)
-		reason = NULL;
-	director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id }, reason);
+	detach_failed(tdid, a, message ?: strerror(r < 0 ? -r : EIO));
 }
 
 void domains_detach(Tdid *tdid, Assignment *a)
@@ -344,12 +401,12 @@ void domains_detach(Tdid *tdid, Assignment *a)
 
 	if (!e || !detach)
 		return;
+	a->detach_again = false;
 	*detach = (Detach){ .tdid = tdid, .assignment = a->id, .generation = e->generation };
 	r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
 		       bdf_format(a->tdi->bdf, device), 0, on_detached, detach);
 	if (r < 0)
-		director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id },
-			       strerror(-r));
+		detach_failed(tdid, a, strerror(-r));
 	else
 		steal_ptr(detach);
 }

@@ -28,7 +28,8 @@
 #define CALLS_MAX	 8 /* TSM requests of one guest in flight */
 #define TSM_TIMEOUT_USEC (20 * UINT64_C(1000000))
 #define RETRY_USEC	 (1000 * UINT64_C(1000))
-#define COMPLAINTS_MAX	 16 /* log lines about rubbish, per opened port */
+#define LINES_MAX	 16 /* in the log, that a guest can cause, per opened port */
+#define MARKS_MAX	 32 /* in the timeline, by the guest, per bind */
 
 struct GuestPort {
 	Tdid *tdid;
@@ -42,13 +43,14 @@ struct GuestPort {
 	char session[GUEST_SESSION_LEN + 1]; /* "" before the first Hello */
 	char *output;
 	size_t output_used;
-	unsigned int calls, complaints;
+	unsigned int calls, lines;
 	struct PortCall *first_call;
 };
 
 /* A TSM request on its way. The port may be closed or have another session when it is back. */
 typedef struct PortCall {
-	GuestPort *port; /* NULL: gone */
+	GuestPort *port;
+	ProviderCall *provider_call;
 	char session[GUEST_SESSION_LEN + 1];
 	int64_t id;
 	struct PortCall *next;
@@ -59,11 +61,18 @@ static const char *domain_name(const GuestPort *port)
 	return port->tvm->domain ? port->tvm->domain->name : "?";
 }
 
+static void say(GuestPort *port, LogLevel level, const char *what, const char *detail)
+{
+	if (port->lines >= LINES_MAX)
+		return;
+	port->lines++;
+	log_message(level, "%s: guest port: %s%s%s", domain_name(port), what, detail,
+		    port->lines == LINES_MAX ? " (no more is said until it is opened again)" : "");
+}
+
 static void complain(GuestPort *port, const char *what)
 {
-	if (port->complaints++ < COMPLAINTS_MAX)
-		log_warning("%s: guest port: %s%s", domain_name(port), what,
-			    port->complaints == COMPLAINTS_MAX ? " (no more of this is said)" : "");
+	say(port, LOG_LEVEL_WARNING, what, "");
 }
 
 static void close_port(GuestPort *port)
@@ -77,12 +86,23 @@ static void close_port(GuestPort *port)
 	frame_reader_reset(port->reader);
 }
 
+static void drop_calls(GuestPort *port)
+{
+	while (port->first_call) {
+		PortCall *call = port->first_call;
+
+		port->first_call = call->next;
+		provider_call_forget(call->provider_call);
+		free(call);
+	}
+	port->calls = 0;
+}
+
 static void destroy(GuestPort *port)
 {
 	close_port(port);
 	sd_event_source_disable_unref(port->retry);
-	for (PortCall *call = port->first_call; call; call = call->next)
-		call->port = NULL;
+	drop_calls(port);
 	frame_reader_free(port->reader);
 	idl_free(port->idl);
 	free(port->output);
@@ -94,6 +114,8 @@ GuestPort *guest_port_free(GuestPort *port)
 	if (!port)
 		return NULL;
 	if (port->opening) {
+		/* Its TVM goes; nothing but the answer to the open may touch it from here on. */
+		drop_calls(port);
 		port->orphan = true;
 		return NULL;
 	}
@@ -266,8 +288,7 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 	char uuid[UUID_STRING_SIZE];
 
 	snprintf(port->session, sizeof(port->session), "%s", frame->session);
-	log_info("%s: agent %s says hello", domain_name(port),
-		 json_get_string(frame->parameters, "agent"));
+	say(port, LOG_LEVEL_INFO, "hello of agent ", json_get_string(frame->parameters, "agent"));
 	if (json_build(&parameters, J_INT("protocol", 1),
 		       J_STRING("tvm", uuid_format(port->tvm->uuid, uuid))) < 0)
 		return;
@@ -282,8 +303,6 @@ static void on_tsm_reply(const VarlinkReply *reply, const char *error, void *use
 	GuestPort *port = call->port;
 	PortCall **link;
 
-	if (!port)
-		return;
 	for (link = &port->first_call; *link != call;)
 		link = &(*link)->next;
 	*link = call->next;
@@ -293,8 +312,7 @@ static void on_tsm_reply(const VarlinkReply *reply, const char *error, void *use
 		return;
 	}
 	reason = provider_reply_reason(reply, error);
-	log_warning("%s: TSM request of the guest: %s", domain_name(port),
-		    reason ?: "out of memory");
+	say(port, LOG_LEVEL_WARNING, "TSM request: ", reason ?: "out of memory");
 	send_error(port, call->session, call->id, "TsmRequest",
 		   error && strcmp(error, "GuestMessageRejected") == 0 ? "TsmRejected" :
 									 "TsmUnavailable",
@@ -344,7 +362,7 @@ static void on_tsm_request(GuestPort *port, const GuestFrame *frame)
 		       J_STRING("message", json_get_string(frame->parameters, "message")));
 	if (r >= 0)
 		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters, 0,
-				  TSM_TIMEOUT_USEC, on_tsm_reply, call, NULL);
+				  TSM_TIMEOUT_USEC, on_tsm_reply, call, &call->provider_call);
 	if (r < 0) {
 		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
 			   strerror(-r));
@@ -382,6 +400,20 @@ static void on_ready(GuestPort *port, Assignment *a, json_object *parameters)
 	director_event(port->tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id }, NULL);
 }
 
+/* Every mark goes to every watcher, and into the record. */
+static void guest_mark(GuestPort *port, Assignment *a, const char *name, const char *detail)
+{
+	uint64_t generation = engine_assignment(port->tdid->engine, a->id)->generation;
+
+	if (a->guest_marks_generation != generation)
+		a->guest_marks = 0;
+	a->guest_marks_generation = generation;
+	if (a->guest_marks >= MARKS_MAX)
+		return;
+	a->guest_marks++;
+	director_mark(port->tdid, a, name, detail);
+}
+
 static void on_verdict(GuestPort *port, Assignment *a, uint64_t generation, json_object *parameters)
 {
 	const char *step = json_get_string(parameters, "step");
@@ -389,10 +421,10 @@ static void on_verdict(GuestPort *port, Assignment *a, uint64_t generation, json
 	_cleanup_free_ char *reason = NULL;
 
 	if (strcmp(json_get_string(parameters, "verdict"), "accepted") == 0) {
-		director_mark(port->tdid, a, "guest: accepted", why);
+		guest_mark(port, a, "guest: accepted", why);
 		return;
 	}
-	if (asprintf(&reason, "rejected by the guest at %s: %.1000s", step, why ?: "no reason given") <
+	if (asprintf(&reason, "rejected by the guest at %.200s: %s", step, why ?: "no reason given") <
 	    0)
 		return;
 	director_event(port->tdid,
@@ -421,11 +453,10 @@ static void on_event(GuestPort *port, const GuestFrame *frame)
 	if (strcmp(frame->method, "Verdict") == 0)
 		on_verdict(port, a, generation, parameters);
 	else if (strcmp(frame->method, "DriverBound") == 0)
-		director_mark(port->tdid, a, "guest: driver bound",
-			      json_get_string(parameters, "driver"));
+		guest_mark(port, a, "guest: driver bound", json_get_string(parameters, "driver"));
 	else if (strcmp(frame->method, "Progress") == 0 &&
-		 asprintf(&mark, "guest: %.64s", json_get_string(parameters, "step")) >= 0)
-		director_mark(port->tdid, a, mark, NULL);
+		 asprintf(&mark, "guest: %s", json_get_string(parameters, "step")) >= 0)
+		guest_mark(port, a, mark, NULL);
 }
 
 static bool is_guests(const GuestFrame *frame)
@@ -526,7 +557,7 @@ static void on_opened(int r, int fd, const char *message, void *userdata)
 		return;
 	}
 	port->fd = fd;
-	port->complaints = 0;
+	port->lines = 0;
 	r = sd_event_add_io(port->tdid->event, &port->io, fd, EPOLLIN, on_io, port);
 	if (r < 0) {
 		give_up_connection(port, strerror(-r));

@@ -112,8 +112,15 @@ static void on_provider_reply(const VarlinkReply *reply, const char *error, void
 	hook->provider_call = NULL;
 	if (reply->status < 0 || error) {
 		why = provider_reply_reason(reply, error);
-		if (asprintf(&reason, "%s: tsm %s: %s", hook->prepare ? "PrepareTvm" : "ReleaseTvm",
-			     provider_title(provider), why ?: "out of memory") < 0)
+		if (hook->release) {
+			log_warning("hook: %s: ReleaseTvm: tsm %s: %s", hook->domain,
+				    provider_title(provider), why ?: "out of memory");
+			hook->provider++;
+			go_on(hook);
+			return;
+		}
+		if (asprintf(&reason, "PrepareTvm: tsm %s: %s", provider_title(provider),
+			     why ?: "out of memory") < 0)
 			reason = NULL;
 		give_up(hook, reason ?: "out of memory");
 		return;
@@ -242,6 +249,34 @@ static int wait_for(HookService *service, VarlinkCall *call, const char *domain,
 	return 0;
 }
 
+/* 1 when the call has been refused, because the device is not to be had. */
+static int refuse_taken(Tdid *tdid, VarlinkCall *call, const char *name, const DomainXml *xml,
+			const DomainDevice *device)
+{
+	const Tdi *tdi = registry_find_tdi(tdid->registry, device->host);
+	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
+	const Assignment *owner = e && e->owner != ENGINE_NONE ?
+					  registry_assignment_at(tdid->registry, e->owner) :
+					  NULL;
+	char text[BDF_STRING_SIZE];
+	int r = 0;
+
+	bdf_format(device->host, text);
+	if (e && e->quarantined)
+		r = refuse(call,
+			   "%s: device %s (%s) is quarantined: what the TSM holds of it is not known. "
+			   "See 'tdictl list' for why; use another device until this host has been "
+			   "rebooted",
+			   name, device->alias, text);
+	else if (owner && !uuid_equal(owner->tvm->uuid, xml->uuid))
+		r = refuse(call, "%s: device %s (%s) is still %s's. See 'tdictl list'; detach it there",
+			   name, device->alias, text,
+			   owner->tvm->domain ? owner->tvm->domain->name : "another TVM");
+	else
+		return 0;
+	return r < 0 ? r : 1;
+}
+
 static int prepare(HookService *service, VarlinkCall *call, const char *name, const DomainXml *xml)
 {
 	bool devices = xml->markers & (DOMAIN_MARKER_DEVICE | DOMAIN_MARKER_MISSING);
@@ -264,6 +299,12 @@ static int prepare(HookService *service, VarlinkCall *call, const char *name, co
 				      "Remove it from the domain, or see the provider's "
 				      "configuration",
 				      name, device->alias, bdf_format(device->host, text));
+	}
+	for (size_t i = 0; i < xml->n_devices; i++) {
+		int r = refuse_taken(service->tdid, call, name, xml, &xml->devices[i]);
+
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
 	return wait_for(service, call, name, xml, "prepare");
 }
@@ -404,9 +445,10 @@ HookService *hook_service_free(HookService *service)
 {
 	if (!service)
 		return NULL;
+	/* First, so that nobody waits for an answer any more when the calls go. */
+	varlink_server_free(service->server);
 	while (service->first)
 		hook_call_free(service->first);
-	varlink_server_free(service->server);
 	free(service);
 	return NULL;
 }

@@ -121,6 +121,10 @@ int incarnation_begin(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time
 
 	if (tvm && tvm->pid == pid && tvm->start_time == start_time)
 		return 0;
+	/* One that has ended does not begin again, though its process may not be reaped yet. */
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
+		if (tvm->pid == pid && tvm->start_time == start_time)
+			return -ESRCH;
 	r = hold(pid, start_time, &fd);
 	if (r < 0)
 		return r;

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * tdid: starts its parts in the order in which they need each other, and runs the loop.
- *
- * Records are put back before anything can cause an event; sockets are opened last, so that whoever
- * gets through finds a daemon that knows what it did before.
- */
-#include "daemon/assignments-service.h"
-#include "daemon/director.h"
-#include "daemon/domains.h"
-#include "daemon/hook-service.h"
-#include "daemon/records.h"
+/* tdid: options, signals, and the loop in which tdid.c's parts run. */
+#include "daemon/tdid.h"
 #include "rpc/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/random.h>
 #include <systemd/sd-daemon.h>
 
 static void usage(FILE *to)
@@ -30,138 +18,6 @@ static void usage(FILE *to)
 		    "  --debug        log more\n"
 		    "  --version\n"
 		    "Exit: 0 ended by a signal, 1 cannot start, 2 usage.\n");
-}
-
-Provider *tdid_provider_of(Tdid *tdid, Bdf device, Bdf *ret_dsm)
-{
-	for (size_t i = 0; i < tdid->config->n_tsms; i++)
-		if (tdid->providers[i] && provider_serves(tdid->providers[i], device, ret_dsm))
-			return tdid->providers[i];
-	return NULL;
-}
-
-bool tdid_providers_ready(const Tdid *tdid)
-{
-	for (size_t i = 0; i < tdid->config->n_tsms; i++)
-		if (!provider_is_ready(tdid->providers[i]))
-			return false;
-	return true;
-}
-
-static void on_provider_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
-			      const ProviderDsm *dsms, size_t n_dsms, void *userdata)
-{
-	director_provider_ready(userdata, provider, tdis, n_tdis, dsms, n_dsms);
-}
-
-static void on_tdi_changed(Provider *provider, const ProviderTdi *tdi, const char *reason,
-			   void *userdata)
-{
-	director_tdi_changed(userdata, tdi, reason);
-}
-
-static void on_dsm_changed(Provider *provider, const ProviderDsm *dsm, const char *reason,
-			   void *userdata)
-{
-	director_dsm_changed(userdata, dsm, reason);
-}
-
-static void on_provider_lost(Provider *provider, const char *reason, void *userdata)
-{
-}
-
-static int read_boot_id(char *ret, size_t size)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	if (!f || !fgets(ret, (int)size, f))
-		return -EIO;
-	ret[strcspn(ret, "\n")] = '\0';
-	return 0;
-}
-
-/* Above every number of an earlier run: 31 random bits, then a counter of 32. */
-static int first_operation(uint64_t *ret)
-{
-	uint32_t random;
-
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return -EIO;
-	*ret = (uint64_t)((random & INT32_MAX) | 1) << 32 | 1;
-	return 0;
-}
-
-static int start_providers(Tdid *tdid)
-{
-	static const ProviderHandlers handlers = {
-		.ready = on_provider_ready,
-		.tdi_changed = on_tdi_changed,
-		.dsm_changed = on_dsm_changed,
-		.lost = on_provider_lost,
-	};
-	int r = 0;
-
-	tdid->providers = calloc(tdid->config->n_tsms, sizeof(*tdid->providers));
-	if (!tdid->providers)
-		return -ENOMEM;
-	for (size_t i = 0; r >= 0 && i < tdid->config->n_tsms; i++)
-		r = provider_new(&tdid->providers[i], tdid->event, &tdid->config->tsms[i],
-				 &handlers, tdid);
-	return r;
-}
-
-static int start(Tdid *tdid, char **ret_error)
-{
-	char boot_id[64];
-	uint64_t operation;
-	int r;
-
-	r = read_boot_id(boot_id, sizeof(boot_id));
-	if (r >= 0)
-		r = first_operation(&operation);
-	if (r >= 0)
-		r = store_open(&tdid->store, tdid->config->records, boot_id, ret_error);
-	if (r >= 0)
-		r = registry_new(&tdid->registry, tdid);
-	if (r >= 0)
-		r = engine_new(&tdid->engine, operation);
-	if (r >= 0)
-		r = director_new(tdid);
-	if (r >= 0)
-		r = operations_new(&tdid->operations, tdid->event,
-				   tdid->config->operation_deadline_usec,
-				   &director_operation_handlers, tdid);
-	if (r >= 0)
-		r = start_providers(tdid);
-	if (r >= 0)
-		r = records_restore(tdid, ret_error);
-	if (r >= 0)
-		r = vmm_new(&tdid->vmm, tdid->event, tdid->config->libvirt, &domains_handlers,
-			    tdid);
-	if (r >= 0)
-		r = assignments_service_new(&tdid->assignments, tdid, ret_error);
-	if (r >= 0)
-		r = hook_service_new(&tdid->hook, tdid, ret_error);
-	if (r >= 0)
-		director_resume(tdid);
-	return r;
-}
-
-static void stop(Tdid *tdid)
-{
-	tdid->hook = hook_service_free(tdid->hook);
-	tdid->assignments = assignments_service_free(tdid->assignments);
-	tdid->operations = operations_free(tdid->operations);
-	tdid->registry = registry_free(tdid->registry);
-	tdid->vmm = vmm_free(tdid->vmm);
-	for (size_t i = 0; tdid->providers && i < tdid->config->n_tsms; i++)
-		provider_free(tdid->providers[i]);
-	free(tdid->providers);
-	director_free(tdid);
-	engine_free(tdid->engine);
-	store_free(tdid->store);
-	config_free(tdid->config);
-	sd_event_unref(tdid->event);
 }
 
 static int prepare_loop(Tdid *tdid)
@@ -218,7 +74,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		r = prepare_loop(&tdid);
 	if (r >= 0)
-		r = start(&tdid, &error);
+		r = tdid_start(&tdid, &error);
 	if (r >= 0) {
 		log_info("tdid " TDID_VERSION " listening in %s", tdid.config->sockets);
 		sd_notify(0, "READY=1");
@@ -226,6 +82,6 @@ int main(int argc, char **argv)
 	}
 	if (r < 0)
 		log_error("cannot run: %s", error ?: strerror(-r));
-	stop(&tdid);
+	tdid_stop(&tdid);
 	return r < 0 ? 1 : 0;
 }

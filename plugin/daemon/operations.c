@@ -6,7 +6,8 @@
  *   waiting -> sent -> started -> done (removed)
  *
  * A lost connection takes sent and started ones back to waiting; the deadline of a started one goes
- * on. Everything is driven from the loop: submit only arms a deferred source.
+ * on. When only that connection was lost, and not the provider, a timer sends it again: there is no
+ * event for "the provider takes connections again". Everything is driven from the loop: submit only arms a deferred source.
  */
 #include "daemon/operations.h"
 
@@ -16,6 +17,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+
+#define AGAIN_USEC (200 * UINT64_C(1000))
 
 typedef struct Operation Operation;
 
@@ -34,7 +37,7 @@ struct Operations {
 	OperationHandlers handlers;
 	void *userdata;
 	Operation *first;
-	sd_event_source *deferred;
+	sd_event_source *deferred, *again;
 };
 
 const char *verb_name(Verb verb)
@@ -67,6 +70,7 @@ Operations *operations_free(Operations *operations)
 		operation_free(operation);
 	}
 	sd_event_source_disable_unref(operations->deferred);
+	sd_event_source_disable_unref(operations->again);
 	sd_event_unref(operations->event);
 	free(operations);
 	return NULL;
@@ -75,6 +79,27 @@ Operations *operations_free(Operations *operations)
 static void arm(Operations *operations)
 {
 	sd_event_source_set_enabled(operations->deferred, SD_EVENT_ONESHOT);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Operations *operations = userdata;
+
+	operations->again = sd_event_source_disable_unref(operations->again);
+	arm(operations);
+	return 0;
+}
+
+static void try_again(Operations *operations)
+{
+	int r;
+
+	if (operations->again)
+		return;
+	r = sd_event_add_time_relative(operations->event, &operations->again, CLOCK_MONOTONIC,
+				       AGAIN_USEC, 0, on_again, operations);
+	if (r < 0)
+		log_error("cannot set a timer: %s", strerror(-r));
 }
 
 static void finish(Operation *operation, const OperationResult *result)
@@ -148,14 +173,23 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 		return;
 	}
 	operation->call = NULL;
-	if (reply->status == -ECONNRESET)
-		return; /* sent again when the provider is back */
+	if (reply->status == -ECONNRESET) {
+		try_again(operation->operations);
+		return;
+	}
 	if (reply->status < 0 || error) {
 		reason = provider_reply_reason(reply, error);
 		result.outcome = reply->status >= 0 && is_refusal(error) ? OUTCOME_REFUSED :
 									   OUTCOME_UNKNOWN;
 		result.reason = reason ?: "out of memory";
 		finish(operation, &result);
+		return;
+	}
+	state = json_get_string(reply->parameters, "progress");
+	if (!state || strcmp(state, "done") != 0) {
+		finish(operation,
+		       &(OperationResult){ .outcome = OUTCOME_UNKNOWN,
+					   .reason = "its last reply does not say that it is done" });
 		return;
 	}
 	state = json_get_string(reply->parameters, "state");
@@ -210,7 +244,9 @@ static void send_operation(Operation *operation)
 				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE, 0,
 				  on_reply, operation, &operation->call);
 	/* A provider that has just gone away will be ready again; anything else is our own fault. */
-	if (r < 0 && r != -ECONNREFUSED && r != -ENOENT && r != -ENOTCONN && r != -EAGAIN)
+	if (r == -ECONNREFUSED || r == -ENOENT || r == -ENOTCONN || r == -EAGAIN)
+		try_again(operation->operations);
+	else if (r < 0)
 		finish(operation, &(OperationResult){ .outcome = OUTCOME_REFUSED,
 						      .reason = strerror(-r) });
 }
@@ -232,7 +268,7 @@ static int on_deferred(sd_event_source *source, void *userdata)
 		next = o->next;
 		if (o->call || !is_next_of_its_dsm(operations, o))
 			continue;
-		if (provider_is_ready(o->request.dsm->provider))
+		if (o->request.dsm->provider && provider_is_ready(o->request.dsm->provider))
 			send_operation(o);
 	}
 	return 0;

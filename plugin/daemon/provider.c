@@ -366,6 +366,14 @@ bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm)
 	return false;
 }
 
+bool provider_has_dsm(const Provider *provider, Bdf dsm)
+{
+	for (size_t i = 0; i < provider->n_devices; i++)
+		if (provider->devices[i].tee_io && bdf_equal(provider->devices[i].dsm, dsm))
+			return true;
+	return false;
+}
+
 static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
 {
 	ProviderCall *call = userdata;

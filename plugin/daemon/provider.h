@@ -59,6 +59,8 @@ bool provider_binds_when_guest_ready(const Provider *provider);
 bool provider_tells_state(const Provider *provider);
 /* Whether it serves the device, and with which DSM. It keeps what it knew while it is away. */
 bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm);
+/* Whether it serves any device of this DSM. */
+bool provider_has_dsm(const Provider *provider, Bdf dsm);
 
 /*
  * One call on a connection of its own, so that a slow verb holds up nothing. The reply may continue

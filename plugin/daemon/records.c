@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names of records: tvm-UUID-PID, dsm-BDF, tdi-BDF, assignment-UUID-PID-ALIAS. Restoring goes by
- * kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM whose QEMU is gone
+ * Names of records: tvm-UUID-PID, dsm-BDF, tdi-BDF, assignment-UUID-PID-BDF-ALIAS.
+ * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM whose QEMU is gone
  * is put back too, so that its assignments can come to their end.
  */
 #include "daemon/records.h"
@@ -31,10 +31,10 @@ static void bdf_name(char name[static NAME_SIZE], const char *kind, Bdf bdf)
 
 static void assignment_name(char name[static NAME_SIZE], const Assignment *a)
 {
-	char uuid[UUID_STRING_SIZE];
+	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE];
 
-	snprintf(name, NAME_SIZE, "assignment-%s-%d-%s", uuid_format(a->tvm->uuid, uuid),
-		 (int)a->tvm->pid, a->alias);
+	snprintf(name, NAME_SIZE, "assignment-%s-%d-%s-%s", uuid_format(a->tvm->uuid, uuid),
+		 (int)a->tvm->pid, bdf_format(a->tdi->bdf, device), a->alias);
 }
 
 int records_write_tvm(Tdid *tdid, const Tvm *tvm)
@@ -274,13 +274,13 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	e.dsm = dsm->id;
 	e.tdi = tdi->id;
 	r = engine_restore_assignment(tdid->engine, a->id, &e);
-	if (r >= 0 && raw->timeline)
-		r = timeline_from_json(&a->timeline, raw->timeline);
 	if (r < 0) {
-		if (!engine_assignment(tdid->engine, a->id))
-			registry_remove_assignment(tdid->registry, a);
+		registry_remove_assignment(tdid->registry, a);
 		return r == -EINVAL ? -EBADMSG : r;
 	}
+	/* What happened when is worth less than the assignment itself. */
+	if (raw->timeline && timeline_from_json(&a->timeline, raw->timeline) < 0)
+		timeline_clear(&a->timeline);
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
 	a->reason = raw->reason ? strdup(raw->reason) : NULL;
 	return 0;

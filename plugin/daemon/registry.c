@@ -2,6 +2,7 @@
 #include "daemon/registry.h"
 
 #include "daemon/guest-port.h"
+#include "daemon/provider.h"
 
 #include <errno.h>
 #include <search.h>
@@ -291,6 +292,7 @@ void registry_remove_assignment(Registry *registry, Assignment *a)
 {
 	slots_remove(&registry->assignments, a->id);
 	sd_event_source_disable_unref(a->guest_timer);
+	provider_call_forget(a->evidence_call);
 	json_object_put(a->evidence);
 	timeline_clear(&a->timeline);
 	free(a->reason);

@@ -17,6 +17,7 @@
 
 typedef struct Tdid Tdid;
 typedef struct Provider Provider;
+typedef struct ProviderCall ProviderCall;
 typedef struct GuestPort GuestPort;
 typedef struct Registry Registry;
 typedef struct Tvm Tvm;
@@ -72,9 +73,14 @@ typedef struct Assignment {
 	bool tdi_state_known;
 	TdispState tdi_state;
 	Timeline timeline;
+	bool detach_again; /* libvirt was busy or away: to be asked at the next read */
+	unsigned int guest_marks; /* of the present generation, see guest-port.c */
+	uint64_t guest_marks_generation;
 	sd_event_source *guest_timer;
 	json_object *evidence; /* what the TSM showed to the host, or NULL */
 	uint64_t evidence_generation, evidence_usec;
+	ProviderCall *evidence_call; /* evidence-store.c */
+	uint64_t evidence_asked;     /* the generation that it is about */
 } Assignment;
 
 /* `tdid` is what the objects point back to. */

@@ -38,3 +38,11 @@ typedef struct Tdid {
 Provider *tdid_provider_of(Tdid *tdid, Bdf device, Bdf *ret_dsm);
 /* Every provider has been asked what it serves at least once since it was last lost. */
 bool tdid_providers_ready(const Tdid *tdid);
+
+/*
+ * With config and event set: puts the records back and starts everything. On failure (-errno, a
+ * sentence where there is more to say) what has started is still there for tdid_stop.
+ */
+int tdid_start(Tdid *tdid, char **ret_error);
+/* Ends and frees everything, config and event included. Records stay as they are. */
+void tdid_stop(Tdid *tdid);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/timeline.h"
 
+#include "daemon/bounded-text.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -29,8 +31,8 @@ int timeline_mark(Timeline *timeline, uint64_t at_usec, const char *name, const 
 		if (!timeline->marks)
 			return -ENOMEM;
 	}
-	mark.name = strdup(name);
-	mark.detail = detail ? strdup(detail) : NULL;
+	mark.name = bounded_text(name, TIMELINE_NAME_MAX);
+	mark.detail = detail ? bounded_text(detail, TIMELINE_DETAIL_MAX) : NULL;
 	if (!mark.name || (detail && !mark.detail)) {
 		mark_free(&mark);
 		return -ENOMEM;

@@ -8,6 +8,9 @@
 
 /* A timeline keeps its first half and its latest half when more is marked. */
 #define TIMELINE_MARKS_MAX 128
+/* Bytes; longer words are cut. */
+#define TIMELINE_NAME_MAX   80
+#define TIMELINE_DETAIL_MAX 256
 
 typedef struct Mark {
 	uint64_t at_usec; /* CLOCK_BOOTTIME */

@@ -11,6 +11,12 @@
  * that gives more is ended: see channel.c. */
 #define CHANNEL_BACKLOG_MAX (1u << 20)
 
+/* What may be sent beyond the guest's last word before another send has to wait for its next; see
+ * channel.c. In the kernel's accounting, which is at most twice the bytes, and 1 KiB for each send.
+ */
+#define CHANNEL_AHEAD_MAX  (48u * 1024)
+#define CHANNEL_CHUNK_SIZE 65536u /* of one send */
+
 /* What the pump needs of a stream: virStream's operations, or a test's. Event bits are
  * VIR_STREAM_EVENT_*. */
 typedef struct ChannelStreamOps {

@@ -178,10 +178,16 @@ int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
  * fd frees the port for the next opener. libvirt allows one opener at a time (-EBUSY: somebody has
  * it).
  *
- * libvirt has no flow control for this, so memory is bounded by cutting off instead. A guest that
- * sends more than 1 MiB ahead of what is read from fd is cut off: always read. Writing meets EAGAIN
- * when the guest does not read; when it has left some 500 KiB unread for 30 s it is cut off, and
- * until then closing fd does not free the port: do not write far ahead of its answers.
+ * libvirt has no flow control for this, so memory is bounded by cutting off: a guest that sends
+ * more than 1 MiB ahead of what is read from fd is cut off. Always read.
+ *
+ * In the other direction, what the guest leaves unread piles up in libvirtd, which (11.3) is no
+ * longer sound when the domain ends then. The pump stops when 48 KiB, or about 40 messages, have
+ * gone out since the guest last said anything, and fd meets EAGAIN. That holds for a guest that is
+ * dead, not for one that talks and does not read: against that one, do not let more than 48 KiB or
+ * 40 messages go unanswered, where only what the guest cannot know without having read counts as
+ * an answer. A guest that makes the pump hang all the same is cut off after 30 s, and until then
+ * closing fd does not free the port.
  * -ENOENT: the domain is not active or has no such port.
  */
 typedef void (*VmmChannelFn)(int r, int fd, const char *message, void *userdata);

@@ -161,7 +161,7 @@ class Watch:
     def states(self, name):
         """The states it went through, in order, each once in a row."""
         seen = []
-        for line in self.process.log().splitlines():
+        for line in self.process.log().split("\n")[:-1]:
             change = json.loads(line)
             assignment = change.get("assignment") or change
             if assignment.get("name") == name and assignment["state"] != (seen or [None])[-1]:

@@ -49,7 +49,7 @@ static void refused(TestingFault fault, const char *verdict)
 static void revoked(TestingFault fault, const char *verdict)
 {
 	refused(fault, verdict);
-	cr_assert_eq(bed.revokes, 1);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
 }
 
 /* --- evidence in the host's hands --- */
@@ -138,7 +138,7 @@ Test(agent, driver_in_the_way)
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict rejected driver");
 	cr_assert_eq(bed.accepts, 0);
-	cr_assert_eq(bed.revokes, 1);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
 }
 
 /* --- a host that misbehaves on the port --- */
@@ -150,9 +150,9 @@ Test(agent, rubbish)
 	testing_wait("Ready");
 	cr_assert_eq(bed.hellos, 1);
 	testing_say_raw(rubbish, sizeof(rubbish));
-	testing_settle();
 	/* Whoever talks like that may be another tdid: asked once. */
-	cr_assert_eq(bed.hellos, 2);
+	cr_assert(testing_wait_count(&bed.hellos, 2));
+	testing_settle();
 	testing_say_raw(rubbish, sizeof(rubbish));
 	testing_settle();
 	cr_assert_eq(bed.hellos, 2);
@@ -184,6 +184,17 @@ Test(agent, events_out_of_form)
 	cr_assert_eq(bed.hellos, 1);
 }
 
+Test(agent, locked_twice)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	testing_settle();
+	cr_assert_eq(bed.infos, 1);
+	cr_assert_eq(bed.states, 1);
+}
+
 Test(agent, withdrawn_in_the_middle)
 {
 	bed.fault = FAULT_WITHDRAWN;
@@ -208,8 +219,8 @@ Test(agent, removed_in_the_middle)
 	bed.fault = FAULT_REMOVED;
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
+	cr_assert(testing_wait_count(&bed.infos, 1));
 	testing_settle();
-	cr_assert_eq(bed.infos, 1);
 	cr_assert_null(strstr(bed.events, "Verdict"));
 	cr_assert_eq(bed.accepts, 0);
 }
@@ -219,8 +230,8 @@ Test(agent, host_replaced_in_the_middle)
 	bed.fault = FAULT_RESTARTED;
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
+	cr_assert(testing_wait_count(&bed.hellos, 2));
 	testing_settle();
-	cr_assert_eq(bed.hellos, 2);
 	cr_assert_null(strstr(bed.events, "Verdict"));
 	bed.fault = FAULT_NONE;
 	testing_offer();
@@ -297,7 +308,7 @@ Test(agent, accepted)
 	cr_assert_eq(bed.last_mmio.pages, TESTING_BAR0_SIZE / 4096);
 	cr_assert_eq(bed.last_mmio.generation, TESTING_GENERATION);
 	bind_driver();
-	cr_assert(probed());
+	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
 
 	/* A second Locked of the same bind: only the state is asked for. */
 	bed.events[0] = '\0';
@@ -315,7 +326,7 @@ Test(agent, locked_without_offer)
 	testing_agent_start();
 	bed.events[0] = '\0';
 	bed.no_offer = true;
-	testing_settle();
+	cr_assert(testing_wait_count(&bed.hellos, 2));
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 }
@@ -331,7 +342,9 @@ Test(agent, agent_restarted)
 
 	bed.events[0] = '\0';
 	testing_agent_start();
-	testing_wait_within(NULL, 20);
+	cr_assert(testing_wait_count(&bed.hellos, 2));
+	/* Only the agents' own record is left to know it. */
+	bed.accepted = false;
 	testing_locked(TESTING_GENERATION);
 	testing_wait("DriverBound");
 	cr_assert_not_null(strstr(bed.events, "Verdict accepted"));
@@ -361,8 +374,8 @@ Test(agent, withdrawn_after_acceptance)
 	bed.events[0] = '\0';
 	testing_withdraw(TESTING_GENERATION);
 	testing_settle();
-	cr_assert(testing_file_is(&bed.files, UNBIND, TESTING_BDF));
-	cr_assert_eq(bed.revokes, 1);
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_count(&bed.revokes, 1));
 }
 
 Test(agent, removed_after_acceptance)
@@ -372,7 +385,7 @@ Test(agent, removed_after_acceptance)
 	testing_wait("Verdict accepted");
 	testing_pci_uevent("remove");
 	testing_settle();
-	cr_assert_eq(bed.revokes, 1);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
 }
 
 Test(agent, driver_loaded_late)
@@ -381,12 +394,12 @@ Test(agent, driver_loaded_late)
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 	testing_settle();
-	cr_assert(probed());
+	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
 	testing_put(&bed.files, PROBE, "%s", "");
 	testing_uevent("add@/bus/pci/drivers/nvme|ACTION=add|DEVPATH=/bus/pci/drivers/nvme|"
 		       "SUBSYSTEM=drivers|");
 	testing_settle();
-	cr_assert(probed());
+	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
 }
 
 Test(agent, function_comes_late)
@@ -435,7 +448,7 @@ Test(agent, nobodys_function_binds)
 	bind_other("0000:00:1c.0");
 	cr_assert(testing_file_is(&bed.files, UNBIND, ""), "a bridge keeps its driver");
 	bind_other("0000:02:00.0");
-	cr_assert(testing_file_is(&bed.files, UNBIND, "0000:02:00.0"));
+	cr_assert(testing_wait_file(UNBIND, "0000:02:00.0"));
 }
 
 Test(agent, offered_function_binds_by_itself)
@@ -444,12 +457,13 @@ Test(agent, offered_function_binds_by_itself)
 	testing_bind_driver(&bed.files, true);
 	testing_pci_uevent("bind");
 	testing_settle();
-	cr_assert(testing_file_is(&bed.files, UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
 }
 
-TestSuite(agent_unverified, .fini = testing_bed_done, .timeout = 30);
+/* With a policy or a start of their own. */
+TestSuite(agent_start, .fini = testing_bed_done, .timeout = 30);
 
-Test(agent_unverified, probed_unless_offered)
+Test(agent_start, probed_unless_offered)
 {
 	testing_bed_init(",\"unverified\":[\"virtio\",\"" TESTING_BDF "\"]");
 	bed.no_offer = true;
@@ -460,25 +474,40 @@ Test(agent_unverified, probed_unless_offered)
 	put_other("0000:02:00.0", "0x8086", "0x020000");
 	testing_agent_start();
 	testing_settle();
-	cr_assert(testing_file_is(&bed.files, PROBE, "0000:00:03.0"));
+	cr_assert(testing_wait_file(PROBE, "0000:00:03.0"));
 	bind_other("0000:00:03.0");
 	cr_assert(testing_file_is(&bed.files, UNBIND, ""));
 }
 
-Test(agent_unverified, policy_unbinds)
+Test(agent_start, policy_unbinds)
 {
 	testing_bed_init(",\"unbind_driver\":true");
 	testing_bind_driver(&bed.files, true);
 	testing_offer_when_greeted();
 	testing_settle();
-	cr_assert(testing_file_is(&bed.files, UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
 	cr_assert_null(strstr(bed.events, "Ready"));
 	testing_bind_driver(&bed.files, false);
 	testing_pci_uevent("add");
 	testing_wait("Ready");
 }
 
-Test(agent_unverified, driver_held_without_policy)
+Test(agent_start, driven_and_running_without_acceptance)
+{
+	testing_bed_init("");
+	testing_bind_driver(&bed.files, true);
+	bed.tdisp_state = TDISP_RUN;
+	testing_offer_when_greeted();
+	cr_assert(testing_wait_count(&bed.hellos, 1));
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict rejected state");
+	testing_settle();
+	cr_assert_eq(bed.infos, 0);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+}
+
+Test(agent_start, driver_held_without_policy)
 {
 	testing_bed_init("");
 	testing_bind_driver(&bed.files, true);

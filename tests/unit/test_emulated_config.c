@@ -19,7 +19,7 @@ Test(emulated_config, refuses_and_names_the_member)
 		{ "{", "" },
 		{ "[]", "" },
 		{ "{} {}", "" },
-		{ "{\"socket\": \"/a\", \"socket\": \"/b\"}", "socket" },
+		{ "{\"socket\": \"/a\", \"socket\": \"/b\"}", "twice" },
 		{ "{\"soket\": \"/a\"}", "soket" },
 		{ "{\"socket\": \"relative\"}", "socket" },
 		{ "{\"socket\": 1}", "socket" },

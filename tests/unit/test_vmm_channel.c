@@ -107,16 +107,20 @@ static void stream_init(Stream *s)
 	cr_assert_eq(libvirt_loop_new(&s->loop), 0);
 }
 
-static void start_with(Stream *s, bool send_blocks)
+static void start_with(Stream *s, bool send_blocks, bool narrow)
 {
+	const int size = 4096;
+
 	stream_init(s);
+	if (narrow)
+		setsockopt(s->inner, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	s->send_blocks = send_blocks;
 	cr_assert_eq(channel_new(&s->channel, &s->fd, &ops, s, on_ended, s), 0);
 }
 
 static void start(Stream *s)
 {
-	start_with(s, false);
+	start_with(s, false, false);
 }
 
 static void wait_ended(Stream *s)
@@ -318,17 +322,19 @@ Test(vmm_channel, much_in_both_directions)
 
 	start(&s);
 	while (down_out < total || up_out < total) {
+		/* A guest that falls silent is not sent much more; one that floods is cut off. */
+		bool up = (up_in < total || down_out < total) && up_in - up_out < 500000;
 		struct pollfd p[2] = {
 			{ .fd = s.fd, .events = POLLIN | (down_in < total ? POLLOUT : 0) },
-			{ .fd = s.outer, .events = POLLIN | (up_in < total ? POLLOUT : 0) },
+			{ .fd = s.outer, .events = POLLIN | (up ? POLLOUT : 0) },
 		};
 
 		cr_assert_gt(poll(p, 2, 5000), 0, "stalled at %zu/%zu down, %zu/%zu up", down_in,
 			     down_out, up_in, up_out);
 		if (down_in < total)
 			down_in += write_pattern(s.fd, down_in, total);
-		if (up_in < total)
-			up_in += write_pattern(s.outer, up_in, total);
+		if (up)
+			up_in += write_pattern(s.outer, up_in, up_in + 10000);
 		down_out += check_pattern(s.outer, down_out);
 		up_out += check_pattern(s.fd, up_out);
 	}
@@ -351,17 +357,21 @@ static size_t fill(int fd)
 static void guest_that_does_not_read(bool send_blocks)
 {
 	size_t in, out = 0;
+	char word[8];
 	Stream s;
 
-	start_with(&s, send_blocks);
+	start_with(&s, send_blocks, true);
 	in = fill(s.fd);
 	cr_expect_lt(in, 4 << 20, "%zu bytes are buffered somewhere", in);
 	/* The other direction goes on. */
 	cr_assert_eq(write(s.outer, "up", 2), 2);
 	expect_text(s.fd, "up");
+	/* It reads and answers, so that the next part comes. */
 	while (out < in) {
 		wait_for(s.outer, POLLIN);
 		out += check_pattern(s.outer, out);
+		cr_assert_eq(write(s.outer, ".", 1), 1);
+		(void)!read(s.fd, word, sizeof(word));
 	}
 	cr_expect_eq(in, out);
 	channel_stop(s.channel);
@@ -377,6 +387,62 @@ Test(vmm_channel, a_guest_that_does_not_read)
 Test(vmm_channel, a_guest_that_does_not_read_and_a_send_that_blocks)
 {
 	guest_that_does_not_read(true);
+}
+
+/* Reads until nothing more comes for a while. */
+static size_t drain(int fd, size_t from)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t n = 0;
+
+	while (poll(&p, 1, 50) == 1)
+		n += check_pattern(fd, from + n);
+	return n;
+}
+
+Test(vmm_channel, no_further_ahead_of_a_silent_guest)
+{
+	size_t in, out, more;
+	Stream s;
+
+	start(&s);
+	in = fill(s.fd);
+	out = drain(s.outer, 0);
+	cr_expect_gt(out, 0);
+	cr_expect_leq(out, CHANNEL_AHEAD_MAX + CHANNEL_CHUNK_SIZE, "%zu", out);
+	cr_expect_lt(out, in);
+	cr_assert_eq(write(s.outer, "go", 2), 2);
+	expect_text(s.fd, "go");
+	more = drain(s.outer, out);
+	cr_expect_gt(more, 0);
+	cr_expect_leq(more, CHANNEL_AHEAD_MAX + CHANNEL_CHUNK_SIZE, "%zu", more);
+	channel_stop(s.channel);
+	wait_ended(&s);
+	stream_end(&s);
+}
+
+/* Small messages fill a socket much earlier than their bytes do. */
+Test(vmm_channel, few_small_messages_ahead)
+{
+	unsigned n = 0;
+	Stream s;
+
+	start(&s);
+	for (unsigned i = 0; i < 200; i++) {
+		struct pollfd p = { .fd = s.outer, .events = POLLIN };
+		char byte;
+
+		cr_assert_eq(write(s.fd, "x", 1), 1);
+		if (poll(&p, 1, 20) == 0)
+			break;
+		cr_assert_eq(read(s.outer, &byte, 1), 1);
+		n++;
+	}
+	cr_expect_geq(n, 16);
+	cr_expect_leq(n, CHANNEL_AHEAD_MAX / 1024 + 1);
+	channel_stop(s.channel);
+	wait_ended(&s);
+	stream_end(&s);
 }
 
 Test(vmm_channel, closed_while_the_guest_does_not_read)
@@ -395,7 +461,7 @@ Test(vmm_channel, stopped_while_a_send_blocks)
 {
 	Stream s;
 
-	start_with(&s, true);
+	start_with(&s, true, true);
 	fill(s.fd);
 	channel_stop(s.channel);
 	expect_end(s.fd);

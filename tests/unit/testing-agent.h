@@ -1,329 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * A made-up guest for the agent: a sysfs of files, a host at the other end of the port that plays
- * tdid by a script, and behind it a TSM with a device whose evidence is real.
- */
+/* The host of the agent's tests: plays tdid at the other end of the port, by a script. */
 #pragma once
 
-#include "agent/agent.h"
-#include "core/guest-message-tsm.h"
 #include "core/hex.h"
-#include "core/measurements.h"
-#include "core/tdisp.h"
-#include "core/vca.h"
 #include "rpc/base64.h"
-#include "rpc/frame.h"
-#include "testing-ca.h"
+#include "testing-agent-tsm.h"
 
 #include <openssl/pem.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
-
-#define TESTING_BDF	   "0000:01:00.0"
-#define TESTING_DEVICE	   "/sys/bus/pci/devices/" TESTING_BDF
-#define TESTING_TVM	   "00112233-4455-6677-8899-aabbccddeeff"
-#define TESTING_GENERATION 5
-#define TESTING_BAR0	   0xfe000000U
-#define TESTING_BAR0_SIZE  0x4000U
-#define TESTING_BOOT_ID	   "11111111-2222-3333-4444-555555555555"
-
-/* --- files --- */
-
-typedef struct TestingTree {
-	char root[64];
-	Tree tree;
-} TestingTree;
-
-__attribute__((format(printf, 3, 4))) static inline void
-testing_put(const TestingTree *t, const char *path, const char *format, ...)
-{
-	char full[512], *slash;
-	va_list arguments;
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s%s", t->root, path);
-	for (slash = strchr(full + strlen(t->root) + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(full, 0755);
-		*slash = '/';
-	}
-	file = fopen(full, "w");
-	cr_assert_not_null(file, "%s", full);
-	va_start(arguments, format);
-	vfprintf(file, format, arguments);
-	va_end(arguments);
-	fclose(file);
-}
-
-static inline void testing_tree_init(TestingTree *t)
-{
-	snprintf(t->root, sizeof(t->root), "/tmp/tdid-agent-XXXXXX");
-	cr_assert_not_null(mkdtemp(t->root));
-	t->tree.root = t->root;
-	testing_put(t, "/proc/sys/kernel/random/boot_id", TESTING_BOOT_ID "\n");
-	testing_put(t, "/sys/bus/pci/drivers_autoprobe", "1\n");
-	testing_put(t, "/sys/bus/pci/drivers_probe", "%s", "");
-	testing_put(t, "/sys/bus/pci/drivers/nvme/unbind", "%s", "");
-	testing_put(t, "/sys/bus/pci/devices/.keep", "%s", "");
-	testing_put(t, "/run/.keep", "%s", "");
-}
-
-static inline void testing_tree_done(TestingTree *t)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", t->root);
-	cr_assert_eq(system(command), 0);
-}
-
-static inline void testing_put_resource(const TestingTree *t, uint64_t bar0)
-{
-	testing_put(
-		t, TESTING_DEVICE "/resource",
-		"0x%016llx 0x%016llx 0x0000000000140204\n"
-		"0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n",
-		(unsigned long long)bar0, (unsigned long long)bar0 + TESTING_BAR0_SIZE - 1);
-}
-
-/* Configuration space with only COMMAND and BAR 0 in it. */
-static inline void testing_put_config(const TestingTree *t, uint32_t bar0)
-{
-	uint8_t config[4096] = { 0 };
-	char path[256];
-	FILE *file;
-
-	for (unsigned int i = 0; i < 4; i++)
-		config[0x10 + i] = (uint8_t)((bar0 | 4U) >> (8 * i));
-	snprintf(path, sizeof(path), "%s" TESTING_DEVICE "/config", t->root);
-	file = fopen(path, "w");
-	cr_assert_not_null(file);
-	cr_assert_eq(fwrite(config, sizeof(config), 1, file), 1);
-	fclose(file);
-}
-
-/* The function that TESTING_IDENTITY names. */
-static inline void testing_put_function(const TestingTree *t)
-{
-	testing_put(t, TESTING_DEVICE "/vendor", "0x1b36\n");
-	testing_put(t, TESTING_DEVICE "/device", "0x0010\n");
-	testing_put(t, TESTING_DEVICE "/class", "0x010802\n");
-	testing_put(t, TESTING_DEVICE "/revision", "0x02\n");
-	testing_put(t, TESTING_DEVICE "/subsystem_vendor", "0x1af4\n");
-	testing_put(t, TESTING_DEVICE "/subsystem_device", "0x1100\n");
-	testing_put(t, TESTING_DEVICE "/enable", "0\n");
-	testing_put_resource(t, TESTING_BAR0);
-	testing_put_config(t, TESTING_BAR0);
-}
-
-static inline void testing_bind_driver(const TestingTree *t, bool bound)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s" TESTING_DEVICE "/driver", t->root);
-	if (bound)
-		cr_assert_eq(symlink("../../../bus/pci/drivers/nvme", path), 0);
-	else
-		unlink(path);
-}
-
-static inline bool testing_file_is(const TestingTree *t, const char *path, const char *wanted)
-{
-	char text[256];
-
-	return tree_read_line(&t->tree, text, sizeof(text), "%s", path) == 0 &&
-	       strcmp(text, wanted) == 0;
-}
-
-/* --- the device and its TSM --- */
-
-typedef enum TestingFault {
-	FAULT_NONE,
-	FAULT_CERTIFICATES, /* the host changes one byte of a blob */
-	FAULT_VCA,
-	FAULT_MEASUREMENTS,
-	FAULT_REPORT,
-	FAULT_WITHHELD,	   /* the host leaves the evidence out */
-	FAULT_HOST_RUN,	   /* only the host says OK to TDI_VALIDATE: the TSM does not start */
-	FAULT_FORGED,	   /* the host makes up each answer */
-	FAULT_LOST,	   /* the first sealed answers do not arrive */
-	FAULT_REJECTED,	   /* TsmRejected once */
-	FAULT_UNAVAILABLE, /* TsmUnavailable once */
-	FAULT_STALE,	   /* the evidence changes before the first TDI_VALIDATE */
-	FAULT_ALWAYS_STALE,
-	FAULT_MMIO,	  /* the TSM finds other addresses */
-	FAULT_WITHDRAWN,  /* the bind ends after TDI_INFO */
-	FAULT_REMOVED,	  /* the function goes after TDI_INFO */
-	FAULT_BARS,	  /* the host moves a BAR while we validate */
-	FAULT_SILENT,	  /* no answer ever */
-	FAULT_RESTARTED,  /* tdid is replaced after TDI_INFO */
-	FAULT_GENERATION, /* the TSM has another bind */
-	FAULT_BUSY,
-} TestingFault;
-
-typedef struct TestingBed {
-	TestingTree files;
-	Loop *loop;
-	Agent *agent;
-	AgentPolicy *policy;
-	TvmKey key;
-	int uevents, port;
-	LoopFd host_source;
-	LoopTimer guard;
-	FrameReader *reader;
-	char session[GUEST_SESSION_LEN + 1];
-	unsigned int hellos;
-	bool offer, no_offer; /* answering Hello, the host offers the function */
-	TestingFault fault;
-	unsigned int faults; /* times that it happened */
-
-	GuestMessageTsm *tsm;
-	uint8_t counter;
-	unsigned int opens, infos, mmios, accepts, revokes, states;
-	uint8_t tdisp_state;
-	bool accepted;
-	uint64_t generation, sequence;
-	GuestMmioValidate last_mmio;
-	StatementEvidence stated;
-
-	TestingChain chain;
-	SpdmAlgorithms algorithms;
-	uint8_t vca[256], record[256], transcript[1024], report[256];
-	InterfaceReport interface;
-	MeasurementsSource source;
-	struct iovec blobs[4]; /* certificates, VCA, measurements, report */
-
-	char events[4096]; /* what the agent told, one per line */
-	bool timed_out;
-} TestingBed;
-
-static TestingBed bed;
-
-static const TsmClientTimes testing_times = { .reply_usec = 30000, .retry_usec = 1000 };
-
-static inline void testing_make_evidence(const uint8_t *nonce)
-{
-	SpdmGetMeasurements request = { .sign = true, .operation = SPDM_MEASURE_ALL };
-	ByteWriter w = byte_writer(bed.transcript, sizeof(bed.transcript));
-	size_t size;
-
-	memcpy(request.nonce, nonce, sizeof(request.nonce));
-	spdm_get_measurements_put(&w, &request);
-	cr_assert_eq(measurements_answer(&w, &bed.source, bed.transcript, w.used), 0);
-	bed.blobs[0] = (struct iovec){ bed.chain.data, bed.chain.size };
-	bed.blobs[2] = (struct iovec){ bed.transcript, w.used };
-	cr_assert_eq(interface_report_encode(&bed.interface, bed.report, sizeof(bed.report), &size),
-		     0);
-	bed.blobs[3] = (struct iovec){ bed.report, size };
-}
-
-static inline size_t testing_info(const GuestMessageRequest *request, uint8_t *response)
-{
-	Statement s = { .flags = STATEMENT_SESSION_SECURED | STATEMENT_IDE_KEYS |
-				 STATEMENT_FRESH_MEASUREMENTS |
-				 (bed.accepted ? STATEMENT_ACCEPTED : 0),
-			.guest_rid = 0x0100,
-			.generation = bed.generation,
-			.tdisp_state = bed.tdisp_state,
-			.spdm_version = 0x12,
-			.link = STATEMENT_LINK_SELECTIVE_IDE,
-			.lock_flags = TDISP_LOCK_NO_FW_UPDATE,
-			.base_asym = SPDM_ASYM_ECDSA_P384,
-			.base_hash = SPDM_HASH_SHA384,
-			.aead = SPDM_AEAD_AES_256_GCM,
-			.dhe = SPDM_DHE_SECP384R1 };
-	uint8_t bytes[STATEMENT_SIZE];
-	GuestTdiInfo info;
-	Uuid tvm;
-
-	bed.infos++;
-	cr_assert_eq(guest_tdi_info_parse(&info, request->payload, request->payload_size), 0);
-	if (info.rid != 0x0100)
-		return guest_response_write(GUEST_STATUS_INVALID_TDI, NULL, 0, response);
-	uuid_from_string(&tvm, TESTING_TVM);
-	memcpy(s.tvm, tvm.bytes, sizeof(s.tvm));
-	memcpy(s.nonce, info.nonce, sizeof(s.nonce));
-	testing_make_evidence(info.nonce);
-	digest_of(&s.evidence.certificates, bed.blobs[0].iov_base, bed.blobs[0].iov_len);
-	digest_of(&s.evidence.vca, bed.blobs[1].iov_base, bed.blobs[1].iov_len);
-	digest_of(&s.evidence.measurements, bed.blobs[2].iov_base, bed.blobs[2].iov_len);
-	digest_of(&s.evidence.report, bed.blobs[3].iov_base, bed.blobs[3].iov_len);
-	s.evidence.identity_sequence = s.evidence.report_sequence = 1;
-	s.evidence.measurements_sequence = ++bed.sequence;
-	cr_assert_eq(cert_chain_key_digest(&s.leaf_key, bed.source.key), 0);
-	bed.stated = s.evidence;
-	cr_assert_eq(statement_write(&s, bytes), 0);
-	return guest_response_write(GUEST_STATUS_OK, bytes, sizeof(bytes), response);
-}
-
-static inline size_t testing_status(uint8_t *response)
-{
-	GuestTdiStatus status = { bed.tdisp_state, bed.accepted, bed.generation };
-	uint8_t body[GUEST_TDI_STATUS_SIZE];
-
-	guest_tdi_status_write(&status, body);
-	return guest_response_write(GUEST_STATUS_OK, body, sizeof(body), response);
-}
-
-static inline size_t testing_validate(const GuestMessageRequest *request, uint8_t *response)
-{
-	GuestTdiValidate v;
-
-	cr_assert_eq(guest_tdi_validate_parse(&v, request->payload, request->payload_size), 0);
-	if (v.generation != bed.generation)
-		return guest_response_write(GUEST_STATUS_STALE, NULL, 0, response);
-	if (v.action == GUEST_VALIDATE_REVOKE) {
-		bed.revokes++;
-		bed.accepted = false;
-		bed.tdisp_state = TDISP_CONFIG_UNLOCKED;
-		return testing_status(response);
-	}
-	bed.accepts++;
-	if (bed.fault == FAULT_ALWAYS_STALE || (bed.fault == FAULT_STALE && !bed.faults++) ||
-	    memcmp(&v.evidence, &bed.stated, sizeof(v.evidence)) != 0)
-		return guest_response_write(GUEST_STATUS_STALE, NULL, 0, response);
-	if (bed.mmios == 0)
-		return guest_response_write(GUEST_STATUS_MMIO_MISSING, NULL, 0, response);
-	if (bed.fault == FAULT_HOST_RUN)
-		return testing_status(response);
-	bed.tdisp_state = TDISP_RUN;
-	bed.accepted = true;
-	if (bed.fault == FAULT_BARS) {
-		testing_put_resource(&bed.files, TESTING_BAR0 + 0x100000);
-		testing_put_config(&bed.files, TESTING_BAR0 + 0x100000);
-	}
-	return testing_status(response);
-}
-
-static inline size_t testing_tsm_answer(const GuestMessageRequest *request, uint8_t *response)
-{
-	if (bed.fault == FAULT_BUSY && bed.faults++ < 2)
-		return guest_response_write(GUEST_STATUS_BUSY, NULL, 0, response);
-	switch ((GuestMessageType)request->type) {
-	case GUEST_MESSAGE_TDI_INFO: return testing_info(request, response);
-	case GUEST_MESSAGE_TDI_VALIDATE: return testing_validate(request, response);
-	case GUEST_MESSAGE_TDI_STATE: bed.states++; return testing_status(response);
-	case GUEST_MESSAGE_MMIO_VALIDATE:
-		bed.mmios++;
-		cr_assert_eq(guest_mmio_validate_parse(&bed.last_mmio, request->payload,
-						       request->payload_size),
-			     0);
-		return guest_response_write(bed.fault == FAULT_MMIO ? GUEST_STATUS_MMIO_MISMATCH
-								    : GUEST_STATUS_OK,
-					    NULL, 0, response);
-	default: cr_assert_fail("request of type %u", request->type);
-	}
-	return 0;
-}
-
-/* --- the host --- */
 
 static inline void testing_say_raw(const char *bytes, size_t size)
 {
@@ -605,6 +291,21 @@ static inline void testing_wait(const char *event)
 static inline void testing_settle(void)
 {
 	testing_wait_within(NULL, 30);
+}
+
+/* Until a file says that, or a counter has come so far: the other process may take its time. */
+static inline bool testing_wait_file(const char *path, const char *wanted)
+{
+	for (unsigned int i = 0; i < 1000 && !testing_file_is(&bed.files, path, wanted); i++)
+		testing_wait_within(NULL, 2);
+	return testing_file_is(&bed.files, path, wanted);
+}
+
+static inline bool testing_wait_count(const unsigned int *counter, unsigned int wanted)
+{
+	for (unsigned int i = 0; i < 1000 && *counter < wanted; i++)
+		testing_wait_within(NULL, 2);
+	return *counter == wanted;
 }
 
 static inline char *testing_policy_text(const char *more)

@@ -60,7 +60,7 @@ static int make_devices(json_object **ret, const DeviceIdentity *identity,
 			const ConfigDevice *config)
 {
 	char vendor[5], device[5], class[7], subsystem_vendor[5];
-	json_object *list = json_object_new_array(), *measurements, *object = NULL;
+	json_object *list = json_object_new_array(), *measurements = NULL, *object = NULL;
 	int r;
 
 	r = make_measurements(&measurements, identity, config);

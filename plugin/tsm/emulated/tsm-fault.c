@@ -23,7 +23,7 @@ static int fault_target(Tsm *tsm, Bdf device, Dsm **ret, DeviceInterface **ret_i
 
 int tsm_set_device_faults(Tsm *tsm, Bdf device, unsigned int faults, TsmRefusal *refusal)
 {
-	DeviceInterface *interface;
+	DeviceInterface *interface = NULL;
 	Dsm *dsm;
 	int r = fault_target(tsm, device, &dsm, &interface, refusal);
 
@@ -35,7 +35,7 @@ int tsm_set_device_faults(Tsm *tsm, Bdf device, unsigned int faults, TsmRefusal 
 int tsm_violate(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
 {
 	_cleanup_free_ char *error = NULL;
-	DeviceInterface *interface;
+	DeviceInterface *interface = NULL;
 	Tdi *tdi = tsm_find_tdi(tsm, device);
 	Dsm *dsm;
 	int r = fault_target(tsm, device, &dsm, &interface, refusal);
@@ -53,7 +53,7 @@ int tsm_violate(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
 
 int tsm_lose_session(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
 {
-	DeviceInterface *interface;
+	DeviceInterface *interface = NULL;
 	Dsm *dsm;
 	int r = fault_target(tsm, device, &dsm, &interface, refusal);
 

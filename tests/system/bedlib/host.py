@@ -19,7 +19,10 @@ from .domain import Domain
 LOGS = ["/var/log/bed", "/var/log/libvirt", "/run/bed"]
 GATHER = """exec 2>&1
 dmesg >/var/log/bed/l1-dmesg.log; ps axfo pid,ppid,user,stat,etime,args >/var/log/bed/l1-ps.log
-for d in $(timeout 10 virsh list --all --name); do timeout 10 virsh domstate --reason $d; timeout 10 virsh dumpxml $d; done >/var/log/bed/l1-domains.log
+for d in $(timeout 10 virsh list --all --name); do
+	timeout 10 virsh domstate --reason $d
+	timeout 10 virsh dumpxml $d
+done >/var/log/bed/l1-domains.log
 """
 
 

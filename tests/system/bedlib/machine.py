@@ -6,7 +6,6 @@ way that ends. At most SLOTS machines run at a time; who comes later waits (the 
 QEMU, too).
 """
 import fcntl
-import os
 import re
 import shutil
 import signal

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starts the parts in the order in which they need each other, and ends them.
+ *
+ * Records are put back before anything can cause an event; sockets are opened last, so that whoever
+ * gets through finds a daemon that knows what it did before.
+ */
+#include "daemon/assignments-service.h"
+#include "daemon/director.h"
+#include "daemon/domains.h"
+#include "daemon/hook-service.h"
+#include "daemon/records.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+Provider *tdid_provider_of(Tdid *tdid, Bdf device, Bdf *ret_dsm)
+{
+	for (size_t i = 0; i < tdid->config->n_tsms; i++)
+		if (tdid->providers[i] && provider_serves(tdid->providers[i], device, ret_dsm))
+			return tdid->providers[i];
+	return NULL;
+}
+
+bool tdid_providers_ready(const Tdid *tdid)
+{
+	for (size_t i = 0; i < tdid->config->n_tsms; i++)
+		if (!provider_is_ready(tdid->providers[i]))
+			return false;
+	return true;
+}
+
+static void on_provider_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
+			      const ProviderDsm *dsms, size_t n_dsms, void *userdata)
+{
+	director_provider_ready(userdata, provider, tdis, n_tdis, dsms, n_dsms);
+}
+
+static void on_tdi_changed(Provider *provider, const ProviderTdi *tdi, const char *reason,
+			   void *userdata)
+{
+	director_tdi_changed(userdata, tdi, reason);
+}
+
+static void on_dsm_changed(Provider *provider, const ProviderDsm *dsm, const char *reason,
+			   void *userdata)
+{
+	director_dsm_changed(userdata, dsm, reason);
+}
+
+static void on_provider_lost(Provider *provider, const char *reason, void *userdata)
+{
+}
+
+static int read_boot_id(char *ret, size_t size)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!f || !fgets(ret, (int)size, f))
+		return -EIO;
+	ret[strcspn(ret, "\n")] = '\0';
+	return 0;
+}
+
+/* Above every number of an earlier run: 31 random bits, then a counter of 32. */
+static int first_operation(uint64_t *ret)
+{
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	*ret = (uint64_t)((random & INT32_MAX) | 1) << 32 | 1;
+	return 0;
+}
+
+static int start_providers(Tdid *tdid)
+{
+	static const ProviderHandlers handlers = {
+		.ready = on_provider_ready,
+		.tdi_changed = on_tdi_changed,
+		.dsm_changed = on_dsm_changed,
+		.lost = on_provider_lost,
+	};
+	int r = 0;
+
+	tdid->providers = calloc(tdid->config->n_tsms, sizeof(*tdid->providers));
+	if (!tdid->providers)
+		return -ENOMEM;
+	for (size_t i = 0; r >= 0 && i < tdid->config->n_tsms; i++)
+		r = provider_new(&tdid->providers[i], tdid->event, &tdid->config->tsms[i],
+				 &handlers, tdid);
+	return r;
+}
+
+int tdid_start(Tdid *tdid, char **ret_error)
+{
+	char boot_id[64];
+	uint64_t operation;
+	int r;
+
+	r = read_boot_id(boot_id, sizeof(boot_id));
+	if (r >= 0)
+		r = first_operation(&operation);
+	if (r >= 0)
+		r = store_open(&tdid->store, tdid->config->records, boot_id, ret_error);
+	if (r >= 0)
+		r = registry_new(&tdid->registry, tdid);
+	if (r >= 0)
+		r = engine_new(&tdid->engine, operation);
+	if (r >= 0)
+		r = director_new(tdid);
+	if (r >= 0)
+		r = operations_new(&tdid->operations, tdid->event,
+				   tdid->config->operation_deadline_usec,
+				   &director_operation_handlers, tdid);
+	if (r >= 0)
+		r = start_providers(tdid);
+	if (r >= 0)
+		r = records_restore(tdid, ret_error);
+	if (r >= 0)
+		r = vmm_new(&tdid->vmm, tdid->event, tdid->config->libvirt, &domains_handlers,
+			    tdid);
+	if (r >= 0)
+		r = assignments_service_new(&tdid->assignments, tdid, ret_error);
+	if (r >= 0)
+		r = hook_service_new(&tdid->hook, tdid, ret_error);
+	if (r >= 0)
+		director_resume(tdid);
+	return r;
+}
+
+void tdid_stop(Tdid *tdid)
+{
+	tdid->hook = hook_service_free(tdid->hook);
+	tdid->assignments = assignments_service_free(tdid->assignments);
+	tdid->operations = operations_free(tdid->operations);
+	tdid->registry = registry_free(tdid->registry);
+	tdid->vmm = vmm_free(tdid->vmm);
+	for (size_t i = 0; tdid->providers && i < tdid->config->n_tsms; i++)
+		provider_free(tdid->providers[i]);
+	free(tdid->providers);
+	director_free(tdid);
+	engine_free(tdid->engine);
+	store_free(tdid->store);
+	config_free(tdid->config);
+	sd_event_unref(tdid->event);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How the service answers: refusals and outcomes as varlink has them, and calls that wait. */
+#include "service-private.h"
+
+#include "rpc/base64.h"
+#include "rpc/varlink.h"
+
+#include <errno.h>
+#include <string.h>
+
+static json_object *text_of_bdfs(const Bdf *list, size_t n)
+{
+	json_object *array = json_object_new_array();
+	char name[BDF_STRING_SIZE];
+
+	for (size_t i = 0; array && i < n; i++)
+		json_append_string(array, bdf_format(list[i], name));
+	return array;
+}
+
+void service_outcome_refused(OperationOutcome *ret, int result, const TsmRefusal *refusal)
+{
+	static const struct {
+		const char *name;
+		const char *object; /* member that has the refusal's object */
+		bool tvm, reason, state, devices;
+	} errors[] = {
+		[TSM_UNKNOWN_DEVICE] = { "UnknownDevice", "device" },
+		[TSM_NOT_TEE_IO] = { "NotTeeIo", "device", .reason = true },
+		[TSM_UNKNOWN_TVM] = { "UnknownTvm", .tvm = true },
+		[TSM_TVM_BUSY] = { "TvmBusy", .tvm = true, .devices = true },
+		[TSM_DEVICE_BUSY] = { "DeviceBusy", "device", .tvm = true, .reason = true },
+		[TSM_INVALID_STATE] = { "InvalidState", "device", .reason = true, .state = true },
+		[TSM_REFUSED] = { "Refused", "object", .reason = true },
+		[TSM_OUTCOME_UNKNOWN] = { "OutcomeUnknown", "object", .reason = true },
+		[TSM_GUEST_MESSAGE_REJECTED] = { "GuestMessageRejected", .tvm = true,
+						 .reason = true },
+	};
+	const char *reason = refusal->reason ?: "no reason is known";
+	char tvm[UUID_STRING_SIZE];
+	json_object *devices;
+
+	if (result < 0) {
+		ret->error = strdup(VARLINK_ERROR_INTERNAL);
+		json_build(&ret->parameters,
+			   J_STRING("message", refusal->reason ?: strerror(-result)));
+		return;
+	}
+	uuid_format(refusal->tvm, tvm);
+	devices =
+		errors[result].devices ? text_of_bdfs(refusal->devices, refusal->n_devices) : NULL;
+	ret->error = strdup(errors[result].name);
+	json_build(&ret->parameters,
+		   J_STRING(errors[result].object ?: "object",
+			    errors[result].object ? refusal->object : NULL),
+		   J_STRING("tvm", errors[result].tvm && refusal->has_tvm ? tvm : NULL),
+		   J_STRING("state", errors[result].state ? refusal->state : NULL),
+		   J_STRING("reason", errors[result].reason ? reason : NULL),
+		   J_TAKE("devices", devices));
+}
+
+void service_outcome_text(OperationOutcome *ret, TsmOutcome outcome, const char *object,
+			  const char *reason)
+{
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {
+		.object = strdup(object),
+		.reason = strdup(reason),
+	};
+
+	service_outcome_refused(ret, outcome, &refusal);
+}
+
+void service_outcome_reply(OperationOutcome *ret, json_object *parameters)
+{
+	if (!parameters)
+		service_outcome_refused(ret, -ENOMEM, &(TsmRefusal){});
+	ret->parameters = parameters ?: ret->parameters;
+}
+
+int service_call_outcome(VarlinkCall *call, const OperationOutcome *outcome)
+{
+	if (outcome->error)
+		return varlink_call_error(call, outcome->error, outcome->parameters);
+	return varlink_call_reply(call, outcome->parameters);
+}
+
+int service_call_refused(VarlinkCall *call, int result, const TsmRefusal *refusal)
+{
+	OperationOutcome outcome = {};
+	int r;
+
+	service_outcome_refused(&outcome, result, refusal);
+	r = service_call_outcome(call, &outcome);
+	operation_outcome_done(&outcome);
+	return r;
+}
+
+int service_get_bdf(VarlinkCall *call, json_object *parameters, const char *name, Bdf *ret)
+{
+	if (bdf_parse(ret, json_get_string(parameters, name)) == 0)
+		return 0;
+	return varlink_call_invalid_parameter(call, name) < 0 ? -ECONNRESET : 1;
+}
+
+int service_get_uuid(VarlinkCall *call, json_object *parameters, const char *name, Uuid *ret)
+{
+	if (uuid_from_string(ret, json_get_string(parameters, name)) == 0)
+		return 0;
+	return varlink_call_invalid_parameter(call, name) < 0 ? -ECONNRESET : 1;
+}
+
+json_object *service_evidence_json(const TsmEvidence *evidence)
+{
+	const struct {
+		const char *name;
+		const Blob *blob;
+	} members[] = {
+		{ "certificates", &evidence->certificates },
+		{ "vca", &evidence->vca },
+		{ "measurements", &evidence->measurements },
+		{ "report", &evidence->report },
+	};
+	json_object *object = json_object_new_object();
+
+	for (size_t i = 0; object && i < ELEMENTSOF(members); i++) {
+		const Blob *blob = members[i].blob;
+		_cleanup_free_ char *text = NULL;
+
+		if (base64_encode(&text, blob->data, blob->size) < 0 ||
+		    json_add_string(object, members[i].name, text) < 0)
+			object = json_unref(object);
+	}
+	return object;
+}
+
+static void on_caller_gone(VarlinkCall *call, void *userdata)
+{
+	Service *service = userdata;
+
+	operations_unwatch(service->operations, call);
+	varlink_call_unref(call);
+}
+
+static void on_progress(void *watcher, OperationProgress progress, const OperationOutcome *outcome)
+{
+	VarlinkCall *call = watcher;
+
+	if (progress != OPERATION_DONE) {
+		/* Of the methods here, those that have `progress` are those that have an id. */
+		if (varlink_call_is_more(call))
+			varlink_call_notifyb(
+				call, J_STRING("progress", operation_progress_name(progress)));
+		return;
+	}
+	varlink_call_on_gone(call, NULL, NULL);
+	service_call_outcome(call, outcome);
+	varlink_call_unref(call);
+}
+
+/* Methods without progress: what is not the outcome is not told. */
+static void on_outcome(void *watcher, OperationProgress progress, const OperationOutcome *outcome)
+{
+	if (progress == OPERATION_DONE)
+		on_progress(watcher, progress, outcome);
+}
+
+int service_submit(Service *service, VarlinkCall *call, const OperationRequest *request)
+{
+	int r;
+
+	varlink_call_ref(call);
+	varlink_call_on_gone(call, on_caller_gone, service);
+	r = operations_submit(service->operations, request, request->id ? on_progress : on_outcome,
+			      call);
+	if (r >= 0)
+		return 0;
+	varlink_call_on_gone(call, NULL, NULL);
+	if (r == -EEXIST)
+		r = varlink_call_errorb(call, "Refused", J_STRING("object", request->id),
+					J_STRING("reason", "this operation id was used for another "
+							   "call"));
+	else if (r == -ENOBUFS)
+		r = varlink_call_errorb(call, "Refused", J_STRING("object", request->id),
+					J_STRING("reason", "too many operations are under way"));
+	else if (r == -EINVAL)
+		r = varlink_call_invalid_parameter(call, "operation");
+	varlink_call_unref(call);
+	return r;
+}

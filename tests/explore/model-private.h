@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the model's parts share: the steps, the world's reactions, the crash. Not for others. */
+#pragma once
+
+#include "model.h"
+
+#include "core/cleanup.h"
+#include "core/engine-private.h"
+
+
+DEFINE_CLEANUP(Model, model_free);
+
+/* Takes the event to the engine and carries out what it says. False when the engine died of it. */
+bool model_step(Model *model, const EngineEvent *event);
+
+/* The engine's process dies and comes back with what had been written. */
+void model_crash(Model *model);
+
+/* After a restart: what the provider holds, told as the daemon tells it. */
+void model_resync(Model *model);
+
+/* A verb reaches the TSM. */
+void world_execute_dsm(Model *model, uint32_t dsm, Execution how);
+void world_execute_tdi(Model *model, uint32_t assignment, Execution how);
+
+/* The TDI is in another state, and the TSM says so. */
+void world_tdi_moves(Model *model, uint32_t tdi, TdispState state, bool accepted);
+void world_lose_dsm(Model *model, uint32_t dsm);
+
+/* One effect. */
+void world_carry_out(Model *model, const EngineEffect *effect);
+
+/* The engine's arrays hold every id of the scenario; see snapshot.c. */
+int model_make_room(Model *model);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The world around the engine: what the TSM really holds, what is really in which TVM, what has been
+ * written, what is on its way. A model is the shipped engine in such a world; a move is one thing
+ * that can happen next, with everything that the engine does about it.
+ *
+ * Objects carry their engine's id. All numbers fit: a path is a few hundred moves long.
+ */
+#pragma once
+
+#include "core/engine.h"
+
+#include <stdio.h>
+
+#define MAX_TVMS	2
+#define MAX_DSMS	2
+#define MAX_TDIS	3
+#define MAX_ASSIGNMENTS 4
+#define MAX_NOTICES	6
+
+/* Who may be where, and how much may happen. `trouble` is shared by everything that goes wrong. */
+typedef struct Scenario {
+	const char *name;
+	uint8_t tvms, dsms, tdis, assignments;
+	uint8_t tvm_of[MAX_ASSIGNMENTS], tdi_of[MAX_ASSIGNMENTS];
+	uint8_t dsm_of[MAX_TDIS];
+	uint8_t arrivals; /* per assignment */
+	uint8_t trouble;
+	bool guest_locks; /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
+} Scenario;
+
+typedef enum Verb {
+	VERB_NONE,
+	VERB_CONNECT,
+	VERB_RECLAIM,
+	VERB_BIND,
+	VERB_UNBIND,
+} Verb;
+
+/* A verb between the effect that sends it and the event that answers it. */
+typedef struct Operation {
+	uint8_t verb;
+	bool executed; /* the answer is on its way */
+	bool answered; /* the engine is being told */
+	bool behind;   /* its answer comes after a notice of the DSM's loss */
+	uint8_t outcome;
+	uint8_t tdi_state;
+	bool confirmed;
+	uint32_t number;
+	uint32_t generation;
+} Operation;
+
+typedef struct Notice {
+	uint8_t state;
+	bool accepted;
+	uint32_t generation;
+} Notice;
+
+typedef struct WorldTvm {
+	bool stopping, ended;		/* really */
+	bool told_stopping, told_ended; /* and the engine knows */
+	bool quiet;			/* TVM_QUIET was given */
+	bool recorded;
+} WorldTvm;
+
+typedef struct WorldDsm {
+	bool connected;
+	bool unknown; /* the engine was told that an outcome is not known */
+	bool lost;    /* notice on its way */
+	bool timer;
+	bool recorded;
+	uint8_t record_state;
+	uint32_t record_operation;
+	Operation operation;
+} WorldDsm;
+
+typedef struct WorldTdi {
+	uint32_t holder; /* the assignment for whose TVM the TSM has it bound, or ENGINE_NONE */
+	uint32_t generation;
+	uint8_t state;
+	bool accepted; /* by the TVM, since this bind */
+	bool unknown;
+	bool recorded, record_quarantined;
+	uint32_t record_generation;
+	uint8_t n_notices;
+	Notice notices[MAX_NOTICES];
+} WorldTdi;
+
+typedef struct WorldAssignment {
+	bool present;
+	bool left; /* the domain since the bind that the engine has asked for last */
+	bool timer, detach;
+	uint8_t arrivals;
+	bool recorded, record_present, record_left, record_ready;
+	uint8_t record_state, record_fault;
+	uint32_t record_generation, record_operation;
+	Operation operation;
+} WorldAssignment;
+
+typedef struct World {
+	WorldTvm tvms[MAX_TVMS];
+	WorldDsm dsms[MAX_DSMS];
+	WorldTdi tdis[MAX_TDIS];
+	WorldAssignment assignments[MAX_ASSIGNMENTS];
+	uint8_t trouble;
+	bool resync; /* restarted, and the provider has not yet said what it holds */
+} World;
+
+typedef enum MoveType {
+	/* What comes by itself if nobody does anything: the first of these is a state's completion. */
+	MOVE_RESYNC,
+	MOVE_RETELL,	   /* object = TVM */
+	MOVE_REREAD,	   /* object = assignment */
+	MOVE_EXECUTE_DSM,  /* object = DSM, how */
+	MOVE_EXECUTE_TDI,  /* object = assignment, how */
+	MOVE_ANSWER_DSM,   /* object = DSM */
+	MOVE_ANSWER_TDI,   /* object = assignment */
+	MOVE_NOTICE_TDI,   /* object = TDI */
+	MOVE_NOTICE_DSM,   /* object = DSM */
+	MOVE_LET_GO,	   /* object = assignment: the guest gives it back as asked */
+	MOVE_GUEST_TIMER,  /* object = assignment */
+	MOVE_IDLE_TIMER,   /* object = DSM */
+	MOVE_N_COMPLETING, /* not a move */
+	/* What people and guests do. */
+	MOVE_ARRIVE,	  /* object = assignment */
+	MOVE_LEAVE,	  /* object = assignment */
+	MOVE_GUEST_READY, /* object = assignment */
+	MOVE_LOCK,	  /* object = TDI */
+	MOVE_VALIDATE,	  /* object = TDI */
+	MOVE_STOP,	  /* object = TVM */
+	MOVE_END,	  /* object = TVM */
+	/* What goes wrong. */
+	MOVE_REJECT,	     /* object = assignment */
+	MOVE_RUN_UNACCEPTED, /* object = TDI */
+	MOVE_ERROR,	     /* object = TDI */
+	MOVE_FALL,	     /* object = TDI */
+	MOVE_LOSE,	     /* object = DSM */
+	MOVE_DETACH_FAIL,    /* object = assignment */
+	MOVE_CRASH,
+} MoveType;
+
+/* How a verb is carried out. */
+typedef enum Execution {
+	EXECUTE_WELL,
+	EXECUTE_REFUSE,
+	EXECUTE_UNKNOWN_NOT_DONE,
+	EXECUTE_UNKNOWN_DONE,
+	EXECUTE_UNCONFIRMED, /* freed, but the device did not confirm: unbind only */
+} Execution;
+
+/* `cut`: after so many lasting effects of its step the engine's process dies; 0 = it does not. */
+typedef struct Move {
+	uint8_t type, object, how, cut;
+} Move;
+
+#define MAX_MOVES 128
+
+typedef struct Model {
+	const Scenario *scenario;
+	Engine *engine;
+	World world;
+	const char *broken; /* the property that the last move broke, or NULL */
+	char detail[160];
+	FILE *trace;
+	EngineEffectType dropped; /* effects of this type are not carried out; EFFECT_N_TYPES: none */
+	uint8_t cut, cuts;	  /* of the move being made: where it dies, how many places there were */
+} Model;
+
+int model_new(Model **ret, const Scenario *scenario);
+Model *model_free(Model *model);
+
+/* Back to the start: the TVMs run and nothing else has happened. */
+int model_reset(Model *model);
+
+/* What can happen next, completing moves first. Returns how many, at most MAX_MOVES. */
+size_t model_moves(const Model *model, Move moves[MAX_MOVES]);
+
+/* How much of the scenario's trouble a move takes. */
+uint8_t move_trouble(Move move);
+
+/* Makes it happen. Sets model->broken; after that the model is good for nothing but printing. */
+void model_move(Model *model, Move move);
+
+/* World and engine as one block, to be put back later; the size is the scenario's. */
+size_t model_snapshot_size(const Model *model);
+void model_save(const Model *model, void *snapshot);
+void model_load(Model *model, const void *snapshot);
+
+/* Equal bytes mean that the same can happen from here on. Returns the size. */
+#define MODEL_BYTES_MAX 1024
+size_t model_serialize(const Model *model, uint8_t bytes[MODEL_BYTES_MAX]);

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What can happen next, and that it happens.
+ *
+ * Notices of one TDI come in their order, and so do the loss of a DSM's session and the answers to
+ * that DSM's own verbs (no event says which session was lost, so nobody could tell them apart).
+ * Everything else comes in any order, also a TDI's notices before the answer to its bind.
+ */
+#include "model-private.h"
+#include "properties.h"
+
+typedef struct Moves {
+	Move *list;
+	size_t n;
+} Moves;
+
+static void add(Moves *moves, MoveType type, uint32_t object, int how)
+{
+	if (moves->n < MAX_MOVES)
+		moves->list[moves->n++] = (Move){ .type = (uint8_t)type,
+						  .object = (uint8_t)object,
+						  .how = (uint8_t)how };
+}
+
+static bool seen_present(const Model *model, uint32_t id)
+{
+	const EngineAssignment *e = engine_assignment(model->engine, id);
+
+	return e && e->present;
+}
+
+/* The domain's XML is read and differs from what the engine knows. */
+static bool can_reread(const Model *model, uint32_t id)
+{
+	const EngineTvm *tvm = engine_tvm(model->engine, model->scenario->tvm_of[id]);
+
+	return seen_present(model, id) != model->world.assignments[id].present && tvm &&
+	       !tvm->stopping;
+}
+
+static bool pending(const Operation *operation, bool executed)
+{
+	return operation->verb && operation->executed == executed;
+}
+
+static void completing_moves(const Model *model, Moves *moves)
+{
+	const Scenario *s = model->scenario;
+	const World *w = &model->world;
+
+	if (w->resync)
+		add(moves, MOVE_RESYNC, 0, 0);
+	for (uint32_t i = 0; i < s->tvms; i++)
+		if (engine_tvm(model->engine, i) &&
+		    (w->tvms[i].ended ? !w->tvms[i].told_ended :
+					w->tvms[i].stopping && !w->tvms[i].told_stopping))
+			add(moves, MOVE_RETELL, i, 0);
+	for (uint32_t i = 0; i < s->assignments; i++)
+		if (can_reread(model, i))
+			add(moves, MOVE_REREAD, i, 0);
+	/* Verbs are sent, and notices come, when the provider has said what it holds. */
+	for (uint32_t i = 0; !w->resync && i < s->dsms; i++) {
+		if (pending(&w->dsms[i].operation, false))
+			add(moves, MOVE_EXECUTE_DSM, i, EXECUTE_WELL);
+		if (pending(&w->dsms[i].operation, true) && !w->dsms[i].operation.behind)
+			add(moves, MOVE_ANSWER_DSM, i, 0);
+	}
+	for (uint32_t i = 0; !w->resync && i < s->assignments; i++) {
+		if (pending(&w->assignments[i].operation, false))
+			add(moves, MOVE_EXECUTE_TDI, i, EXECUTE_WELL);
+		if (pending(&w->assignments[i].operation, true))
+			add(moves, MOVE_ANSWER_TDI, i, 0);
+	}
+	for (uint32_t i = 0; i < s->tdis; i++)
+		if (w->tdis[i].n_notices > 0)
+			add(moves, MOVE_NOTICE_TDI, i, 0);
+	for (uint32_t i = 0; i < s->dsms; i++)
+		if (w->dsms[i].lost &&
+		    (w->dsms[i].operation.behind || !pending(&w->dsms[i].operation, true)))
+			add(moves, MOVE_NOTICE_DSM, i, 0);
+	for (uint32_t i = 0; i < s->assignments; i++)
+		if (w->assignments[i].detach && w->assignments[i].present)
+			add(moves, MOVE_LET_GO, i, 0);
+	for (uint32_t i = 0; i < s->assignments; i++)
+		if (w->assignments[i].timer)
+			add(moves, MOVE_GUEST_TIMER, i, 0);
+	for (uint32_t i = 0; i < s->dsms; i++)
+		if (w->dsms[i].timer)
+			add(moves, MOVE_IDLE_TIMER, i, 0);
+}
+
+static void tdi_moves(const Model *model, Moves *moves, uint32_t id)
+{
+	const WorldTdi *tdi = &model->world.tdis[id];
+	bool alive;
+
+	if (tdi->holder == ENGINE_NONE || tdi->n_notices + 2 > MAX_NOTICES)
+		return;
+	alive = !model->world.tvms[model->scenario->tvm_of[tdi->holder]].stopping;
+	if (alive && tdi->state == TDISP_CONFIG_UNLOCKED && model->scenario->guest_locks)
+		add(moves, MOVE_LOCK, id, 0);
+	if (alive && tdi->state == TDISP_CONFIG_LOCKED)
+		add(moves, MOVE_VALIDATE, id, 0);
+	if (model->world.trouble == 0)
+		return;
+	if (tdi->state == TDISP_CONFIG_LOCKED)
+		add(moves, MOVE_RUN_UNACCEPTED, id, 0);
+	if (tdi->state != TDISP_ERROR)
+		add(moves, MOVE_ERROR, id, 0);
+	if (tdi->state != TDISP_CONFIG_UNLOCKED)
+		add(moves, MOVE_FALL, id, 0);
+}
+
+static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
+{
+	const WorldAssignment *a = &model->world.assignments[id];
+	const EngineAssignment *e = engine_assignment(model->engine, id);
+	const WorldTvm *tvm = &model->world.tvms[model->scenario->tvm_of[id]];
+
+	if (!a->present && !seen_present(model, id) && a->arrivals > 0 && !tvm->stopping)
+		add(moves, MOVE_ARRIVE, id, 0);
+	if (a->present && seen_present(model, id) && !a->detach && !tvm->stopping)
+		add(moves, MOVE_LEAVE, id, 0);
+	if (a->present && e && !e->guest_ready && !tvm->stopping)
+		add(moves, MOVE_GUEST_READY, id, 0);
+	if (model->world.trouble == 0)
+		return;
+	if (e && e->generation > 0 && e->state >= ASSIGNMENT_BINDING &&
+	    e->state <= ASSIGNMENT_UNBINDING)
+		add(moves, MOVE_REJECT, id, 0);
+	if (a->detach && a->present)
+		add(moves, MOVE_DETACH_FAIL, id, 0);
+	if (model->world.resync || !pending(&a->operation, false))
+		return;
+	add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_REFUSE);
+	add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNKNOWN_NOT_DONE);
+	add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNKNOWN_DONE);
+	if (a->operation.verb == VERB_UNBIND)
+		add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNCONFIRMED);
+}
+
+size_t model_moves(const Model *model, Move list[MAX_MOVES])
+{
+	Moves moves = { .list = list };
+	const World *w = &model->world;
+
+	completing_moves(model, &moves);
+	for (uint32_t i = 0; i < model->scenario->assignments; i++)
+		assignment_moves(model, &moves, i);
+	for (uint32_t i = 0; i < model->scenario->tdis; i++)
+		tdi_moves(model, &moves, i);
+	for (uint32_t i = 0; i < model->scenario->tvms; i++) {
+		if (!w->tvms[i].stopping)
+			add(&moves, MOVE_STOP, i, 0);
+		if (!w->tvms[i].ended)
+			add(&moves, MOVE_END, i, 0);
+	}
+	if (w->trouble == 0)
+		return moves.n;
+	for (uint32_t i = 0; i < model->scenario->dsms; i++) {
+		if (w->dsms[i].connected && !w->dsms[i].lost)
+			add(&moves, MOVE_LOSE, i, 0);
+		if (w->resync || !pending(&w->dsms[i].operation, false))
+			continue;
+		add(&moves, MOVE_EXECUTE_DSM, i, EXECUTE_REFUSE);
+		add(&moves, MOVE_EXECUTE_DSM, i, EXECUTE_UNKNOWN_NOT_DONE);
+		add(&moves, MOVE_EXECUTE_DSM, i, EXECUTE_UNKNOWN_DONE);
+	}
+	add(&moves, MOVE_CRASH, 0, 0);
+	return moves.n;
+}
+
+static void appeared(Model *model, uint32_t id)
+{
+	uint32_t tdi = model->scenario->tdi_of[id];
+
+	model_step(model, &(EngineEvent){ .type = EVENT_APPEARED,
+					  .id = id,
+					  .tvm = model->scenario->tvm_of[id],
+					  .dsm = model->scenario->dsm_of[tdi],
+					  .tdi = tdi });
+}
+
+static void simple(Model *model, EngineEventType type, uint32_t id)
+{
+	model_step(model, &(EngineEvent){ .type = type, .id = id });
+}
+
+static void gone(Model *model, uint32_t id)
+{
+	WorldAssignment *a = &model->world.assignments[id];
+
+	a->present = a->detach = false;
+	a->left = true;
+	simple(model, EVENT_GONE, id);
+}
+
+/* Of an unknown outcome the engine knows when its answer has been taken, not when it was sent. */
+static void answer(Model *model, Operation *operation, bool *unknown, EngineEventType type,
+		   uint32_t id)
+{
+	bool tells = operation->outcome == OUTCOME_UNKNOWN ||
+		     (operation->verb == VERB_UNBIND &&
+		      (operation->outcome != OUTCOME_DONE || !operation->confirmed)) ||
+		     (operation->verb == VERB_BIND && operation->tdi_state == TDISP_ERROR);
+	bool before = *unknown;
+
+	*unknown |= tells;
+	operation->answered = true;
+	model_step(model, &(EngineEvent){ .type = type,
+					  .id = id,
+					  .operation = operation->number,
+					  .outcome = (OperationOutcome)operation->outcome,
+					  .tdi_state = (TdispState)operation->tdi_state,
+					  .device_confirmed = operation->confirmed });
+	if (operation->answered)
+		*operation = (Operation){};
+	else if (operation->executed)
+		*unknown = before; /* it died before it knew, and will be told again */
+}
+
+static void notice_tdi(Model *model, uint32_t id)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+	Notice notice = tdi->notices[0];
+
+	tdi->n_notices--;
+	for (uint8_t i = 0; i < tdi->n_notices; i++)
+		tdi->notices[i] = tdi->notices[i + 1];
+	tdi->notices[tdi->n_notices] = (Notice){};
+	model_step(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+					  .id = id,
+					  .generation = notice.generation,
+					  .tdi_state = (TdispState)notice.state,
+					  .accepted = notice.accepted });
+}
+
+static void tvm_move(Model *model, uint32_t id, bool ended)
+{
+	WorldTvm *tvm = &model->world.tvms[id];
+
+	tvm->stopping = true;
+	tvm->ended |= ended;
+	/* Its VMM is gone, and the devices with it. */
+	for (uint32_t a = 0; a < model->scenario->assignments; a++)
+		if (model->scenario->tvm_of[a] == id) {
+			model->world.assignments[a].left |= model->world.assignments[a].present;
+			model->world.assignments[a].present = false;
+			model->world.assignments[a].detach = false;
+		}
+	if (!engine_tvm(model->engine, id))
+		return;
+	tvm->told_stopping = true;
+	tvm->told_ended |= tvm->ended;
+	simple(model, tvm->ended ? EVENT_TVM_ENDED : EVENT_TVM_STOPPING, id);
+}
+
+static void make(Model *model, Move move)
+{
+	World *w = &model->world;
+	uint32_t id = move.object;
+
+	switch ((MoveType)move.type) {
+	case MOVE_RESYNC: model_resync(model); break;
+	case MOVE_RETELL: tvm_move(model, id, w->tvms[id].ended); break;
+	case MOVE_REREAD:
+		if (w->assignments[id].present)
+			appeared(model, id);
+		else
+			gone(model, id);
+		break;
+	case MOVE_EXECUTE_DSM: world_execute_dsm(model, id, (Execution)move.how); break;
+	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
+	case MOVE_ANSWER_DSM:
+		answer(model, &w->dsms[id].operation, &w->dsms[id].unknown,
+		       w->dsms[id].operation.verb == VERB_CONNECT ? EVENT_CONNECT_DONE :
+								    EVENT_RECLAIM_DONE,
+		       id);
+		break;
+	case MOVE_ANSWER_TDI:
+		answer(model, &w->assignments[id].operation,
+		       &w->tdis[model->scenario->tdi_of[id]].unknown,
+		       w->assignments[id].operation.verb == VERB_BIND ? EVENT_BIND_DONE :
+									EVENT_UNBIND_DONE,
+		       id);
+		break;
+	case MOVE_NOTICE_TDI: notice_tdi(model, id); break;
+	case MOVE_NOTICE_DSM:
+		w->dsms[id].lost = w->dsms[id].operation.behind = false;
+		simple(model, EVENT_DSM_LOST, id);
+		break;
+	case MOVE_LET_GO:
+	case MOVE_LEAVE: gone(model, id); break;
+	case MOVE_GUEST_TIMER:
+		w->assignments[id].timer = false;
+		simple(model, EVENT_GUEST_TIMEOUT, id);
+		break;
+	case MOVE_IDLE_TIMER:
+		w->dsms[id].timer = false;
+		simple(model, EVENT_IDLE_TIMEOUT, id);
+		break;
+	case MOVE_ARRIVE:
+		w->assignments[id].arrivals--;
+		w->assignments[id].present = true;
+		appeared(model, id);
+		break;
+	case MOVE_GUEST_READY: simple(model, EVENT_GUEST_READY, id); break;
+	case MOVE_LOCK: world_tdi_moves(model, id, TDISP_CONFIG_LOCKED, false); break;
+	case MOVE_VALIDATE: world_tdi_moves(model, id, TDISP_RUN, true); break;
+	case MOVE_STOP: tvm_move(model, id, false); break;
+	case MOVE_END: tvm_move(model, id, true); break;
+	case MOVE_REJECT:
+		model_step(model, &(EngineEvent){ .type = EVENT_GUEST_REJECTED,
+						  .id = id,
+						  .generation = engine_assignment(model->engine, id)
+									->generation });
+		break;
+	case MOVE_RUN_UNACCEPTED: world_tdi_moves(model, id, TDISP_RUN, false); break;
+	case MOVE_ERROR: world_tdi_moves(model, id, TDISP_ERROR, false); break;
+	case MOVE_FALL: world_tdi_moves(model, id, TDISP_CONFIG_UNLOCKED, false); break;
+	case MOVE_LOSE: world_lose_dsm(model, id); break;
+	case MOVE_DETACH_FAIL:
+		w->assignments[id].detach = false;
+		simple(model, EVENT_DETACH_FAILED, id);
+		break;
+	case MOVE_CRASH: model_crash(model); break;
+	case MOVE_N_COMPLETING: break;
+	}
+}
+
+uint8_t move_trouble(Move move)
+{
+	bool wrong = move.type >= MOVE_REJECT ||
+		     ((move.type == MOVE_EXECUTE_DSM || move.type == MOVE_EXECUTE_TDI) &&
+		      move.how != EXECUTE_WELL);
+
+	return (uint8_t)(wrong + (move.cut > 0));
+}
+
+void model_move(Model *model, Move move)
+{
+	model->world.trouble -= move_trouble(move);
+	model->cut = move.cut;
+	model->cuts = 0;
+	make(model, move);
+	model->cut = 0;
+	if (!model->broken)
+		properties_of_state(model);
+}

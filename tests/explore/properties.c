@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "properties.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+#define ONE_TVM	   "a TDI has at most one TVM"
+#define ACCEPTED   "running only after the acceptance of this bind"
+#define CONNECTED  "bind only while connected"
+#define ONE_CONNECT "one connect in flight, and none when connected"
+#define NO_RECLAIM "no reclaim under a bind or an unknown outcome"
+#define QUARANTINE "a quarantined TDI is never bound"
+#define QUIET	   "TVM_QUIET once, and only when nothing of the TVM is bound"
+#define NOT_LEAKED "no bind is leaked"
+#define RECORDED   "a verb is on record before it is sent"
+#define ONE_VERB   "one verb in flight per object"
+#define LEFT	   "a bind does not outlive the device's leaving"
+#define GUEST_TIMER "the guest timer runs exactly while the guest is waited for"
+#define IDLE_TIMER "the idle timer runs exactly while connected without users"
+#define READY	   "bind only a present device whose guest is ready"
+#define TRUE_REST  "at rest the engine and the TSM agree"
+#define STALE	   "late and repeated events change nothing"
+
+void broken(Model *model, const char *property, const char *detail, ...)
+{
+	va_list args;
+
+	if (model->broken)
+		return;
+	model->broken = property;
+	va_start(args, detail);
+	vsnprintf(model->detail, sizeof(model->detail), detail, args);
+	va_end(args);
+}
+
+static bool is_bound(AssignmentState state)
+{
+	return state >= ASSIGNMENT_BINDING && state <= ASSIGNMENT_UNBINDING;
+}
+
+static bool waits_for_guest(AssignmentState state)
+{
+	return state == ASSIGNMENT_WAITING || state == ASSIGNMENT_BOUND ||
+	       state == ASSIGNMENT_LOCKED;
+}
+
+static bool binds(const Operation *operation)
+{
+	return operation->verb == VERB_BIND && !operation->answered;
+}
+
+static void before_connect(Model *model, const EngineEffect *effect)
+{
+	const WorldDsm *dsm = &model->world.dsms[effect->id];
+
+	if (dsm->operation.verb && !dsm->operation.answered)
+		broken(model, ONE_CONNECT, "dsm%" PRIu32 " has a verb in flight", effect->id);
+	if (dsm->connected)
+		broken(model, ONE_CONNECT, "dsm%" PRIu32 " is connected", effect->id);
+	if (dsm->unknown)
+		broken(model, ONE_CONNECT, "of dsm%" PRIu32 " an outcome is unknown", effect->id);
+	if (!dsm->recorded || dsm->record_operation != effect->operation)
+		broken(model, RECORDED, "device_connect of dsm%" PRIu32, effect->id);
+}
+
+static void before_reclaim(Model *model, const EngineEffect *effect)
+{
+	const WorldDsm *dsm = &model->world.dsms[effect->id];
+
+	if (dsm->unknown || (dsm->operation.verb && !dsm->operation.answered))
+		broken(model, NO_RECLAIM, "of dsm%" PRIu32 " an outcome is not known", effect->id);
+	for (uint32_t t = 0; t < model->scenario->tdis; t++)
+		if (model->scenario->dsm_of[t] == effect->id &&
+		    (model->world.tdis[t].holder != ENGINE_NONE || model->world.tdis[t].unknown))
+			broken(model, NO_RECLAIM, "tdi%" PRIu32, t);
+	for (uint32_t a = 0; a < model->scenario->assignments; a++)
+		if (model->scenario->dsm_of[model->scenario->tdi_of[a]] == effect->id &&
+		    binds(&model->world.assignments[a].operation))
+			broken(model, NO_RECLAIM, "a%" PRIu32 " is being bound", a);
+	if (!dsm->recorded || dsm->record_operation != effect->operation)
+		broken(model, RECORDED, "device_reclaim of dsm%" PRIu32, effect->id);
+}
+
+static void before_bind(Model *model, const EngineEffect *effect)
+{
+	const Scenario *s = model->scenario;
+	const WorldAssignment *a = &model->world.assignments[effect->id];
+	const WorldTdi *tdi = &model->world.tdis[s->tdi_of[effect->id]];
+	const WorldDsm *dsm = &model->world.dsms[s->dsm_of[s->tdi_of[effect->id]]];
+	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
+
+	/* Until its notice comes a loss cannot be known; after a restart none has come yet. */
+	if (!dsm->connected && !dsm->lost && !model->world.resync)
+		broken(model, CONNECTED, "a%" PRIu32, effect->id);
+	if (tdi->unknown)
+		broken(model, QUARANTINE, "a%" PRIu32, effect->id);
+	if (tdi->holder != ENGINE_NONE)
+		broken(model, ONE_TVM, "a%" PRIu32 ": the TSM holds a%" PRIu32, effect->id,
+		       tdi->holder);
+	for (uint32_t i = 0; i < s->assignments; i++)
+		if (s->tdi_of[i] == s->tdi_of[effect->id] &&
+		    model->world.assignments[i].operation.verb &&
+		    !model->world.assignments[i].operation.answered)
+			broken(model, ONE_TVM, "a%" PRIu32 ": a verb of a%" PRIu32 " is in flight",
+			       effect->id, i);
+	if (!e || !e->present || !e->guest_ready)
+		broken(model, READY, "a%" PRIu32, effect->id);
+	if (!a->recorded || a->record_operation != effect->operation ||
+	    a->record_generation != effect->generation ||
+	    !model->world.tdis[s->tdi_of[effect->id]].recorded ||
+	    tdi->record_generation < effect->generation)
+		broken(model, RECORDED, "tdi_bind of a%" PRIu32, effect->id);
+}
+
+static void before_unbind(Model *model, const EngineEffect *effect)
+{
+	const WorldAssignment *a = &model->world.assignments[effect->id];
+
+	if (a->operation.verb && !a->operation.answered)
+		broken(model, ONE_VERB, "a%" PRIu32, effect->id);
+	if (!a->recorded || a->record_operation != effect->operation)
+		broken(model, RECORDED, "tdi_unbind of a%" PRIu32, effect->id);
+}
+
+static void before_quiet(Model *model, const EngineEffect *effect)
+{
+	const Scenario *s = model->scenario;
+	const WorldTvm *tvm = &model->world.tvms[effect->id];
+
+	if (tvm->quiet)
+		broken(model, QUIET, "a second time for tvm%" PRIu32, effect->id);
+	if (!tvm->told_stopping && !tvm->told_ended)
+		broken(model, QUIET, "tvm%" PRIu32 " is not stopping", effect->id);
+	for (uint32_t a = 0; a < s->assignments; a++) {
+		const WorldTdi *tdi = &model->world.tdis[s->tdi_of[a]];
+
+		if (s->tvm_of[a] == effect->id &&
+		    ((tdi->holder == a && !tdi->unknown) ||
+		     binds(&model->world.assignments[a].operation)))
+			broken(model, QUIET, "a%" PRIu32 " is bound", a);
+	}
+}
+
+void properties_of_effect(Model *model, const EngineEffect *effect)
+{
+	switch (effect->type) {
+	case EFFECT_CONNECT: before_connect(model, effect); break;
+	case EFFECT_RECLAIM: before_reclaim(model, effect); break;
+	case EFFECT_BIND: before_bind(model, effect); break;
+	case EFFECT_UNBIND: before_unbind(model, effect); break;
+	case EFFECT_TVM_QUIET: before_quiet(model, effect); break;
+	default: break;
+	}
+}
+
+static void properties_of_assignment(Model *model, uint32_t id)
+{
+	const WorldAssignment *a = &model->world.assignments[id];
+	const WorldTdi *tdi = &model->world.tdis[model->scenario->tdi_of[id]];
+	const EngineAssignment *e = engine_assignment(model->engine, id);
+	AssignmentState state = e ? e->state : ASSIGNMENT_RELEASED;
+	bool holds = tdi->holder == id;
+
+	if (state == ASSIGNMENT_RUNNING &&
+	    (!holds || !tdi->accepted || tdi->generation != e->generation))
+		broken(model, ACCEPTED, "a%" PRIu32, id);
+	if ((state == ASSIGNMENT_RUNNING || waits_for_guest(state)) && e->generation && holds &&
+	    a->left)
+		broken(model, LEFT, "a%" PRIu32 " is %s", id, assignment_state_name(state));
+	if (holds && !tdi->unknown && !is_bound(state) && state != ASSIGNMENT_QUARANTINED)
+		broken(model, NOT_LEAKED, "the TSM holds a%" PRIu32 ", which is %s", id,
+		       e ? assignment_state_name(state) : "forgotten");
+	if (a->timer != waits_for_guest(state))
+		broken(model, GUEST_TIMER, "a%" PRIu32 " is %s, its timer %s", id,
+		       assignment_state_name(state), a->timer ? "runs" : "does not run");
+	if (a->operation.verb && (!e || e->operation != a->operation.number))
+		broken(model, ONE_VERB, "the engine does not wait for a%" PRIu32 "'s", id);
+}
+
+static void properties_of_dsm(Model *model, uint32_t id)
+{
+	const WorldDsm *dsm = &model->world.dsms[id];
+	const EngineDsm *e = engine_dsm(model->engine, id);
+	bool idle = e && e->state == DSM_CONNECTED && e->users == 0;
+	uint32_t users = 0;
+
+	if (dsm->timer != idle)
+		broken(model, IDLE_TIMER, "dsm%" PRIu32 " has %s", id,
+		       idle ? "no user and no timer" : "a timer");
+	if (dsm->operation.verb && (!e || e->operation != dsm->operation.number))
+		broken(model, ONE_VERB, "the engine does not wait for dsm%" PRIu32 "'s", id);
+	for (uint32_t a = 0; a < model->scenario->assignments; a++) {
+		const EngineAssignment *user = engine_assignment(model->engine, a);
+
+		users += user && user->dsm == id &&
+			 (is_bound(user->state) || user->state == ASSIGNMENT_CONNECTING ||
+			  user->state == ASSIGNMENT_WAITING ||
+			  user->state == ASSIGNMENT_QUARANTINED);
+	}
+	if (e && e->users != users)
+		broken(model, IDLE_TIMER, "dsm%" PRIu32 " has %" PRIu32 " users, counted %" PRIu32,
+		       id, users, e->users);
+}
+
+void properties_of_state(Model *model)
+{
+	for (uint32_t a = 0; a < model->scenario->assignments; a++)
+		properties_of_assignment(model, a);
+	for (uint32_t d = 0; d < model->scenario->dsms; d++)
+		properties_of_dsm(model, d);
+}
+
+void properties_of_rest(Model *model)
+{
+	const World *w = &model->world;
+
+	for (uint32_t i = 0; i < model->scenario->assignments; i++) {
+		const EngineAssignment *a = engine_assignment(model->engine, i);
+
+		if (!a || a->state == ASSIGNMENT_RELEASED || a->state == ASSIGNMENT_FAILED ||
+		    a->state == ASSIGNMENT_HELD || a->state == ASSIGNMENT_QUARANTINED)
+			continue;
+		if (a->state != ASSIGNMENT_RUNNING)
+			broken(model, RESTS, "a%" PRIu32 " stays %s", i,
+			       assignment_state_name(a->state));
+		else if (w->tdis[a->tdi].state != TDISP_RUN)
+			broken(model, TRUE_REST, "a%" PRIu32 " is running, its TDI is in %s", i,
+			       tdisp_state_name(w->tdis[a->tdi].state));
+	}
+	for (uint32_t d = 0; d < model->scenario->dsms; d++) {
+		const EngineDsm *dsm = engine_dsm(model->engine, d);
+
+		if (!dsm || dsm->state == DSM_QUARANTINED)
+			continue;
+		if (dsm->state != DSM_IDLE && dsm->state != DSM_CONNECTED)
+			broken(model, RESTS, "dsm%" PRIu32 " stays %s", d,
+			       dsm_state_name(dsm->state));
+		else if (w->dsms[d].connected != (dsm->state == DSM_CONNECTED))
+			broken(model, TRUE_REST, "dsm%" PRIu32 " is %s, really it is %sconnected", d,
+			       dsm_state_name(dsm->state), w->dsms[d].connected ? "" : "not ");
+	}
+	for (uint32_t t = 0; t < model->scenario->tvms; t++)
+		if (engine_tvm(model->engine, t) && w->tvms[t].told_stopping && !w->tvms[t].quiet &&
+		    !w->tvms[t].told_ended)
+			broken(model, RESTS, "tvm%" PRIu32 " stops and never gets quiet", t);
+}
+
+static void stale(Model *model, const EngineEvent *event)
+{
+	const EngineEffect *effects;
+	size_t n;
+
+	if (engine_step(model->engine, event, &effects, &n) >= 0 && n > 0)
+		broken(model, STALE, "%s of %" PRIu32 ": %s", engine_event_name(event->type),
+		       event->id, engine_effect_name(effects[0].type));
+}
+
+/* Numbers start at 100 (model.c): 1 was in flight long ago. */
+void properties_of_stale_events(Model *model)
+{
+	static const EngineEventType answers[] = { EVENT_BIND_DONE, EVENT_UNBIND_DONE },
+				     dsm_answers[] = { EVENT_CONNECT_DONE, EVENT_RECLAIM_DONE };
+
+	for (uint32_t i = 0; i < model->scenario->assignments; i++) {
+		const EngineAssignment *a = engine_assignment(model->engine, i);
+
+		if (!a)
+			continue;
+		for (size_t k = 0; k < 2; k++)
+			stale(model, &(EngineEvent){ .type = answers[k],
+						     .id = i,
+						     .operation = 1,
+						     .tdi_state = TDISP_CONFIG_LOCKED,
+						     .device_confirmed = true });
+		stale(model, &(EngineEvent){ .type = EVENT_GUEST_REJECTED,
+					     .id = i,
+					     .generation = a->generation + 1 });
+		/* A generation that has not been given out yet. */
+		stale(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+					     .id = a->tdi,
+					     .generation =
+						     engine_tdi(model->engine, a->tdi)->generation + 1,
+					     .tdi_state = TDISP_RUN,
+					     .accepted = true });
+		if (is_bound(a->state) && a->state != ASSIGNMENT_UNBINDING)
+			continue;
+		for (int state = TDISP_CONFIG_UNLOCKED; state <= TDISP_ERROR; state++)
+			if (engine_tdi(model->engine, a->tdi)->owner == i)
+				stale(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+							     .id = a->tdi,
+							     .generation = a->generation,
+							     .tdi_state = state,
+							     .accepted = true });
+	}
+	for (uint32_t d = 0; d < model->scenario->dsms; d++)
+		for (size_t k = 0; engine_dsm(model->engine, d) && k < 2; k++)
+			stale(model, &(EngineEvent){
+					     .type = dsm_answers[k], .id = d, .operation = 1 });
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "trace.h"
+
+static const char *verb_text(uint8_t verb)
+{
+	static const char *const texts[] = { "nothing", "device_connect", "device_reclaim",
+					     "tdi_bind", "tdi_unbind" };
+
+	return texts[verb];
+}
+
+static const char *how_text(uint8_t how)
+{
+	static const char *const texts[] = { "well", "refused", "not done, outcome unknown",
+					     "done, outcome unknown", "done, not confirmed" };
+
+	return texts[how];
+}
+
+static const char *outcome_text(uint8_t outcome)
+{
+	static const char *const texts[] = { "done", "refused", "unknown" };
+
+	return texts[outcome];
+}
+
+static void trace_verb(FILE *to, const Model *model, Move move)
+{
+	bool dsm = move.type == MOVE_EXECUTE_DSM || move.type == MOVE_ANSWER_DSM;
+	const Operation *operation = dsm ? &model->world.dsms[move.object].operation :
+					   &model->world.assignments[move.object].operation;
+	const char *object = dsm ? "dsm" : "a";
+
+	if (move.type == MOVE_EXECUTE_DSM || move.type == MOVE_EXECUTE_TDI)
+		fprintf(to, "the TSM carries out %s of %s%u: %s", verb_text(operation->verb), object,
+			move.object, how_text(move.how));
+	else
+		fprintf(to, "the answer to %s of %s%u comes: %s", verb_text(operation->verb),
+			object, move.object, outcome_text(operation->outcome));
+}
+
+static void trace_notice(FILE *to, const Model *model, Move move)
+{
+	const Notice *notice = &model->world.tdis[move.object].notices[0];
+
+	fprintf(to, "the notice that tdi%u is in %s%s (bind %u) comes", move.object,
+		tdisp_state_name((TdispState)notice->state),
+		notice->state == TDISP_RUN ? notice->accepted ? ", accepted" : ", not accepted" :
+					     "",
+		notice->generation);
+}
+
+void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
+{
+	static const char *const texts[] = {
+		[MOVE_RESYNC] = "the provider says what it holds",
+		[MOVE_RETELL] = "it is seen how it stands with tvm",
+		[MOVE_REREAD] = "the domain's XML is read anew for a",
+		[MOVE_NOTICE_DSM] = "the notice that the session is lost comes for dsm",
+		[MOVE_LET_GO] = "the guest gives back, as asked, a",
+		[MOVE_GUEST_TIMER] = "the guest timer goes off for a",
+		[MOVE_IDLE_TIMER] = "the idle timer goes off for dsm",
+		[MOVE_ARRIVE] = "hot-plugged is a",
+		[MOVE_LEAVE] = "taken out of its domain is a",
+		[MOVE_GUEST_READY] = "the guest is ready for a",
+		[MOVE_LOCK] = "the guest locks tdi",
+		[MOVE_VALIDATE] = "the guest accepts tdi",
+		[MOVE_STOP] = "stopping is tvm",
+		[MOVE_END] = "ended has tvm",
+		[MOVE_REJECT] = "the guest rejects a",
+		[MOVE_RUN_UNACCEPTED] = "to RUN without acceptance goes tdi",
+		[MOVE_ERROR] = "to ERROR goes tdi",
+		[MOVE_FALL] = "to CONFIG_UNLOCKED falls tdi",
+		[MOVE_LOSE] = "its session loses dsm",
+		[MOVE_DETACH_FAIL] = "the VMM cannot detach a",
+		[MOVE_CRASH] = "the engine's process dies and comes back",
+	};
+
+	fprintf(to, "%4u. ", number);
+	if (move.type >= MOVE_EXECUTE_DSM && move.type <= MOVE_ANSWER_TDI)
+		trace_verb(to, model, move);
+	else if (move.type == MOVE_NOTICE_TDI)
+		trace_notice(to, model, move);
+	else if (move.type == MOVE_RESYNC || move.type == MOVE_CRASH)
+		fputs(texts[move.type], to);
+	else
+		fprintf(to, "%s%u", texts[move.type], move.object);
+	fputc('\n', to);
+}
+
+void trace_state(FILE *to, const Model *model)
+{
+	fputs("      ==", to);
+	for (uint32_t i = 0; i < model->scenario->dsms; i++) {
+		const EngineDsm *dsm = engine_dsm(model->engine, i);
+
+		fprintf(to, " dsm%u %s (TSM: %s);", (unsigned)i,
+			dsm ? dsm_state_name(dsm->state) : "-",
+			model->world.dsms[i].connected ? "connected" : "not connected");
+	}
+	for (uint32_t i = 0; i < model->scenario->assignments; i++) {
+		const EngineAssignment *a = engine_assignment(model->engine, i);
+
+		if (a)
+			fprintf(to, " a%u %s%s%s bind %u;", (unsigned)i,
+				assignment_state_name(a->state), a->fault ? ", " : "",
+				a->fault ? engine_fault_name(a->fault) : "",
+				(unsigned)a->generation);
+	}
+	for (uint32_t i = 0; i < model->scenario->tdis; i++)
+		if (model->world.tdis[i].holder != ENGINE_NONE)
+			fprintf(to, " TSM holds tdi%u for a%u in %s;", (unsigned)i,
+				(unsigned)model->world.tdis[i].holder,
+				tdisp_state_name((TdispState)model->world.tdis[i].state));
+	fputc('\n', to);
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake-vmm.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define DOMAINS_MAX 4
+#define PLACES_MAX  8
+
+typedef struct FakeDomain {
+	char uuid[VMM_UUID_MAX];
+	char *name, *xml;
+} FakeDomain;
+
+typedef struct Pending Pending;
+
+struct Pending {
+	char uuid[VMM_UUID_MAX];
+	unsigned int flags;
+	VmmReadFn read;
+	VmmDetachFn detach;
+	VmmChannelFn open;
+	void *userdata;
+	Pending *next;
+};
+
+struct Vmm {
+	sd_event *event;
+	VmmHandlers handlers;
+	void *userdata;
+	bool connected;
+	Pending *first, **last;
+	sd_event_source *deferred;
+};
+
+FakeVmm fake_vmm = { .guest_fd = -1 };
+static FakeDomain domains[DOMAINS_MAX];
+static size_t n_domains;
+static GuestPciFunction places[PLACES_MAX];
+static size_t n_places;
+
+static FakeDomain *find(const char *uuid)
+{
+	for (size_t i = 0; i < n_domains; i++)
+		if (strcmp(domains[i].uuid, uuid) == 0)
+			return &domains[i];
+	return NULL;
+}
+
+void fake_vmm_domain(const char *uuid, const char *name, const char *xml)
+{
+	FakeDomain *domain = find(uuid);
+
+	if (!domain) {
+		cr_assert_lt(n_domains, DOMAINS_MAX);
+		domain = &domains[n_domains++];
+		snprintf(domain->uuid, sizeof(domain->uuid), "%s", uuid);
+	}
+	free(domain->name);
+	free(domain->xml);
+	domain->name = strdup(name);
+	domain->xml = xml ? strdup(xml) : NULL;
+}
+
+void fake_vmm_place(const char *alias, uint8_t bus, uint8_t slot, uint8_t function)
+{
+	cr_assert_lt(n_places, PLACES_MAX);
+	places[n_places++] = (GuestPciFunction){ .alias = strdup(alias),
+						 .bus = bus,
+						 .slot = slot,
+						 .function = function,
+						 .assigned = bus != 0 };
+}
+
+void fake_vmm_reset(void)
+{
+	for (size_t i = 0; i < n_domains; i++) {
+		free(domains[i].name);
+		free(domains[i].xml);
+	}
+	for (size_t i = 0; i < n_places; i++)
+		free(places[i].alias);
+	memset(domains, 0, sizeof(domains));
+	n_domains = n_places = 0;
+	if (fake_vmm.guest_fd >= 0)
+		close(fake_vmm.guest_fd);
+	fake_vmm = (FakeVmm){ .vmm = fake_vmm.vmm, .guest_fd = -1 };
+}
+
+const GuestPciFunction *query_pci_find(const QueryPci *q, const char *alias)
+{
+	for (size_t i = q->n_functions; i-- > 0;)
+		if (strcmp(q->functions[i].alias, alias) == 0)
+			return &q->functions[i];
+	return NULL;
+}
+
+static void answer_read(const Pending *pending, int r)
+{
+	QueryPci pci = { .functions = places, .n_functions = n_places };
+	FakeDomain *domain = find(pending->uuid);
+	VmmDomain seen = { .present = domain,
+			   .active = domain && domain->xml,
+			   .name = domain ? domain->name : NULL,
+			   .xml = domain ? domain->xml : NULL,
+			   .id = 1 };
+
+	if (r == 0)
+		r = fake_vmm.read_result;
+	if (seen.active && (pending->flags & VMM_READ_GUEST_PCI))
+		seen.pci = &pci;
+	strcpy(seen.uuid, pending->uuid);
+	pending->read(r, r < 0 ? NULL : &seen, r < 0 ? "libvirt does not tell" : NULL,
+		      pending->userdata);
+}
+
+static void answer_open(const Pending *pending, int r)
+{
+	int fds[2];
+
+	if (r == 0)
+		r = fake_vmm.open_result;
+	if (r < 0) {
+		pending->open(r, -1, "libvirt does not open it", pending->userdata);
+		return;
+	}
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	if (fake_vmm.guest_fd >= 0)
+		close(fake_vmm.guest_fd);
+	fake_vmm.guest_fd = fds[1];
+	pending->open(0, fds[0], NULL, pending->userdata);
+}
+
+static void answer_first(Vmm *vmm, int r)
+{
+	Pending *pending = vmm->first;
+
+	vmm->first = pending->next;
+	if (!vmm->first)
+		vmm->last = &vmm->first;
+	if (r == 0 && !vmm->connected)
+		r = -ENOTCONN;
+	if (pending->read) {
+		answer_read(pending, r);
+	} else if (pending->open) {
+		answer_open(pending, r);
+	} else {
+		if (r == 0)
+			r = fake_vmm.detach_result ?: VMM_DETACH_REQUESTED;
+		pending->detach(r, r == VMM_DETACH_REQUESTED ? NULL :
+						fake_vmm.detach_message ?: "libvirt does not detach it",
+				pending->userdata);
+	}
+	free(pending);
+}
+
+static int on_deferred(sd_event_source *source, void *userdata)
+{
+	Vmm *vmm = userdata;
+
+	while (vmm->first && !fake_vmm.hold)
+		answer_first(vmm, 0);
+	return 0;
+}
+
+static void arm(Vmm *vmm)
+{
+	sd_event_source_set_enabled(vmm->deferred, SD_EVENT_ONESHOT);
+}
+
+void fake_vmm_let_go(void)
+{
+	fake_vmm.hold = false;
+	arm(fake_vmm.vmm);
+}
+
+int vmm_new(Vmm **ret, sd_event *event, const char *uri, const VmmHandlers *handlers,
+	    void *userdata)
+{
+	Vmm *vmm = calloc(1, sizeof(*vmm));
+
+	cr_assert_null(fake_vmm.vmm, "one Vmm per process");
+	vmm->event = sd_event_ref(event);
+	vmm->handlers = *handlers;
+	vmm->userdata = userdata;
+	vmm->last = &vmm->first;
+	cr_assert_geq(sd_event_add_defer(event, &vmm->deferred, on_deferred, vmm), 0);
+	sd_event_source_set_enabled(vmm->deferred, SD_EVENT_OFF);
+	*ret = fake_vmm.vmm = vmm;
+	return 0;
+}
+
+Vmm *vmm_free(Vmm *vmm)
+{
+	if (!vmm)
+		return NULL;
+	while (vmm->first)
+		answer_first(vmm, -ECANCELED);
+	sd_event_source_disable_unref(vmm->deferred);
+	sd_event_unref(vmm->event);
+	free(vmm);
+	fake_vmm.vmm = NULL;
+	return NULL;
+}
+
+void fake_vmm_connect(void)
+{
+	VmmDomainName running[DOMAINS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_domains; i++)
+		if (domains[i].xml) {
+			running[n] = (VmmDomainName){ .name = domains[i].name, .id = 1 };
+			strcpy(running[n++].uuid, domains[i].uuid);
+		}
+	fake_vmm.vmm->connected = true;
+	fake_vmm.vmm->handlers.connected(running, n, fake_vmm.vmm->userdata);
+}
+
+void fake_vmm_disconnect(void)
+{
+	Vmm *vmm = fake_vmm.vmm;
+
+	vmm->connected = false;
+	while (vmm->first)
+		answer_first(vmm, -ENOTCONN);
+	if (fake_vmm.guest_fd >= 0)
+		close(fake_vmm.guest_fd);
+	fake_vmm.guest_fd = -1;
+	vmm->handlers.disconnected("libvirtd went away", vmm->userdata);
+}
+
+void fake_vmm_dirty(const char *uuid, VmmDirtyReason reason, const char *alias)
+{
+	fake_vmm.vmm->handlers.domain_dirty(&(VmmDirty){ .uuid = uuid,
+							 .reason = reason,
+							 .alias = alias,
+							 .boottime_usec = 1 },
+					    fake_vmm.vmm->userdata);
+}
+
+bool vmm_is_connected(const Vmm *vmm)
+{
+	return vmm->connected;
+}
+
+const char *vmm_dirty_reason_to_string(VmmDirtyReason reason)
+{
+	return "dirty";
+}
+
+static void queue(Vmm *vmm, const char *uuid, Pending pending)
+{
+	Pending *copy = malloc(sizeof(*copy));
+
+	*copy = pending;
+	snprintf(copy->uuid, sizeof(copy->uuid), "%s", uuid);
+	*vmm->last = copy;
+	vmm->last = &copy->next;
+	arm(vmm);
+}
+
+int vmm_read_domain(Vmm *vmm, const char *uuid, unsigned flags, uint64_t timeout_usec, VmmReadFn fn,
+		    void *userdata)
+{
+	fake_vmm.reads++;
+	fake_vmm.reads_of_pci += (flags & VMM_READ_GUEST_PCI) != 0;
+	queue(vmm, uuid, (Pending){ .flags = flags, .read = fn, .userdata = userdata });
+	return 0;
+}
+
+int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmDetachFn fn, void *userdata)
+{
+	fake_vmm.detaches++;
+	snprintf(fake_vmm.detached, sizeof(fake_vmm.detached), "%s %s %s", uuid, alias, bdf);
+	queue(vmm, uuid, (Pending){ .detach = fn, .userdata = userdata });
+	return 0;
+}
+
+int vmm_open_channel(Vmm *vmm, const char *uuid, const char *name, uint64_t timeout_usec,
+		     VmmChannelFn fn, void *userdata)
+{
+	fake_vmm.opens++;
+	cr_assert_str_eq(name, "io.tdid.guest.0");
+	queue(vmm, uuid, (Pending){ .open = fn, .userdata = userdata });
+	return 0;
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All of tdid between a fake libvirt, a fake TSM and a fake guest. */
+#include "testing-daemon.h"
+
+#include "daemon/director.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define ALIAS  "ua-tdi-nic0"
+#define WITH   TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define WITH1  TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define NONE   TESTING_DOMAIN(TVM0, TESTING_PORT)
+#define READY  "\"name\":\"" ALIAS "\",\"address\":\"0000:05:00.0\""
+#define ACCEPT                                                                                     \
+	"{\"session\":\"" SESSION_A "\",\"id\":7,\"call\":\"TsmRequest\","                          \
+	"\"parameters\":{\"scope\":\"state_change\",\"message\":\"YQ==\"}}|"
+
+static TestingDaemon d;
+
+static void set_up(void)
+{
+	testing_daemon_init(&d);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+}
+
+static void tear_down(void)
+{
+	testing_daemon_done(&d);
+}
+
+TestSuite(daemon_director, .init = set_up, .fini = tear_down);
+
+static FakeTdi *tdi(void)
+{
+	return &d.tsm->tdis[0];
+}
+
+static const EngineDsm *dsm(void)
+{
+	return engine_dsm(d.tdid.engine, 0);
+}
+
+/* From nothing to a guest that has said hello and sees the device coming. */
+static void attach(void)
+{
+	testing_daemon_run(&d, 0, NONE);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	cr_assert(testing_guest_gets(&d, "\"Offer\""));
+}
+
+static void lock(void)
+{
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	cr_assert(testing_guest_gets(&d, "\"event\":\"Locked\""));
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
+}
+
+static void run(void)
+{
+	lock();
+	testing_guest_send(ACCEPT);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+}
+
+static void detach(void)
+{
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS, NONE);
+}
+
+Test(daemon_director, from_attach_to_reclaim)
+{
+	d.idle_grace_ms = 1;
+	testing_daemon_start(&d);
+	run();
+	cr_assert_eq(d.tsm->requester_id, 0x0500);
+	cr_assert_eq(testing_records(&d, "assignment", "\"running\""), 1);
+	UNTIL(d.event, testing_assignment(&d, 0, ALIAS)->evidence);
+
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	cr_assert(testing_guest_gets(&d, "\"Withdrawn\""));
+	cr_assert_eq(tdi()->generation, 0);
+	UNTIL(d.event, d.tsm->calls[FAKE_DISCONNECT] == 1 && dsm()->state == DSM_IDLE);
+	cr_assert_eq(testing_records(&d, "dsm", NULL), 0);
+
+	/* Again: another generation of the same TDI. */
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(tdi()->generation, 2);
+}
+
+Test(daemon_director, guests_word_alone_does_not_make_it_run)
+{
+	testing_daemon_start(&d);
+	lock();
+	testing_guest_event(SESSION_A, "Verdict",
+			    "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":\"accepted\","
+			    "\"step\":\"done\"");
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
+}
+
+Test(daemon_director, rejected_is_unbound_then_detached)
+{
+	testing_daemon_start(&d);
+	lock();
+	testing_guest_event(SESSION_A, "Verdict",
+			    "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":\"rejected\","
+			    "\"step\":\"measurements\",\"reason\":\"index 4 differs\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_str_eq(fake_vmm.detached, TVM0 " " ALIAS " 0000:41:00.1");
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
+			 "at measurements: index 4 differs"));
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+}
+
+/* What the guest says ends in lists and records that others read too. */
+Test(daemon_director, guest_cannot_spoil_lists_and_records)
+{
+	char text[9000];
+	_cleanup_(json_unrefp) json_object *marks = NULL;
+
+	testing_daemon_start(&d);
+	lock();
+	for (int i = 0; i < 200; i++) {
+		snprintf(text, sizeof(text),
+			 "\"name\":\"" ALIAS "\",\"generation\":1,\"driver\":\"%0*d\"", 8000, i);
+		testing_guest_event(SESSION_A, "DriverBound", text);
+		testing_idle(d.event);
+	}
+	/* A cut at a fixed number of bytes would fall into the middle of a character. */
+	for (size_t i = 0; i < 4000; i += 2)
+		memcpy(text + i, "\xc3\xa4", 2);
+	strcpy(text + 4000, "");
+	{
+		_cleanup_free_ char *event = NULL;
+
+		cr_assert_geq(asprintf(&event,
+				       "\"name\":\"" ALIAS "\",\"generation\":1,\"at_usec\":1,"
+				       "\"step\":\"x%s\"",
+				       text),
+			      0);
+		testing_guest_event(SESSION_A, "Progress", event);
+		testing_idle(d.event);
+		free(event);
+		cr_assert_geq(asprintf(&event,
+				       "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":"
+				       "\"rejected\",\"step\":\"%s\",\"reason\":\"%s\"",
+				       text, text),
+			      0);
+		testing_guest_event(SESSION_A, "Verdict", event);
+	}
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert_eq(timeline_to_json(&testing_assignment(&d, 0, ALIAS)->timeline, &marks), 0);
+	cr_assert_lt(strlen(json_object_to_json_string(marks)), 32u * 1024);
+	cr_assert_eq(testing_records(&d, "assignment", "\"detaching\""), 1);
+}
+
+Test(daemon_director, guest_that_never_gets_ready)
+{
+	d.guest_timeout_ms = 1;
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "did not get ready"));
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+}
+
+Test(daemon_director, another_tvms_device_is_not_bound)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_run(&d, 1, WITH1);
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_DETACHING);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 1);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+}
+
+Test(daemon_director, error_of_the_tdi)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+}
+
+Test(daemon_director, run_of_nobodys_acceptance)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_tsm_set(d.tsm, tdi(), "run", false);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert_neq(tdi()->state[0], 'r');
+}
+
+Test(daemon_director, lost_session_takes_every_tdi)
+{
+	testing_daemon_start(&d);
+	run();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_HOLD;
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	fake_tsm_lose_dsm(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_UNBINDING);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	fake_tsm_let_go(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* --- outcomes --- */
+
+Test(daemon_director, unknown_outcome_of_a_bind_is_quarantined)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	cr_assert_eq(testing_records(&d, "tdi", "\"quarantined\":true"), 1);
+	/* The reason is on record too, for after a restart. */
+	cr_assert_eq(testing_records(&d, "assignment", "it broke off"), 1);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 1);
+}
+
+Test(daemon_director, refused_connect)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_CONNECT] = FAKE_REFUSE;
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
+			 "device_connect 0000:41:00.0: tsm fake (no protection): Refused: not so"));
+	cr_assert_eq(dsm()->state, DSM_IDLE);
+}
+
+Test(daemon_director, unwritable_record_stops_a_bind_but_not_an_unbind)
+{
+	struct rlimit limit = { .rlim_cur = 0, .rlim_max = RLIM_INFINITY };
+
+	testing_daemon_start(&d);
+	signal(SIGXFSZ, SIG_IGN);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "record"));
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	limit.rlim_cur = 0;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+}
+
+/* --- the end of a TVM --- */
+
+Test(daemon_director, end_of_qemu_unbinds_and_forgets)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_kill(&d, 0);
+	UNTIL(d.event, !testing_assignment(&d, 0, ALIAS));
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+	cr_assert_eq(tdi()->generation, 0);
+	cr_assert_eq(testing_records(&d, "assignment", NULL), 0);
+	cr_assert_eq(testing_records(&d, "tvm", NULL), 0);
+}
+
+Test(daemon_director, end_of_qemu_while_a_bind_is_under_way)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_START_HOLD;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	testing_daemon_kill(&d, 0);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_BINDING);
+	fake_tsm_let_go(d.tsm);
+	UNTIL(d.event, !testing_assignment(&d, 0, ALIAS));
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+}
+
+/* A read that libvirt answered before the domain's end, and that comes after it. */
+Test(daemon_director, stale_read_after_the_stop)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_idle(d.event);
+	fake_vmm.hold = true;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	director_event(&d.tdid, &(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = 0 }, NULL);
+	fake_vmm_let_go();
+	testing_idle(d.event);
+	cr_assert_null(testing_assignment(&d, 0, ALIAS));
+	fake_vmm_dirty(TVM0, VMM_DIRTY_STOPPED, NULL);
+	testing_idle(d.event);
+	testing_daemon_kill(&d, 0);
+	UNTIL(d.event, !registry_tvm_at(d.tdid.registry, 0));
+}
+
+/* --- providers --- */
+
+Test(daemon_director, provider_that_is_away_while_locked)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	testing_guest_send(ACCEPT);
+	cr_assert(testing_guest_gets(&d, "\"TsmUnavailable\""));
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
+
+	/* It has seen the acceptance while tdid could not see it. */
+	tdi()->state = "run";
+	tdi()->accepted = true;
+	fake_tsm_start(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 1);
+}
+
+Test(daemon_director, provider_that_has_forgotten)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_stop(d.tsm);
+	tdi()->state = "config_unlocked";
+	tdi()->generation = 0;
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	fake_tsm_start(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no longer holds"));
+}
+
+Test(daemon_director, provider_that_vanishes_within_a_bind)
+{
+	char operation[20];
+
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_HOLD;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	snprintf(operation, sizeof(operation), "%016llx",
+		 (unsigned long long)engine_assignment(d.tdid.engine, 0)->operation);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	d.tsm->answers[FAKE_BIND] = FAKE_DONE;
+	fake_tsm_start(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 2);
+	cr_assert_str_eq(d.tsm->operation[FAKE_BIND], operation);
+}
+
+/* --- detach --- */
+
+Test(daemon_director, busy_detach_is_tried_again)
+{
+	testing_daemon_start(&d);
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	d.tsm->answers[FAKE_BIND] = FAKE_REFUSE;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+	fake_vmm.detach_result = 0;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	testing_idle(d.event);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 2);
+}
+
+Test(daemon_director, refused_detach_is_held)
+{
+	testing_daemon_start(&d);
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	fake_vmm.detach_message = "not hot-unpluggable";
+	d.tsm->answers[FAKE_BIND] = FAKE_REFUSE;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_HELD);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "tdi_bind 0000:41:00.1"));
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "not hot-unpluggable"));
+}
+
+/* --- restarts --- */
+
+static void restart(void)
+{
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+}
+
+Test(daemon_director, restart_while_locked_then_run)
+{
+	testing_daemon_start(&d);
+	lock();
+	restart();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	cr_assert(testing_guest_gets(&d, "\"event\":\"Locked\""));
+	testing_guest_send(ACCEPT);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 1);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
+}
+
+Test(daemon_director, restart_while_a_bind_is_under_way)
+{
+	char operation[20];
+
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_START_HOLD;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	snprintf(operation, sizeof(operation), "%016llx",
+		 (unsigned long long)engine_assignment(d.tdid.engine, 0)->operation);
+	testing_daemon_stop(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_DONE;
+	testing_daemon_start(&d);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_str_eq(d.tsm->operation[FAKE_BIND], operation);
+	cr_assert_eq(d.tsm->requester_id, 0x0500);
+}
+
+/* The DSM has no session any more, hence no record; the unbind has to find its provider all the same. */
+Test(daemon_director, restart_within_an_unbind_without_session)
+{
+	testing_daemon_start(&d);
+	run();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	fake_tsm_lose_dsm(d.tsm);
+	UNTIL(d.event, d.tsm->n_held == 1 && dsm()->state == DSM_IDLE);
+	testing_daemon_stop(&d);
+	d.tsm->answers[FAKE_UNBIND] = FAKE_DONE;
+	testing_daemon_start(&d);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 2);
+}
+
+Test(daemon_director, restart_after_the_tvm_has_ended)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_stop(&d);
+	testing_daemon_kill(&d, 0);
+	testing_daemon_start(&d);
+	UNTIL(d.event, testing_records(&d, "tvm", NULL) == 0);
+	cr_assert_eq(tdi()->generation, 0);
+	cr_assert_eq(testing_records(&d, "assignment", NULL), 0);
+}
+
+Test(daemon_director, restart_while_detaching_asks_again)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_REFUSE;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	restart();
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "not so"));
+}
+
+/* Whatever was asked of libvirt is void then, and no event may come of it. */
+Test(daemon_director, stop_with_calls_in_flight_leaves_the_records)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_REFUSE;
+	attach();
+	testing_idle(d.event);
+	fake_vmm.hold = true;
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	close(fake_vmm.guest_fd);
+	fake_vmm.guest_fd = -1;
+	testing_idle(d.event);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_CHANNEL, NULL);
+	testing_daemon_stop(&d);
+	cr_assert_eq(testing_records(&d, "assignment", "\"detaching\""), 1);
+}
+
+/* An alias may come back with another device while the first one's end is not known. */
+Test(daemon_director, two_devices_of_one_alias_keep_their_records)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	detach();
+	testing_idle(d.event);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS,
+			      TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")));
+	UNTIL(d.event, testing_records(&d, "assignment", "\"waiting\"") == 1);
+	cr_assert_eq(testing_records(&d, "assignment", "\"quarantined\""), 1);
+}
