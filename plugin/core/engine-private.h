@@ -24,7 +24,8 @@ DEFINE_CLEANUP(Engine, engine_free);
 int engine_make_room(void **array, uint32_t *n, size_t size, uint32_t id);
 
 #define MAKE_ROOM(engine, kind, id)                                                                \
-	engine_make_room((void **)&(engine)->kind, &(engine)->n_##kind, sizeof(*(engine)->kind), (id))
+	engine_make_room((void **)&(engine)->kind, &(engine)->n_##kind, sizeof(*(engine)->kind),   \
+			 (id))
 
 /* Puts an assignment into the lists of its DSM and its TVM, or takes it out. */
 void engine_link(Engine *engine, uint32_t id);

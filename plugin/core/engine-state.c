@@ -39,9 +39,8 @@ Engine *engine_free(Engine *engine)
 
 const EngineAssignment *engine_assignment(const Engine *engine, uint32_t id)
 {
-	return id < engine->n_assignments && engine->assignments[id].used ?
-		       &engine->assignments[id] :
-		       NULL;
+	return id < engine->n_assignments && engine->assignments[id].used ? &engine->assignments[id]
+									  : NULL;
 }
 
 const EngineTdi *engine_tdi(const Engine *engine, uint32_t id)
@@ -326,8 +325,8 @@ size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
 		bytes_put_u8(&w, (uint8_t)a->tvm);
 		bytes_put_u8(&w, (uint8_t)a->dsm);
 		bytes_put_u8(&w, (uint8_t)a->tdi);
-		bytes_put_u64(&w, a->generation ? engine->tdis[a->tdi].generation - a->generation :
-						  UINT64_MAX);
+		bytes_put_u64(&w, a->generation ? engine->tdis[a->tdi].generation - a->generation
+						: UINT64_MAX);
 		bytes_put_u8(&w, (uint8_t)((a->operation != 0) | a->present << 1 | a->left << 2 |
 					   a->guest_ready << 3));
 		bytes_put_u8(&w, (uint8_t)(a->seen | a->seen_accepted << 7));

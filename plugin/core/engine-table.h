@@ -45,16 +45,16 @@ typedef enum EngineGuard {
 
 /* Carried out in this order. */
 enum {
-	ACT_WITHDRAW = 1 << 0,	  /* tell the guest that the bind is over */
+	ACT_WITHDRAW = 1 << 0, /* tell the guest that the bind is over */
 	ACT_TIMER_OFF = 1 << 1,
-	ACT_BIND = 1 << 2,	  /* a new generation */
+	ACT_BIND = 1 << 2, /* a new generation */
 	ACT_UNBIND = 1 << 3,
-	ACT_DISOWN = 1 << 4,	  /* the TDI is free for others */
-	ACT_QUARANTINE = 1 << 5,  /* the TDI is for nobody */
+	ACT_DISOWN = 1 << 4,	 /* the TDI is free for others */
+	ACT_QUARANTINE = 1 << 5, /* the TDI is for nobody */
 	ACT_DETACH = 1 << 6,
 	ACT_TELL_LOCKED = 1 << 7,
 	ACT_TIMER = 1 << 8,
-	ACT_BEGIN = 1 << 9,	  /* start over, as if it had just appeared */
+	ACT_BEGIN = 1 << 9, /* start over, as if it had just appeared */
 };
 
 typedef struct EngineTransition {

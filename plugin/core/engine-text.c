@@ -7,13 +7,13 @@
 #include <string.h>
 
 static const char *const assignment_states[ASSIGNMENT_N_STATES] = {
-	[ASSIGNMENT_DECLARED] = "declared",	  [ASSIGNMENT_WAITING] = "waiting",
-	[ASSIGNMENT_ATTACHED] = "attached",	  [ASSIGNMENT_CONNECTING] = "connecting",
-	[ASSIGNMENT_BINDING] = "binding",	  [ASSIGNMENT_BOUND] = "bound",
-	[ASSIGNMENT_LOCKED] = "locked",		  [ASSIGNMENT_RUNNING] = "running",
-	[ASSIGNMENT_UNBINDING] = "unbinding",	  [ASSIGNMENT_HELD] = "held",
-	[ASSIGNMENT_DETACHING] = "detaching",	  [ASSIGNMENT_RELEASED] = "released",
-	[ASSIGNMENT_FAILED] = "failed",		  [ASSIGNMENT_QUARANTINED] = "quarantined",
+	[ASSIGNMENT_DECLARED] = "declared",   [ASSIGNMENT_WAITING] = "waiting",
+	[ASSIGNMENT_ATTACHED] = "attached",   [ASSIGNMENT_CONNECTING] = "connecting",
+	[ASSIGNMENT_BINDING] = "binding",     [ASSIGNMENT_BOUND] = "bound",
+	[ASSIGNMENT_LOCKED] = "locked",	      [ASSIGNMENT_RUNNING] = "running",
+	[ASSIGNMENT_UNBINDING] = "unbinding", [ASSIGNMENT_HELD] = "held",
+	[ASSIGNMENT_DETACHING] = "detaching", [ASSIGNMENT_RELEASED] = "released",
+	[ASSIGNMENT_FAILED] = "failed",	      [ASSIGNMENT_QUARANTINED] = "quarantined",
 };
 
 static const char *const dsm_states[DSM_N_STATES] = {

@@ -202,8 +202,8 @@ static bool assignment_input(Engine *engine, uint32_t id, EngineInput input)
 }
 
 /*
- * The assignment is in the domain and nothing has been asked of the TSM for it. The TDI's record has
- * been written; the assignment's follows with where it goes from here.
+ * The assignment is in the domain and nothing has been asked of the TSM for it. The TDI's record
+ * has been written; the assignment's follows with where it goes from here.
  */
 static void assignment_begin(Engine *engine, uint32_t id)
 {
@@ -240,10 +240,9 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		return;
 	}
 	if (!a->used) {
-		*a = (EngineAssignment){ .used = true,
-					 .tvm = event->tvm,
-					 .dsm = event->dsm,
-					 .tdi = event->tdi };
+		*a = (EngineAssignment){
+			.used = true, .tvm = event->tvm, .dsm = event->dsm, .tdi = event->tdi
+		};
 		engine_link(engine, event->id);
 	}
 	a->state = ASSIGNMENT_ATTACHED;
@@ -251,8 +250,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	a->present = true;
 	a->guest_ready = false;
 	emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
-	emit(engine, (EngineEffect){
-			     .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
+	emit(engine, (EngineEffect){ .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
 	if (event->unserved)
 		assignment_input(engine, event->id, IN_FOREIGN);
 	else
@@ -338,9 +336,9 @@ static void unbind_done(Engine *engine, const EngineEvent *event)
 	if (a->state != ASSIGNMENT_UNBINDING || a->operation != event->operation)
 		return;
 	assignment_input(engine, event->id,
-			 event->outcome == OUTCOME_DONE && event->device_confirmed ?
-				 IN_UNBIND_CLEAN :
-				 IN_UNBIND_UNKNOWN);
+			 event->outcome == OUTCOME_DONE && event->device_confirmed
+				 ? IN_UNBIND_CLEAN
+				 : IN_UNBIND_UNKNOWN);
 }
 
 /* The next id is taken before the input, which may unlink this one. */
@@ -447,6 +445,8 @@ static void tvm_stopping(Engine *engine, uint32_t id)
 	EngineTvm *tvm = &engine->tvms[id];
 	bool quiet = tvm->bound == 0;
 
+	if (tvm->stopping)
+		return;
 	tvm->stopping = true;
 	tvm_gone(engine, id);
 	if (quiet)

@@ -82,22 +82,22 @@ typedef enum OperationOutcome {
 } OperationOutcome;
 
 typedef enum EngineEventType {
-	EVENT_TVM_STARTED,	   /* id = TVM: a new incarnation */
-	EVENT_TVM_STOPPING,	   /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
-	EVENT_TVM_ENDED,	   /* id = TVM: its QEMU is gone */
-	EVENT_APPEARED,		   /* id = assignment (new or final), tvm, dsm, tdi */
-	EVENT_GONE,		   /* id = assignment: no longer in the live domain */
-	EVENT_GUEST_READY,	   /* id = assignment: what bind-when asks for holds */
-	EVENT_GUEST_REJECTED,	   /* id = assignment, generation */
-	EVENT_TDI_CHANGED,	   /* id = TDI; generation, tdi_state, accepted: as the TSM says */
-	EVENT_DSM_LOST,		   /* id = DSM: the TSM says that its session is gone */
-	EVENT_CONNECT_DONE,	   /* id = DSM, operation, outcome */
-	EVENT_RECLAIM_DONE,	   /* id = DSM, operation, outcome */
-	EVENT_BIND_DONE,	   /* id = assignment, operation, outcome, tdi_state */
-	EVENT_UNBIND_DONE,	   /* id = assignment, operation, outcome, device_confirmed */
-	EVENT_DETACH_FAILED,	   /* id = assignment: the VMM refused for good */
-	EVENT_GUEST_TIMEOUT,	   /* id = assignment: TIMER_GUEST went off */
-	EVENT_IDLE_TIMEOUT,	   /* id = DSM: TIMER_IDLE went off */
+	EVENT_TVM_STARTED,    /* id = TVM: a new incarnation */
+	EVENT_TVM_STOPPING,   /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
+	EVENT_TVM_ENDED,      /* id = TVM: its QEMU is gone */
+	EVENT_APPEARED,	      /* id = assignment (new or final), tvm, dsm, tdi */
+	EVENT_GONE,	      /* id = assignment: no longer in the live domain */
+	EVENT_GUEST_READY,    /* id = assignment: what bind-when asks for holds */
+	EVENT_GUEST_REJECTED, /* id = assignment, generation */
+	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted: as the TSM says */
+	EVENT_DSM_LOST,	      /* id = DSM: the TSM says that its session is gone */
+	EVENT_CONNECT_DONE,   /* id = DSM, operation, outcome */
+	EVENT_RECLAIM_DONE,   /* id = DSM, operation, outcome */
+	EVENT_BIND_DONE,      /* id = assignment, operation, outcome, tdi_state */
+	EVENT_UNBIND_DONE,    /* id = assignment, operation, outcome, device_confirmed */
+	EVENT_DETACH_FAILED,  /* id = assignment: the VMM refused for good */
+	EVENT_GUEST_TIMEOUT,  /* id = assignment: TIMER_GUEST went off */
+	EVENT_IDLE_TIMEOUT,   /* id = DSM: TIMER_IDLE went off */
 	EVENT_N_TYPES,
 } EngineEventType;
 
@@ -157,7 +157,7 @@ typedef struct EngineAssignment {
 	bool present;	     /* in the live domain */
 	bool left;	     /* was taken out of the domain since this bind began */
 	bool guest_ready;
-	TdispState seen;     /* BINDING: what the TSM said last, TDISP_N_STATES: nothing yet */
+	TdispState seen; /* BINDING: what the TSM said last, TDISP_N_STATES: nothing yet */
 	bool seen_accepted;
 	uint32_t next_of_dsm, prev_of_dsm, next_of_tvm, prev_of_tvm;
 } EngineAssignment;
@@ -213,9 +213,9 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
 /*
  * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
  * and assignments. Of an assignment state, fault, tvm, dsm, tdi, generation, operation, present,
- * left and guest_ready are taken; lists and counters are rebuilt. An operation that was in flight stays in
- * flight: the caller sends it again under its old number and the engine waits for the outcome.
- * -EINVAL on contradictions (an unused TVM, two owners of a TDI, an id that is taken).
+ * left and guest_ready are taken; lists and counters are rebuilt. An operation that was in flight
+ * stays in flight: the caller sends it again under its old number and the engine waits for the
+ * outcome. -EINVAL on contradictions (an unused TVM, two owners of a TDI, an id that is taken).
  */
 int engine_restore_tvm(Engine *engine, uint32_t id);
 int engine_restore_dsm(Engine *engine, uint32_t id, DsmState state, uint64_t operation);
@@ -223,8 +223,8 @@ int engine_restore_tdi(Engine *engine, uint32_t id, uint64_t generation, bool qu
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record);
 
 /*
- * For the explorer: a deep copy, and the state as bytes (equal states give equal bytes). Returns the
- * size, 0 when it does not fit.
+ * For the explorer: a deep copy, and the state as bytes (equal states give equal bytes). Returns
+ * the size, 0 when it does not fit.
  */
 int engine_copy(Engine **ret, const Engine *from);
 size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity);

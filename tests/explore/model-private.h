@@ -7,7 +7,6 @@
 #include "core/cleanup.h"
 #include "core/engine-private.h"
 
-
 DEFINE_CLEANUP(Model, model_free);
 
 /* Takes the event to the engine and carries out what it says. False when the engine died of it. */

@@ -59,8 +59,8 @@ int model_reset(Model *model)
 		model->world.assignments[i].arrivals = model->scenario->arrivals;
 	for (uint32_t i = 0; r >= 0 && i < model->scenario->tvms; i++) {
 		model->world.tvms[i].recorded = true;
-		r = engine_step(model->engine,
-				&(EngineEvent){ .type = EVENT_TVM_STARTED, .id = i }, &effects, &n);
+		r = engine_step(model->engine, &(EngineEvent){ .type = EVENT_TVM_STARTED, .id = i },
+				&effects, &n);
 	}
 	return r;
 }
@@ -83,8 +83,8 @@ bool model_step(Model *model, const EngineEvent *event)
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (model->trace)
-			fprintf(model->trace, "      -> %s %u\n", engine_effect_name(effects[i].type),
-				(unsigned)effects[i].id);
+			fprintf(model->trace, "      -> %s %u\n",
+				engine_effect_name(effects[i].type), (unsigned)effects[i].id);
 		if (effects[i].type != model->dropped) {
 			properties_of_effect(model, &effects[i]);
 			world_carry_out(model, &effects[i]);
@@ -117,9 +117,9 @@ static int restore_dsms(Model *model, Engine *engine)
 			needed |= model->world.assignments[a].recorded &&
 				  model->scenario->dsm_of[model->scenario->tdi_of[a]] == i;
 		if (needed)
-			r = engine_restore_dsm(engine, i,
-					       dsm->recorded ? (DsmState)dsm->record_state : DSM_IDLE,
-					       dsm->record_operation);
+			r = engine_restore_dsm(
+				engine, i, dsm->recorded ? (DsmState)dsm->record_state : DSM_IDLE,
+				dsm->record_operation);
 	}
 	return r;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The world around the engine: what the TSM really holds, what is really in which TVM, what has been
- * written, what is on its way. A model is the shipped engine in such a world; a move is one thing
- * that can happen next, with everything that the engine does about it.
+ * The world around the engine: what the TSM really holds, what is really in which TVM, what has
+ * been written, what is on its way. A model is the shipped engine in such a world; a move is one
+ * thing that can happen next, with everything that the engine does about it.
  *
  * Objects carry their engine's id. All numbers fit: a path is a few hundred moves long.
  */
@@ -16,7 +16,7 @@
 #define MAX_DSMS	2
 #define MAX_TDIS	3
 #define MAX_ASSIGNMENTS 4
-#define MAX_NOTICES	6
+#define MAX_NOTICES	16
 
 /* Who may be where, and how much may happen. `trouble` is shared by everything that goes wrong. */
 typedef struct Scenario {
@@ -53,7 +53,7 @@ typedef struct Operation {
 typedef struct Notice {
 	uint8_t state;
 	bool accepted;
-	uint32_t generation;
+	uint16_t generation;
 } Notice;
 
 typedef struct WorldTvm {
@@ -107,7 +107,8 @@ typedef struct World {
 } World;
 
 typedef enum MoveType {
-	/* What comes by itself if nobody does anything: the first of these is a state's completion. */
+	/* What comes by itself if nobody does anything: the first of these is a state's completion.
+	 */
 	MOVE_RESYNC,
 	MOVE_RETELL,	   /* object = TVM */
 	MOVE_REREAD,	   /* object = assignment */
@@ -162,8 +163,9 @@ typedef struct Model {
 	const char *broken; /* the property that the last move broke, or NULL */
 	char detail[160];
 	FILE *trace;
-	EngineEffectType dropped; /* effects of this type are not carried out; EFFECT_N_TYPES: none */
-	uint8_t cut, cuts;	  /* of the move being made: where it dies, how many places there were */
+	EngineEffectType
+		dropped;   /* effects of this type are not carried out; EFFECT_N_TYPES: none */
+	uint8_t cut, cuts; /* of the move being made: where it dies, how many places there were */
 } Model;
 
 int model_new(Model **ret, const Scenario *scenario);

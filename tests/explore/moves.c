@@ -52,8 +52,8 @@ static void completing_moves(const Model *model, Moves *moves)
 		add(moves, MOVE_RESYNC, 0, 0);
 	for (uint32_t i = 0; i < s->tvms; i++)
 		if (engine_tvm(model->engine, i) &&
-		    (w->tvms[i].ended ? !w->tvms[i].told_ended :
-					w->tvms[i].stopping && !w->tvms[i].told_stopping))
+		    (w->tvms[i].ended ? !w->tvms[i].told_ended
+				      : w->tvms[i].stopping && !w->tvms[i].told_stopping))
 			add(moves, MOVE_RETELL, i, 0);
 	for (uint32_t i = 0; i < s->assignments; i++)
 		if (can_reread(model, i))
@@ -94,7 +94,7 @@ static void tdi_moves(const Model *model, Moves *moves, uint32_t id)
 	const WorldTdi *tdi = &model->world.tdis[id];
 	bool alive;
 
-	if (tdi->holder == ENGINE_NONE || tdi->n_notices + 2 > MAX_NOTICES)
+	if (tdi->holder == ENGINE_NONE)
 		return;
 	alive = !model->world.tvms[model->scenario->tvm_of[tdi->holder]].stopping;
 	if (alive && tdi->state == TDISP_CONFIG_UNLOCKED && model->scenario->guest_locks)
@@ -273,15 +273,15 @@ static void make(Model *model, Move move)
 	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
 	case MOVE_ANSWER_DSM:
 		answer(model, &w->dsms[id].operation, &w->dsms[id].unknown,
-		       w->dsms[id].operation.verb == VERB_CONNECT ? EVENT_CONNECT_DONE :
-								    EVENT_RECLAIM_DONE,
+		       w->dsms[id].operation.verb == VERB_CONNECT ? EVENT_CONNECT_DONE
+								  : EVENT_RECLAIM_DONE,
 		       id);
 		break;
 	case MOVE_ANSWER_TDI:
 		answer(model, &w->assignments[id].operation,
 		       &w->tdis[model->scenario->tdi_of[id]].unknown,
-		       w->assignments[id].operation.verb == VERB_BIND ? EVENT_BIND_DONE :
-									EVENT_UNBIND_DONE,
+		       w->assignments[id].operation.verb == VERB_BIND ? EVENT_BIND_DONE
+								      : EVENT_UNBIND_DONE,
 		       id);
 		break;
 	case MOVE_NOTICE_TDI: notice_tdi(model, id); break;
@@ -310,10 +310,12 @@ static void make(Model *model, Move move)
 	case MOVE_STOP: tvm_move(model, id, false); break;
 	case MOVE_END: tvm_move(model, id, true); break;
 	case MOVE_REJECT:
-		model_step(model, &(EngineEvent){ .type = EVENT_GUEST_REJECTED,
-						  .id = id,
-						  .generation = engine_assignment(model->engine, id)
-									->generation });
+		model_step(
+			model,
+			&(EngineEvent){ .type = EVENT_GUEST_REJECTED,
+					.id = id,
+					.generation =
+						engine_assignment(model->engine, id)->generation });
 		break;
 	case MOVE_RUN_UNACCEPTED: world_tdi_moves(model, id, TDISP_RUN, false); break;
 	case MOVE_ERROR: world_tdi_moves(model, id, TDISP_ERROR, false); break;

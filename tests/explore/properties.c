@@ -4,22 +4,22 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#define ONE_TVM	   "a TDI has at most one TVM"
-#define ACCEPTED   "running only after the acceptance of this bind"
-#define CONNECTED  "bind only while connected"
+#define ONE_TVM	    "a TDI has at most one TVM"
+#define ACCEPTED    "running only after the acceptance of this bind"
+#define CONNECTED   "bind only while connected"
 #define ONE_CONNECT "one connect in flight, and none when connected"
-#define NO_RECLAIM "no reclaim under a bind or an unknown outcome"
-#define QUARANTINE "a quarantined TDI is never bound"
-#define QUIET	   "TVM_QUIET once, and only when nothing of the TVM is bound"
-#define NOT_LEAKED "no bind is leaked"
-#define RECORDED   "a verb is on record before it is sent"
-#define ONE_VERB   "one verb in flight per object"
-#define LEFT	   "a bind does not outlive the device's leaving"
+#define NO_RECLAIM  "no reclaim under a bind or an unknown outcome"
+#define QUARANTINE  "a quarantined TDI is never bound"
+#define QUIET	    "TVM_QUIET once, and only when nothing of the TVM is bound"
+#define NOT_LEAKED  "no bind is leaked"
+#define RECORDED    "a verb is on record before it is sent"
+#define ONE_VERB    "one verb in flight per object"
+#define LEFT	    "a bind does not outlive the device's leaving"
 #define GUEST_TIMER "the guest timer runs exactly while the guest is waited for"
-#define IDLE_TIMER "the idle timer runs exactly while connected without users"
-#define READY	   "bind only a present device whose guest is ready"
-#define TRUE_REST  "at rest the engine and the TSM agree"
-#define STALE	   "late and repeated events change nothing"
+#define IDLE_TIMER  "the idle timer runs exactly while connected without users"
+#define READY	    "bind only a present device whose guest is ready"
+#define TRUE_REST   "at rest the engine and the TSM agree"
+#define STALE	    "late and repeated events change nothing"
 
 void broken(Model *model, const char *property, const char *detail, ...)
 {
@@ -134,9 +134,8 @@ static void before_quiet(Model *model, const EngineEffect *effect)
 	for (uint32_t a = 0; a < s->assignments; a++) {
 		const WorldTdi *tdi = &model->world.tdis[s->tdi_of[a]];
 
-		if (s->tvm_of[a] == effect->id &&
-		    ((tdi->holder == a && !tdi->unknown) ||
-		     binds(&model->world.assignments[a].operation)))
+		if (s->tvm_of[a] == effect->id && ((tdi->holder == a && !tdi->unknown) ||
+						   binds(&model->world.assignments[a].operation)))
 			broken(model, QUIET, "a%" PRIu32 " is bound", a);
 	}
 }
@@ -164,8 +163,9 @@ static void properties_of_assignment(Model *model, uint32_t id)
 	if (state == ASSIGNMENT_RUNNING &&
 	    (!holds || !tdi->accepted || tdi->generation != e->generation))
 		broken(model, ACCEPTED, "a%" PRIu32, id);
+	/* While the engine takes it for present and it is not, the news is on its way. */
 	if ((state == ASSIGNMENT_RUNNING || waits_for_guest(state)) && e->generation && holds &&
-	    a->left)
+	    a->left && e->present == a->present)
 		broken(model, LEFT, "a%" PRIu32 " is %s", id, assignment_state_name(state));
 	if (holds && !tdi->unknown && !is_bound(state) && state != ASSIGNMENT_QUARANTINED)
 		broken(model, NOT_LEAKED, "the TSM holds a%" PRIu32 ", which is %s", id,
@@ -236,8 +236,8 @@ void properties_of_rest(Model *model)
 			broken(model, RESTS, "dsm%" PRIu32 " stays %s", d,
 			       dsm_state_name(dsm->state));
 		else if (w->dsms[d].connected != (dsm->state == DSM_CONNECTED))
-			broken(model, TRUE_REST, "dsm%" PRIu32 " is %s, really it is %sconnected", d,
-			       dsm_state_name(dsm->state), w->dsms[d].connected ? "" : "not ");
+			broken(model, TRUE_REST, "dsm%" PRIu32 " is %s, really it is %sconnected",
+			       d, dsm_state_name(dsm->state), w->dsms[d].connected ? "" : "not ");
 	}
 	for (uint32_t t = 0; t < model->scenario->tvms; t++)
 		if (engine_tvm(model->engine, t) && w->tvms[t].told_stopping && !w->tvms[t].quiet &&
@@ -276,12 +276,25 @@ void properties_of_stale_events(Model *model)
 					     .id = i,
 					     .generation = a->generation + 1 });
 		/* A generation that has not been given out yet. */
-		stale(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
-					     .id = a->tdi,
-					     .generation =
-						     engine_tdi(model->engine, a->tdi)->generation + 1,
-					     .tdi_state = TDISP_RUN,
-					     .accepted = true });
+		stale(model,
+		      &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+				      .id = a->tdi,
+				      .generation =
+					      engine_tdi(model->engine, a->tdi)->generation + 1,
+				      .tdi_state = TDISP_RUN,
+				      .accepted = true });
+		if (a->present)
+			stale(model, &(EngineEvent){ .type = EVENT_APPEARED,
+						     .id = i,
+						     .tvm = a->tvm,
+						     .dsm = a->dsm,
+						     .tdi = a->tdi });
+		else
+			stale(model, &(EngineEvent){ .type = EVENT_GONE, .id = i });
+		if (!a->present || a->guest_ready)
+			stale(model, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = i });
+		if (a->state != ASSIGNMENT_DETACHING)
+			stale(model, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = i });
 		if (is_bound(a->state) && a->state != ASSIGNMENT_UNBINDING)
 			continue;
 		for (int state = TDISP_CONFIG_UNLOCKED; state <= TDISP_ERROR; state++)
@@ -292,8 +305,11 @@ void properties_of_stale_events(Model *model)
 							     .tdi_state = state,
 							     .accepted = true });
 	}
+	for (uint32_t t = 0; t < model->scenario->tvms; t++)
+		if (engine_tvm(model->engine, t) && model->world.tvms[t].told_stopping)
+			stale(model, &(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = t });
 	for (uint32_t d = 0; d < model->scenario->dsms; d++)
 		for (size_t k = 0; engine_dsm(model->engine, d) && k < 2; k++)
-			stale(model, &(EngineEvent){
-					     .type = dsm_answers[k], .id = d, .operation = 1 });
+			stale(model,
+			      &(EngineEvent){ .type = dsm_answers[k], .id = d, .operation = 1 });
 }

@@ -220,8 +220,7 @@ static void show_path(Search *search, FILE *to, bool circle)
 		free(path);
 		return;
 	}
-	for (uint32_t i = search->now, at = depth; i != 0;
-	     i = state_set_at(search->set, i)->parent)
+	for (uint32_t i = search->now, at = depth; i != 0; i = state_set_at(search->set, i)->parent)
 		path[--at] = i;
 	for (uint32_t i = 0; i < depth; i++)
 		show(model, to, i + 1, state_set_at(search->set, path[i])->move);

@@ -107,8 +107,8 @@ static void put_assignment(ByteWriter *w, const Model *model, uint32_t id)
 				model->world.tdis[model->scenario->tdi_of[id]].holder == id);
 
 	bytes_put_u8(w, (uint8_t)(a->present | left << 1 | a->timer << 2 | a->detach << 3 |
-				  a->recorded << 4 | a->record_present << 5 |
-				  a->record_left << 6 | a->record_ready << 7));
+				  a->recorded << 4 | a->record_present << 5 | a->record_left << 6 |
+				  a->record_ready << 7));
 	bytes_put_u8(w, a->arrivals);
 	if (a->recorded) {
 		bytes_put_u8(w, a->record_state);

@@ -75,8 +75,8 @@ static uint32_t *find_slot(StateSet *set, const uint64_t wanted[2])
 	for (uint64_t i = wanted[0] & mask;; i = (i + 1) & mask) {
 		const State *state = &set->states[set->slots[i] - 1];
 
-		if (set->slots[i] == 0 || (state->fingerprint[0] == wanted[0] &&
-					   state->fingerprint[1] == wanted[1]))
+		if (set->slots[i] == 0 ||
+		    (state->fingerprint[0] == wanted[0] && state->fingerprint[1] == wanted[1]))
 			return &set->slots[i];
 	}
 }

@@ -27,13 +27,13 @@ static const char *outcome_text(uint8_t outcome)
 static void trace_verb(FILE *to, const Model *model, Move move)
 {
 	bool dsm = move.type == MOVE_EXECUTE_DSM || move.type == MOVE_ANSWER_DSM;
-	const Operation *operation = dsm ? &model->world.dsms[move.object].operation :
-					   &model->world.assignments[move.object].operation;
+	const Operation *operation = dsm ? &model->world.dsms[move.object].operation
+					 : &model->world.assignments[move.object].operation;
 	const char *object = dsm ? "dsm" : "a";
 
 	if (move.type == MOVE_EXECUTE_DSM || move.type == MOVE_EXECUTE_TDI)
-		fprintf(to, "the TSM carries out %s of %s%u: %s", verb_text(operation->verb), object,
-			move.object, how_text(move.how));
+		fprintf(to, "the TSM carries out %s of %s%u: %s", verb_text(operation->verb),
+			object, move.object, how_text(move.how));
 	else
 		fprintf(to, "the answer to %s of %s%u comes: %s", verb_text(operation->verb),
 			object, move.object, outcome_text(operation->outcome));
@@ -45,8 +45,8 @@ static void trace_notice(FILE *to, const Model *model, Move move)
 
 	fprintf(to, "the notice that tdi%u is in %s%s (bind %u) comes", move.object,
 		tdisp_state_name((TdispState)notice->state),
-		notice->state == TDISP_RUN ? notice->accepted ? ", accepted" : ", not accepted" :
-					     "",
+		notice->state == TDISP_RUN ? notice->accepted ? ", accepted" : ", not accepted"
+					   : "",
 		notice->generation);
 }
 

@@ -22,7 +22,7 @@ static void notice(Model *model, uint32_t id)
 	}
 	tdi->notices[tdi->n_notices++] = (Notice){ .state = tdi->state,
 						   .accepted = tdi->accepted,
-						   .generation = tdi->generation };
+						   .generation = (uint16_t)tdi->generation };
 }
 
 void world_tdi_moves(Model *model, uint32_t id, TdispState state, bool accepted)
@@ -86,8 +86,8 @@ void world_execute_tdi(Model *model, uint32_t id, Execution how)
 	if (bind) {
 		tdi->holder = id;
 		tdi->generation = operation->generation;
-		tdi->state = model->scenario->guest_locks ? TDISP_CONFIG_UNLOCKED :
-							    TDISP_CONFIG_LOCKED;
+		tdi->state =
+			model->scenario->guest_locks ? TDISP_CONFIG_UNLOCKED : TDISP_CONFIG_LOCKED;
 		tdi->accepted = false;
 	} else if (tdi->holder == id) {
 		tdi->holder = ENGINE_NONE;

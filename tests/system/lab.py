@@ -113,7 +113,7 @@ def install(host):
         domain.start(wait=False)
     for domain in domains:
         domain.wait_ready()
-        host.process("tdid").wait_log(f"{domain.name}: agent .* says hello", timeout=60)
+        host.process("tdid").wait_log(f"{domain.name}: .*hello", timeout=60)
 
 
 class Lab:

@@ -93,12 +93,14 @@ def test_evidence_swapped_by_the_host_is_refused_before_parsing():
         swaps = {"certificates": other["certificates"], "measurements": older["measurements"],
                  "report": base64.b64encode(bytes(report)).decode()}
         evil.attack("swap-file", "/run/swap.json")
+        words = {"certificates": "certificate chain", "measurements": "measurement",
+                 "report": "report"}
         for field, blob in swaps.items():
             host.put(json.dumps({field: blob}).encode(), "/run/swap.json")
             l.tvm0.attach(0)
             failed = watch.wait(NIC0, "failed")
-            assert "digest" in failed["reason"], (field, failed)
-            assert field in failed["reason"], (field, failed)
+            assert "at digests" in failed["reason"], (field, failed["reason"])
+            assert words[field] in failed["reason"], (field, failed["reason"])
         assert watch.states(NIC0).count("running") == 1, watch.states(NIC0)
 
 

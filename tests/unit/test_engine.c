@@ -1,192 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/engine-private.h"
-#include "core/engine-table.h"
 #include "core/engine.h"
+#include "core/engine-private.h"
+#include "engine-bench.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
 
-/* Assignment, TDI n; by default all in TVM 0 and of DSM 0. The last step's effects are kept. */
-typedef struct Bench {
-	Engine *engine;
-	EngineEffect effects[128];
-	size_t n;
-} Bench;
-
-static Bench bench;
-
-static int try_step(EngineEvent event)
-{
-	const EngineEffect *effects;
-	int r = engine_step(bench.engine, &event, &effects, &bench.n);
-
-	cr_assert_leq(bench.n, ELEMENTSOF(bench.effects));
-	if (bench.n)
-		memcpy(bench.effects, effects, bench.n * sizeof(*effects));
-	return r;
-}
-
-static void step(EngineEvent event)
-{
-	cr_assert_eq(try_step(event), 0, "%s", engine_event_name(event.type));
-}
-
-static void begin(void)
-{
-	cr_assert_eq(engine_new(&bench.engine, 100), 0);
-	for (uint32_t tvm = 0; tvm < 2; tvm++)
-		step((EngineEvent){ .type = EVENT_TVM_STARTED, .id = tvm });
-}
-
-static void end(void)
-{
-	bench.engine = engine_free(bench.engine);
-}
-
 TestSuite(engine, .init = begin, .fini = end);
-
-static size_t count(EngineEffectType type)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < bench.n; i++)
-		n += bench.effects[i].type == type;
-	return n;
-}
-
-static const EngineEffect *effect(EngineEffectType type)
-{
-	cr_assert_eq(count(type), 1, "%zu times %s", count(type), engine_effect_name(type));
-	for (size_t i = 0; i < bench.n; i++)
-		if (bench.effects[i].type == type)
-			return &bench.effects[i];
-	return NULL;
-}
-
-static size_t position(EngineEffectType type)
-{
-	return (size_t)(effect(type) - bench.effects);
-}
-
-static const EngineAssignment *at(uint32_t id)
-{
-	const EngineAssignment *a = engine_assignment(bench.engine, id);
-
-	cr_assert_not_null(a);
-	return a;
-}
-
-static void is(uint32_t id, AssignmentState state, EngineFault fault)
-{
-	cr_assert_str_eq(assignment_state_name(at(id)->state), assignment_state_name(state));
-	cr_assert_str_eq(engine_fault_name(at(id)->fault), engine_fault_name(fault));
-}
-
-static void dsm_is(DsmState state)
-{
-	cr_assert_str_eq(dsm_state_name(engine_dsm(bench.engine, 0)->state), dsm_state_name(state));
-}
-
-static void simple(EngineEventType type, uint32_t id)
-{
-	step((EngineEvent){ .type = type, .id = id });
-}
-
-static void appear_in(uint32_t id, uint32_t tvm, uint32_t tdi)
-{
-	step((EngineEvent){ .type = EVENT_APPEARED, .id = id, .tvm = tvm, .dsm = 0, .tdi = tdi });
-}
-
-static void appear(uint32_t id)
-{
-	appear_in(id, 0, id);
-}
-
-static void dsm_done(EngineEventType type, OperationOutcome outcome)
-{
-	step((EngineEvent){ .type = type,
-			    .id = 0,
-			    .operation = engine_dsm(bench.engine, 0)->operation,
-			    .outcome = outcome });
-}
-
-static void bind_done(uint32_t id, OperationOutcome outcome, TdispState state)
-{
-	step((EngineEvent){ .type = EVENT_BIND_DONE,
-			    .id = id,
-			    .operation = at(id)->operation,
-			    .outcome = outcome,
-			    .tdi_state = state });
-}
-
-static void unbind_done(uint32_t id, OperationOutcome outcome, bool confirmed)
-{
-	step((EngineEvent){ .type = EVENT_UNBIND_DONE,
-			    .id = id,
-			    .operation = at(id)->operation,
-			    .outcome = outcome,
-			    .device_confirmed = confirmed });
-}
-
-static void tdi_changed(uint32_t tdi, TdispState state, bool accepted)
-{
-	step((EngineEvent){ .type = EVENT_TDI_CHANGED,
-			    .id = tdi,
-			    .generation = engine_tdi(bench.engine, tdi)->generation,
-			    .tdi_state = state,
-			    .accepted = accepted });
-}
-
-static void to_binding(uint32_t id)
-{
-	appear(id);
-	if (engine_dsm(bench.engine, 0)->state == DSM_CONNECTING)
-		dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
-	simple(EVENT_GUEST_READY, id);
-	is(id, ASSIGNMENT_BINDING, FAULT_NONE);
-}
-
-static void to_locked(uint32_t id)
-{
-	to_binding(id);
-	bind_done(id, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
-	is(id, ASSIGNMENT_LOCKED, FAULT_NONE);
-}
-
-static void to_running(uint32_t id)
-{
-	to_locked(id);
-	tdi_changed(id, TDISP_RUN, true);
-	is(id, ASSIGNMENT_RUNNING, FAULT_NONE);
-}
-
-/* What a fault leads to: withdrawn, unbound, detached, gone. */
-static void ends_failed(uint32_t id, EngineFault fault)
-{
-	is(id, ASSIGNMENT_UNBINDING, fault);
-	cr_assert_lt(position(EFFECT_TELL_WITHDRAWN), position(EFFECT_UNBIND));
-	unbind_done(id, OUTCOME_DONE, true);
-	is(id, ASSIGNMENT_DETACHING, fault);
-	effect(EFFECT_DETACH);
-	simple(EVENT_GONE, id);
-	is(id, ASSIGNMENT_FAILED, fault);
-	cr_assert_eq(engine_tdi(bench.engine, id)->owner, ENGINE_NONE);
-}
-
-static void changes_nothing(EngineEvent event)
-{
-	uint8_t before[2048], after[2048];
-	size_t n = engine_serialize(bench.engine, before, sizeof(before));
-	int r = try_step(event);
-
-	cr_assert(r == 0 || r == -EINVAL, "%s", engine_event_name(event.type));
-	cr_assert_eq(bench.n, 0, "%s: %s", engine_event_name(event.type),
-		     engine_effect_name(bench.effects[0].type));
-	cr_assert_gt(n, 0);
-	cr_assert_eq(engine_serialize(bench.engine, after, sizeof(after)), n);
-	cr_assert_arr_eq(before, after, n, "%s", engine_event_name(event.type));
-}
 
 /* Bad input */
 
@@ -201,7 +22,8 @@ Test(engine, no_operation_0)
 Test(engine, unknown_objects)
 {
 	for (int type = EVENT_TVM_STOPPING; type < EVENT_N_TYPES; type++)
-		for (uint32_t id = 7; id != ENGINE_NONE; id = id == 7 ? ENGINE_NONE - 1 : ENGINE_NONE) {
+		for (uint32_t id = 7; id != ENGINE_NONE;
+		     id = id == 7 ? ENGINE_NONE - 1 : ENGINE_NONE) {
 			EngineEvent event = { .type = (EngineEventType)type, .id = id, .tvm = 9 };
 
 			cr_assert_eq(try_step(event), -EINVAL, "%s", engine_event_name(event.type));
@@ -263,9 +85,8 @@ static void late_and_wrong(uint32_t id)
 				changes_nothing(event);
 		}
 	}
-	changes_nothing((EngineEvent){ .type = EVENT_GUEST_REJECTED,
-				       .id = id,
-				       .generation = generation + 1 });
+	changes_nothing((EngineEvent){
+		.type = EVENT_GUEST_REJECTED, .id = id, .generation = generation + 1 });
 	changes_nothing((EngineEvent){ .type = EVENT_APPEARED, .id = id, .tdi = at(id)->tdi });
 	changes_nothing((EngineEvent){ .type = EVENT_DETACH_FAILED, .id = id });
 }
@@ -465,9 +286,8 @@ Test(engine, unbind_failed)
 
 static void reject(uint32_t id)
 {
-	step((EngineEvent){ .type = EVENT_GUEST_REJECTED,
-			    .id = id,
-			    .generation = at(id)->generation });
+	step((EngineEvent){
+		.type = EVENT_GUEST_REJECTED, .id = id, .generation = at(id)->generation });
 }
 
 Test(engine, reject)
@@ -505,14 +325,43 @@ Test(engine, faults_of_the_tdi)
 	tdi_changed(1, TDISP_ERROR, false);
 	ends_failed(1, FAULT_ERROR);
 	to_locked(2);
-	tdi_changed(2, TDISP_CONFIG_UNLOCKED, false);
-	ends_failed(2, FAULT_UNLOCKED);
+	tdi_changed(2, TDISP_RUN, false);
+	ends_failed(2, FAULT_UNACCOUNTED);
+	to_running(3);
+	tdi_changed(3, TDISP_RUN, false);
+	ends_failed(3, FAULT_UNACCOUNTED);
+}
+
+/* By itself or because its TVM let it go: what comes next tells. */
+Test(engine, falls_to_unlocked)
+{
+	to_locked(0);
+	tdi_changed(0, TDISP_CONFIG_UNLOCKED, false);
+	ends_let_go(0);
+	to_running(1);
+	tdi_changed(1, TDISP_CONFIG_UNLOCKED, false);
+	ends_let_go(1);
+	to_running(2);
+	tdi_changed(2, TDISP_CONFIG_LOCKED, false);
+	ends_let_go(2);
 	to_running(3);
 	tdi_changed(3, TDISP_CONFIG_UNLOCKED, false);
-	ends_failed(3, FAULT_UNLOCKED);
-	to_locked(4);
-	tdi_changed(4, TDISP_RUN, false);
-	ends_failed(4, FAULT_UNACCOUNTED);
+	simple(EVENT_GONE, 3);
+	unbind_done(3, OUTCOME_DONE, true);
+	is(3, ASSIGNMENT_RELEASED, FAULT_NONE);
+}
+
+Test(engine, falls_to_unlocked_because_it_was_rejected)
+{
+	to_running(0);
+	tdi_changed(0, TDISP_CONFIG_UNLOCKED, false);
+	reject(0);
+	is(0, ASSIGNMENT_UNBINDING, FAULT_REJECTED);
+	cr_assert_eq(count(EFFECT_UNBIND), 0);
+	unbind_done(0, OUTCOME_DONE, true);
+	is(0, ASSIGNMENT_DETACHING, FAULT_REJECTED);
+	simple(EVENT_GONE, 0);
+	is(0, ASSIGNMENT_FAILED, FAULT_REJECTED);
 }
 
 Test(engine, the_first_cause_stays)
@@ -676,9 +525,9 @@ Test(engine, needed_again_while_reclaiming)
 		dsm_done(EVENT_RECLAIM_DONE, (OperationOutcome)outcome);
 		cr_assert_eq(count(EFFECT_CONNECT), outcome == OUTCOME_DONE);
 		is(1,
-		   outcome == OUTCOME_DONE	? ASSIGNMENT_CONNECTING :
-		   outcome == OUTCOME_REFUSED	? ASSIGNMENT_WAITING :
-						  ASSIGNMENT_DETACHING,
+		   outcome == OUTCOME_DONE	? ASSIGNMENT_CONNECTING
+		   : outcome == OUTCOME_REFUSED ? ASSIGNMENT_WAITING
+						: ASSIGNMENT_DETACHING,
 		   outcome == OUTCOME_UNKNOWN ? FAULT_CONNECT : FAULT_NONE);
 	}
 }
@@ -710,9 +559,7 @@ Test(engine, others_overtake_the_answer)
 	static const struct {
 		TdispState state;
 		EngineFault fault;
-	} said[] = { { TDISP_RUN, FAULT_UNACCOUNTED },
-		     { TDISP_ERROR, FAULT_ERROR },
-		     { TDISP_CONFIG_UNLOCKED, FAULT_UNLOCKED } };
+	} said[] = { { TDISP_RUN, FAULT_UNACCOUNTED }, { TDISP_ERROR, FAULT_ERROR } };
 
 	for (uint32_t i = 0; i < ELEMENTSOF(said); i++) {
 		to_binding(i);
@@ -721,175 +568,9 @@ Test(engine, others_overtake_the_answer)
 		bind_done(i, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
 		ends_failed(i, said[i].fault);
 	}
-}
-
-/* Records */
-
-static const EngineAssignment record = { .state = ASSIGNMENT_RUNNING,
-					 .generation = 3,
-					 .present = true,
-					 .guest_ready = true };
-
-static void restore(AssignmentState state, DsmState dsm, uint64_t operation)
-{
-	EngineAssignment a = record;
-	bool verb = dsm == DSM_CONNECTING || dsm == DSM_RECLAIMING;
-
-	end();
-	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
-	a.state = state;
-	a.operation = operation;
-	cr_assert_eq(engine_restore_tvm(bench.engine, 0), 0);
-	cr_assert_eq(engine_restore_dsm(bench.engine, 0, dsm, verb ? 7 : 0), 0);
-	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), 0);
-	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), 0);
-}
-
-Test(engine, contradictory_records)
-{
-	EngineAssignment a = record;
-
-	restore(ASSIGNMENT_RUNNING, DSM_CONNECTED, 0);
-	cr_assert_eq(engine_restore_tvm(bench.engine, 0), -EINVAL);
-	cr_assert_eq(engine_restore_dsm(bench.engine, 0, DSM_IDLE, 0), -EINVAL);
-	cr_assert_eq(engine_restore_dsm(bench.engine, 1, DSM_N_STATES, 0), -EINVAL);
-	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), -EINVAL);
-	cr_assert_eq(engine_restore_tdi(bench.engine, ENGINE_MAX_ID, 3, false), -EINVAL);
-	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), -EINVAL, "taken");
-	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "two owners");
-	cr_assert_eq(engine_restore_tdi(bench.engine, 1, 2, false), 0);
-	a.tdi = 1;
-	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "generation");
-	a.generation = 2;
-	a.tvm = 1;
-	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "no such TVM");
-	a.tvm = 0;
-	a.state = ASSIGNMENT_N_STATES;
-	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "no such state");
-	a.state = ASSIGNMENT_RUNNING;
-	cr_assert_eq(engine_restore_assignment(bench.engine, ENGINE_MAX_ID, &a), -EINVAL);
-	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), 0);
-}
-
-Test(engine, restored_in_every_state)
-{
-	for (int state = 0; state < ASSIGNMENT_N_STATES; state++) {
-		bool final = state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED;
-
-		restore((AssignmentState)state, DSM_CONNECTED, 0);
-		cr_assert_eq(at(0)->state, (AssignmentState)state);
-		cr_assert_eq(engine_tdi(bench.engine, 0)->owner, final ? ENGINE_NONE : 0);
-		cr_assert_eq(engine_dsm(bench.engine, 0)->idle_timer,
-			     engine_dsm(bench.engine, 0)->users == 0);
-		cr_assert_eq(at(0)->generation, 3);
-		/* It leaves no state through a crash of the engine. */
-		simple(EVENT_TVM_ENDED, 0);
-	}
-}
-
-Test(engine, restored_while_binding)
-{
-	restore(ASSIGNMENT_BINDING, DSM_CONNECTED, 50);
-	changes_nothing((EngineEvent){ .type = EVENT_BIND_DONE, .operation = 51 });
-	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
-	is(0, ASSIGNMENT_LOCKED, FAULT_NONE);
-	tdi_changed(0, TDISP_RUN, true);
-	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
-	simple(EVENT_GONE, 0);
-	cr_assert_geq(effect(EFFECT_UNBIND)->operation, 1000);
-}
-
-Test(engine, restored_while_unbinding)
-{
-	restore(ASSIGNMENT_UNBINDING, DSM_CONNECTED, 50);
-	simple(EVENT_GONE, 0);
-	unbind_done(0, OUTCOME_DONE, true);
-	is(0, ASSIGNMENT_RELEASED, FAULT_NONE);
-	effect(EFFECT_TIMER_IDLE);
-}
-
-Test(engine, restored_while_its_dsm_connects)
-{
-	static const AssignmentState states[] = { ASSIGNMENT_CONNECTING, ASSIGNMENT_WAITING };
-
-	for (size_t i = 0; i < ELEMENTSOF(states); i++) {
-		restore(states[i], DSM_CONNECTING, 0);
-		changes_nothing((EngineEvent){ .type = EVENT_GUEST_READY, .id = 0 });
-		dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
-		is(0, ASSIGNMENT_BINDING, FAULT_NONE);
-		cr_assert_eq(effect(EFFECT_BIND)->generation, 4);
-	}
-}
-
-Test(engine, restored_quarantine)
-{
-	end();
-	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
-	cr_assert_eq(engine_restore_tvm(bench.engine, 1), 0);
-	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, true), 0);
-	appear_in(0, 1, 0);
-	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
-}
-
-/* The table and the copies */
-
-Test(engine, no_row_hides_another)
-{
-	for (size_t i = 0; i < engine_n_transitions; i++)
-		for (size_t k = 0; k < i; k++) {
-			const EngineTransition *row = &engine_transitions[i],
-					       *former = &engine_transitions[k];
-
-			if (row->from != former->from || row->input != former->input)
-				continue;
-			cr_assert_neq(former->guard, GUARD_NONE, "row %zu hides row %zu", k, i);
-			cr_assert_neq(former->guard, row->guard, "row %zu hides row %zu", k, i);
-			cr_assert(!(former->guard == GUARD_PRESENT || former->guard == GUARD_FAULT) ||
-					  row->guard != GUARD_PRESENT_FAULT,
-				  "row %zu hides row %zu", k, i);
-		}
-}
-
-Test(engine, every_bind_ends_through_unbinding)
-{
-	for (size_t i = 0; i < engine_n_transitions; i++) {
-		const EngineTransition *row = &engine_transitions[i];
-		bool bound = row->from >= ASSIGNMENT_BOUND && row->from <= ASSIGNMENT_RUNNING;
-
-		cr_assert_lt(row->from, ASSIGNMENT_N_STATES);
-		cr_assert_lt(row->to, ASSIGNMENT_N_STATES);
-		cr_assert_lt(row->input, IN_N);
-		cr_assert_eq(row->to == ASSIGNMENT_BINDING, (row->actions & ACT_BIND) != 0);
-		cr_assert_eq(row->to == ASSIGNMENT_UNBINDING, (row->actions & ACT_UNBIND) != 0);
-		cr_assert_eq(row->to == ASSIGNMENT_DETACHING, (row->actions & ACT_DETACH) != 0);
-		cr_assert_eq(row->to == ASSIGNMENT_QUARANTINED,
-			     (row->actions & ACT_QUARANTINE) != 0);
-		cr_assert_eq(row->to == ASSIGNMENT_RELEASED || row->to == ASSIGNMENT_FAILED,
-			     (row->actions & ACT_DISOWN) != 0);
-		if (row->to == ASSIGNMENT_RUNNING)
-			cr_assert_eq(row->input, IN_RUN);
-		if (bound)
-			cr_assert(engine_state_is_bound(row->to), "row %zu", i);
-	}
-}
-
-Test(engine, copy_is_equal_and_apart)
-{
-	uint8_t one[1024], two[1024];
-	Engine *copy, *original = bench.engine;
-	size_t n;
-
-	to_running(0);
-	to_locked(1);
-	cr_assert_eq(engine_copy(&copy, bench.engine), 0);
-	n = engine_serialize(original, one, sizeof(one));
-	cr_assert_gt(n, 0);
-	cr_assert_eq(engine_serialize(copy, two, sizeof(two)), n);
-	cr_assert_arr_eq(one, two, n);
-	cr_assert_eq(engine_serialize(original, one, n - 1), 0);
-	bench.engine = copy;
-	simple(EVENT_GONE, 0);
-	bench.engine = original;
-	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
-	engine_free(copy);
+	to_binding(7);
+	tdi_changed(7, TDISP_RUN, true);
+	tdi_changed(7, TDISP_CONFIG_UNLOCKED, false);
+	bind_done(7, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
+	ends_let_go(7);
 }

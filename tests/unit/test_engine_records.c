@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is put back after a restart, and the copies that the explorer compares. */
+#include "core/engine.h"
+#include "core/engine-private.h"
+#include "engine-bench.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+TestSuite(engine_records, .init = begin, .fini = end);
+
+static const EngineAssignment record = {
+	.state = ASSIGNMENT_RUNNING, .generation = 3, .present = true, .guest_ready = true
+};
+
+static void restore(AssignmentState state, DsmState dsm, uint64_t operation)
+{
+	EngineAssignment a = record;
+	bool verb = dsm == DSM_CONNECTING || dsm == DSM_RECLAIMING;
+
+	end();
+	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
+	a.state = state;
+	a.operation = operation;
+	cr_assert_eq(engine_restore_tvm(bench.engine, 0), 0);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 0, dsm, verb ? 7 : 0), 0);
+	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), 0);
+	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), 0);
+}
+
+Test(engine_records, contradictory_records)
+{
+	EngineAssignment a = record;
+
+	restore(ASSIGNMENT_RUNNING, DSM_CONNECTED, 0);
+	cr_assert_eq(engine_restore_tvm(bench.engine, 0), -EINVAL);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 0, DSM_IDLE, 0), -EINVAL);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 1, DSM_N_STATES, 0), -EINVAL);
+	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), -EINVAL);
+	cr_assert_eq(engine_restore_tdi(bench.engine, ENGINE_MAX_ID, 3, false), -EINVAL);
+	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), -EINVAL, "taken");
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "two owners");
+	cr_assert_eq(engine_restore_tdi(bench.engine, 1, 2, false), 0);
+	a.tdi = 1;
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "generation");
+	a.generation = 2;
+	a.tvm = 1;
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "no such TVM");
+	a.tvm = 0;
+	a.state = ASSIGNMENT_N_STATES;
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "no such state");
+	a.state = ASSIGNMENT_RUNNING;
+	cr_assert_eq(engine_restore_assignment(bench.engine, ENGINE_MAX_ID, &a), -EINVAL);
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), 0);
+}
+
+Test(engine_records, restored_in_every_state)
+{
+	for (int state = 0; state < ASSIGNMENT_N_STATES; state++) {
+		bool final = state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED;
+
+		restore((AssignmentState)state, DSM_CONNECTED, 0);
+		cr_assert_eq(at(0)->state, (AssignmentState)state);
+		cr_assert_eq(engine_tdi(bench.engine, 0)->owner, final ? ENGINE_NONE : 0);
+		cr_assert_eq(engine_dsm(bench.engine, 0)->idle_timer,
+			     engine_dsm(bench.engine, 0)->users == 0);
+		cr_assert_eq(at(0)->generation, 3);
+		/* It leaves no state through a crash of the engine. */
+		simple(EVENT_TVM_ENDED, 0);
+	}
+}
+
+Test(engine_records, restored_while_binding)
+{
+	restore(ASSIGNMENT_BINDING, DSM_CONNECTED, 50);
+	changes_nothing((EngineEvent){ .type = EVENT_BIND_DONE, .operation = 51 });
+	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
+	is(0, ASSIGNMENT_LOCKED, FAULT_NONE);
+	tdi_changed(0, TDISP_RUN, true);
+	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
+	simple(EVENT_GONE, 0);
+	cr_assert_geq(effect(EFFECT_UNBIND)->operation, 1000);
+}
+
+Test(engine_records, restored_while_unbinding)
+{
+	restore(ASSIGNMENT_UNBINDING, DSM_CONNECTED, 50);
+	simple(EVENT_GONE, 0);
+	unbind_done(0, OUTCOME_DONE, true);
+	is(0, ASSIGNMENT_RELEASED, FAULT_NONE);
+	effect(EFFECT_TIMER_IDLE);
+}
+
+Test(engine_records, restored_while_its_dsm_connects)
+{
+	static const AssignmentState states[] = { ASSIGNMENT_CONNECTING, ASSIGNMENT_WAITING };
+
+	for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+		restore(states[i], DSM_CONNECTING, 0);
+		changes_nothing((EngineEvent){ .type = EVENT_GUEST_READY, .id = 0 });
+		dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+		is(0, ASSIGNMENT_BINDING, FAULT_NONE);
+		cr_assert_eq(effect(EFFECT_BIND)->generation, 4);
+	}
+}
+
+Test(engine_records, restored_quarantine)
+{
+	end();
+	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
+	cr_assert_eq(engine_restore_tvm(bench.engine, 1), 0);
+	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, true), 0);
+	appear_in(0, 1, 0);
+	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+}
+
+Test(engine_records, copy_is_equal_and_apart)
+{
+	uint8_t one[1024], two[1024];
+	Engine *copy, *original = bench.engine;
+	size_t n;
+
+	to_running(0);
+	to_locked(1);
+	cr_assert_eq(engine_copy(&copy, bench.engine), 0);
+	n = engine_serialize(original, one, sizeof(one));
+	cr_assert_gt(n, 0);
+	cr_assert_eq(engine_serialize(copy, two, sizeof(two)), n);
+	cr_assert_arr_eq(one, two, n);
+	cr_assert_eq(engine_serialize(original, one, n - 1), 0);
+	bench.engine = copy;
+	simple(EVENT_GONE, 0);
+	bench.engine = original;
+	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
+	engine_free(copy);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/engine-table.h"
+#include "core/engine-private.h"
+
+#include <criterion/criterion.h>
+
+static bool fits(EngineGuard guard, bool ready, bool left, bool present, EngineFault fault)
+{
+	switch (guard) {
+	case GUARD_NONE: return true;
+	case GUARD_READY: return ready;
+	case GUARD_LEFT: return left;
+	case GUARD_PRESENT: return present;
+	case GUARD_FAULT: return fault != FAULT_NONE;
+	case GUARD_LET_GO: return fault == FAULT_UNLOCKED;
+	case GUARD_PRESENT_FAULT: return present && fault != FAULT_NONE;
+	}
+	return false;
+}
+
+/* Of the rows for one state and input the first that fits counts. */
+static const EngineTransition *first(const EngineTransition *like, unsigned int flags,
+				     EngineFault fault)
+{
+	for (size_t i = 0; i < engine_n_transitions; i++) {
+		const EngineTransition *row = &engine_transitions[i];
+
+		if (row->from == like->from && row->input == like->input &&
+		    fits(row->guard, flags & 1, flags & 2, flags & 4, fault))
+			return row;
+	}
+	return NULL;
+}
+
+Test(engine_table, no_row_hides_another)
+{
+	for (size_t i = 0; i < engine_n_transitions; i++) {
+		bool counts = false;
+
+		for (unsigned int flags = 0; flags < 8; flags++)
+			for (int fault = FAULT_NONE; fault < FAULT_N; fault++)
+				counts |= first(&engine_transitions[i], flags,
+						(EngineFault)fault) == &engine_transitions[i];
+		cr_assert(counts, "row %zu: %s, %s", i,
+			  assignment_state_name(engine_transitions[i].from),
+			  engine_input_name(engine_transitions[i].input));
+	}
+}
+
+Test(engine_table, every_bind_ends_through_unbinding)
+{
+	for (size_t i = 0; i < engine_n_transitions; i++) {
+		const EngineTransition *row = &engine_transitions[i];
+		bool moves = row->to != row->from;
+		bool bound = row->from >= ASSIGNMENT_BOUND && row->from <= ASSIGNMENT_RUNNING;
+
+		cr_assert_lt(row->from, ASSIGNMENT_N_STATES);
+		cr_assert_lt(row->to, ASSIGNMENT_N_STATES);
+		cr_assert_lt(row->input, IN_N);
+		cr_assert_eq(row->to == ASSIGNMENT_BINDING, (row->actions & ACT_BIND) != 0);
+		cr_assert_eq(moves && row->to == ASSIGNMENT_UNBINDING,
+			     (row->actions & ACT_UNBIND) != 0);
+		cr_assert_eq(moves && row->to == ASSIGNMENT_DETACHING,
+			     (row->actions & ACT_DETACH) != 0);
+		cr_assert_eq(row->to == ASSIGNMENT_QUARANTINED,
+			     (row->actions & ACT_QUARANTINE) != 0);
+		cr_assert_eq(row->to == ASSIGNMENT_RELEASED || row->to == ASSIGNMENT_FAILED,
+			     (row->actions & ACT_DISOWN) != 0);
+		if (row->to == ASSIGNMENT_RUNNING)
+			cr_assert_eq(row->input, IN_RUN);
+		if (bound)
+			cr_assert(engine_state_is_bound(row->to), "row %zu", i);
+	}
+}
