@@ -87,6 +87,8 @@ static int take_tsms(Config *config, json_object *array, const char *origin, cha
 		r = json_dispatch(o, tsm_fields, &raw, 0, &why);
 		if (r < 0)
 			return refuse(ret_error, origin, why ?: "tsms: malformed", r);
+		if (!raw.name[0])
+			return refuse(ret_error, origin, "tsms: name is empty", -EINVAL);
 		if (raw.socket[0] != '/')
 			return refuse(ret_error, origin, "tsms: socket has to be an absolute path",
 				      -EINVAL);

@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define GUEST_MARKS_MAX 32
 #define REASON_MAX 1024 /* bytes; a guest or a provider may have more to say */
 
 typedef struct QueuedEvent QueuedEvent;
@@ -119,6 +120,19 @@ void director_mark(Tdid *tdid, Assignment *a, const char *name, const char *deta
 	if (timeline_mark(&a->timeline, timeline_now(), name, detail) < 0)
 		log_error("%s: mark %s: out of memory", a->alias, name);
 	assignments_service_changed(tdid->assignments, a);
+}
+
+void director_guest_mark(Tdid *tdid, Assignment *a, const char *name, const char *detail)
+{
+	uint64_t generation = engine_assignment(tdid->engine, a->id)->generation;
+
+	if (a->guest_marks_generation != generation)
+		a->guest_marks = 0;
+	a->guest_marks_generation = generation;
+	if (a->guest_marks >= GUEST_MARKS_MAX)
+		return;
+	a->guest_marks++;
+	director_mark(tdid, a, name, detail);
 }
 
 static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reason)

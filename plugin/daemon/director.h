@@ -17,6 +17,12 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
 /* Marks a point in the assignment's life, now. detail may be NULL. */
 void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 
+/*
+ * The same on a guest's word: only so many for one bind, because every mark goes to every watcher and
+ * into the record.
+ */
+void director_guest_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
+
 /* A provider says what it holds, after a (re)connect: compared with what the engine believes. */
 void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 			     const ProviderDsm *dsms, size_t n_dsms);

@@ -29,7 +29,6 @@
 #define TSM_TIMEOUT_USEC (20 * UINT64_C(1000000))
 #define RETRY_USEC	 (1000 * UINT64_C(1000))
 #define LINES_MAX	 16 /* in the log, that a guest can cause, per opened port */
-#define MARKS_MAX	 32 /* in the timeline, by the guest, per bind */
 
 struct GuestPort {
 	Tdid *tdid;
@@ -341,14 +340,10 @@ static void on_tsm_request(GuestPort *port, const GuestFrame *frame)
 	char uuid[UUID_STRING_SIZE];
 	int r;
 
-	if (!provider || !provider_is_ready(provider)) {
+	if (!provider || !provider_is_ready(provider) || port->calls >= CALLS_MAX) {
 		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
-			   "the TSM's provider is not there");
-		return;
-	}
-	if (port->calls >= CALLS_MAX) {
-		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
-			   "too many requests at once");
+			   port->calls >= CALLS_MAX ? "too many requests at once" :
+						      "the TSM's provider is not there");
 		return;
 	}
 	call = calloc(1, sizeof(*call));
@@ -400,20 +395,6 @@ static void on_ready(GuestPort *port, Assignment *a, json_object *parameters)
 	director_event(port->tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id }, NULL);
 }
 
-/* Every mark goes to every watcher, and into the record. */
-static void guest_mark(GuestPort *port, Assignment *a, const char *name, const char *detail)
-{
-	uint64_t generation = engine_assignment(port->tdid->engine, a->id)->generation;
-
-	if (a->guest_marks_generation != generation)
-		a->guest_marks = 0;
-	a->guest_marks_generation = generation;
-	if (a->guest_marks >= MARKS_MAX)
-		return;
-	a->guest_marks++;
-	director_mark(port->tdid, a, name, detail);
-}
-
 static void on_verdict(GuestPort *port, Assignment *a, uint64_t generation, json_object *parameters)
 {
 	const char *step = json_get_string(parameters, "step");
@@ -421,7 +402,7 @@ static void on_verdict(GuestPort *port, Assignment *a, uint64_t generation, json
 	_cleanup_free_ char *reason = NULL;
 
 	if (strcmp(json_get_string(parameters, "verdict"), "accepted") == 0) {
-		guest_mark(port, a, "guest: accepted", why);
+		director_guest_mark(port->tdid, a, "guest: accepted", why);
 		return;
 	}
 	if (asprintf(&reason, "rejected by the guest at %.200s: %s", step, why ?: "no reason given") <
@@ -453,10 +434,11 @@ static void on_event(GuestPort *port, const GuestFrame *frame)
 	if (strcmp(frame->method, "Verdict") == 0)
 		on_verdict(port, a, generation, parameters);
 	else if (strcmp(frame->method, "DriverBound") == 0)
-		guest_mark(port, a, "guest: driver bound", json_get_string(parameters, "driver"));
+		director_guest_mark(port->tdid, a, "guest: driver bound",
+				    json_get_string(parameters, "driver"));
 	else if (strcmp(frame->method, "Progress") == 0 &&
 		 asprintf(&mark, "guest: %s", json_get_string(parameters, "step")) >= 0)
-		guest_mark(port, a, mark, NULL);
+		director_guest_mark(port->tdid, a, mark, NULL);
 }
 
 static bool is_guests(const GuestFrame *frame)

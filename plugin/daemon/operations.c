@@ -7,7 +7,8 @@
  *
  * A lost connection takes sent and started ones back to waiting; the deadline of a started one goes
  * on. When only that connection was lost, and not the provider, a timer sends it again: there is no
- * event for "the provider takes connections again". Everything is driven from the loop: submit only arms a deferred source.
+ * event for "the provider takes connections again". Everything is driven from the loop: submit only
+ * arms a deferred source.
  */
 #include "daemon/operations.h"
 
@@ -97,7 +98,7 @@ static void try_again(Operations *operations)
 	if (operations->again)
 		return;
 	r = sd_event_add_time_relative(operations->event, &operations->again, CLOCK_MONOTONIC,
-				       AGAIN_USEC, 0, on_again, operations);
+				       AGAIN_USEC, AGAIN_USEC / 10, on_again, operations);
 	if (r < 0)
 		log_error("cannot set a timer: %s", strerror(-r));
 }

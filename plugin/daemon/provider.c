@@ -20,6 +20,7 @@
 #define RETRY_FIRST_USEC  (100 * UINT64_C(1000))
 #define RETRY_LAST_USEC	  (5 * UINT64_C(1000000))
 #define DEVICES_MAX	  65536
+#define ACCURACY_USEC	  (10 * UINT64_C(1000)) /* sd-event's own is longer than the first retry */
 
 typedef struct ServedDevice {
 	Bdf device, dsm;
@@ -85,7 +86,7 @@ static void lost(Provider *provider, const char *reason)
 
 	provider->retry = sd_event_source_disable_unref(provider->retry);
 	r = sd_event_add_time_relative(provider->event, &provider->retry, CLOCK_MONOTONIC,
-				       provider->retry_usec, 0, on_retry, provider);
+				       provider->retry_usec, ACCURACY_USEC, on_retry, provider);
 	if (r < 0)
 		log_error("tsm %s: cannot set the timer to reach it again: %s", provider->name,
 			  strerror(-r));
@@ -299,8 +300,8 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 		return r;
 	}
 	/* From the loop, so that no handler runs before the caller has its pointer. */
-	r = sd_event_add_time_relative(event, &provider->retry, CLOCK_MONOTONIC, 0, 0, on_retry,
-				       provider);
+	r = sd_event_add_time_relative(event, &provider->retry, CLOCK_MONOTONIC, 0, ACCURACY_USEC,
+				       on_retry, provider);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(provider);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Names of records: tvm-UUID-PID, dsm-BDF, tdi-BDF, assignment-UUID-PID-BDF-ALIAS.
- * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM whose QEMU is gone
- * is put back too, so that its assignments can come to their end.
+ * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM
+ * whose QEMU is gone is put back too, so that its assignments can come to their end.
  */
 #include "daemon/records.h"
 

@@ -74,7 +74,7 @@ typedef struct Assignment {
 	TdispState tdi_state;
 	Timeline timeline;
 	bool detach_again; /* libvirt was busy or away: to be asked at the next read */
-	unsigned int guest_marks; /* of the present generation, see guest-port.c */
+	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;
 	sd_event_source *guest_timer;
 	json_object *evidence; /* what the TSM showed to the host, or NULL */

@@ -9,10 +9,14 @@
 #include <string.h>
 
 static const char *const verbs[FAKE_VERB_N] = {
-	[FAKE_CONNECT] = "Connect",	    [FAKE_DISCONNECT] = "Disconnect",
-	[FAKE_BIND] = "Bind",		    [FAKE_UNBIND] = "Unbind",
-	[FAKE_PREPARE] = "PrepareTvm",	    [FAKE_RELEASE] = "ReleaseTvm",
-	[FAKE_GUEST_REQUEST] = "GuestRequest", [FAKE_GET_EVIDENCE] = "GetEvidence",
+	[FAKE_CONNECT] = "Connect",
+	[FAKE_DISCONNECT] = "Disconnect",
+	[FAKE_BIND] = "Bind",
+	[FAKE_UNBIND] = "Unbind",
+	[FAKE_PREPARE] = "PrepareTvm",
+	[FAKE_RELEASE] = "ReleaseTvm",
+	[FAKE_GUEST_REQUEST] = "GuestRequest",
+	[FAKE_GET_EVIDENCE] = "GetEvidence",
 	[FAKE_QUERY] = "Query",
 };
 
@@ -52,9 +56,9 @@ static json_object *dsm_status(const FakeTsm *tsm)
 {
 	json_object *o;
 
-	cr_assert_eq(json_build(&o, J_STRING("dsm", FAKE_TSM_DSM),
-				J_BOOL("connected", tsm->connected)),
-		     0);
+	cr_assert_eq(
+		json_build(&o, J_STRING("dsm", FAKE_TSM_DSM), J_BOOL("connected", tsm->connected)),
+		0);
 	return o;
 }
 
@@ -87,8 +91,8 @@ static void carry_out(FakeTsm *tsm, FakeVerb verb, json_object *p)
 {
 	const char *operation = json_get_string(p, "operation");
 	const char *device = json_get_string(p, "device");
-	FakeTdi *tdi = device && (verb == FAKE_BIND || verb == FAKE_UNBIND) ? find(tsm, device) :
-									     NULL;
+	FakeTdi *tdi =
+		device && (verb == FAKE_BIND || verb == FAKE_UNBIND) ? find(tsm, device) : NULL;
 
 	if (operation && strcmp(operation, tsm->operation[verb]) == 0)
 		return;
@@ -126,10 +130,10 @@ static json_object *query(FakeTsm *tsm)
 
 	json_append_take(dsms, dsm_status(tsm));
 	for (size_t i = 0; i < FAKE_TSM_TDIS; i++)
-		json_append_take(tdis,
-				 tdi_status(&tsm->tdis[i], i == 0 ? tsm->query_text : NULL));
+		json_append_take(tdis, tdi_status(&tsm->tdis[i], i == 0 ? tsm->query_text : NULL));
 	cr_assert_eq(json_build(&o, J_STRING("instance", "1"), J_TAKE("dsms", dsms),
-				J_TAKE("tdis", tdis), J_TAKE("operations", json_object_new_array())),
+				J_TAKE("tdis", tdis),
+				J_TAKE("operations", json_object_new_array())),
 		     0);
 	return o;
 }
@@ -214,11 +218,12 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	case FAKE_HOLD:
 	case FAKE_START_HOLD: return hold(tsm, call, verb);
 	case FAKE_REFUSE:
-		return verb == FAKE_GUEST_REQUEST ?
-			       varlink_call_errorb(call, "GuestMessageRejected",
-						   J_STRING("tvm", "x"), J_STRING("reason", "not so")) :
-			       varlink_call_errorb(call, "Refused", J_STRING("object", "x"),
-						   J_STRING("reason", "not so"));
+		return verb == FAKE_GUEST_REQUEST
+			       ? varlink_call_errorb(call, "GuestMessageRejected",
+						     J_STRING("tvm", "x"),
+						     J_STRING("reason", "not so"))
+			       : varlink_call_errorb(call, "Refused", J_STRING("object", "x"),
+						     J_STRING("reason", "not so"));
 	case FAKE_BREAK_OFF:
 		return varlink_call_errorb(call, "OutcomeUnknown", J_STRING("object", "x"),
 					   J_STRING("reason", "it broke off"));
@@ -250,9 +255,9 @@ static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata
 		json_object *o;
 
 		cr_assert_eq(json_build(&o,
-					J_STRING("device", i == 0 && tsm->device_text ?
-								   tsm->device_text :
-								   tsm->tdis[i].device),
+					J_STRING("device", i == 0 && tsm->device_text
+								   ? tsm->device_text
+								   : tsm->tdis[i].device),
 					J_STRING("dsm", FAKE_TSM_DSM), J_BOOL("tee_io", true),
 					J_BOOL("is_virtual_function", true), J_INT("vendor_id", 1),
 					J_INT("device_id", 2), J_INT("class_code", 3)),

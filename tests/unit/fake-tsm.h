@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A TSM provider in the test's own loop: io.tdid.Tsm over a real socket, with one DSM (0000:41:00.0)
- * and the TDIs 0000:41:00.1 to .3 behind it. It keeps its state while its socket is closed, so that
- * closing and opening it stands for a restart.
+ * A TSM provider in the test's own loop: io.tdid.Tsm over a real socket, with one DSM
+ * (0000:41:00.0) and the TDIs 0000:41:00.1 to .3 behind it. It keeps its state while its socket is
+ * closed, so that closing and opening it stands for a restart.
  */
 #pragma once
 

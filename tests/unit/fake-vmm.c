@@ -234,11 +234,9 @@ void fake_vmm_disconnect(void)
 
 void fake_vmm_dirty(const char *uuid, VmmDirtyReason reason, const char *alias)
 {
-	fake_vmm.vmm->handlers.domain_dirty(&(VmmDirty){ .uuid = uuid,
-							 .reason = reason,
-							 .alias = alias,
-							 .boottime_usec = 1 },
-					    fake_vmm.vmm->userdata);
+	fake_vmm.vmm->handlers.domain_dirty(
+		&(VmmDirty){ .uuid = uuid, .reason = reason, .alias = alias, .boottime_usec = 1 },
+		fake_vmm.vmm->userdata);
 }
 
 bool vmm_is_connected(const Vmm *vmm)

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/config.h"
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define TSM "{\"name\":\"emulated\",\"socket\":\"/run/tdid/tsm/emulated\",\"uid\":42}"
+
+static Config *config;
+static char *why;
+
+static int parse(const char *text)
+{
+	config = config_free(config);
+	free(why);
+	why = NULL;
+	return config_parse(&config, text, strlen(text), "tdid.conf", &why);
+}
+
+static void drop(void)
+{
+	config = config_free(config);
+	free(why);
+}
+
+TestSuite(daemon_config, .fini = drop);
+
+static void expect_refused(const char *text, const char *about)
+{
+	cr_assert_lt(parse(text), 0, "accepted: %s", text);
+	cr_assert_null(config);
+	cr_assert_not_null(why, "%s", text);
+	cr_assert_eq(strncmp(why, "tdid.conf: ", 11), 0, "%s", why);
+	cr_assert(strstr(why, about), "'%s' does not speak of '%s'", why, about);
+}
+
+Test(daemon_config, refuses)
+{
+	expect_refused("", "");
+	expect_refused("[]", "");
+	expect_refused("{\"tsms\":[" TSM "]", "");
+	expect_refused("{\"tsms\":[" TSM "]} x", "");
+	expect_refused("{\"tsms\":[" TSM "],\"tsms\":[]}", "twice");
+	expect_refused("{}", "tsms");
+	expect_refused("{\"tsms\":{}}", "tsms");
+	expect_refused("{\"tsms\":[]}", "tsms");
+	expect_refused("{\"tsms\":[1]}", "tsms");
+	expect_refused("{\"tsms\":[{\"name\":\"a\"}]}", "socket");
+	expect_refused("{\"tsms\":[{\"socket\":\"/a\"}]}", "name");
+	expect_refused("{\"tsms\":[{\"name\":\"\",\"socket\":\"/a\"}]}", "name");
+	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"a\"}]}", "absolute");
+	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"uid\":-1}]}", "uid");
+	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"uid\":4294967296}]}", "uid");
+	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"colour\":1}]}", "colour");
+	expect_refused("{\"tsms\":[" TSM "," TSM "]}", "same name");
+	expect_refused("{\"tsms\":[" TSM "],\"colour\":1}", "colour");
+	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":-1}", "idle_grace_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":86400001}", "idle_grace_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":1.5}", "idle_grace_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"guest_timeout_ms\":0}", "guest_timeout_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"operation_deadline_ms\":0}", "operation_deadline_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"stop_timeout_ms\":60001}", "stop_timeout_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"records\":\"records\"}", "absolute");
+	expect_refused("{\"tsms\":[" TSM "],\"sockets\":\"\"}", "absolute");
+}
+
+Test(daemon_config, refuses_more_than_sixteen_providers)
+{
+	char text[4096] = "{\"tsms\":[";
+
+	for (int i = 0; i < 17; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "%s{\"name\":\"t%d\",\"socket\":\"/s\"}", i ? "," : "", i);
+	strcat(text, "]}");
+	expect_refused(text, "16");
+}
+
+Test(daemon_config, unreadable_files)
+{
+	cr_assert_eq(config_load(&config, "/nonexistent/tdid.conf", &why), -ENOENT);
+	cr_assert(strstr(why, "/nonexistent/tdid.conf"));
+	free(why);
+	why = NULL;
+	cr_assert_eq(config_load(&config, "/tmp", &why), -EISDIR);
+	free(why);
+	why = NULL;
+	cr_assert_eq(config_load(&config, "/dev/zero", &why), -E2BIG);
+}
+
+Test(daemon_config, defaults)
+{
+	cr_assert_eq(parse("{\"tsms\":[" TSM "]}"), 0, "%s", why);
+	cr_assert_str_eq(config->records, "/run/tdid/records");
+	cr_assert_str_eq(config->sockets, "/run/tdid");
+	cr_assert_str_eq(config->libvirt, "qemu:///system");
+	cr_assert_eq(config->stop_timeout_usec, 10000000);
+	cr_assert_eq(config->n_tsms, 1);
+	cr_assert_str_eq(config->tsms[0].name, "emulated");
+	cr_assert_eq(config->tsms[0].uid, 42);
+}
+
+Test(daemon_config, everything_given)
+{
+	cr_assert_eq(parse("{\"records\":\"/r\",\"sockets\":\"/s\",\"libvirt\":\"test:///default\","
+			   "\"idle_grace_ms\":0,\"guest_timeout_ms\":1,\"operation_deadline_ms\":2,"
+			   "\"stop_timeout_ms\":3,\"tsms\":[" TSM
+			   ",{\"name\":\"b\",\"socket\":\"/b\"}]}"),
+		     0, "%s", why);
+	cr_assert_eq(config->idle_grace_usec, 0);
+	cr_assert_eq(config->guest_timeout_usec, 1000);
+	cr_assert_eq(config->operation_deadline_usec, 2000);
+	cr_assert_eq(config->stop_timeout_usec, 3000);
+	cr_assert_eq(config->n_tsms, 2);
+	cr_assert_eq(config->tsms[1].uid, 0);
+}

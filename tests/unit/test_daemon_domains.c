@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "testing-daemon.h"
+
+#include <errno.h>
+
+#define ALIAS "ua-tdi-nic0"
+#define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define NONE  TESTING_DOMAIN(TVM0, TESTING_PORT)
+
+static TestingDaemon d;
+
+static void set_up(void)
+{
+	testing_daemon_init(&d);
+}
+
+static void tear_down(void)
+{
+	testing_daemon_done(&d);
+}
+
+TestSuite(daemon_domains, .init = set_up, .fini = tear_down);
+
+static Domain *domain(void)
+{
+	Uuid uuid;
+
+	uuid_from_string(&uuid, TVM0);
+	return registry_find_domain(d.tdid.registry, uuid);
+}
+
+Test(daemon_domains, without_any_marker)
+{
+	testing_daemon_start(&d);
+	fake_vmm_domain(TVM0, "tvm0", TESTING_DOMAIN(TVM0, ""));
+	fake_vmm_dirty(TVM0, VMM_DIRTY_STARTED, NULL);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	fake_vmm_dirty("rubbish", VMM_DIRTY_STARTED, NULL);
+	testing_idle(d.event);
+	cr_assert_null(domain());
+	cr_assert_eq(fake_vmm.reads, 1);
+}
+
+Test(daemon_domains, xml_that_cannot_be_read)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	/* Nothing is concluded from it: the device is not gone. */
+	testing_daemon_change(&d, 0, VMM_DIRTY_LIFECYCLE, NULL, "<domain");
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	fake_vmm.read_result = -ETIMEDOUT;
+	testing_daemon_change(&d, 0, VMM_DIRTY_LIFECYCLE, NULL, NONE);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	fake_vmm.read_result = 0;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REACHABLE, NULL);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+}
+
+Test(daemon_domains, device_that_no_tsm_serves)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")));
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no TSM serves 0000:41:00.7"));
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+}
+
+Test(daemon_domains, device_while_the_provider_is_not_there_yet)
+{
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	testing_idle(d.event);
+	cr_assert_null(testing_assignment(&d, 0, ALIAS));
+	fake_tsm_start(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+}
+
+/* query-pci taints the domain: it is asked for trusted devices whose place is not known. */
+Test(daemon_domains, place_in_the_guest)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.reads_of_pci, 0);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert(!testing_assignment(&d, 0, ALIAS)->guest_known);
+	cr_assert_eq(testing_assignment(&d, 0, ALIAS)->timeline.marks[0].at_usec, 1);
+	fake_vmm_place(ALIAS, 0, 0, 0);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert(!testing_assignment(&d, 0, ALIAS)->guest_known);
+	fake_vmm_place(ALIAS, 7, 1, 2);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(bdf_requester_id(testing_assignment(&d, 0, ALIAS)->guest), 0x070a);
+	cr_assert_eq(fake_vmm.reads_of_pci, 3);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.reads_of_pci, 3);
+}
+
+/* Without an agent's Ready the requester id still has to be the guest's. */
+Test(daemon_domains, bind_when_added_waits_for_the_place)
+{
+	d.tsm->bind_when = "added";
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(d.tsm->requester_id, 0x0500);
+}
+
+Test(daemon_domains, marks_during_a_read_cause_one_more)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.reads = 0;
+	fake_vmm.hold = true;
+	for (int i = 0; i < 50; i++)
+		fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	fake_vmm_let_go();
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.reads, 2);
+}
+
+Test(daemon_domains, libvirtd_goes_and_comes_back)
+{
+	testing_daemon_start(&d);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	fake_vmm_disconnect();
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	fake_vmm_domain(TVM0, "tvm0", NONE);
+	fake_vmm_connect();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+}
+
+Test(daemon_domains, forgotten_when_off)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	cr_assert_not_null(domain());
+	testing_daemon_kill(&d, 0);
+	UNTIL(d.event, !domain());
+	cr_assert_null(registry_tvm_at(d.tdid.registry, 0));
+}

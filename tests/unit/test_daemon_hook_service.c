@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* libvirtd waits for every answer: there has to be one, once, in time. */
+#include "testing-daemon.h"
+
+#include "daemon/incarnation.h"
+
+#define ALIAS	  "ua-tdi-nic0"
+#define WITH	  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define WITH1	  TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define PORT_ONLY TESTING_DOMAIN(TVM0, TESTING_PORT)
+
+static TestingDaemon d;
+static VarlinkClient *client;
+static unsigned int n_answers;
+static char answer[1024]; /* "", or the refusal */
+
+static void set_up(void)
+{
+	if (getuid() != 0)
+		cr_skip_test("only root may call the hook");
+	testing_daemon_init(&d);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+	d.stop_timeout_ms = 60;
+}
+
+static void tear_down(void)
+{
+	client = varlink_client_free(client);
+	if (d.event)
+		testing_daemon_done(&d);
+}
+
+TestSuite(daemon_hook_service, .init = set_up, .fini = tear_down);
+
+static void on_answer(VarlinkClient *c, const VarlinkReply *reply, void *userdata)
+{
+	n_answers++;
+	snprintf(answer, sizeof(answer), "%s",
+		 reply->status < 0 ? "lost"
+		 : reply->error	   ? json_get_string(reply->parameters, "message")
+				   : "");
+}
+
+static void call(const char *operation, const char *xml, pid_t pid)
+{
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	uint64_t start_time = 0;
+	char path[128];
+
+	if (!client) {
+		snprintf(path, sizeof(path), "%s/io.tdid.Hook", d.directory);
+		cr_assert_eq(varlink_client_connect(&client, d.event, path, NULL, NULL), 0);
+	}
+	if (pid > 0)
+		incarnation_start_time(pid, &start_time);
+	cr_assert_eq(json_build(&o, J_STRING("domain", "tvm0"), J_STRING("operation", operation),
+				J_STRING("sub_operation", "begin"), J_STRING("extra", "-"),
+				J_STRING("xml", xml), J_INT_IF(pid != 0, "qemu_pid", pid),
+				J_INT_IF(pid > 0, "qemu_start_time", (int64_t)start_time)),
+		     0);
+	n_answers = 0;
+	cr_assert_eq(
+		varlink_client_call(client, "io.tdid.Hook.Run", o, 0, 0, on_answer, NULL, NULL), 0);
+}
+
+static void expect(const char *about)
+{
+	UNTIL(d.event, n_answers > 0);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 1);
+	cr_assert(*about ? strstr(answer, about) != NULL : answer[0] == '\0', "'%s'", answer);
+}
+
+static void run_until_locked(void)
+{
+	testing_daemon_run(&d, 0, WITH);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready",
+			    "\"name\":\"" ALIAS "\",\"address\":\"0000:05:00.0\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+}
+
+Test(daemon_hook_service, xml_that_is_none)
+{
+	testing_daemon_start(&d);
+	call("prepare", "<domain", 0);
+	expect("its XML");
+	call("stopped", "<domain", 0);
+	expect("");
+	call("release", "", 0);
+	expect("");
+}
+
+Test(daemon_hook_service, domains_that_are_not_ours)
+{
+	testing_daemon_start(&d);
+	call("prepare", TESTING_DOMAIN(TVM0, ""), 0);
+	expect("");
+	call("stopped", TESTING_DOMAIN(TVM0, ""), 0);
+	expect("");
+	call("no-such-operation", WITH, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
+}
+
+Test(daemon_hook_service, devices_that_cannot_be_had)
+{
+	testing_daemon_start(&d);
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_HOSTDEV(ALIAS, "1")), 0);
+	expect("has no guest port");
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")), 0);
+	expect("no TSM serves it");
+	call("migrate", WITH, 0);
+	expect("cannot be migrated");
+
+	run_until_locked();
+	call("prepare", WITH1, 0);
+	expect("still tvm0's");
+	d.tsm->answers[FAKE_UNBIND] = FAKE_BREAK_OFF;
+	testing_daemon_kill(&d, 0);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	call("prepare", WITH1, 0);
+	expect("quarantined");
+}
+
+Test(daemon_hook_service, prepare_asks_the_provider)
+{
+	testing_daemon_start(&d);
+	call("prepare", PORT_ONLY, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 1);
+	d.tsm->answers[FAKE_PREPARE] = FAKE_REFUSE;
+	call("prepare", PORT_ONLY, 0);
+	expect("PrepareTvm: tsm fake (no protection): Refused: not so");
+}
+
+Test(daemon_hook_service, key_file_elsewhere)
+{
+	static const char xml[] =
+		"<domain type='kvm'><name>tvm0</name><uuid>" TVM0 "</uuid><sysinfo type='fwcfg'>"
+		"<entry name='opt/io.tdid/tvm-key' file='/run/tdid/tvm/a.key'/></sysinfo>"
+		"<devices>" TESTING_PORT "</devices></domain>";
+
+	testing_daemon_start(&d);
+	d.tsm->key_file = "/run/tdid/tvm/b.key";
+	call("prepare", xml, 0);
+	expect("keeps this TVM's key in /run/tdid/tvm/b.key");
+	d.tsm->key_file = "/run/tdid/tvm/a.key";
+	call("prepare", xml, 0);
+	expect("");
+}
+
+Test(daemon_hook_service, provider_that_is_away)
+{
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	call("release", PORT_ONLY, 0);
+	expect("");
+	call("prepare", PORT_ONLY, 0);
+	expect("provider is not there");
+	cr_assert(strstr(answer, "tdid.conf"));
+}
+
+Test(daemon_hook_service, provider_that_comes_in_time)
+{
+	d.stop_timeout_ms = 5000;
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	call("prepare", PORT_ONLY, 0);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 0);
+	fake_tsm_start(d.tsm);
+	expect("");
+}
+
+Test(daemon_hook_service, stopped_waits_for_the_unbind)
+{
+	d.stop_timeout_ms = 5000;
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	call("stopped", WITH, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 0);
+	fake_tsm_let_go(d.tsm);
+	expect("");
+	call("release", WITH, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_RELEASE], 1);
+}
+
+Test(daemon_hook_service, stopped_goes_on_after_a_while)
+{
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	call("stopped", WITH, 0);
+	expect("");
+	cr_assert_eq(d.tsm->n_held, 1);
+	/* A new start of the same domain is not had before that is over. */
+	call("prepare", WITH, 0);
+	expect("still being unbound");
+	fake_tsm_let_go(d.tsm);
+	testing_idle(d.event);
+	call("prepare", WITH, 0);
+	expect("");
+}
+
+Test(daemon_hook_service, release_that_fails_does_not_stop_libvirt)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_RELEASE] = FAKE_BREAK_OFF;
+	call("release", PORT_ONLY, 0);
+	expect("");
+}
+
+Test(daemon_hook_service, started_and_its_pid)
+{
+	Uuid uuid;
+
+	testing_daemon_start(&d);
+	uuid_from_string(&uuid, TVM0);
+	call("started", WITH, -5);
+	expect("");
+	call("started", WITH, 0);
+	expect("");
+	call("started", WITH, 0x7fffffff);
+	expect("");
+	cr_assert(!registry_find_domain(d.tdid.registry, uuid) ||
+		  !registry_find_domain(d.tdid.registry, uuid)->tvm);
+
+	testing_daemon_run(&d, 0, WITH);
+	testing_idle(d.event);
+	call("reconnect", WITH, d.qemu[0]);
+	expect("");
+	cr_assert_eq(registry_find_domain(d.tdid.registry, uuid)->tvm->pid, d.qemu[0]);
+	cr_assert_null(registry_tvm_at(d.tdid.registry, 1));
+}
+
+Test(daemon_hook_service, hook_that_is_killed)
+{
+	d.stop_timeout_ms = 5000;
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	call("stopped", WITH, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	client = varlink_client_free(client);
+	testing_idle(d.event);
+	fake_tsm_let_go(d.tsm);
+	testing_idle(d.event);
+}
+
+Test(daemon_hook_service, tdid_ends_within_a_call)
+{
+	d.stop_timeout_ms = 5000;
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	call("stopped", WITH, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	testing_daemon_stop(&d);
+	expect("lost");
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "testing-daemon.h"
+
+#include "daemon/incarnation.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static TestingDaemon d;
+
+static void set_up(void)
+{
+	testing_daemon_init(&d);
+	testing_daemon_start(&d);
+}
+
+static void tear_down(void)
+{
+	testing_daemon_done(&d);
+}
+
+TestSuite(daemon_incarnation, .init = set_up, .fini = tear_down);
+
+static Domain *domain(void)
+{
+	Domain *found;
+	Uuid uuid;
+
+	cr_assert_eq(uuid_from_string(&uuid, TVM0), 0);
+	cr_assert_eq(registry_domain(d.tdid.registry, uuid, &found), 0);
+	if (!found->name)
+		found->name = strdup("tvm0");
+	return found;
+}
+
+Test(daemon_incarnation, start_time_of_nobody)
+{
+	uint64_t start_time;
+
+	cr_assert_eq(incarnation_start_time(INT32_MAX, &start_time), -ESRCH);
+	cr_assert_eq(incarnation_start_time(-1, &start_time), -ESRCH);
+}
+
+Test(daemon_incarnation, start_time_whatever_the_name_is)
+{
+	uint64_t before, after;
+
+	cr_assert_eq(incarnation_start_time(getpid(), &before), 0);
+	prctl(PR_SET_NAME, ") R 1 2 (3");
+	cr_assert_eq(incarnation_start_time(getpid(), &after), 0);
+	cr_assert_eq(before, after);
+	cr_assert_gt(before, 0);
+}
+
+Test(daemon_incarnation, names_that_lead_elsewhere)
+{
+	pid_t pid;
+
+	cr_assert_eq(incarnation_libvirt_pid("../../../etc/passwd", &pid), -EBADMSG);
+	cr_assert_eq(incarnation_libvirt_pid("no such domain", &pid), -ENOENT);
+}
+
+Test(daemon_incarnation, wrong_processes)
+{
+	uint64_t start_time;
+
+	incarnation_start_time(getpid(), &start_time);
+	cr_assert_eq(incarnation_begin(&d.tdid, domain(), getpid(), start_time + 1), -ESRCH);
+	cr_assert_lt(incarnation_begin(&d.tdid, domain(), INT32_MAX, 1), 0);
+	cr_assert_lt(incarnation_begin(&d.tdid, domain(), 0, 1), 0);
+	cr_assert_lt(incarnation_begin(&d.tdid, domain(), -1, 1), 0);
+	cr_assert_null(domain()->tvm);
+	cr_assert_null(registry_tvm_at(d.tdid.registry, 0));
+	cr_assert_eq(testing_records(&d, "tvm", NULL), 0);
+}
+
+Test(daemon_incarnation, same_one_again)
+{
+	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT));
+	cr_assert_eq(incarnation_begin(&d.tdid, domain(), d.qemu[0], domain()->tvm->start_time), 0);
+	cr_assert_null(registry_tvm_at(d.tdid.registry, 1));
+	cr_assert_eq(testing_records(&d, "tvm", NULL), 1);
+}
+
+Test(daemon_incarnation, end_by_the_pidfd_alone)
+{
+	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT));
+	testing_idle(d.event);
+	cr_assert_not_null(domain()->tvm);
+	testing_daemon_kill(&d, 0);
+	UNTIL(d.event, !registry_tvm_at(d.tdid.registry, 0));
+	cr_assert_eq(testing_records(&d, "tvm", NULL), 0);
+}
+
+/* The process is dead and not reaped: it can still be opened, and has its start time. */
+Test(daemon_incarnation, ended_one_does_not_begin_again)
+{
+	uint64_t start_time;
+	pid_t pid;
+
+	testing_daemon_run(&d, 0,
+			   TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV("ua-tdi-a", "1")));
+	EXPECT_STATE(&d, "ua-tdi-a", ASSIGNMENT_CONNECTING);
+	pid = d.qemu[0];
+	start_time = domain()->tvm->start_time;
+	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;
+	fake_vmm_place("ua-tdi-a", 5, 0, 0);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	EXPECT_STATE(&d, "ua-tdi-a", ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready",
+			    "\"name\":\"ua-tdi-a\",\"address\":\"0000:05:00.0\"");
+	EXPECT_STATE(&d, "ua-tdi-a", ASSIGNMENT_QUARANTINED);
+	kill(pid, SIGKILL);
+	UNTIL(d.event, !domain()->tvm);
+	cr_assert_eq(incarnation_begin(&d.tdid, domain(), pid, start_time), -ESRCH);
+	cr_assert_eq(testing_records(&d, "tvm", NULL), 1);
+}
+
+Test(daemon_incarnation, next_one_of_the_same_domain)
+{
+	pid_t first;
+
+	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT));
+	first = d.qemu[0];
+	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT));
+	testing_idle(d.event);
+	cr_assert_eq(domain()->tvm->pid, d.qemu[0]);
+	kill(first, SIGKILL);
+	waitpid(first, NULL, 0);
+	UNTIL(d.event, !registry_tvm_at(d.tdid.registry, 0));
+	cr_assert_eq(domain()->tvm->pid, d.qemu[0]);
+}

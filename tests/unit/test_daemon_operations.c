@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "raw-peer.h"
+#include "testing-daemon.h"
+
+#include <errno.h>
+
+static sd_event *event;
+static char path[64];
+static FakeTsm *tsm;
+static Provider *provider;
+static Operations *operations;
+static Tdid tdid;
+static Registry *registry;
+static Domain *domain;
+static Tvm *tvm;
+static Dsm *dsm;
+static Tdi *tdi;
+static Assignment *a;
+static unsigned int n_started, n_done;
+static OperationResult last;
+static Verb last_verb;
+static char last_reason[256];
+
+static void on_ready(Provider *p, const ProviderTdi *tdis, size_t n_tdis, const ProviderDsm *dsms,
+		     size_t n_dsms, void *userdata)
+{
+	if (operations)
+		operations_provider_ready(operations, p);
+}
+
+static void on_tdi(Provider *p, const ProviderTdi *t, const char *reason, void *userdata)
+{
+}
+
+static void on_dsm(Provider *p, const ProviderDsm *t, const char *reason, void *userdata)
+{
+}
+
+static void on_lost(Provider *p, const char *reason, void *userdata)
+{
+}
+
+static void on_started(const OperationRequest *request, void *userdata)
+{
+	n_started++;
+}
+
+static void on_done(const OperationRequest *request, const OperationResult *result, void *userdata)
+{
+	n_done++;
+	last = *result;
+	last_verb = request->verb;
+	snprintf(last_reason, sizeof(last_reason), "%s", result->reason ?: "");
+}
+
+static void start(uint64_t deadline_usec)
+{
+	static const ProviderHandlers provider_handlers = { on_ready, on_tdi, on_dsm, on_lost };
+	static const OperationHandlers handlers = { on_started, on_done };
+	ConfigTsm config = { .name = (char *)"fake", .socket = path, .uid = getuid() };
+	Bdf bdf;
+
+	cr_assert_eq(operations_new(&operations, event, deadline_usec, &handlers, NULL), 0);
+	cr_assert_eq(provider_new(&provider, event, &config, &provider_handlers, NULL), 0);
+	registry_new(&registry, &tdid);
+	registry_domain(registry, (Uuid){}, &domain);
+	registry_add_tvm(registry, domain, &tvm);
+	bdf_parse(&bdf, FAKE_TSM_DSM);
+	registry_dsm(registry, bdf, &dsm);
+	dsm->provider = provider;
+	bdf_parse(&bdf, "0000:41:00.1");
+	registry_tdi(registry, bdf, &tdi);
+	registry_add_assignment(registry, tvm, dsm, tdi, "ua-tdi-a", &a);
+	a->guest.bus = 5;
+	UNTIL(event, provider_is_ready(provider));
+}
+
+static void set_up(void)
+{
+	cr_assert_geq(sd_event_new(&event), 0);
+	tsm = fake_tsm_new(event, raw_path(path));
+}
+
+static void tear_down(void)
+{
+	operations = operations_free(operations);
+	registry = registry_free(registry);
+	provider = provider_free(provider);
+	fake_tsm_free(tsm);
+	sd_event_unref(event);
+	raw_done(path);
+}
+
+TestSuite(daemon_operations, .init = set_up, .fini = tear_down);
+
+static void submit(Verb verb, uint64_t number)
+{
+	OperationRequest request = { .verb = verb, .number = number, .dsm = dsm, .generation = 3 };
+
+	if (verb == VERB_BIND || verb == VERB_UNBIND)
+		request.assignment = a;
+	cr_assert_eq(operations_submit(operations, &request), 0);
+}
+
+Test(daemon_operations, refused)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_REFUSE;
+	submit(VERB_BIND, 1);
+	cr_assert_eq(n_done, 0);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert_str_eq(last_reason, "Refused: not so");
+}
+
+Test(daemon_operations, broke_off)
+{
+	start(1000000);
+	tsm->answers[FAKE_UNBIND] = FAKE_BREAK_OFF;
+	submit(VERB_UNBIND, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
+}
+
+Test(daemon_operations, last_reply_that_is_no_outcome)
+{
+	start(1000000);
+	tsm->answers[FAKE_CONNECT] = FAKE_NOT_DONE;
+	submit(VERB_CONNECT, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
+}
+
+Test(daemon_operations, unconfirmed_stop)
+{
+	start(1000000);
+	tsm->unconfirmed = true;
+	submit(VERB_UNBIND, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+	cr_assert(!last.device_confirmed);
+	cr_assert(strstr(last_reason, "STOP"));
+}
+
+Test(daemon_operations, deadline_counts_from_the_start)
+{
+	start(1000);
+	tsm->answers[FAKE_CONNECT] = FAKE_HOLD;
+	submit(VERB_CONNECT, 1);
+	UNTIL(event, tsm->n_held == 1);
+	cr_assert_geq(sd_event_run(event, 20000), 0);
+	cr_assert_eq(n_done, 0, "a queued one has no deadline");
+	tsm->answers[FAKE_CONNECT] = FAKE_START_HOLD;
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 1);
+	submit(VERB_CONNECT, 2);
+	UNTIL(event, n_done == 2);
+	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
+	cr_assert(strstr(last_reason, "within 1 ms"));
+	/* The answer that comes after all is nobody's. */
+	fake_tsm_let_go(tsm);
+	testing_idle(event);
+	cr_assert_eq(n_done, 2);
+}
+
+Test(daemon_operations, one_after_the_other_for_a_dsm)
+{
+	start(1000000);
+	tsm->answers[FAKE_CONNECT] = FAKE_START_HOLD;
+	submit(VERB_CONNECT, 1);
+	submit(VERB_BIND, 2);
+	UNTIL(event, tsm->n_held == 1);
+	testing_idle(event);
+	cr_assert_eq(tsm->calls[FAKE_BIND], 0);
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 2);
+	cr_assert_eq(last_verb, VERB_BIND);
+	cr_assert_eq(last.state, TDISP_CONFIG_LOCKED);
+	cr_assert_eq(tsm->requester_id, 0x0500);
+	cr_assert_eq(tsm->tdis[0].generation, 3);
+	cr_assert_eq(n_started, 2);
+}
+
+Test(daemon_operations, waits_for_its_provider)
+{
+	start(1000000);
+	fake_tsm_stop(tsm);
+	UNTIL(event, !provider_is_ready(provider));
+	submit(VERB_CONNECT, 1);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+	fake_tsm_start(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+Test(daemon_operations, nobody_serves_its_dsm)
+{
+	start(1000000);
+	dsm->provider = NULL;
+	submit(VERB_CONNECT, 1);
+	testing_idle(event);
+	dsm->provider = provider;
+	operations_provider_ready(operations, provider);
+	UNTIL(event, n_done == 1);
+}
+
+Test(daemon_operations, same_number_after_the_provider_was_lost)
+{
+	start(5000000);
+	tsm->answers[FAKE_BIND] = FAKE_START_HOLD;
+	submit(VERB_BIND, 0xabc);
+	UNTIL(event, tsm->n_held == 1);
+	fake_tsm_stop(tsm);
+	tsm->answers[FAKE_BIND] = FAKE_DONE;
+	UNTIL(event, !provider_is_ready(provider));
+	fake_tsm_start(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+	cr_assert_eq(tsm->calls[FAKE_BIND], 2);
+	cr_assert_str_eq(tsm->operation[FAKE_BIND], "0000000000000abc");
+	cr_assert_eq(n_started, 1);
+}
+
+/* The provider stands, but has no room for this connection: nobody says when it has. */
+Test(daemon_operations, one_connection_is_dropped)
+{
+	int fd;
+
+	fake_tsm_stop(tsm);
+	tsm->connections_max = 2;
+	fake_tsm_start(tsm);
+	start(5000000);
+	testing_idle(event);
+	fd = raw_connect(path); /* beside the watch */
+	testing_idle(event);
+	submit(VERB_CONNECT, 1);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+	cr_assert(provider_is_ready(provider));
+	close(fd);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+Test(daemon_operations, freed_with_everything_in_flight)
+{
+	start(5000000);
+	tsm->answers[FAKE_CONNECT] = FAKE_START_HOLD;
+	submit(VERB_CONNECT, 1);
+	submit(VERB_BIND, 2);
+	UNTIL(event, tsm->n_held == 1);
+	operations = operations_free(operations);
+	fake_tsm_let_go(tsm);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+}

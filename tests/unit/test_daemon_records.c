@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "testing-daemon.h"
+
+#include "daemon/records.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define ALIAS "ua-tdi-nic0"
+#define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+
+static TestingDaemon d;
+
+static void set_up(void)
+{
+	testing_daemon_init(&d);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+}
+
+static void tear_down(void)
+{
+	testing_daemon_done(&d);
+}
+
+TestSuite(daemon_records, .init = set_up, .fini = tear_down);
+
+static void put(const char *name, const char *members)
+{
+	char path[256], boot[64] = "";
+	_cleanup_fclose_ FILE *f = NULL, *b = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	cr_assert_not_null(fgets(boot, sizeof(boot), b));
+	boot[strcspn(boot, "\n")] = '\0';
+	mkdir(d.records, 0700);
+	snprintf(path, sizeof(path), "%s/%s.json", d.records, name);
+	f = fopen(path, "we");
+	fprintf(f, "{%s%s\"version\":1,\"boot\":\"%s\"}", members, *members ? "," : "", boot);
+}
+
+static bool set_aside(const char *name)
+{
+	char path[256];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s.json.unreadable", d.records, name);
+	return stat(path, &st) == 0;
+}
+
+#define TVM                                                                                        \
+	"\"kind\":\"tvm\",\"domain\":\"" TVM0                                                      \
+	"\",\"domain_name\":\"tvm0\",\"pid\":%d,\"start_time\":1"
+#define ASSIGNMENT "\"kind\":\"assignment\",\"domain\":\"" TVM0 "\",\"name\":\"" ALIAS "\","
+
+Test(daemon_records, that_make_no_sense)
+{
+	static const char *const records[] = {
+		"",
+		"\"kind\":7",
+		"\"kind\":\"tvm\",\"colour\":1",
+		"\"kind\":\"tvm\"",
+		"\"kind\":\"tvm\",\"domain\":\"x\",\"pid\":5",
+		"\"kind\":\"tvm\",\"domain\":\"" TVM0 "\"",
+		"\"kind\":\"tvm\",\"domain\":\"" TVM0 "\",\"pid\":0",
+		"\"kind\":\"tvm\",\"domain\":\"" TVM0 "\",\"pid\":4294967296",
+		"\"kind\":\"tvm\",\"domain\":\"" TVM0 "\",\"pid\":-1",
+		"\"kind\":\"dsm\"",
+		"\"kind\":\"dsm\",\"dsm\":\"0000:41:00.0\"",
+		"\"kind\":\"dsm\",\"dsm\":\"0000:41:00.0\",\"state\":\"tired\"",
+		"\"kind\":\"dsm\",\"dsm\":\"nowhere\",\"state\":\"connected\"",
+		"\"kind\":\"tdi\"",
+		"\"kind\":\"tdi\",\"device\":\"0000:41:00\"",
+		"\"kind\":\"tdi\",\"device\":\"0000:41:00.3\",\"generation\":-1",
+		"\"kind\":\"assignment\"",
+		ASSIGNMENT "\"pid\":1",
+		ASSIGNMENT "\"pid\":1,\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\","
+			   "\"state\":\"locked\",\"fault\":\"none\"",
+	};
+	char name[16];
+
+	for (size_t i = 0; i < ELEMENTSOF(records); i++) {
+		snprintf(name, sizeof(name), "r%02zu", i);
+		put(name, records[i]);
+	}
+	testing_daemon_start(&d);
+	for (size_t i = 0; i < ELEMENTSOF(records); i++) {
+		snprintf(name, sizeof(name), "r%02zu", i);
+		cr_assert(set_aside(name), "taken: %s", records[i]);
+	}
+	cr_assert_null(registry_tvm_at(d.tdid.registry, 0));
+	cr_assert_null(registry_assignment_at(d.tdid.registry, 0));
+}
+
+Test(daemon_records, that_contradict_each_other)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), TVM, getpid());
+	put("tvm-1", text);
+	put("tvm-2", text);
+	put("tdi-1", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	put("tdi-2", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	/* Two owners of one TDI; a bind that the TDI does not know of; an unknown TVM. */
+	for (int i = 1; i <= 4; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "assignment-%d", i);
+		snprintf(text, sizeof(text),
+			 "\"kind\":\"assignment\",\"domain\":\"%s\",\"name\":\"a%d\",\"pid\":%d,"
+			 "\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\",\"state\":\"%s\","
+			 "\"fault\":\"none\",\"generation\":%d,\"present\":true",
+			 i == 4 ? TVM1 : TVM0, i, getpid(), i == 3 ? "released" : "locked",
+			 i == 3 ? 9 : 2);
+		put(name, text);
+	}
+	d.tdid = (Tdid){};
+	testing_daemon_start(&d);
+	cr_assert(!set_aside("tvm-1"));
+	cr_assert(set_aside("tvm-2"));
+	cr_assert(!set_aside("tdi-1"));
+	cr_assert(set_aside("tdi-2"));
+	cr_assert(!set_aside("assignment-1"));
+	cr_assert(set_aside("assignment-2"));
+	cr_assert(set_aside("assignment-3"));
+	cr_assert(set_aside("assignment-4"));
+}
+
+Test(daemon_records, of_a_newer_tdid)
+{
+	Tdid tdid = {};
+	char path[256];
+	_cleanup_fclose_ FILE *f = NULL;
+	_cleanup_free_ char *why = NULL;
+	char *none = NULL;
+
+	mkdir(d.records, 0700);
+	snprintf(path, sizeof(path), "%s/a.json", d.records);
+	f = fopen(path, "we");
+	fputs("{\"version\":2,\"boot\":\"b\"}", f);
+	fflush(f);
+	tdid.event = sd_event_ref(d.event);
+	snprintf(path, sizeof(path),
+		 "{\"records\":\"%s\",\"sockets\":\"%s\",\"tsms\":[{\"name\":\"a\",\"socket\":\"/"
+		 "a\"}]}",
+		 d.records, d.directory);
+	cr_assert_eq(config_parse(&tdid.config, path, strlen(path), "t", &none), 0, "%s", none);
+	cr_assert_eq(tdid_start(&tdid, &why), -EPROTO);
+	cr_assert(strstr(why, "newer tdid"));
+	tdid_stop(&tdid);
+}
+
+/* A spoiled timeline is no reason to forget who holds the device. */
+Test(daemon_records, bad_timeline)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), TVM, getpid());
+	put("tvm", text);
+	put("tdi", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	snprintf(text, sizeof(text),
+		 ASSIGNMENT "\"pid\":%d,\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\","
+			    "\"state\":\"locked\",\"fault\":\"none\",\"generation\":2,"
+			    "\"present\":true,\"timeline\":[7]",
+		 getpid());
+	put("assignment", text);
+	testing_daemon_start(&d);
+	cr_assert(!set_aside("assignment"));
+	cr_assert_not_null(testing_assignment(&d, 0, ALIAS));
+}
+
+static EngineAssignment image(void)
+{
+	Assignment *a = testing_assignment(&d, 0, ALIAS);
+
+	cr_assert_not_null(a);
+	return *engine_assignment(d.tdid.engine, a->id);
+}
+
+/* The provider does not answer until both states have been looked at. */
+static void expect_same_after_restart(FakeVerb in_flight)
+{
+	EngineAssignment before = image(), after;
+
+	if (in_flight < FAKE_VERB_N)
+		d.tsm->answers[in_flight] = FAKE_START_HOLD;
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	after = image();
+	cr_assert_eq(after.state, before.state, "%s", assignment_state_name(after.state));
+	cr_assert_eq(after.fault, before.fault);
+	cr_assert_eq(after.generation, before.generation);
+	cr_assert_eq(after.operation, before.operation);
+	cr_assert_eq(after.present, before.present);
+	cr_assert_eq(after.left, before.left);
+	cr_assert_eq(after.guest_ready, before.guest_ready);
+	if (in_flight < FAKE_VERB_N) {
+		char number[20];
+
+		UNTIL(d.event, d.tsm->n_held == 1);
+		fake_tsm_let_go(d.tsm);
+		snprintf(number, sizeof(number), "%016llx", (unsigned long long)before.operation);
+		cr_assert_str_eq(d.tsm->operation[in_flight], number);
+	}
+}
+
+static void attach(void)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+}
+
+static void ready(void)
+{
+	testing_guest_event(SESSION_A, "Ready",
+			    "\"name\":\"" ALIAS "\",\"address\":\"0000:05:00.0\"");
+}
+
+Test(daemon_records, bind_in_flight)
+{
+	d.tsm->answers[FAKE_BIND] = FAKE_START_HOLD;
+	attach();
+	ready();
+	UNTIL(d.event, d.tsm->n_held == 1);
+	expect_same_after_restart(FAKE_BIND);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+}
+
+Test(daemon_records, locked_then_unbind_in_flight)
+{
+	attach();
+	ready();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	expect_same_after_restart(FAKE_VERB_N);
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS,
+			      TESTING_DOMAIN(TVM0, TESTING_PORT));
+	UNTIL(d.event, d.tsm->n_held == 1);
+	expect_same_after_restart(FAKE_UNBIND);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	expect_same_after_restart(FAKE_VERB_N);
+}
+
+Test(daemon_records, running)
+{
+	attach();
+	ready();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	fake_tsm_set(d.tsm, &d.tsm->tdis[0], "run", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+	expect_same_after_restart(FAKE_VERB_N);
+}
+
+Test(daemon_records, quarantined_stays_so)
+{
+	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;
+	attach();
+	ready();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	expect_same_after_restart(FAKE_VERB_N);
+	cr_assert_not_null(testing_assignment(&d, 0, ALIAS)->reason);
+	cr_assert(
+		engine_tdi(d.tdid.engine, testing_assignment(&d, 0, ALIAS)->tdi->id)->quarantined);
+}
