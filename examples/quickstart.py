@@ -2,6 +2,7 @@
 """The main job on one screen: a trusted device into a running VM, to RUN, and back."""
 import argparse
 import pathlib
+import subprocess
 import sys
 import threading
 
@@ -62,12 +63,14 @@ def main():
         typed(host, "virsh detach-device tvm0 vf.xml", cwd="/root")
         typed(host, "tdictl watch tvm0 --until released --timeout 60 >/dev/null; tdictl list")
         host.process("tdid").wait_log(f"device_reclaim {PF}: done", timeout=30)
+        typed(host, f"grep 'device_reclaim {PF}' /var/log/bed/tdid.log")
         watch.kill()
         title("Every step, as 'tdictl watch' saw it")
         print(watch.log())
         if arguments.shell:
             title("You are on the emulated host; exit ends it")
-            host.shell()
+            subprocess.run([REPOSITORY / "tests" / "system" / "bed", "shell", "--run",
+                            host.folder.name], check=False)
     return 0
 
 
