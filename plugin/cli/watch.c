@@ -70,16 +70,31 @@ static CliStatus parse_until(const Cli *cli, bool until[static ASSIGNMENT_N_STAT
 	return CLI_OK;
 }
 
-static void print_line(Watch *watch, const Assignment *a, bool initial)
+/* The latest mark, unless it only says the state once more; NULL: nothing to say. */
+static char *latest_mark(json_object *object, const char *state)
+{
+	json_object *marks = json_get_array(object, "timeline");
+	size_t n = marks ? json_object_array_length(marks) : 0;
+	json_object *mark = n ? json_object_array_get_idx(marks, n - 1) : NULL;
+	const char *name = mark ? json_get_string(mark, "name") : NULL;
+	const char *detail = mark ? json_get_string(mark, "detail") : NULL;
+
+	if (!name || strcmp(name, state) == 0)
+		return NULL;
+	return text_format("  %s%s%s", name, detail ? ": " : "", detail ? detail : "");
+}
+
+static void print_line(Watch *watch, const Assignment *a, json_object *object, bool initial)
 {
 	uint64_t since = now_usec() - watch->first_usec;
-	bool more = initial || a->tdi_state || a->tsm || a->reason;
+	_cleanup_free_ char *mark = latest_mark(object, a->state);
+	bool more = initial || mark || a->tdi_state || a->tsm || a->reason;
 	_cleanup_free_ char *tdi = assignment_tdi_words(a), *tsm = assignment_tsm_words(a);
 	_cleanup_free_ char *title = text_format("%s/%s %s", a->domain_name, a->name, a->device);
 	_cleanup_free_ char *text = text_format(
-		"%-*s%s%s%s%s%s%s%s%s", more ? STATE_WIDTH : 0, a->state,
-		initial ? "  (as it stands)" : "", tdi ? "  tdi state: " : "", tdi ? tdi : "",
-		a->tsm ? "  tsm: " : "", a->tsm ? tsm : "", a->reason ? "  (" : "",
+		"%-*s%s%s%s%s%s%s%s%s%s", more ? STATE_WIDTH : 0, a->state,
+		initial ? "  (as it stands)" : "", mark ? mark : "", tdi ? "  tdi state: " : "",
+		tdi ? tdi : "", a->tsm ? "  tsm: " : "", a->tsm ? tsm : "", a->reason ? "  (" : "",
 		a->reason ? a->reason : "", a->reason ? ")" : "");
 	_cleanup_free_ char *clean_title = text_clean(title), *clean = text_clean(text);
 	int width = (int)text_width(clean_title);
@@ -118,7 +133,7 @@ static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *use
 	if (watch->cli->json)
 		cli_print_json(reply->parameters);
 	else if (object)
-		print_line(watch, &a, json_get_bool(reply->parameters, "initial", false));
+		print_line(watch, &a, object, json_get_bool(reply->parameters, "initial", false));
 
 	if (object && assignment_state_parse(&state, a.state) == 0 && watch->until[state])
 		sd_event_exit(watch->event, CLI_OK);

@@ -52,8 +52,7 @@ static int to_json(Tdid *tdid, const Assignment *a, const Moment *moment, json_o
 		J_INT("generation", (int64_t)(moment ? moment->generation : e->generation)),
 		J_STRING("state", assignment_state_name(moment ? moment->state : e->state)),
 		J_STRING("reason", a->reason),
-		J_STRING("tdi_state",
-			 a->tdi_state_known ? tdisp_state_name(a->tdi_state) : NULL),
+		J_STRING("tdi_state", a->tdi_state_known ? tdisp_state_name(a->tdi_state) : NULL),
 		J_STRING("state_source",
 			 !provider || provider_tells_state(provider) ? "tsm" : "guest"),
 		J_STRING("tsm", provider ? provider_title(provider) : NULL),
@@ -151,11 +150,11 @@ static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdat
 	if (!a)
 		return no_such_assignment(call, domain, name);
 	if (!a->evidence)
-		return varlink_call_errorb(call, "NoEvidence", J_STRING("domain", domain),
-					   J_STRING("name", name),
-					   J_STRING("reason", "the device has not been locked, or its "
-							      "TSM does not show evidence to the "
-							      "host"));
+		return varlink_call_errorb(
+			call, "NoEvidence", J_STRING("domain", domain), J_STRING("name", name),
+			J_STRING("reason", "the device has not been locked, or its "
+					   "TSM does not show evidence to the "
+					   "host"));
 	return varlink_call_replyb(
 		call, J_INT("generation", (int64_t)a->evidence_generation),
 		J_INT("collected_usec", (int64_t)a->evidence_usec),
@@ -189,8 +188,8 @@ static int tell(Watcher *watcher, const Assignment *a, const Moment *moment, boo
 	int r = a ? to_json(watcher->service->tdid, a, moment, &o) : 0;
 
 	/* A client that does not read is dropped by the server, and on_gone follows. */
-	return r < 0 ? r :
-		       varlink_call_notifyb(watcher->call,
+	return r < 0 ? r
+		     : varlink_call_notifyb(watcher->call,
 					    J_INT("sequence", (int64_t)++watcher->sequence),
 					    J_BOOL("initial", initial), J_TAKE("assignment", o));
 }
@@ -279,8 +278,8 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 					methods[i].handler, service);
 	if (r >= 0) {
 		fd = varlink_activation_fd("io.tdid.Assignments", path);
-		r = fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error) :
-			      varlink_server_listen(service->server, path, 0660, ret_error);
+		r = fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error)
+			    : varlink_server_listen(service->server, path, 0660, ret_error);
 	}
 	if (r < 0) {
 		assignments_service_free(service);

@@ -71,7 +71,8 @@ static int take_tsms(Config *config, json_object *array, const char *origin, cha
 	size_t n = json_object_array_length(array);
 
 	if (n == 0 || n > TSMS_MAX)
-		return refuse(ret_error, origin, "tsms: names no provider, or more than 16", -EINVAL);
+		return refuse(ret_error, origin, "tsms: names no provider, or more than 16",
+			      -EINVAL);
 	config->tsms = calloc(n, sizeof(*config->tsms));
 	if (!config->tsms)
 		return -ENOMEM;

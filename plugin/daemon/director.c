@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define GUEST_MARKS_MAX 32
-#define REASON_MAX 1024 /* bytes; a guest or a provider may have more to say */
+#define REASON_MAX	1024 /* bytes; a guest or a provider may have more to say */
 
 typedef struct QueuedEvent QueuedEvent;
 
@@ -70,7 +70,8 @@ static const char *fault_text(EngineFault fault)
 	case FAULT_CONNECT: return "device_connect failed";
 	case FAULT_BIND: return "tdi_bind failed";
 	case FAULT_NOT_READY:
-		return "the guest did not get ready for it in time (does tdi-agent run in the TVM, and "
+		return "the guest did not get ready for it in time (does tdi-agent run in the TVM, "
+		       "and "
 		       "is the guest port open?)";
 	case FAULT_NO_VERDICT:
 		return "the guest did not validate it in time (does tdi-agent run in the TVM?)";
@@ -179,7 +180,8 @@ static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	Dsm *dsm = userdata;
 
 	dsm->idle = sd_event_source_disable_unref(dsm->idle);
-	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id }, NULL);
+	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id },
+		       NULL);
 	return 0;
 }
 
@@ -361,8 +363,8 @@ static void on_operation_started(const OperationRequest *request, void *userdata
 
 	if (request->assignment) {
 		director_mark(tdid, request->assignment,
-			      request->verb == VERB_BIND ? "tdi_bind started" :
-							   "tdi_unbind started",
+			      request->verb == VERB_BIND ? "tdi_bind started"
+							 : "tdi_unbind started",
 			      NULL);
 		return;
 	}

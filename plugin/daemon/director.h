@@ -18,8 +18,8 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
 void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 
 /*
- * The same on a guest's word: only so many for one bind, because every mark goes to every watcher and
- * into the record.
+ * The same on a guest's word: only so many for one bind, because every mark goes to every watcher
+ * and into the record.
  */
 void director_guest_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 

@@ -4,7 +4,8 @@
  * it. A read asks QEMU where the guest sees the devices only when a trusted device is there whose
  * place is not known yet, because that question taints the domain.
  *
- * Time of device-added: the event's, which the comparison picks up when the re-read shows the device.
+ * Time of device-added: the event's, which the comparison picks up when the re-read shows the
+ * device.
  */
 #include "daemon/domains.h"
 
@@ -102,8 +103,7 @@ static void ready_without_agent(Tdid *tdid, const Assignment *a)
 static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const QueryPci *pci,
 		   uint64_t added_usec)
 {
-	Assignment *a =
-		registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+	Assignment *a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
 	char text[BDF_STRING_SIZE];
 	Bdf dsm_bdf = device->host;
 	Provider *provider = tdid_provider_of(tdid, device->host, &dsm_bdf);
@@ -204,9 +204,10 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 	if (r >= 0)
 		r = incarnation_begin(tdid, domain, pid, start_time);
 	if (r < 0)
-		log_warning("%s: its QEMU is not known (%s): its devices wait until the hook tells, "
-			    "at the latest when libvirtd is restarted",
-			    domain->name, strerror(-r));
+		log_warning(
+			"%s: its QEMU is not known (%s): its devices wait until the hook tells, "
+			"at the latest when libvirtd is restarted",
+			domain->name, strerror(-r));
 }
 
 static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, Read *read)
@@ -355,8 +356,9 @@ static void detach_failed(Tdid *tdid, const Assignment *a, const char *why)
 {
 	_cleanup_free_ char *reason = NULL;
 
-	if (asprintf(&reason, "%s; and it could not be taken out of the domain: %s. Detach it with "
-			      "'virsh detach-device-alias'",
+	if (asprintf(&reason,
+		     "%s; and it could not be taken out of the domain: %s. Detach it with "
+		     "'virsh detach-device-alias'",
 		     a->reason ?: "failed", why) < 0)
 		reason = NULL;
 	director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id }, reason);
@@ -378,9 +380,10 @@ static void on_detached(int r, const char *message, void *userdata)
 	if (r == VMM_DETACH_REQUESTED)
 		return;
 	if (r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH) {
-		log_warning("%s: not taken out of the domain yet: %s; asked again with the domain's "
-			    "next event",
-			    a->alias, message ?: strerror(r < 0 ? -r : EBUSY));
+		log_warning(
+			"%s: not taken out of the domain yet: %s; asked again with the domain's "
+			"next event",
+			a->alias, message ?: strerror(r < 0 ? -r : EBUSY));
 		a->detach_again = true;
 		return;
 	}

@@ -165,8 +165,7 @@ static bool flush(GuestPort *port)
 		port->output_used -= (size_t)n;
 		memmove(port->output, port->output + n, port->output_used);
 	}
-	sd_event_source_set_io_events(port->io,
-				      EPOLLIN | (port->output_used > 0 ? EPOLLOUT : 0));
+	sd_event_source_set_io_events(port->io, EPOLLIN | (port->output_used > 0 ? EPOLLOUT : 0));
 	return true;
 }
 
@@ -238,9 +237,8 @@ void guest_port_tell_offer(Assignment *a)
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	char address[BDF_STRING_SIZE];
 
-	if (a->guest_known &&
-	    json_build(&parameters, J_STRING("name", a->alias),
-		       J_STRING("address", bdf_format(a->guest, address))) >= 0)
+	if (a->guest_known && json_build(&parameters, J_STRING("name", a->alias),
+					 J_STRING("address", bdf_format(a->guest, address))) >= 0)
 		send_event(a->tvm->port, "Offer", parameters);
 }
 
@@ -313,8 +311,8 @@ static void on_tsm_reply(const VarlinkReply *reply, const char *error, void *use
 	reason = provider_reply_reason(reply, error);
 	say(port, LOG_LEVEL_WARNING, "TSM request: ", reason ?: "out of memory");
 	send_error(port, call->session, call->id, "TsmRequest",
-		   error && strcmp(error, "GuestMessageRejected") == 0 ? "TsmRejected" :
-									 "TsmUnavailable",
+		   error && strcmp(error, "GuestMessageRejected") == 0 ? "TsmRejected"
+								       : "TsmUnavailable",
 		   reason ?: "out of memory");
 }
 
@@ -342,8 +340,8 @@ static void on_tsm_request(GuestPort *port, const GuestFrame *frame)
 
 	if (!provider || !provider_is_ready(provider) || port->calls >= CALLS_MAX) {
 		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
-			   port->calls >= CALLS_MAX ? "too many requests at once" :
-						      "the TSM's provider is not there");
+			   port->calls >= CALLS_MAX ? "too many requests at once"
+						    : "the TSM's provider is not there");
 		return;
 	}
 	call = calloc(1, sizeof(*call));
@@ -405,8 +403,8 @@ static void on_verdict(GuestPort *port, Assignment *a, uint64_t generation, json
 		director_guest_mark(port->tdid, a, "guest: accepted", why);
 		return;
 	}
-	if (asprintf(&reason, "rejected by the guest at %.200s: %s", step, why ?: "no reason given") <
-	    0)
+	if (asprintf(&reason, "rejected by the guest at %.200s: %s", step,
+		     why ?: "no reason given") < 0)
 		return;
 	director_event(port->tdid,
 		       &(EngineEvent){ .type = EVENT_GUEST_REJECTED,

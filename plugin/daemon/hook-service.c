@@ -148,8 +148,8 @@ static void call_provider(HookCall *hook)
 	r = json_build(&parameters, J_STRING("tvm", uuid_format(hook->uuid, uuid)));
 	if (r >= 0)
 		r = provider_call(hook->service->tdid->providers[hook->provider],
-				  hook->prepare ? "io.tdid.Tsm.PrepareTvm" :
-						  "io.tdid.Tsm.ReleaseTvm",
+				  hook->prepare ? "io.tdid.Tsm.PrepareTvm"
+						: "io.tdid.Tsm.ReleaseTvm",
 				  parameters, 0, PROVIDER_TIMEOUT_USEC, on_provider_reply, hook,
 				  &hook->provider_call);
 	if (r < 0)
@@ -206,8 +206,9 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 	HookCall *hook = userdata;
 
 	if (hook->step == HOOK_QUIET)
-		give_up(hook, "a trusted device of its last run is still being unbound. See 'tdictl "
-			      "list'; try again when it is released");
+		give_up(hook,
+			"a trusted device of its last run is still being unbound. See 'tdictl "
+			"list'; try again when it is released");
 	else
 		give_up(hook, "a TSM's provider is not there. See 'tdid' in the journal, and start "
 			      "the provider that tdid.conf names");
@@ -239,7 +240,8 @@ static int wait_for(HookService *service, VarlinkCall *call, const char *domain,
 	hook->next = service->first;
 	service->first = hook;
 	r = sd_event_add_time_relative(service->tdid->event, &hook->timeout, CLOCK_MONOTONIC,
-				       service->tdid->config->stop_timeout_usec, 0, on_timeout, hook);
+				       service->tdid->config->stop_timeout_usec, 0, on_timeout,
+				       hook);
 	if (!hook->domain || r < 0) {
 		hook_call_free(hook);
 		return r < 0 ? r : -ENOMEM;
@@ -255,21 +257,23 @@ static int refuse_taken(Tdid *tdid, VarlinkCall *call, const char *name, const D
 {
 	const Tdi *tdi = registry_find_tdi(tdid->registry, device->host);
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
-	const Assignment *owner = e && e->owner != ENGINE_NONE ?
-					  registry_assignment_at(tdid->registry, e->owner) :
-					  NULL;
+	const Assignment *owner = e && e->owner != ENGINE_NONE
+					  ? registry_assignment_at(tdid->registry, e->owner)
+					  : NULL;
 	char text[BDF_STRING_SIZE];
 	int r = 0;
 
 	bdf_format(device->host, text);
 	if (e && e->quarantined)
-		r = refuse(call,
-			   "%s: device %s (%s) is quarantined: what the TSM holds of it is not known. "
-			   "See 'tdictl list' for why; use another device until this host has been "
-			   "rebooted",
-			   name, device->alias, text);
+		r = refuse(
+			call,
+			"%s: device %s (%s) is quarantined: what the TSM holds of it is not known. "
+			"See 'tdictl list' for why; use another device until this host has been "
+			"rebooted",
+			name, device->alias, text);
 	else if (owner && !uuid_equal(owner->tvm->uuid, xml->uuid))
-		r = refuse(call, "%s: device %s (%s) is still %s's. See 'tdictl list'; detach it there",
+		r = refuse(call,
+			   "%s: device %s (%s) is still %s's. See 'tdictl list'; detach it there",
 			   name, device->alias, text,
 			   owner->tvm->domain ? owner->tvm->domain->name : "another TVM");
 	else
@@ -282,11 +286,12 @@ static int prepare(HookService *service, VarlinkCall *call, const char *name, co
 	bool devices = xml->markers & (DOMAIN_MARKER_DEVICE | DOMAIN_MARKER_MISSING);
 
 	if (devices && !xml->has_guest_port)
-		return refuse(call,
-			      "%s: it declares trusted devices, but has no guest port over which its "
-			      "agent could be reached. Add <channel type='unix'><target type='virtio' "
-			      "name='" DOMAIN_XML_GUEST_PORT "'/></channel>",
-			      name);
+		return refuse(
+			call,
+			"%s: it declares trusted devices, but has no guest port over which its "
+			"agent could be reached. Add <channel type='unix'><target type='virtio' "
+			"name='" DOMAIN_XML_GUEST_PORT "'/></channel>",
+			name);
 	for (size_t i = 0; i < xml->n_devices; i++) {
 		const DomainDevice *device = &xml->devices[i];
 		char text[BDF_STRING_SIZE];
@@ -357,17 +362,18 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 	}
 	if ((strcmp(operation, "migrate") == 0 || strcmp(operation, "restore") == 0) &&
 	    (xml->markers & DOMAIN_MARKER_DEVICE))
-		return refuse(call,
-			      "%s: a domain with trusted devices cannot be migrated or restored: the "
-			      "TSM's bind does not travel. Detach them first",
-			      name);
+		return refuse(
+			call,
+			"%s: a domain with trusted devices cannot be migrated or restored: the "
+			"TSM's bind does not travel. Detach them first",
+			name);
 	if (strcmp(operation, "stopped") == 0) {
 		domain = registry_find_domain(tdid->registry, xml->uuid);
 		if (domain && domain->tvm)
-			director_event(tdid,
-				       &(EngineEvent){ .type = EVENT_TVM_STOPPING,
-						       .id = domain->tvm->id },
-				       NULL);
+			director_event(
+				tdid,
+				&(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = domain->tvm->id },
+				NULL);
 		return wait_for(service, call, name, xml, operation);
 	}
 	if (strcmp(operation, "release") == 0)
@@ -430,8 +436,8 @@ int hook_service_new(HookService **ret, Tdid *tdid, char **ret_error)
 		r = varlink_server_bind(service->server, "io.tdid.Hook.Run", 0, on_run, service);
 	if (r >= 0) {
 		fd = varlink_activation_fd("io.tdid.Hook", path);
-		r = fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error) :
-			      varlink_server_listen(service->server, path, 0600, ret_error);
+		r = fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error)
+			    : varlink_server_listen(service->server, path, 0600, ret_error);
 	}
 	if (r < 0) {
 		hook_service_free(service);

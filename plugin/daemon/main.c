@@ -11,13 +11,14 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: tdid [--config FILE] [--debug]\n"
-		    "Hot-plugs trusted PCIe devices into the confidential VMs that libvirt runs.\n\n"
-		    "  --config FILE  default " CONFIG_PATH_DEFAULT "\n"
-		    "  --check        read the configuration, say what is wrong with it, and exit\n"
-		    "  --debug        log more\n"
-		    "  --version\n"
-		    "Exit: 0 ended by a signal, 1 cannot start, 2 usage.\n");
+	fprintf(to,
+		"Usage: tdid [--config FILE] [--debug]\n"
+		"Hot-plugs trusted PCIe devices into the confidential VMs that libvirt runs.\n\n"
+		"  --config FILE  default " CONFIG_PATH_DEFAULT "\n"
+		"  --check        read the configuration, say what is wrong with it, and exit\n"
+		"  --debug        log more\n"
+		"  --version\n"
+		"Exit: 0 ended by a signal, 1 cannot start, 2 usage.\n");
 }
 
 static int prepare_loop(Tdid *tdid)

@@ -180,8 +180,8 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	}
 	if (reply->status < 0 || error) {
 		reason = provider_reply_reason(reply, error);
-		result.outcome = reply->status >= 0 && is_refusal(error) ? OUTCOME_REFUSED :
-									   OUTCOME_UNKNOWN;
+		result.outcome =
+			reply->status >= 0 && is_refusal(error) ? OUTCOME_REFUSED : OUTCOME_UNKNOWN;
 		result.reason = reason ?: "out of memory";
 		finish(operation, &result);
 		return;
@@ -190,7 +190,8 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	if (!state || strcmp(state, "done") != 0) {
 		finish(operation,
 		       &(OperationResult){ .outcome = OUTCOME_UNKNOWN,
-					   .reason = "its last reply does not say that it is done" });
+					   .reason =
+						   "its last reply does not say that it is done" });
 		return;
 	}
 	state = json_get_string(reply->parameters, "state");
@@ -205,8 +206,7 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 
 static int build_parameters(const OperationRequest *request, json_object **ret)
 {
-	char number[20], device[BDF_STRING_SIZE] = "", dsm[BDF_STRING_SIZE],
-		uuid[UUID_STRING_SIZE];
+	char number[20], device[BDF_STRING_SIZE] = "", dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	const Assignment *a = request->assignment;
 
 	snprintf(number, sizeof(number), "%016" PRIx64, request->number);
@@ -242,14 +242,15 @@ static void send_operation(Operation *operation)
 
 	if (r >= 0)
 		r = provider_call(operation->request.dsm->provider,
-				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE, 0,
-				  on_reply, operation, &operation->call);
-	/* A provider that has just gone away will be ready again; anything else is our own fault. */
+				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE,
+				  0, on_reply, operation, &operation->call);
+	/* A provider that has just gone away will be ready again; anything else is our own fault.
+	 */
 	if (r == -ECONNREFUSED || r == -ENOENT || r == -ENOTCONN || r == -EAGAIN)
 		try_again(operation->operations);
 	else if (r < 0)
-		finish(operation, &(OperationResult){ .outcome = OUTCOME_REFUSED,
-						      .reason = strerror(-r) });
+		finish(operation,
+		       &(OperationResult){ .outcome = OUTCOME_REFUSED, .reason = strerror(-r) });
 }
 
 static bool is_next_of_its_dsm(const Operations *operations, const Operation *operation)

@@ -31,9 +31,9 @@ typedef struct OperationRequest {
 
 typedef struct OperationResult {
 	OperationOutcome outcome;
-	TdispState state; /* of bind */
+	TdispState state;      /* of bind */
 	bool device_confirmed; /* of unbind */
-	const char *reason; /* unless done */
+	const char *reason;    /* unless done */
 } OperationResult;
 
 typedef struct OperationHandlers {

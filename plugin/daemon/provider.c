@@ -359,8 +359,7 @@ bool provider_tells_state(const Provider *provider)
 bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm)
 {
 	for (size_t i = 0; i < provider->n_devices; i++)
-		if (provider->devices[i].tee_io &&
-		    bdf_equal(provider->devices[i].device, device)) {
+		if (provider->devices[i].tee_io && bdf_equal(provider->devices[i].device, device)) {
 			*ret_dsm = provider->devices[i].dsm;
 			return true;
 		}
@@ -396,7 +395,8 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 }
 
 int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
-		  uint64_t timeout_usec, ProviderReplied replied, void *userdata, ProviderCall **ret)
+		  uint64_t timeout_usec, ProviderReplied replied, void *userdata,
+		  ProviderCall **ret)
 {
 	_cleanup_free_ char *why = NULL;
 	ProviderCall *call = calloc(1, sizeof(*call));
@@ -446,10 +446,10 @@ char *provider_reply_reason(const VarlinkReply *reply, const char *error)
 	char *text = NULL;
 
 	if (reply->status < 0)
-		return strdup(reply->status == -ETIME	      ? "no answer in time" :
-			      reply->status == -ECONNRESET    ? "the connection was lost" :
-			      reply->status == -EBADMSG	      ? "its answer is malformed" :
-								strerror(-reply->status));
+		return strdup(reply->status == -ETIME	     ? "no answer in time"
+			      : reply->status == -ECONNRESET ? "the connection was lost"
+			      : reply->status == -EBADMSG    ? "its answer is malformed"
+							     : strerror(-reply->status));
 	if (error) {
 		const char *why = json_get_string(reply->parameters, "reason");
 

@@ -44,7 +44,8 @@ int records_write_tvm(Tdid *tdid, const Tvm *tvm)
 	int r;
 
 	tvm_name(name, tvm);
-	r = json_build(&o, J_STRING("kind", "tvm"), J_STRING("domain", uuid_format(tvm->uuid, uuid)),
+	r = json_build(&o, J_STRING("kind", "tvm"),
+		       J_STRING("domain", uuid_format(tvm->uuid, uuid)),
 		       J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
 		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time));
 	return r < 0 ? r : store_write(tdid->store, name, o);
@@ -103,19 +104,18 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 	r = timeline_to_json(&a->timeline, &marks);
 	if (r < 0)
 		return r;
-	r = json_build(&o, J_STRING("kind", "assignment"),
-		       J_STRING("domain", uuid_format(a->tvm->uuid, uuid)),
-		       J_INT("pid", a->tvm->pid), J_STRING("name", a->alias),
-		       J_STRING("device", bdf_format(a->tdi->bdf, device)),
-		       J_STRING("dsm", bdf_format(a->dsm->bdf, dsm)),
-		       J_STRING("guest_address",
-				a->guest_known ? bdf_format(a->guest, guest) : NULL),
-		       J_STRING("state", assignment_state_name(e->state)),
-		       J_STRING("fault", engine_fault_name(e->fault)), J_STRING("reason", a->reason),
-		       J_INT("generation", (int64_t)e->generation),
-		       J_INT("operation", (int64_t)e->operation), J_BOOL("present", e->present),
-		       J_BOOL("left", e->left), J_BOOL("guest_ready", e->guest_ready),
-		       J_TAKE("timeline", marks));
+	r = json_build(
+		&o, J_STRING("kind", "assignment"),
+		J_STRING("domain", uuid_format(a->tvm->uuid, uuid)), J_INT("pid", a->tvm->pid),
+		J_STRING("name", a->alias), J_STRING("device", bdf_format(a->tdi->bdf, device)),
+		J_STRING("dsm", bdf_format(a->dsm->bdf, dsm)),
+		J_STRING("guest_address", a->guest_known ? bdf_format(a->guest, guest) : NULL),
+		J_STRING("state", assignment_state_name(e->state)),
+		J_STRING("fault", engine_fault_name(e->fault)), J_STRING("reason", a->reason),
+		J_INT("generation", (int64_t)e->generation),
+		J_INT("operation", (int64_t)e->operation), J_BOOL("present", e->present),
+		J_BOOL("left", e->left), J_BOOL("guest_ready", e->guest_ready),
+		J_TAKE("timeline", marks));
 	return r < 0 ? r : store_write(tdid->store, name, o);
 }
 
@@ -152,17 +152,42 @@ typedef struct RawRecord {
 	json_object *timeline;
 } RawRecord;
 
-#define STRING(field)  { #field, JSON_FIELD_STRING, 0, offsetof(RawRecord, field) }
-#define NUMBER(field)  { #field, JSON_FIELD_INT, 0, offsetof(RawRecord, field), 0, INT64_MAX }
-#define BOOLEAN(field) { #field, JSON_FIELD_BOOL, 0, offsetof(RawRecord, field) }
+#define STRING(field)                                                                              \
+	{                                                                                          \
+#field, JSON_FIELD_STRING, 0, offsetof(RawRecord, field)                           \
+	}
+#define NUMBER(field)                                                                              \
+	{                                                                                          \
+#field, JSON_FIELD_INT, 0, offsetof(RawRecord, field), 0, INT64_MAX                \
+	}
+#define BOOLEAN(field)                                                                             \
+	{                                                                                          \
+#field, JSON_FIELD_BOOL, 0, offsetof(RawRecord, field)                             \
+	}
 
 static const JsonField record_fields[] = {
-	STRING(kind),	   STRING(boot),	STRING(domain),	    STRING(domain_name),
-	STRING(name),	   STRING(device),	STRING(dsm),	    STRING(tsm),
-	STRING(guest_address), STRING(state),	STRING(fault),	    STRING(reason),
-	STRING(owner),	   NUMBER(version),	NUMBER(pid),	    NUMBER(start_time),
-	NUMBER(generation), NUMBER(operation),	BOOLEAN(quarantined), BOOLEAN(present),
-	BOOLEAN(left),	   BOOLEAN(guest_ready),
+	STRING(kind),
+	STRING(boot),
+	STRING(domain),
+	STRING(domain_name),
+	STRING(name),
+	STRING(device),
+	STRING(dsm),
+	STRING(tsm),
+	STRING(guest_address),
+	STRING(state),
+	STRING(fault),
+	STRING(reason),
+	STRING(owner),
+	NUMBER(version),
+	NUMBER(pid),
+	NUMBER(start_time),
+	NUMBER(generation),
+	NUMBER(operation),
+	BOOLEAN(quarantined),
+	BOOLEAN(present),
+	BOOLEAN(left),
+	BOOLEAN(guest_ready),
 	{ "timeline", JSON_FIELD_ARRAY, 0, offsetof(RawRecord, timeline) },
 	{},
 };
@@ -192,8 +217,8 @@ static int restore_tvm(Tdid *tdid, const RawRecord *raw)
 	if (!domain->name)
 		domain->name = strdup(raw->domain_name ?: raw->domain);
 	return domain->name ? incarnation_restore(tdid, domain, (pid_t)raw->pid,
-						  (uint64_t)raw->start_time) :
-			      -ENOMEM;
+						  (uint64_t)raw->start_time)
+			    : -ENOMEM;
 }
 
 static int restore_dsm(Tdid *tdid, const RawRecord *raw)
@@ -326,7 +351,7 @@ int records_restore(Tdid *tdid, char **ret_error)
 			return r;
 	}
 	if (passes[0].n || passes[3].n)
-		log_info("%s: %u TVMs, %u assignments of before", tdid->config->records, passes[0].n,
-			 passes[3].n);
+		log_info("%s: %u TVMs, %u assignments of before", tdid->config->records,
+			 passes[0].n, passes[3].n);
 	return 0;
 }

@@ -26,11 +26,11 @@ typedef struct Tvm Tvm;
 typedef struct Domain {
 	Uuid uuid;
 	char *name;
-	Tvm *tvm; /* the present incarnation, or NULL */
+	Tvm *tvm;	 /* the present incarnation, or NULL */
 	bool reading;	 /* a re-read is under way */
 	bool read_again; /* it became dirty meanwhile */
 	bool has_guest_port;
-	bool listed;  /* libvirt has it: seen in the latest read */
+	bool listed; /* libvirt has it: seen in the latest read */
 	bool paused;
 } Domain;
 
@@ -50,7 +50,7 @@ struct Tvm {
 typedef struct Dsm {
 	Tdid *tdid;
 	uint32_t id;
-	Bdf bdf; /* function 0 */
+	Bdf bdf;	    /* function 0 */
 	Provider *provider; /* NULL: no provider serves it */
 	sd_event_source *idle;
 } Dsm;
@@ -73,7 +73,7 @@ typedef struct Assignment {
 	bool tdi_state_known;
 	TdispState tdi_state;
 	Timeline timeline;
-	bool detach_again; /* libvirt was busy or away: to be asked at the next read */
+	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;
 	sd_event_source *guest_timer;

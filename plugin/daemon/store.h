@@ -32,9 +32,9 @@ int store_remove(Store *store, const char *name);
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);
 
 /*
- * Calls `fn` for every record of this boot, in the order of their names. One that cannot be read, or
- * for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a message in the log, and
- * the walk goes on. A newer version ends it with -EPROTO and a sentence; any other negative return
- * of `fn` ends it with that.
+ * Calls `fn` for every record of this boot, in the order of their names. One that cannot be read,
+ * or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a message in the log,
+ * and the walk goes on. A newer version ends it with -EPROTO and a sentence; any other negative
+ * return of `fn` ends it with that.
  */
 int store_each(Store *store, StoreRecordFn fn, void *userdata, char **ret_error);
