@@ -243,15 +243,20 @@ static void device_accepted(Device *device)
 	device_drive(device);
 }
 
+static void tell_rejected(Device *device, const char *step, const char *reason)
+{
+	say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation, step,
+	    reason ? reason : "out of memory");
+	tell_verdict(subject(device), false, step, reason);
+}
+
 static void device_rejected(Device *device, const char *step, const char *reason)
 {
 	device->state = DEVICE_REJECTED;
 	loop_timer_off(&device->reattest);
 	loop_timer_off(&device->deadline);
 	device_forget_bind(device);
-	say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation, step,
-	    reason ? reason : "out of memory");
-	tell_verdict(subject(device), false, step, reason);
+	tell_rejected(device, step, reason);
 	device_unbind(device, AFTER_REJECT);
 }
 
@@ -484,9 +489,7 @@ void device_withdrawn(Device *device, uint64_t generation, const char *reason)
 	if (device->verify && verify_is_revoking(device->verify)) {
 		const char *why, *step = verify_failed_step(device->verify, &why);
 
-		say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", generation, step,
-		    why ? why : "out of memory");
-		tell_verdict(subject(device), false, step, why);
+		tell_rejected(device, step, why);
 	}
 	device_end_bind(device);
 	device->settle_wait = DEVICE_SETTLE_USEC;

@@ -3,6 +3,7 @@
 
 tvm0's agent has the policy that fits the emulated devices; tvm1's expects another firmware.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -56,6 +57,10 @@ done
 """
 
 
+def installed(name):
+    return f"/usr/bin/{name}" if name == "tdictl" else f"{LIBEXEC}/{name}"
+
+
 def configure(host):
     """Programs and configuration: all that an administrator would install."""
     host.run("getent passwd tdid >/dev/null || useradd -r -u 990 -G libvirt tdid; "
@@ -64,7 +69,7 @@ def configure(host):
     host.put(TOOLS, LIBEXEC)
     for name, path in PROGRAMS.items():
         if name != "tdi-agent":
-            host.put(path, f"/usr/bin/{name}" if name == "tdictl" else f"{LIBEXEC}/{name}", mode=0o755)
+            host.put(path, installed(name), mode=0o755)
     host.put(json.dumps(TSM_CONFIG).encode(), "/etc/tdid/tsm-emulated.conf")
     host.put(json.dumps(TDID_CONFIG).encode(), "/etc/tdid/tdid.conf")
 
@@ -104,6 +109,11 @@ def tvm(host, name, spoil=False):
                                     "/etc/bed/start.d/account": ACCOUNT})
 
 
+def wait_agents(host):
+    for name in ("tvm0", "tvm1"):
+        host.process("tdid").wait_log(f"{name}: .*hello", timeout=60)
+
+
 def install(host):
     configure(host)
     start_tsm(host)
@@ -113,7 +123,22 @@ def install(host):
         domain.start(wait=False)
     for domain in domains:
         domain.wait_ready()
-        host.process("tdid").wait_log(f"{domain.name}: .*hello", timeout=60)
+    wait_agents(host)
+
+
+def upgrade(host):
+    """The host's programs as they are now, under TVMs that keep running."""
+    if all(host.run(["sha256sum", installed(name)]).out.split()[0]
+           == hashlib.sha256(path.read_bytes()).hexdigest()
+           for name, path in PROGRAMS.items() if name != "tdi-agent"):
+        return
+    for name in ("tdid", "tsm"):
+        host.process(name).kill()
+        host.process(name).wait(20)
+    configure(host)
+    start_tsm(host)
+    start_tdid(host)
+    wait_agents(host)
 
 
 class Lab:
@@ -169,12 +194,13 @@ class Watch:
         return seen
 
 
-def programs():
-    """The inputs of the prepared machine: when one changes it is made anew."""
-    return [*PROGRAMS.values(), json.dumps([TSM_CONFIG, TDID_CONFIG]),
-            *sorted(TOOLS.iterdir()), pathlib.Path(__file__).resolve()]
-
-
 def lab(keep=False):
-    """`with lab() as host`: a thawed machine; Lab(host) is what tests use."""
-    return Bed().prepared("lab", install, inputs=programs(), keep=keep)
+    """`with lab() as host`: a thawed machine; Lab(host) is what tests use.
+
+    Two saved machines, so that a change of the host's programs does not boot the TVMs anew: one
+    with the agent and TVMs that run, and on top of it one with the host's programs.
+    """
+    tvms = ("tvms", install, [PROGRAMS["tdi-agent"], json.dumps([TSM_CONFIG, TDID_CONFIG]),
+                              *sorted(TOOLS.iterdir()), pathlib.Path(__file__).resolve()])
+    host_programs = [path for name, path in PROGRAMS.items() if name != "tdi-agent"]
+    return Bed().prepared("lab", upgrade, inputs=host_programs, keep=keep, parent=tvms)

@@ -239,6 +239,91 @@ Test(agent, host_replaced_in_the_middle)
 	testing_wait("Verdict accepted");
 }
 
+/* --- a host that keeps the answer to an acceptance, and has something else to say --- */
+
+static void instead_withdraw(void)
+{
+	testing_withdraw(TESTING_GENERATION);
+}
+
+static void instead_lock_another(void)
+{
+	testing_locked(TESTING_GENERATION + 1);
+	testing_withdraw(TESTING_GENERATION + 1);
+}
+
+static void instead_remove(void)
+{
+	testing_pci_uevent("remove");
+}
+
+static void instead_rename(void)
+{
+	testing_offer_as("nic1");
+}
+
+/* The TSM has it in RUN, and the agent has heard that the bind is gone: then nothing may be left.
+ */
+static void accepted_and(void (*instead)(void))
+{
+	bed.instead = instead;
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	cr_assert(testing_wait_count(&bed.revokes, 1), "the acceptance is still there");
+	cr_assert_eq(bed.accepts, 1);
+	cr_assert_not(bed.accepted);
+	testing_settle();
+	cr_assert_not(probed());
+}
+
+Test(agent, withdrawn_and_the_acceptance_kept)
+{
+	accepted_and(instead_withdraw);
+}
+
+Test(agent, locked_anew_and_the_acceptance_kept)
+{
+	accepted_and(instead_lock_another);
+}
+
+Test(agent, removed_and_the_acceptance_kept)
+{
+	accepted_and(instead_remove);
+}
+
+Test(agent, renamed_and_the_acceptance_kept)
+{
+	accepted_and(instead_rename);
+}
+
+Test(agent, bound_anew_by_word_only)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	testing_settle();
+	testing_locked(TESTING_GENERATION + 1);
+	testing_withdraw(TESTING_GENERATION + 1);
+	cr_assert(testing_wait_count(&bed.revokes, 1), "the first bind is still accepted");
+}
+
+/* The child that unbinds must not be cut off before it has done so. */
+Test(agent, renamed_while_its_driver_is_unbound)
+{
+	bed.fault = FAULT_NONE;
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	bind_driver();
+	testing_withdraw(TESTING_GENERATION);
+	testing_offer_as("nic1");
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+	testing_bind_driver(&bed.files, false);
+	bed.events[0] = '\0';
+	testing_offer_as("nic1");
+	testing_wait("Ready");
+}
+
 /* --- troubles that pass --- */
 
 static void passes(TestingFault fault)
@@ -503,6 +588,34 @@ Test(agent_start, driven_and_running_without_acceptance)
 	testing_wait("Verdict rejected state");
 	testing_settle();
 	cr_assert_eq(bed.infos, 0);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+}
+
+/* A session's end is the host's to bring about: it must not end what was due. */
+Test(agent_start, reattestation_outlives_the_session)
+{
+	uint8_t asked;
+
+	testing_bed_init(",\"reattest_interval_sec\":1");
+	testing_offer_when_greeted();
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	bind_driver();
+	cr_assert_eq(bed.infos, 1);
+	/* The next request is the one for fresh evidence, and it goes nowhere. */
+	asked = bed.counter;
+	bed.fault = FAULT_SILENT;
+	for (unsigned int i = 0; i < 1000 && bed.counter == asked; i++)
+		testing_wait_within(NULL, 2);
+	cr_assert_neq(bed.counter, asked);
+	bed.no_offer = true;
+	testing_say_raw("", 1);
+	cr_assert(testing_wait_count(&bed.hellos, 2));
+	bed.record[7] ^= 1;
+	bed.fault = FAULT_NONE;
+	testing_wait("Verdict rejected references");
 	cr_assert(testing_wait_count(&bed.revokes, 1));
 	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
 }

@@ -54,6 +54,14 @@ static inline void testing_offer(void)
 	testing_event(NULL, "Offer", testing_parameters(0, true, NULL));
 }
 
+static inline void testing_offer_as(const char *name)
+{
+	json_object *p;
+
+	cr_assert_eq(json_build(&p, J_STRING("name", name), J_STRING("address", TESTING_BDF)), 0);
+	testing_event(NULL, "Offer", p);
+}
+
 static inline void testing_locked(uint64_t generation)
 {
 	testing_event(NULL, "Locked", testing_parameters((int64_t)generation, true, NULL));
@@ -135,7 +143,8 @@ static inline void testing_carry(int64_t id, json_object *parameters)
 	uint8_t open[GUEST_MESSAGE_OPEN_SIZE], plain[GUEST_RESPONSE_MAX_SIZE];
 	const uint8_t *answer = open;
 	size_t size, answer_size = sizeof(open);
-	unsigned int infos = bed.infos;
+	unsigned int infos = bed.infos, accepts = bed.accepts;
+	void (*instead)(void) = bed.instead;
 	GuestMessageRequest request;
 	json_object *reply = NULL;
 	char *text;
@@ -179,6 +188,11 @@ static inline void testing_carry(int64_t id, json_object *parameters)
 		}
 	}
 	free(message);
+	if (instead && bed.accepts != accepts) {
+		bed.instead = NULL;
+		instead();
+		return;
+	}
 	if (bed.infos != infos)
 		testing_after_info();
 	cr_assert_eq(base64_encode(&text, answer, answer_size), 0);

@@ -5,8 +5,8 @@
 #include "core/guest-message-tvm.h"
 #include "core/guest-payload.h"
 #include "testing-emulated.h"
-#include "tsm/emulated/random.h"
-#include "tsm/emulated/state-file.h"
+#include "tsm/common/random.h"
+#include "tsm/common/state-file.h"
 #include "tsm/emulated/tsm.h"
 
 typedef struct TestingTvm {

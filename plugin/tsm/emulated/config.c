@@ -3,7 +3,7 @@
 
 #include "core/refusal.h"
 #include "rpc/json.h"
-#include "state-file.h"
+#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 
 #include "core/bdf.h"
 #include "core/cleanup.h"
-#include "host-function.h"
+#include "tsm/common/host-function.h"
 
 #include <stdbool.h>
 #include <stddef.h>

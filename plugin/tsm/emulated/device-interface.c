@@ -2,7 +2,7 @@
 #include "device-interface.h"
 
 #include "interface-layout.h"
-#include "random.h"
+#include "tsm/common/random.h"
 
 #include <openssl/crypto.h>
 #include <string.h>

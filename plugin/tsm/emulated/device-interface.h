@@ -10,9 +10,9 @@
  */
 #pragma once
 
-#include "blob.h"
+#include "tsm/common/blob.h"
 #include "core/tdisp.h"
-#include "host-function.h"
+#include "tsm/common/host-function.h"
 
 #include <stdbool.h>
 

@@ -13,7 +13,7 @@
 #include "device.h"
 
 #include "core/measurements.h"
-#include "random.h"
+#include "tsm/common/random.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

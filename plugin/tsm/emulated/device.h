@@ -12,7 +12,7 @@
 #include "core/cleanup.h"
 #include "core/spdm.h"
 #include "device-interface.h"
-#include "host-function.h"
+#include "tsm/common/host-function.h"
 
 #include <openssl/types.h>
 #include <stddef.h>

@@ -8,10 +8,10 @@
  */
 #pragma once
 
-#include "blob.h"
+#include "tsm/common/blob.h"
 #include "core/interface-report.h"
 #include "core/tdisp.h"
-#include "host-function.h"
+#include "tsm/common/host-function.h"
 
 /* In the report's device-specific information, without the NUL. */
 #define INTERFACE_LAYOUT_INFO "emulated by tdid"

@@ -7,8 +7,8 @@
 
 #include "core/cert-chain.h"
 #include "core/refusal.h"
-#include "random.h"
-#include "state-file.h"
+#include "tsm/common/random.h"
+#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <openssl/asn1.h>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/hex.h"
-#include "monitor.h"
-#include "operations.h"
+#include "tsm/common/monitor.h"
+#include "tsm/common/operations.h"
 #include "rpc/varlink-server.h"
 #include "service.h"
 #include "tsm.h"

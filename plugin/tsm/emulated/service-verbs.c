@@ -202,7 +202,7 @@ static void make_way(Service *service, Bdf device, const char *operation)
 		return;
 	service_outcome_text(&outcome, TSM_OUTCOME_UNKNOWN, bdf_format(device, name),
 			     "it hung, and gave way to a verb with force");
-	operations_abandon(service->operations, queue_of(service, device), &outcome);
+	operations_settle(service->operations, queue_of(service, device), &outcome);
 }
 
 static int on_connect(VarlinkCall *call, json_object *parameters, void *userdata)

@@ -13,7 +13,7 @@
 #include "tsm-private.h"
 
 #include "core/refusal.h"
-#include "random.h"
+#include "tsm/common/random.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -8,14 +8,14 @@
  */
 #pragma once
 
-#include "blob.h"
+#include "tsm/common/blob.h"
 #include "config.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
 #include "core/digest.h"
 #include "core/tdisp.h"
 #include "core/uuid.h"
-#include "host-function.h"
+#include "tsm/common/host-function.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,9 +2,9 @@
 #include "tvm-keys.h"
 
 #include "core/refusal.h"
-#include "random.h"
+#include "tsm/common/random.h"
 #include "rpc/log.h"
-#include "state-file.h"
+#include "tsm/common/state-file.h"
 
 #include <dirent.h>
 #include <errno.h>

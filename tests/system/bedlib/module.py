@@ -18,7 +18,7 @@ def build(store, tree, source):
         shutil.copytree(source, work, ignore=shutil.ignore_patterns("*.ko", "*.o", "*.mod*", ".*"))
         try:
             # objtool reads /proc: the build runs in mount and process namespaces of its own.
-            command.run(["unshare", "-m", "-p", "-f", "sh", "-ec",
+            command.run(["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-ec",
                          'mount -t proc proc "$1/proc"; test -c "$1/dev/null" || '
                          'mknod -m 666 "$1/dev/null" c 1 3; '
                          'exec chroot "$1" make -C "$2" M="$3" CC=gcc-14 modules', "sh",

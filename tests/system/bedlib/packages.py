@@ -6,6 +6,7 @@ newest in SUITE-backports when the tree is first made; its version is kept in th
 file `kernel`, which is the one place that everything else takes it from.
 """
 import os
+import pathlib
 import re
 import shutil
 
@@ -38,9 +39,9 @@ Pin-Priority: 990
 """
 
 
-def setup():
+def setup(store):
     """Installs the build machine's missing tools with apt-get."""
-    missing = sorted({package for tool, package in TOOLS if not shutil.which(tool, path=PATH)})
+    missing = sorted({package for tool, package in TOOLS if not shutil.which(tool)})
     if not os.path.exists(KEYRING):
         missing.append("debian-archive-keyring")
     if not missing:
@@ -50,14 +51,12 @@ def setup():
         raise command.BedError(f"missing build tools: {' '.join(missing)}",
                                hint=f"as root: apt-get install {' '.join(missing)}")
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    log = "/tmp/bed-setup.log"
+    log = store.logs / "setup.log"
     with progress.stage(f"installing {' '.join(missing)}"):
         command.run(["apt-get", "-q", "update"], log, 300, env=env)
-        command.run(["apt-get", "-q", "-y", "--no-install-recommends", "install", *missing], log,
+        command.run(["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300",
+                     "--no-install-recommends", "install", *missing], log,
                     600, hint="see the log; is the package mirror reachable?", env=env)
-
-
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
 def mirror():
@@ -65,9 +64,15 @@ def mirror():
     sites = command.output(["apt-get", "indextargets", "--format", "$(SITE)",
                             "Created-By: Packages"]).split()
     for site in sites:
-        site = site.rstrip("/")
-        if site.endswith("/debian"):
-            return site
+        if site.startswith("mirror+file:"):  # as Debian's cloud images have it: a list of mirrors
+            try:
+                listed = pathlib.Path(site[len("mirror+file:"):]).read_text()
+            except OSError:
+                continue
+            sites += [line.split()[0] for line in listed.splitlines()
+                      if line.strip() and not line.startswith("#")]
+        elif site.rstrip("/").endswith("/debian"):
+            return site.rstrip("/")
     raise command.BedError("no Debian mirror in this machine's apt configuration",
                            hint="a source whose address ends in /debian is needed")
 
@@ -137,7 +142,7 @@ def tree(store, version):
         if os.geteuid():
             raise command.BedError("the root tree can only be made by root (owners, device nodes)",
                                    hint="run this as root")
-        setup()
+        setup(store)
         log.unlink(missing_ok=True)
         pins = store.folder / "pins"
         pins.write_text(PINS)
@@ -145,7 +150,9 @@ def tree(store, version):
                    command.output(["apt-config", "dump"]).splitlines()
                    if re.match(r'Acquire::https?::[^ ]*Proxy[^ ]* "[^"]', line)]
         site = mirror()
-        command.run(["mmdebstrap", *OPTIONS, *proxies,
+        # Mount and process namespaces of its own: however this ends, its mounts and children do, too.
+        command.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                     "mmdebstrap", *OPTIONS, *proxies,
                      f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; '
                      f'cp "{pins}" "$1/etc/apt/preferences.d/bed"',
                      "--include=" + ",".join(names(version)), SUITE, folder,

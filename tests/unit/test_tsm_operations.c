@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tsm/emulated/operations.h"
+#include "tsm/common/operations.h"
 
 #include <criterion/criterion.h>
 
@@ -113,9 +113,9 @@ static OperationOutcome cancelled(void)
 				   .parameters = json_object_new_object() };
 }
 
-TestSuite(emulated_operations, .init = set_up, .fini = tear_down);
+TestSuite(tsm_operations, .init = set_up, .fini = tear_down);
 
-Test(emulated_operations, refuses_bad_ids)
+Test(tsm_operations, refuses_bad_ids)
 {
 	char id[OPERATION_ID_MAX + 2];
 
@@ -128,7 +128,7 @@ Test(emulated_operations, refuses_bad_ids)
 	cr_assert_eq(n_freed, 2);
 }
 
-Test(emulated_operations, refuses_an_id_for_something_else)
+Test(tsm_operations, refuses_an_id_for_something_else)
 {
 	cr_assert_eq(submit("a", 1, 0, NULL), 0);
 	cr_assert_eq(submit_work("a", "unbind", 1, 1, (Work){ .name = "a" }, NULL), -EEXIST);
@@ -138,7 +138,7 @@ Test(emulated_operations, refuses_an_id_for_something_else)
 	cr_assert_str_eq(ran, "a");
 }
 
-Test(emulated_operations, refuses_too_many)
+Test(tsm_operations, refuses_too_many)
 {
 	char id[16];
 
@@ -153,7 +153,7 @@ Test(emulated_operations, refuses_too_many)
 	cr_assert_eq(n_run, 0);
 }
 
-Test(emulated_operations, tells_progress_and_never_answers_inside_submit)
+Test(tsm_operations, tells_progress_and_never_answers_inside_submit)
 {
 	Heard heard = {};
 
@@ -165,7 +165,7 @@ Test(emulated_operations, tells_progress_and_never_answers_inside_submit)
 	cr_assert_eq(heard.number, 1);
 }
 
-Test(emulated_operations, one_at_a_time_in_each_queue)
+Test(tsm_operations, one_at_a_time_in_each_queue)
 {
 	Heard a = {}, b = {}, other = {};
 
@@ -179,7 +179,7 @@ Test(emulated_operations, one_at_a_time_in_each_queue)
 	cr_assert_str_eq(b.progress, "queued started done ");
 }
 
-Test(emulated_operations, repeats_and_joins)
+Test(tsm_operations, repeats_and_joins)
 {
 	Heard first = {}, joined = {}, late = {};
 
@@ -195,7 +195,7 @@ Test(emulated_operations, repeats_and_joins)
 	cr_assert_eq(n_freed, 3);
 }
 
-Test(emulated_operations, repeats_a_failure)
+Test(tsm_operations, repeats_a_failure)
 {
 	Heard first = {}, late = {};
 
@@ -207,7 +207,7 @@ Test(emulated_operations, repeats_a_failure)
 	cr_assert_str_eq(late.error, "Refused");
 }
 
-Test(emulated_operations, goes_on_without_its_watcher)
+Test(tsm_operations, goes_on_without_its_watcher)
 {
 	Heard gone = {}, stays = {};
 
@@ -219,7 +219,7 @@ Test(emulated_operations, goes_on_without_its_watcher)
 	cr_assert_eq(stays.n_done, 1);
 }
 
-Test(emulated_operations, cancels_what_is_queued_only)
+Test(tsm_operations, cancels_what_is_queued_only)
 {
 	Heard a = {}, b = {}, c = {};
 	OperationOutcome outcome;
@@ -249,7 +249,7 @@ Test(emulated_operations, cancels_what_is_queued_only)
 }
 
 /* The cancellation overtook the call on another connection. */
-Test(emulated_operations, cancels_what_has_not_come)
+Test(tsm_operations, cancels_what_has_not_come)
 {
 	OperationOutcome outcome = cancelled();
 	Heard heard = {};
@@ -262,7 +262,7 @@ Test(emulated_operations, cancels_what_has_not_come)
 	cr_assert_eq(n_run, 0);
 }
 
-Test(emulated_operations, hangs_until_resumed)
+Test(tsm_operations, hangs_until_resumed)
 {
 	OperationStatus status;
 	Heard a = {}, b = {};
@@ -283,22 +283,22 @@ Test(emulated_operations, hangs_until_resumed)
 	cr_assert_eq(operations_at(operations, 0, &status), -ENOENT);
 }
 
-Test(emulated_operations, hangs_until_abandoned)
+Test(tsm_operations, hangs_until_settled)
 {
 	OperationOutcome outcome = cancelled();
 	Heard a = {}, b = {};
 
-	cr_assert_not(operations_abandon(operations, 1, &outcome));
+	cr_assert_not(operations_settle(operations, 1, &outcome));
 	cr_assert_eq(submit("a", 1, OPERATION_HANGS, &a), 0);
 	cr_assert_eq(submit("b", 1, 0, &b), 0);
 	outcome = cancelled();
-	cr_assert(operations_abandon(operations, 1, &outcome));
+	cr_assert(operations_settle(operations, 1, &outcome));
 	cr_assert_str_eq(a.error, "Cancelled");
 	run_loop(1);
 	cr_assert_str_eq(ran, "b");
 }
 
-Test(emulated_operations, forgets_the_oldest)
+Test(tsm_operations, forgets_the_oldest)
 {
 	char id[16];
 

@@ -9,7 +9,7 @@
  * an id leave their outcome in a ring. Watchers are told while the list is consistent, and may
  * unwatch, but not submit or cancel, from within.
  */
-#include "operations.h"
+#include "tsm/common/operations.h"
 
 #include <errno.h>
 #include <string.h>
@@ -451,7 +451,7 @@ void operations_resume(Operations *operations, uint32_t queue, bool all)
 	}
 }
 
-bool operations_abandon(Operations *operations, uint32_t queue, OperationOutcome *outcome)
+bool operations_settle(Operations *operations, uint32_t queue, OperationOutcome *outcome)
 {
 	Operation *o = find_hanging(operations, queue, false);
 

@@ -19,7 +19,7 @@
 #define OPERATIONS_MAX	 1024
 #define OPERATION_ID_MAX 256
 
-/* As an operation's latency: it stays started until operations_resume() or _abandon(). */
+/* As an operation's latency: it stays started until operations_resume() or _settle(). */
 #define OPERATION_HANGS UINT64_MAX
 
 typedef struct Operations Operations;
@@ -96,7 +96,7 @@ bool operations_is_queued(Operations *operations, const char *id);
 /* What hangs in this queue (any, if `all`) is run now. */
 void operations_resume(Operations *operations, uint32_t queue, bool all);
 /* What hangs in this queue gets this outcome (taken) without being run. False: nothing hangs. */
-bool operations_abandon(Operations *operations, uint32_t queue, OperationOutcome *outcome);
+bool operations_settle(Operations *operations, uint32_t queue, OperationOutcome *outcome);
 
 /* Those with an id, in the order in which they came; ends with -ENOENT. Borrowed. */
 int operations_at(Operations *operations, size_t index, OperationStatus *ret);

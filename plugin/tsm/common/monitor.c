@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "monitor.h"
+#include "tsm/common/monitor.h"
 
 #include <errno.h>
 

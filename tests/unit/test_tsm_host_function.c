@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-emulated.h"
 
-#include "tsm/emulated/host-function.h"
+#include "tsm/common/host-function.h"
 
 #include <errno.h>
 
@@ -18,14 +18,14 @@ static int read_function(const char *bdf)
 	return r;
 }
 
-TestSuite(emulated_host_function, .init = testing_host_new, .fini = testing_host_remove);
+TestSuite(tsm_host_function, .init = testing_host_new, .fini = testing_host_remove);
 
-Test(emulated_host_function, absent)
+Test(tsm_host_function, absent)
 {
 	cr_assert_eq(read_function(ABSENT), -ENODEV);
 }
 
-Test(emulated_host_function, malformed_attributes)
+Test(tsm_host_function, malformed_attributes)
 {
 	static const struct {
 		const char *name, *text;
@@ -53,7 +53,7 @@ Test(emulated_host_function, malformed_attributes)
 	}
 }
 
-Test(emulated_host_function, missing_attribute_and_bad_link)
+Test(tsm_host_function, missing_attribute_and_bad_link)
 {
 	remove(testing_path("sys/bus/pci/devices/%s/class", OTHER_PF));
 	cr_assert_eq(read_function(OTHER_PF), -ENODEV);
@@ -61,7 +61,7 @@ Test(emulated_host_function, missing_attribute_and_bad_link)
 	cr_assert_eq(read_function(PLAIN_PF), -EBADMSG);
 }
 
-Test(emulated_host_function, physical)
+Test(tsm_host_function, physical)
 {
 	cr_assert_eq(read_function(PF), 0);
 	cr_assert_not(function.is_virtual);
@@ -82,7 +82,7 @@ Test(emulated_host_function, physical)
 	cr_assert_not(function.has_iommu_group);
 }
 
-Test(emulated_host_function, virtual_with_msix)
+Test(tsm_host_function, virtual_with_msix)
 {
 	cr_assert_eq(read_function(VF0), 0);
 	cr_assert(function.is_virtual);
@@ -101,7 +101,7 @@ Test(emulated_host_function, virtual_with_msix)
 }
 
 /* What the kernel shows to the unprivileged; and a list of capabilities that is a circle. */
-Test(emulated_host_function, msix_not_readable)
+Test(tsm_host_function, msix_not_readable)
 {
 	uint8_t config[256] = { [0x06] = 0x10, [0x34] = 0x40, [0x40] = 1, [0x41] = 0x40 };
 
@@ -121,7 +121,7 @@ Test(emulated_host_function, msix_not_readable)
 	cr_assert_not(function.msix.present);
 }
 
-Test(emulated_host_function, lists_virtual_functions)
+Test(tsm_host_function, lists_virtual_functions)
 {
 	_cleanup_free_ char *sysfs = strdup(testing_path("sys"));
 	_cleanup_free_ Bdf *list = NULL, *none = NULL, *absent = NULL;

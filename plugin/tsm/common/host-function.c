@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "host-function.h"
+#include "tsm/common/host-function.h"
 
 #include "core/bytes.h"
 #include "core/cleanup.h"
