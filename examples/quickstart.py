@@ -30,6 +30,7 @@ def main():
     parser.add_argument("--shell", action="store_true", help="leave me on the host at the end")
     arguments = parser.parse_args()
 
+    suite.children.end_with_us()
     title("Building the programs, and the emulated host they run on")
     bed = threading.Thread(target=suite.guarded, args=(suite.prepare_bed,))
     bed.start()

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import time
 
 TESTS = pathlib.Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
-BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER", REPOSITORY / "build"))
+BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER") or REPOSITORY / "build").absolute()
 PROGRAMS, SANITIZED, LOGS = BUILD / "programs", BUILD / "unit", BUILD / "logs"
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
 SYSTEM_TIMEOUT = 420
@@ -69,6 +70,65 @@ def choose(names, wanted):
     return [name for name in names if any(name.startswith(word) for word in wanted)]
 
 
+# --- programs, and ending them early
+
+
+class Children:
+    """What runs for us. When we are told to end they end first, and with them their machines."""
+
+    def __init__(self):
+        self.running = set()
+        self.lock = threading.RLock()
+        self.ending = False
+
+    def run(self, argv, out, timeout=None, **options):
+        """The exit status; all output goes to `out`."""
+        self._park_if_ending()
+        with self.lock:
+            child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=subprocess.STDOUT, **options)
+            self.running.add(child)
+        try:
+            return child.wait(timeout)
+        finally:
+            self._park_if_ending()
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            self.running.discard(child)
+
+    def _park_if_ending(self):
+        if self.ending and threading.current_thread() is not threading.main_thread():
+            threading.Event().wait()  # the process is about to end: nothing more is to be said
+
+    def end_with_us(self):
+        """From here on an interrupt ends us in order; what is ignored already stays so."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._end)
+
+    def _end(self, number, _):
+        self.ending = True
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        os.write(2, f"\nended by {signal.Signals(number).name}\n".encode())
+        with self.lock:
+            running = list(self.running)
+            for tell in (subprocess.Popen.terminate, subprocess.Popen.kill):
+                for child in running:
+                    tell(child)
+                deadline = time.monotonic() + 8
+                for child in running:
+                    try:
+                        child.wait(max(0, deadline - time.monotonic()))
+                    except subprocess.TimeoutExpired:
+                        pass
+        os._exit(128 + number)
+
+
+children = Children()
+
+
 # --- building
 
 
@@ -78,9 +138,8 @@ def command(name, argv, **options):
     log = LOGS / f"{name}.log"
     begin = time.monotonic()
     with open(log, "wb") as out:
-        result = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out,
-                                stderr=subprocess.STDOUT, **options)
-    if result.returncode:
+        status = children.run(argv, out, **options)
+    if status:
         print(tail(log), flush=True)
         raise SystemExit(f"tests/run: {name} failed; all of it is in {log}")
     return time.monotonic() - begin
@@ -94,8 +153,8 @@ def tail(log, lines=30):
 def build(folder, targets, *options):
     if not (folder / "build.ninja").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        command(f"{folder.name}-setup", ["meson", "setup", folder, REPOSITORY, *options])
-    seconds = command(f"{folder.name}-build", ["ninja", "-C", folder, *targets])
+        command(f"{folder.name}-setup", ["/usr/bin/meson", "setup", folder, REPOSITORY, *options])
+    seconds = command(f"{folder.name}-build", ["/usr/bin/ninja", "-C", folder, *targets])
     say(f"built {folder.relative_to(BUILD.parent)} in {seconds:.0f} s")
 
 
@@ -151,9 +210,8 @@ def run_system(name, path, function, shows, count):
     for attempt in (1, 2):
         with open(log, "ab" if attempt > 1 else "wb") as out:
             try:
-                rc = subprocess.run([sys.executable, "-c", program], stdin=subprocess.DEVNULL,
-                                    stdout=out, stderr=subprocess.STDOUT, env=environment,
-                                    timeout=SYSTEM_TIMEOUT).returncode
+                rc = children.run([sys.executable, "-c", program], out, SYSTEM_TIMEOUT,
+                                  env=environment)
             except subprocess.TimeoutExpired:
                 out.write(f"\nno end within {SYSTEM_TIMEOUT} s\n".encode())
                 rc = 1
@@ -198,6 +256,7 @@ def main():
     units = [name for name in chosen if name.startswith("unit/")]
     cases = [name for name in chosen if name in system]
     count = Count()
+    children.end_with_us()
 
     bed = threading.Thread(target=guarded, args=(prepare_bed,)) if cases else None
     if bed:

@@ -33,6 +33,9 @@
 #define EVICT_USEC	 (10 * USEC_PER_SEC)
 #define PROBE_USEC	 (60 * USEC_PER_SEC)
 
+/* Each device may have a task; besides: uevents, signals, the port, a chore's task. */
+_Static_assert(LOOP_MAX_FDS - 1 >= AGENT_MAX_DEVICES + 4, "an unbinding never lacks a place");
+
 /* A function without evidence that is probed or loses its driver, one at a time, in order. */
 typedef struct Chore {
 	Bdf address;
@@ -224,12 +227,12 @@ static void on_pci(Agent *agent, const Uevent *event)
 	}
 }
 
-static void look_again(Agent *agent)
+static void look_again(Agent *agent, void (*look)(Device *device))
 {
 	functions_look(agent, false);
 	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++)
 		if (agent->devices[i])
-			device_look(agent->devices[i]);
+			look(agent->devices[i]);
 }
 
 static void port_look(Agent *agent)
@@ -254,7 +257,7 @@ static void on_uevents(void *userdata, short revents)
 		if (r == -ENOBUFS) {
 			log_warning("uevents were lost, looking at everything again");
 			port_look(agent);
-			look_again(agent);
+			look_again(agent, device_events_lost);
 			continue;
 		}
 		if (r < 0) {
@@ -270,7 +273,7 @@ static void on_uevents(void *userdata, short revents)
 		else if (strcmp(event.subsystem, "drivers") == 0 &&
 			 strcmp(event.action, "add") == 0 &&
 			 strncmp(event.devpath, "/bus/pci/drivers/", 17) == 0)
-			look_again(agent);
+			look_again(agent, device_look);
 	}
 }
 
@@ -323,9 +326,6 @@ static Device *device_for(Agent *agent, const EventText *event)
 			    event->address, device_name(device), event->name);
 		return NULL;
 	}
-	if (device)
-		/* Renamed before anything came of it. */
-		agent->devices[i] = device_free(device);
 	for (i = 0; i < AGENT_MAX_DEVICES; i++) {
 		if (!agent->devices[i])
 			free_place = i;
@@ -336,15 +336,20 @@ static Device *device_for(Agent *agent, const EventText *event)
 			return NULL;
 		}
 	}
-	if (free_place == AGENT_MAX_DEVICES) {
+	if (!device && free_place == AGENT_MAX_DEVICES) {
 		log_warning("guest port: more than %d devices are offered", AGENT_MAX_DEVICES);
 		return NULL;
 	}
-	r = device_new(&agent->devices[free_place], &agent->shared, event->name, address);
-	if (r < 0)
+	r = device ? device_rename(device, event->name)
+		   : device_new(&device, &agent->shared, event->name, address);
+	if (r < 0) {
 		log_warning("guest port: the offer of %s is refused: %s", event->address,
 			    r == -EINVAL ? "not a usable name" : strerror(-r));
-	return agent->devices[free_place];
+		return NULL;
+	}
+	if (!agent_find(agent, address, NULL))
+		agent->devices[free_place] = device;
+	return device;
 }
 
 static void on_withdrawn(Agent *agent, const EventText *event)
@@ -403,9 +408,7 @@ static void on_ended(void *userdata)
 	Agent *agent = userdata;
 
 	log_info("the session with tdid ended");
-	for (size_t i = 0; i < AGENT_MAX_DEVICES; i++)
-		if (agent->devices[i])
-			device_session_ended(agent->devices[i]);
+	/* Verifications go on in the next one: its end is the host's to bring about. */
 	tsm_client_stop(agent->shared.client);
 }
 

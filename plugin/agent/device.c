@@ -64,7 +64,8 @@ struct Device {
 
 	Task *task;
 	DeviceAfter after;
-	bool unbind_tried, driver_reported, complained, revoke_due;
+	bool unbind_tried, driver_reported, complained;
+	uint64_t revoke_due; /* generation that the TSM is yet to hear of; 0: none */
 	LoopTimer settle, deadline, reattest;
 	uint64_t settle_wait;
 };
@@ -96,26 +97,25 @@ static void device_forget_bind(Device *device)
 
 static void device_revoke(Device *device)
 {
-	int r = tsm_client_revoke(device->shared->client, bdf_requester_id(device->address),
-				  device->generation);
+	int r = 0;
 
+	if (device->revoke_due)
+		r = tsm_client_revoke(device->shared->client, bdf_requester_id(device->address),
+				      device->revoke_due);
+	device->revoke_due = 0;
 	if (r < 0)
 		say(warning, device, "the acceptance is not revoked: %s", strerror(-r));
 }
 
 static void device_after_unbind(Device *device, DeviceAfter after)
 {
+	device_revoke(device);
 	switch (after) {
 	case AFTER_REJECT:
 		/* Refused: no access to memory, shared memory included. */
 		function_disable(device->shared->tree, device->address);
 		break;
-	case AFTER_WITHDRAW:
-		if (device->revoke_due)
-			device_revoke(device);
-		device->revoke_due = false;
-		device_prepare(device);
-		return;
+	case AFTER_WITHDRAW: device_prepare(device); return;
 	case AFTER_PREPARE:
 	case AFTER_NOTHING: break;
 	}
@@ -280,14 +280,11 @@ static void device_verify(Device *device, bool evidence_anew)
 	VerifyTarget target = { .address = device->address,
 				.tvm = device->shared->tvm,
 				.generation = device->generation };
-	char driver[FUNCTION_DRIVER_SIZE];
 	int r;
 
 	device->lock_pending = false;
 	target.accepted_before = accepted_knows(device->shared->tree, &bind);
-	target.running_will_do = !evidence_anew && (target.accepted_before ||
-						    function_driver(device->shared->tree,
-								    device->address, driver) == 0);
+	target.running_will_do = !evidence_anew && device->state == DEVICE_ACCEPTED;
 	if (device->state != DEVICE_ACCEPTED) {
 		device->state = DEVICE_VERIFYING;
 		loop_timer_off(&device->deadline);
@@ -434,15 +431,20 @@ void device_offered(Device *device)
 	device_begin(device);
 }
 
+/*
+ * On the host's word, so the TSM is told too, in case the host lies: of an acceptance, or of one that
+ * may be on its way, or of a revocation that may not have arrived.
+ */
 static void device_end_bind(Device *device)
 {
+	if (device->state == DEVICE_ACCEPTED || device->verify)
+		device->revoke_due = device->generation;
 	if (device->verify)
 		device->verify = verify_free(device->verify);
 	loop_timer_off(&device->settle);
 	loop_timer_off(&device->deadline);
 	loop_timer_off(&device->reattest);
 	device_forget_bind(device);
-	device->revoke_due = device->state == DEVICE_ACCEPTED;
 	device->state = DEVICE_OFFERED;
 	device->has_generation = device->lock_pending = false;
 	device->driver_reported = false;
@@ -463,8 +465,8 @@ void device_locked(Device *device, uint64_t generation)
 		say(info, device, "bound anew: generation %" PRIu64 " after %" PRIu64, generation,
 		    device->generation);
 		device_end_bind(device);
-		/* The TSM has a new bind: there is nothing left of the old one to revoke. */
-		device->revoke_due = false;
+		/* At once: the driver sits on a bind that is gone, or the host lies. */
+		device_revoke(device);
 		device->unbind_tried = false;
 	}
 	device->has_generation = true;
@@ -497,15 +499,6 @@ void device_withdrawn(Device *device, uint64_t generation, const char *reason)
 	device_unbind(device, AFTER_WITHDRAW);
 }
 
-void device_session_ended(Device *device)
-{
-	if (!device->verify || verify_is_revoking(device->verify))
-		return;
-	device->verify = verify_free(device->verify);
-	if (device->state == DEVICE_VERIFYING)
-		device->state = DEVICE_READY;
-}
-
 void device_look(Device *device)
 {
 	switch (device->state) {
@@ -523,6 +516,10 @@ void device_uevent(Device *device, const Uevent *event)
 
 	if (strcmp(event->action, "add") == 0) {
 		device_look(device);
+	} else if (strcmp(event->action, "unbind") == 0) {
+		/* Whoever did that: nothing may be in the way any more. */
+		if (device->state == DEVICE_OFFERED)
+			device_look(device);
 	} else if (strcmp(event->action, "bind") == 0) {
 		if (device->state == DEVICE_ACCEPTED) {
 			device_report_driver(device);
@@ -544,14 +541,51 @@ void device_uevent(Device *device, const Uevent *event)
 	}
 }
 
+void device_events_lost(Device *device)
+{
+	if (device->state != DEVICE_ACCEPTED) {
+		device_look(device);
+		return;
+	}
+	/* Another function may be there now, or the same with its BARs elsewhere. */
+	device->driver_reported = false;
+	device->locked_at = loop_now();
+	if (!device->verify)
+		device_verify(device, true);
+}
+
 void device_removed(Device *device)
 {
-	bool accepted = device->state == DEVICE_ACCEPTED;
-
 	say(info, device, "removed");
 	device_end_bind(device);
-	if (accepted)
-		device_revoke(device);
+	device_revoke(device);
+}
+
+static int set_name(Device *device, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n == 0 || n > DEVICE_NAME_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		if (!isgraph((unsigned char)name[i]))
+			return -EINVAL;
+	memcpy(device->name, name, n + 1);
+	return 0;
+}
+
+int device_rename(Device *device, const char *name)
+{
+	int r = set_name(device, name);
+
+	if (r < 0 || !device->has_generation)
+		return r;
+	device_end_bind(device);
+	device_revoke(device);
+	/* An unbinding of its driver goes on. */
+	if (device->task && device->after == AFTER_REJECT)
+		device->after = AFTER_PREPARE;
+	return 0;
 }
 
 const char *device_name(const Device *device)
@@ -571,25 +605,21 @@ bool device_is_accepted(const Device *device)
 
 int device_new(Device **ret, DeviceShared *shared, const char *name, Bdf address)
 {
-	Device *device;
-	size_t n = strlen(name);
+	_cleanup_free_ Device *device = calloc(1, sizeof(*device));
+	int r;
 
-	if (n == 0 || n > DEVICE_NAME_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < n; i++)
-		if (!isgraph((unsigned char)name[i]))
-			return -EINVAL;
-	device = calloc(1, sizeof(*device));
 	if (!device)
 		return -ENOMEM;
+	r = set_name(device, name);
+	if (r < 0)
+		return r;
 	device->shared = shared;
-	memcpy(device->name, name, n);
 	device->address = address;
 	bdf_format(address, device->at);
 	loop_timer_init(shared->loop, &device->settle, on_settle, device);
 	loop_timer_init(shared->loop, &device->deadline, on_deadline, device);
 	loop_timer_init(shared->loop, &device->reattest, on_reattest, device);
-	*ret = device;
+	*ret = steal_ptr(device);
 	return 0;
 }
 

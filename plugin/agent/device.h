@@ -35,6 +35,9 @@ int device_new(Device **ret, DeviceShared *shared, const char *name, Bdf address
 Device *device_free(Device *device);
 DEFINE_CLEANUP(Device, device_free);
 
+/* tdid calls it so from now on; what there was of a bind under the old name ends. -EINVAL. */
+int device_rename(Device *device, const char *name);
+
 const char *device_name(const Device *device);
 Bdf device_address(const Device *device);
 /* Its driver may be bound. */
@@ -44,13 +47,13 @@ bool device_is_accepted(const Device *device);
 void device_offered(Device *device);
 void device_locked(Device *device, uint64_t generation);
 void device_withdrawn(Device *device, uint64_t generation, const char *reason);
-/* The session with tdid ended; a new one brings Offer and Locked again. */
-void device_session_ended(Device *device);
 
 /* What the kernel says of this function; not for "remove". */
 void device_uevent(Device *device, const Uevent *event);
-/* A PCI driver has been registered, or events were lost: look again. */
+/* A PCI driver has been registered: look again. */
 void device_look(Device *device);
+/* What the kernel said of this function may have been missed. */
+void device_events_lost(Device *device);
 
 /* The function is gone: the TSM is told, the record forgets it. Free the device afterwards. */
 void device_removed(Device *device);

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define LOOP_MAX_FDS 64
+#define LOOP_MAX_FDS 80
 #define USEC_PER_SEC 1000000ULL
 #define USEC_PER_MS  1000ULL
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- *   STATE (only running_will_do) --not running--> INFO
+ *   STATE (only running_will_do) --not running, or not accepted--> INFO
  *   INFO --evidence good--> MMIO, one request per TEE range --> VALIDATE --> CONFIRM --RUN--> done
- *        --evidence good, and the TDI runs with an acceptance--> CONFIRM
+ *        --evidence good, and the TDI runs with an acceptance--> MMIO --> CONFIRM
  *   any --refusal, deadline, TSM out of reach--> REVOKE --answered or not--> done
  *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
  *   any --BUSY--> the same request after a wait, bounded
+ *
+ * An acceptance that another process of the agent gave, or an earlier boot, says nothing about where
+ * the BARs are now: so ranges are confirmed at their addresses whether the TDI runs or not.
  *
  * Every fact comes out of a sealed answer, but for the evidence itself, which evidence_check()
  * believes as far as the statement's digests go. VALIDATE quotes what was checked, so that the TSM
@@ -61,6 +64,7 @@ struct Verify {
 	StatementEvidence evidence;
 	GuestMmioValidate ranges[INTERFACE_REPORT_MAX_RANGES];
 	unsigned int n_ranges, range;
+	bool running; /* with an acceptance, when the evidence was asked for */
 
 	const char *failed_step;
 	char *reason;
@@ -181,8 +185,8 @@ static void evidence_expect(const Verify *verify, EvidenceExpectations *ret)
 	memcpy(ret->bars, verify->function.bars, sizeof(ret->bars));
 }
 
-/* 1: good, *ret_run says whether it runs already; 0: failed, and all has been said and done. */
-static int evidence_judge(Verify *verify, const TsmAnswer *answer, bool *ret_run)
+/* 1: good; 0: failed, and all has been said and done. */
+static int evidence_judge(Verify *verify, const TsmAnswer *answer)
 {
 	EvidenceVerdict verdict;
 	EvidenceExpectations expected;
@@ -210,7 +214,7 @@ static int evidence_judge(Verify *verify, const TsmAnswer *answer, bool *ret_run
 		return 0;
 	}
 	verify->evidence = verdict.statement.evidence;
-	*ret_run = verdict.statement.tdisp_state == TDISP_RUN;
+	verify->running = verdict.statement.tdisp_state == TDISP_RUN;
 	r = 0;
 	if (!fits)
 		verify_fail(verify, evidence_step_name(EVIDENCE_IDENTITY),
@@ -229,10 +233,14 @@ static int evidence_judge(Verify *verify, const TsmAnswer *answer, bool *ret_run
 	return r;
 }
 
+static void ranges_done(Verify *verify)
+{
+	verify->phase = verify->running ? VERIFY_CONFIRM : VERIFY_VALIDATE;
+}
+
 static void on_info(Verify *verify, const TsmAnswer *answer)
 {
 	char driver[FUNCTION_DRIVER_SIZE];
-	bool running;
 	int r;
 
 	verify->handlers.progress(verify->userdata, "info");
@@ -247,19 +255,20 @@ static void on_info(Verify *verify, const TsmAnswer *answer)
 		verify_fail(verify, "info", "the function cannot be read: %s", strerror(-r));
 		return;
 	}
-	if (!evidence_judge(verify, answer, &running))
+	if (!evidence_judge(verify, answer))
 		return;
 	verify->handlers.progress(verify->userdata, "checked");
-	if (!running && function_driver(verify->tree, verify->target.address, driver) == 0) {
+	if (!verify->running && function_driver(verify->tree, verify->target.address, driver) == 0) {
 		verify_fail(verify, "driver",
 			    "driver %s holds the function, which has not been accepted yet: unbind "
 			    "it, or let the policy do so (\"unbind_driver\")",
 			    driver);
 		return;
 	}
-	verify->phase = running			? VERIFY_CONFIRM
-			: verify->n_ranges == 0 ? VERIFY_VALIDATE
-						: VERIFY_MMIO;
+	if (verify->n_ranges)
+		verify->phase = VERIFY_MMIO;
+	else
+		ranges_done(verify);
 	verify_step(verify);
 }
 
@@ -287,23 +296,14 @@ static void on_state(Verify *verify, const TsmAnswer *answer)
 
 	if (!status_take(verify, answer, &status))
 		return;
-	switch (status.tdisp_state) {
-	case TDISP_CONFIG_LOCKED:
-		verify->phase = VERIFY_INFO;
-		verify_step(verify);
-		return;
-	case TDISP_RUN:
-		if (!status.accepted && !verify->target.accepted_before) {
-			verify_fail(
-				verify, phase_names[VERIFY_STATE],
-				"the TDI is in state run, but neither this boot's agent nor the "
-				"TSM has a record of its acceptance");
-			return;
-		}
+	if (status.tdisp_state == TDISP_RUN && status.accepted) {
 		verify->handlers.progress(verify->userdata, "confirmed");
 		verify_done(verify, true);
-		return;
-	default:
+	} else if (status.tdisp_state == TDISP_RUN || status.tdisp_state == TDISP_CONFIG_LOCKED) {
+		/* A record of ours is by generation, which the host gives out. */
+		verify->phase = VERIFY_INFO;
+		verify_step(verify);
+	} else {
 		verify_fail(verify, phase_names[VERIFY_STATE],
 			    "the TDI is in state %s, expected config_locked or run",
 			    tdisp_state_name(status.tdisp_state));
@@ -345,7 +345,7 @@ static void on_ok(Verify *verify, const TsmAnswer *answer)
 	case VERIFY_MMIO:
 		if (++verify->range == verify->n_ranges) {
 			verify->handlers.progress(verify->userdata, "mmio");
-			verify->phase = VERIFY_VALIDATE;
+			ranges_done(verify);
 		}
 		verify_step(verify);
 		break;

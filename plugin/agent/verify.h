@@ -25,8 +25,9 @@ typedef struct VerifyTarget {
 	uint64_t generation;
 	bool accepted_before; /* by this boot's record */
 	/*
-	 * Ask for the state first, and if the TDI runs with an acceptance leave it at that: for an
-	 * agent that started again. Otherwise evidence is collected anew.
+	 * Ask for the state first, and if the TSM says that this bind runs accepted leave it at
+	 * that: for a function that this very process has accepted. Otherwise evidence is collected
+	 * and the ranges are confirmed.
 	 */
 	bool running_will_do;
 } VerifyTarget;

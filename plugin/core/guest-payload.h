@@ -14,7 +14,7 @@
  *     answer body  0 u8 TDISP state, 1 u8 accepted, 2 u8[6] zero, 8 u64 generation    16
  *   MMIO_VALIDATE  0 u32 rid, 4 u16 index of the range in the report, 6 u16 zero,
  *                  8 u64 generation, 16 u64 guest-physical address, 24 u64 pages      32
- *     answer body  none
+ *     answer body  none; of a TDI that runs accepted, OK says that it was validated just so
  *   TDI_STATE      0 u32 rid, 4 u32 zero                                               8
  *     answer body  as TDI_VALIDATE's
  *

@@ -403,6 +403,10 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	default: event.type = EVENT_UNBIND_DONE; break;
 	}
 	director_event(tdid, &event, reason);
+	if (!request->assignment && request->dsm->loss_noticed) {
+		request->dsm->loss_noticed = false;
+		provider_ask_again(request->dsm->provider);
+	}
 }
 
 const OperationHandlers director_operation_handlers = {
@@ -436,8 +440,13 @@ void director_tdi_changed(Tdid *tdid, const ProviderTdi *change, const char *rea
 void director_dsm_changed(Tdid *tdid, const ProviderDsm *change, const char *reason)
 {
 	Dsm *dsm = registry_find_dsm(tdid->registry, change->dsm);
+	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
 
-	if (dsm && !change->connected && engine_dsm(tdid->engine, dsm->id))
+	if (!e || change->connected)
+		return;
+	if (e->state == DSM_CONNECTING || e->state == DSM_RECLAIMING)
+		dsm->loss_noticed = true;
+	else
 		director_event(tdid, &(EngineEvent){ .type = EVENT_DSM_LOST, .id = dsm->id },
 			       reason);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Coming up goes step by step, each on the reply of the one before: GetCapabilities, ListDevices,
- * Monitor (on a connection that stays), and when the watch stands, Query. So nothing can change
- * between the answer to Query and the first change that is reported. When the watch ends, for
- * whatever reason, the provider counts as lost and everything starts over.
+ * Monitor (on a connection that stays), and when the watch stands, Query. The two connections have
+ * no common order: a change that is reported while Query is under way may be older or newer than
+ * its answer, so Query is asked again until nothing was reported meanwhile. When the watch ends,
+ * for whatever reason, the provider counts as lost and everything starts over.
  */
 #include "daemon/provider.h"
 
@@ -36,6 +37,7 @@ struct Provider {
 	void *userdata;
 
 	bool ready, said_lost;
+	bool asking, noticed; /* Query is under way; a change was reported meanwhile */
 	bool protection, waits_for_guest, tells_state;
 	ServedDevice *devices;
 	size_t n_devices;
@@ -78,6 +80,7 @@ static void lost(Provider *provider, const char *reason)
 	int r;
 
 	provider->step = provider_call_forget(provider->step);
+	provider->asking = false;
 	provider->watch = varlink_client_free(provider->watch);
 	if (provider->ready || !provider->said_lost)
 		log_warning("tsm %s: %s; trying again", provider->name, reason);
@@ -135,6 +138,8 @@ static int read_dsm(ProviderDsm *ret, json_object *o)
 	return bdf_parse(&ret->dsm, json_get_string(o, "dsm")) < 0 ? -EBADMSG : 0;
 }
 
+static void ask(Provider *provider);
+
 static void on_query(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	Provider *provider = userdata;
@@ -143,8 +148,13 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 	_cleanup_free_ ProviderDsm *all_dsms = NULL;
 	size_t n_tdis, n_dsms;
 
+	provider->asking = false;
 	if (!o)
 		return;
+	if (provider->noticed) {
+		ask(provider);
+		return;
+	}
 	tdis = json_get_array(o, "tdis");
 	dsms = json_get_array(o, "dsms");
 	n_tdis = json_object_array_length(tdis);
@@ -165,12 +175,28 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 			lost(provider, "Query: a DSM's address is malformed");
 			return;
 		}
+	if (!provider->ready)
+		log_info("tsm %s: ready, %zu device%s", provider->title, provider->n_devices,
+			 provider->n_devices == 1 ? "" : "s");
 	provider->ready = true;
 	provider->said_lost = false;
 	provider->retry_usec = RETRY_FIRST_USEC;
-	log_info("tsm %s: ready, %zu device%s", provider->title, provider->n_devices,
-		 provider->n_devices == 1 ? "" : "s");
 	provider->handlers.ready(provider, all_tdis, n_tdis, all_dsms, n_dsms, provider->userdata);
+}
+
+static void ask(Provider *provider)
+{
+	provider->asking = true;
+	provider->noticed = false;
+	step(provider, INTERFACE ".Query", on_query);
+}
+
+void provider_ask_again(Provider *provider)
+{
+	if (provider->asking)
+		provider->noticed = true;
+	else if (provider->ready)
+		ask(provider);
 }
 
 static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
@@ -192,10 +218,13 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	reason = json_get_string(reply->parameters, "reason");
 	if (!tdi && !dsm) {
 		if (!provider->ready && !provider->step)
-			step(provider, INTERFACE ".Query", on_query);
+			ask(provider);
 		return;
 	}
-	/* Before Query has answered a change is in that answer too. */
+	if (provider->asking) {
+		provider->noticed = true;
+		return;
+	}
 	if (!provider->ready)
 		return;
 	if (tdi && read_tdi(&t, tdi) >= 0)

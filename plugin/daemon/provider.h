@@ -27,8 +27,8 @@ typedef struct ProviderDsm {
 
 typedef struct ProviderHandlers {
 	/*
-	 * Connected, watched, and asked: this is what it holds now. Comes after every (re)connect;
-	 * changes follow through the next two.
+	 * Connected, watched, and asked: this is what it holds now. Comes after every (re)connect
+	 * and provider_ask_again(); changes follow through the next two.
 	 */
 	void (*ready)(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 		      const ProviderDsm *dsms, size_t n_dsms, void *userdata);
@@ -48,6 +48,9 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 		 const ProviderHandlers *handlers, void *userdata);
 Provider *provider_free(Provider *provider);
 DEFINE_CLEANUP(Provider, provider_free);
+
+/* Asks once more what it holds; the answer comes through `ready`. */
+void provider_ask_again(Provider *provider);
 
 const char *provider_name(const Provider *provider);
 /* For people: "emulated", with "(no protection)" behind it where that is so. */

@@ -53,6 +53,7 @@ typedef struct Dsm {
 	Bdf bdf;	    /* function 0 */
 	Provider *provider; /* NULL: no provider serves it */
 	sd_event_source *idle;
+	bool loss_noticed; /* while a verb was under way: before or after it, nobody knows */
 } Dsm;
 
 typedef struct Tdi {

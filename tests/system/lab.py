@@ -10,15 +10,15 @@ import pathlib
 import re
 
 from bedlib import Bed
+from bedlib.bed import BUILD
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("TDID_BUILD", REPOSITORY / "build" / "programs"))
+BUILT = pathlib.Path(os.environ.get("TDID_BUILD") or BUILD / "programs")
 PROGRAMS = {
-    "tdid": BUILD / "plugin/daemon/tdid",
-    "tdictl": BUILD / "plugin/cli/tdictl",
-    "tdi-hook": BUILD / "hooks/tdi-hook",
-    "tdi-tsm-emulated": BUILD / "plugin/tsm/emulated/tdi-tsm-emulated",
-    "tdi-agent": BUILD / "plugin/agent/tdi-agent",
+    "tdid": BUILT / "plugin/daemon/tdid",
+    "tdictl": BUILT / "plugin/cli/tdictl",
+    "tdi-hook": BUILT / "hooks/tdi-hook",
+    "tdi-tsm-emulated": BUILT / "plugin/tsm/emulated/tdi-tsm-emulated",
+    "tdi-agent": BUILT / "plugin/agent/tdi-agent",
 }
 LIBEXEC = "/usr/libexec/tdid"
 PF = "0000:01:00.0"

@@ -5,6 +5,8 @@
  */
 #include "testing-agent.h"
 
+#include <sys/stat.h>
+
 #define PROBE  "/sys/bus/pci/drivers_probe"
 #define UNBIND "/sys/bus/pci/drivers/nvme/unbind"
 
@@ -31,6 +33,30 @@ static void bind_driver(void)
 	testing_bind_driver(&bed.files, true);
 	testing_pci_uevent("bind");
 	testing_wait("DriverBound");
+}
+
+/* From here on the kernel takes its time: writing there waits for unbind_now(). */
+static void unbind_slowly(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s" UNBIND, bed.files.root);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+}
+
+/* The one write that has been waiting. */
+static void unbind_now(void)
+{
+	int fd = tree_open(&bed.files.tree, O_RDONLY | O_NONBLOCK, UNBIND);
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	char text[32] = "";
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(poll(&wait, 1, 2000), 1, "nobody writes");
+	cr_assert_gt(read(fd, text, sizeof(text) - 1), 0, "nobody writes");
+	cr_assert_str_eq(text, TESTING_BDF);
+	close(fd);
 }
 
 static void refused(TestingFault fault, const char *verdict)
@@ -209,6 +235,7 @@ Test(agent, withdrawn_in_the_middle)
 
 	/* Bound anew. */
 	bed.fault = FAULT_NONE;
+	bed.tdisp_state = TDISP_CONFIG_LOCKED;
 	bed.generation = TESTING_GENERATION + 1;
 	testing_locked(bed.generation);
 	testing_wait("Verdict accepted");
@@ -231,12 +258,12 @@ Test(agent, host_replaced_in_the_middle)
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	cr_assert(testing_wait_count(&bed.hellos, 2));
-	testing_settle();
-	cr_assert_null(strstr(bed.events, "Verdict"));
-	bed.fault = FAULT_NONE;
 	testing_offer();
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
+	testing_settle();
+	cr_assert_eq(bed.infos, 2);
+	cr_assert_eq(bed.accepts, 1);
 }
 
 /* --- a host that keeps the answer to an acceptance, and has something else to say --- */
@@ -310,18 +337,42 @@ Test(agent, bound_anew_by_word_only)
 /* The child that unbinds must not be cut off before it has done so. */
 Test(agent, renamed_while_its_driver_is_unbound)
 {
-	bed.fault = FAULT_NONE;
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 	bind_driver();
+	unbind_slowly();
 	testing_withdraw(TESTING_GENERATION);
+	testing_settle();
 	testing_offer_as("nic1");
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
-	testing_bind_driver(&bed.files, false);
+	testing_settle();
 	bed.events[0] = '\0';
-	testing_offer_as("nic1");
+	testing_bind_driver(&bed.files, false);
+	unbind_now();
 	testing_wait("Ready");
+}
+
+/* What is revoked when the driver is gone is the bind that it had. */
+Test(agent, locked_anew_while_its_driver_is_unbound)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	bind_driver();
+	unbind_slowly();
+	testing_withdraw(TESTING_GENERATION);
+	testing_settle();
+	bed.generation = TESTING_GENERATION + 1;
+	bed.tdisp_state = TDISP_CONFIG_LOCKED;
+	bed.accepted = false;
+	bed.events[0] = '\0';
+	testing_locked(TESTING_GENERATION + 1);
+	testing_settle();
+	testing_bind_driver(&bed.files, false);
+	unbind_now();
+	testing_wait("Verdict");
+	cr_assert_not_null(strstr(bed.events, "Verdict accepted"), "%s", bed.events);
+	cr_assert_eq(bed.revokes, 0);
 }
 
 /* --- troubles that pass --- */
@@ -428,14 +479,15 @@ Test(agent, agent_restarted)
 	bed.events[0] = '\0';
 	testing_agent_start();
 	cr_assert(testing_wait_count(&bed.hellos, 2));
-	/* Only the agents' own record is left to know it. */
+	/* Only the agents' own record is left to know it: no evidence, no acceptance. */
 	bed.accepted = false;
 	testing_locked(TESTING_GENERATION);
 	testing_wait("DriverBound");
 	cr_assert_not_null(strstr(bed.events, "Verdict accepted"));
 	cr_assert_null(strstr(bed.events, "Ready"));
-	cr_assert_eq(bed.infos, 1);
-	cr_assert_eq(bed.states, 2);
+	cr_assert_eq(bed.infos, 2);
+	cr_assert_eq(bed.mmios, 2);
+	cr_assert_eq(bed.accepts, 1);
 	cr_assert_eq(bed.revokes, 0);
 	cr_assert(testing_file_is(&bed.files, UNBIND, ""));
 }
@@ -447,7 +499,58 @@ Test(agent, running_with_the_tsms_record)
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
-	cr_assert_eq(bed.accepts + bed.mmios, 0);
+	cr_assert_eq(bed.accepts, 0);
+	cr_assert_eq(bed.mmios, 1, "where the BARs are, no record knows");
+}
+
+/* Accepted by an earlier boot, say, whose BARs were elsewhere. */
+Test(agent, running_with_ranges_elsewhere)
+{
+	bed.tdisp_state = TDISP_RUN;
+	bed.accepted = true;
+	bed.fault = FAULT_MMIO;
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict rejected mmio");
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert_not(probed());
+}
+
+/*
+ * Generations are the host's to give out: it binds another device under the one that was accepted,
+ * and that device says that it runs.
+ */
+Test(agent, another_device_under_an_accepted_generation)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	bind_driver();
+	bed.accepted = false;
+	bed.record[7] ^= 1;
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict rejected references");
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+}
+
+Test(agent, another_device_under_a_recorded_generation)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	testing_settle();
+	testing_agent_stop();
+	testing_put(&bed.files, PROBE, "%s", "");
+	bed.accepted = false;
+	bed.record[7] ^= 1;
+	testing_agent_start();
+	cr_assert(testing_wait_count(&bed.hellos, 2));
+	bed.events[0] = '\0';
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict rejected references");
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert_not(probed());
 }
 
 Test(agent, withdrawn_after_acceptance)
@@ -587,7 +690,6 @@ Test(agent_start, driven_and_running_without_acceptance)
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict rejected state");
 	testing_settle();
-	cr_assert_eq(bed.infos, 0);
 	cr_assert(testing_wait_count(&bed.revokes, 1));
 	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
 }
@@ -628,4 +730,8 @@ Test(agent_start, driver_held_without_policy)
 	testing_settle();
 	cr_assert(testing_file_is(&bed.files, UNBIND, ""));
 	cr_assert_null(strstr(bed.events, "Ready"));
+	/* Done by hand, as the message says. */
+	testing_bind_driver(&bed.files, false);
+	testing_pci_uevent("unbind");
+	testing_wait("Ready");
 }

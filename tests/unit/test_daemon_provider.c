@@ -279,3 +279,34 @@ Test(daemon_provider, freed_within_a_call)
 	testing_idle(event);
 	cr_assert_eq(n_replies, 0);
 }
+
+/* Two connections have no common order: nobody knows which of the two is newer. */
+Test(daemon_provider, change_while_query_is_under_way)
+{
+	tsm = fake_tsm_new(event, path);
+	tsm->answers[FAKE_QUERY] = FAKE_HOLD;
+	start(getuid());
+	UNTIL(event, tsm->n_held == 1);
+	snprintf(tsm->tdis[0].tvm, sizeof(tsm->tdis[0].tvm), "%s",
+		 "11111111-2222-4333-8444-555555555555");
+	tsm->tdis[0].generation = 1;
+	fake_tsm_set(tsm, &tsm->tdis[0], "run", true);
+	testing_idle(event);
+	cr_assert_eq(n_tdi, 0);
+	tsm->answers[FAKE_QUERY] = FAKE_DONE;
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_ready == 1);
+	cr_assert_eq(tsm->calls[FAKE_QUERY], 2, "asked again");
+	cr_assert_eq(n_tdi, 0);
+	cr_assert_eq(last_tdi.state, TDISP_RUN);
+}
+
+Test(daemon_provider, asked_again)
+{
+	serve();
+	provider_ask_again(provider);
+	provider_ask_again(provider);
+	UNTIL(event, n_ready == 2);
+	cr_assert_eq(tsm->calls[FAKE_QUERY], 3, "the second wish came while it was being asked");
+	cr_assert_eq(n_lost, 0);
+}

@@ -27,13 +27,13 @@ static int get_target(VarlinkCall *call, json_object *parameters, Service *servi
 	const ConfigDevice *config;
 	int r;
 
-	r = service_get_bdf(call, parameters, "device", ret);
+	r = answer_get_bdf(call, parameters, "device", ret);
 	if (r != 0)
 		return r;
 	r = tsm_find_dsm(service->tsm, *ret, &config, &refusal);
 	if (r == 0)
 		return 0;
-	r = service_call_refused(call, r, &refusal);
+	r = answer_refused(call, r, &refusal);
 	return r < 0 ? r : 1;
 }
 
@@ -88,7 +88,7 @@ static int on_fail_device(VarlinkCall *call, json_object *parameters, void *user
 	}
 	r = tsm_set_device_faults(service->tsm, device, faults, &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	return varlink_call_reply(call, NULL);
 }
 
@@ -110,7 +110,7 @@ static int on_reset_function(VarlinkCall *call, json_object *parameters, void *u
 	else if (r == 0)
 		r = tsm_violate(service->tsm, device, "function level reset", &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	return varlink_call_reply(call, NULL);
 }
 
@@ -126,7 +126,7 @@ static int on_violate(VarlinkCall *call, json_object *parameters, void *userdata
 		return r < 0 ? r : 0;
 	r = tsm_violate(service->tsm, device, "security violation", &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	return varlink_call_reply(call, NULL);
 }
 

@@ -68,9 +68,9 @@ static void guest_run(void *userdata, OperationOutcome *ret)
 
 	r = tsm_guest_perform(work->service->tsm, work->work, &reply, &refusal);
 	if (r == 0)
-		service_outcome_reply(ret, reply_json(&reply));
+		outcome_reply(ret, reply_json(&reply));
 	else
-		service_outcome_refused(ret, r, &refusal);
+		outcome_refused(ret, r, &refusal);
 }
 
 static void guest_free(void *userdata)
@@ -94,16 +94,16 @@ static int guest_submit(Service *service, VarlinkCall *call, TsmGuestWork *work)
 	}
 	guest->service = service;
 	guest->work = work;
-	return service_submit(service, call,
-			      &(OperationRequest){
-				      .verb = "guest_request",
-				      .device = bdf_format(dsm, name),
-				      .queue = bdf_requester_id(dsm),
-				      .start = guest_start,
-				      .run = guest_run,
-				      .userdata = guest,
-				      .free = guest_free,
-			      });
+	return answer_submit(service->operations, call,
+			     &(OperationRequest){
+				     .verb = "guest_request",
+				     .device = bdf_format(dsm, name),
+				     .queue = bdf_requester_id(dsm),
+				     .start = guest_start,
+				     .run = guest_run,
+				     .userdata = guest,
+				     .free = guest_free,
+			     });
 }
 
 static int on_guest_request(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -119,7 +119,7 @@ static int on_guest_request(VarlinkCall *call, json_object *parameters, void *us
 	Uuid tvm;
 	int r;
 
-	r = service_get_uuid(call, parameters, "tvm", &tvm);
+	r = answer_get_uuid(call, parameters, "tvm", &tvm);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (base64_decode(&message, &size, json_get_string(parameters, "message"),
@@ -128,7 +128,7 @@ static int on_guest_request(VarlinkCall *call, json_object *parameters, void *us
 	r = tsm_guest_receive(service->tsm, tvm, info ? TSM_SCOPE_INFO : TSM_SCOPE_STATE_CHANGE,
 			      message, size, &work, &reply, &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	if (work)
 		return guest_submit(service, call, work);
 	answer = reply_json(&reply);
@@ -154,14 +154,14 @@ static void measure_run(void *userdata, OperationOutcome *ret)
 	r = tsm_measure(work->service->tsm, work->device, work->nonce, &sequence, &evidence,
 			&refusal);
 	if (r != 0) {
-		service_outcome_refused(ret, r, &refusal);
+		outcome_refused(ret, r, &refusal);
 		return;
 	}
 	blobs = service_evidence_json(&evidence);
 	if (blobs)
 		json_build(&object, J_INT("measurements_sequence", (int64_t)sequence),
 			   J_TAKE("evidence", blobs));
-	service_outcome_reply(ret, object);
+	outcome_reply(ret, object);
 }
 
 static int on_measure(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -176,25 +176,25 @@ static int on_measure(VarlinkCall *call, json_object *parameters, void *userdata
 	if (!work)
 		return -ENOMEM;
 	work->service = service;
-	r = service_get_bdf(call, parameters, "device", &work->device);
+	r = answer_get_bdf(call, parameters, "device", &work->device);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (hex_decode(work->nonce, sizeof(work->nonce), json_get_string(parameters, "nonce")) < 0)
 		return varlink_call_invalid_parameter(call, "nonce");
 	r = tsm_find_dsm(service->tsm, work->device, &config, &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	bdf_format(work->device, name);
-	return service_submit(service, call,
-			      &(OperationRequest){
-				      .verb = "measure",
-				      .device = name,
-				      .queue = bdf_requester_id(config->device),
-				      .start = measure_start,
-				      .run = measure_run,
-				      .userdata = steal_ptr(work),
-				      .free = free,
-			      });
+	return answer_submit(service->operations, call,
+			     &(OperationRequest){
+				     .verb = "measure",
+				     .device = name,
+				     .queue = bdf_requester_id(config->device),
+				     .start = measure_start,
+				     .run = measure_run,
+				     .userdata = steal_ptr(work),
+				     .free = free,
+			     });
 }
 
 int service_bind_guest(Service *service)

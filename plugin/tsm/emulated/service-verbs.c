@@ -150,9 +150,9 @@ static void on_run(void *userdata, OperationOutcome *ret)
 	bdf_format(work->device, name);
 	if (r == 0) {
 		log_info("%s: %s done", name, verb_name(work->verb));
-		service_outcome_reply(ret, reply);
+		outcome_reply(ret, reply);
 	} else {
-		service_outcome_refused(ret, r, &refusal);
+		outcome_refused(ret, r, &refusal);
 		log_warning("%s: %s: %s: %s", name, verb_name(work->verb),
 			    ret->error ?: "no memory",
 			    refusal.reason ?: (r < 0 ? strerror(-r) : "no reason is known"));
@@ -178,18 +178,18 @@ static int submit(VarlinkCall *call, json_object *parameters, const VerbWork *fr
 	if (!work)
 		return -ENOMEM;
 	*work = *from;
-	return service_submit(from->service, call,
-			      &(OperationRequest){
-				      .id = json_get_string(parameters, "operation"),
-				      .verb = verb_name(from->verb),
-				      .device = bdf_format(from->device, name),
-				      .parameters = parameters,
-				      .queue = queue_of(from->service, from->device),
-				      .start = on_start,
-				      .run = on_run,
-				      .userdata = work,
-				      .free = free,
-			      });
+	return answer_submit(from->service->operations, call,
+			     &(OperationRequest){
+				     .id = json_get_string(parameters, "operation"),
+				     .verb = verb_name(from->verb),
+				     .device = bdf_format(from->device, name),
+				     .parameters = parameters,
+				     .queue = queue_of(from->service, from->device),
+				     .start = on_start,
+				     .run = on_run,
+				     .userdata = work,
+				     .free = free,
+			     });
 }
 
 /* What hangs before this operation gives way; what became of it nobody knows. */
@@ -200,8 +200,8 @@ static void make_way(Service *service, Bdf device, const char *operation)
 
 	if (!operations_is_queued(service->operations, operation))
 		return;
-	service_outcome_text(&outcome, TSM_OUTCOME_UNKNOWN, bdf_format(device, name),
-			     "it hung, and gave way to a verb with force");
+	outcome_text(&outcome, TSM_OUTCOME_UNKNOWN, bdf_format(device, name),
+		     "it hung, and gave way to a verb with force");
 	operations_settle(service->operations, queue_of(service, device), &outcome);
 }
 
@@ -212,7 +212,7 @@ static int on_connect(VarlinkCall *call, json_object *parameters, void *userdata
 	int64_t slot = json_get_int(parameters, "certificate_slot", 0);
 	int r;
 
-	r = service_get_bdf(call, parameters, "dsm", &work.device);
+	r = answer_get_bdf(call, parameters, "dsm", &work.device);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (slot < 0 || slot > 7)
@@ -229,7 +229,7 @@ static int on_disconnect(VarlinkCall *call, json_object *parameters, void *userd
 	const char *operation = json_get_string(parameters, "operation");
 	int r;
 
-	r = service_get_bdf(call, parameters, "dsm", &work.device);
+	r = answer_get_bdf(call, parameters, "dsm", &work.device);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = submit(call, parameters, &work);
@@ -267,9 +267,9 @@ static int on_bind(VarlinkCall *call, json_object *parameters, void *userdata)
 	int64_t generation = json_get_int(parameters, "generation", -1);
 	int r;
 
-	r = service_get_bdf(call, parameters, "device", &work.device);
+	r = answer_get_bdf(call, parameters, "device", &work.device);
 	if (r == 0)
-		r = service_get_uuid(call, parameters, "tvm", &work.bind.tvm);
+		r = answer_get_uuid(call, parameters, "tvm", &work.bind.tvm);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (rid < 0 || rid > UINT32_MAX)
@@ -289,7 +289,7 @@ static int on_unbind(VarlinkCall *call, json_object *parameters, void *userdata)
 	const char *operation = json_get_string(parameters, "operation");
 	int r;
 
-	r = service_get_bdf(call, parameters, "device", &work.device);
+	r = answer_get_bdf(call, parameters, "device", &work.device);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = submit(call, parameters, &work);
@@ -308,7 +308,7 @@ static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
 
 	if (!*operation || strlen(operation) > OPERATION_ID_MAX)
 		return varlink_call_invalid_parameter(call, "operation");
-	service_outcome_text(&outcome, TSM_REFUSED, operation, "cancelled before it started");
+	outcome_text(&outcome, TSM_REFUSED, operation, "cancelled before it started");
 	r = operations_cancel(service->operations, operation, &outcome, &cancelled);
 	if (r < 0)
 		return r;

@@ -6,6 +6,7 @@
  */
 #include "service-private.h"
 
+#include "rpc/base64.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
 
@@ -75,12 +76,12 @@ static int on_prepare_tvm(VarlinkCall *call, json_object *parameters, void *user
 	Uuid tvm;
 	int r;
 
-	r = service_get_uuid(call, parameters, "tvm", &tvm);
+	r = answer_get_uuid(call, parameters, "tvm", &tvm);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = tsm_prepare_tvm(service->tsm, tvm, &key_file, &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	return varlink_call_replyb(call, J_STRING("key_file", key_file));
 }
 
@@ -91,12 +92,12 @@ static int on_release_tvm(VarlinkCall *call, json_object *parameters, void *user
 	Uuid tvm;
 	int r;
 
-	r = service_get_uuid(call, parameters, "tvm", &tvm);
+	r = answer_get_uuid(call, parameters, "tvm", &tvm);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = tsm_release_tvm(service->tsm, tvm, &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	return varlink_call_reply(call, NULL);
 }
 
@@ -108,13 +109,37 @@ static int on_get_evidence(VarlinkCall *call, json_object *parameters, void *use
 	Bdf device;
 	int r;
 
-	r = service_get_bdf(call, parameters, "device", &device);
+	r = answer_get_bdf(call, parameters, "device", &device);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = tsm_evidence(service->tsm, device, &evidence, &refusal);
 	if (r != 0)
-		return service_call_refused(call, r, &refusal);
+		return answer_refused(call, r, &refusal);
 	return varlink_call_replyb(call, J_TAKE("evidence", service_evidence_json(&evidence)));
+}
+
+json_object *service_evidence_json(const TsmEvidence *evidence)
+{
+	const struct {
+		const char *name;
+		const Blob *blob;
+	} members[] = {
+		{ "certificates", &evidence->certificates },
+		{ "vca", &evidence->vca },
+		{ "measurements", &evidence->measurements },
+		{ "report", &evidence->report },
+	};
+	json_object *object = json_object_new_object();
+
+	for (size_t i = 0; object && i < ELEMENTSOF(members); i++) {
+		const Blob *blob = members[i].blob;
+		_cleanup_free_ char *text = NULL;
+
+		if (base64_encode(&text, blob->data, blob->size) < 0 ||
+		    json_add_string(object, members[i].name, text) < 0)
+			object = json_unref(object);
+	}
+	return object;
 }
 
 static json_object *tdi_json(const TsmTdiStatus *s)

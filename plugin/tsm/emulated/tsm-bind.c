@@ -64,8 +64,8 @@ int tdi_refresh(Tdi *tdi, const char *reason, char **ret_error)
 	if (r < 0 || state == tdi->state)
 		return r;
 	tdi->state = state;
-	if (state == TDISP_CONFIG_UNLOCKED || state == TDISP_ERROR)
-		tdi_forget_acceptance(tdi);
+	/* None of our doing, so not by the TVM's acceptance either, RUN included. */
+	tdi_forget_acceptance(tdi);
 	tsm_tdi_changed(tdi, reason);
 	return 0;
 }

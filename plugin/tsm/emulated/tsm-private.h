@@ -103,13 +103,6 @@ struct Tsm {
 	uint64_t sequence;
 };
 
-/* Fills *refusal (the first reason wins) and returns `outcome`. */
-int tsm_refuse(TsmRefusal *refusal, TsmOutcome outcome, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* The same about a device, whose address goes before the reason. */
-int tsm_refuse_device(TsmRefusal *refusal, TsmOutcome outcome, Bdf device, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
 /* *ret_function, if not NULL: the function as sysfs has it. Positive TsmOutcome or 0. */
 int tsm_dsm_of(Tsm *tsm, Bdf device, Dsm **ret, HostFunction *ret_function, TsmRefusal *refusal);
 

@@ -3,7 +3,8 @@
  * The one place where a TDI becomes accepted, in tdi_accept(). On the way there, all for this bind:
  *
  *	tdi_info	measures with the TVM's nonce and remembers what was told
- *	mmio_validate	once for every range of TEE memory in the report
+ *	mmio_validate	once for every range of TEE memory in the report; again in RUN, where it
+ *			changes nothing and says whether that is what has been validated
  *	tdi_validate	quotes what was told; if it is still current, START with the TSM's nonce
  *
  * tdi_validate{revoke} sends STOP; the TDI stays bound, unlocked, until the host unbinds it.
@@ -235,6 +236,16 @@ static bool mmio_matches(Tsm *tsm, const Tdi *tdi, const GuestMmioValidate *requ
 	       !overlaps_another(tsm, tdi, request);
 }
 
+static bool mmio_stands(const Tdi *tdi, const GuestMmioValidate *request)
+{
+	const MmioValidation *m;
+
+	if (request->range >= tdi->report.n_ranges)
+		return false;
+	m = &tdi->mmio[request->range];
+	return m->valid && m->address == request->address && m->pages == request->pages;
+}
+
 GuestStatus tsm_answer_mmio(Tsm *tsm, Uuid tvm, const GuestMmioValidate *request)
 {
 	Tdi *tdi = tsm_find_tvm_tdi(tsm, tvm, request->rid);
@@ -243,6 +254,8 @@ GuestStatus tsm_answer_mmio(Tsm *tsm, Uuid tvm, const GuestMmioValidate *request
 		return GUEST_STATUS_INVALID_TDI;
 	if (request->generation != tdi->generation)
 		return GUEST_STATUS_STALE;
+	if (tdi->state == TDISP_RUN && tdi->accepted)
+		return mmio_stands(tdi, request) ? GUEST_STATUS_OK : GUEST_STATUS_MMIO_MISMATCH;
 	if (tdi->state != TDISP_CONFIG_LOCKED)
 		return GUEST_STATUS_INVALID_STATE;
 	if (!mmio_matches(tsm, tdi, request)) {

@@ -8,14 +8,15 @@
  */
 #pragma once
 
-#include "tsm/common/blob.h"
 #include "config.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
 #include "core/digest.h"
 #include "core/tdisp.h"
 #include "core/uuid.h"
+#include "tsm/common/blob.h"
 #include "tsm/common/host-function.h"
+#include "tsm/common/tsm-refusal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,32 +24,6 @@
 #define TSM_INSTANCE_SIZE 16
 
 typedef struct Tsm Tsm;
-
-/* The errors of io.tdid.Tsm. */
-typedef enum TsmOutcome {
-	TSM_UNKNOWN_DEVICE = 1,
-	TSM_NOT_TEE_IO,
-	TSM_UNKNOWN_TVM,
-	TSM_TVM_BUSY,
-	TSM_DEVICE_BUSY,
-	TSM_INVALID_STATE,
-	TSM_REFUSED,
-	TSM_OUTCOME_UNKNOWN,
-	TSM_GUEST_MESSAGE_REJECTED,
-} TsmOutcome;
-
-/* What goes with such an error; which members say something depends on it. */
-typedef struct TsmRefusal {
-	char *object; /* device or operation, as text */
-	bool has_tvm;
-	Uuid tvm;
-	const char *state; /* constant */
-	char *reason;
-	Bdf *devices; /* of TSM_TVM_BUSY */
-	size_t n_devices;
-} TsmRefusal;
-
-void tsm_refusal_done(TsmRefusal *refusal);
 
 typedef struct TsmTdiStatus {
 	Bdf device;

@@ -12,6 +12,7 @@ from .command import BedError
 from .host import Host
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER") or REPOSITORY / "build").absolute()
 KEEP_RUNS = 10
 # What a prepared machine's domains are made of, besides the image.
 DOMAIN = cache.digest(image.GUEST / "domain.xml.in", image.HERE / "bedlib" / "domain.py")
@@ -19,9 +20,8 @@ DOMAIN = cache.digest(image.GUEST / "domain.xml.in", image.HERE / "bedlib" / "do
 
 class Bed:
     def __init__(self, folder=None):
-        """`folder`: where everything is kept (default: $TDID_BED, or build/bed of the repository)."""
-        self.store = cache.Cache(folder or os.environ.get("TDID_BED")
-                                 or REPOSITORY / "build" / "bed")
+        """`folder`: where everything is kept (default: $TDID_BED, or bed in the build folder)."""
+        self.store = cache.Cache(folder or os.environ.get("TDID_BED") or BUILD / "bed")
 
     # --- stages
 

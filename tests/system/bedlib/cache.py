@@ -12,7 +12,7 @@ import os
 import pathlib
 import shutil
 
-from . import progress
+from . import command, progress
 
 
 def digest(*parts):
@@ -36,7 +36,13 @@ class Cache:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder).absolute()
         self.logs = self.folder / "logs"
-        self.logs.mkdir(parents=True, exist_ok=True)
+        os.umask(0o022)  # what goes into images is for other users, too
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            (self.logs / "setup.log").open("a").close()
+        except OSError as error:
+            raise command.BedError(f"{self.folder}: cannot be written: {error.strerror}",
+                                   hint="TDID_BUILD_FOLDER=FOLDER builds elsewhere") from None
 
     @contextlib.contextmanager
     def lock(self, name):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+# A root shell from plain `su` has the user's PATH: dpkg, chroot and mkfs.ext4 need more.
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
 
 class BedError(Exception):
     """What failed, why, and the way out; `log` names the file that knows more."""

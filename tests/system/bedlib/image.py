@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What boots: L1's kernel, initramfs and ext4 image, and L2's kernel and initramfs inside it."""
 import lzma
-import os
 import pathlib
 import shutil
 import stat
@@ -60,8 +59,7 @@ def image(store, tree):
                 file.truncate((size * 5 // 4 + 400) << 20)
             # No journal: a disk that is thrown away after each run has nothing to recover.
             command.run(["mkfs.ext4", "-q", "-F", "-d", stage, "-O", "^has_journal,^metadata_csum",
-                         "-E", "lazy_itable_init=1,nodiscard", "-m", "0", disk], log, 300,
-                        env=dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"))
+                         "-E", "lazy_itable_init=1,nodiscard", "-m", "0", disk], log, 300)
         finally:
             shutil.rmtree(stage)
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How the service answers: refusals and outcomes as varlink has them, and calls that wait. */
-#include "service-private.h"
+#include "tsm/common/answer.h"
 
-#include "rpc/base64.h"
 #include "rpc/varlink.h"
 
 #include <errno.h>
@@ -18,7 +16,7 @@ static json_object *text_of_bdfs(const Bdf *list, size_t n)
 	return array;
 }
 
-void service_outcome_refused(OperationOutcome *ret, int result, const TsmRefusal *refusal)
+void outcome_refused(OperationOutcome *ret, int result, const TsmRefusal *refusal)
 {
 	static const struct {
 		const char *name;
@@ -59,85 +57,60 @@ void service_outcome_refused(OperationOutcome *ret, int result, const TsmRefusal
 		   J_TAKE("devices", devices));
 }
 
-void service_outcome_text(OperationOutcome *ret, TsmOutcome outcome, const char *object,
-			  const char *reason)
+void outcome_text(OperationOutcome *ret, TsmOutcome outcome, const char *object, const char *reason)
 {
 	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {
 		.object = strdup(object),
 		.reason = strdup(reason),
 	};
 
-	service_outcome_refused(ret, outcome, &refusal);
+	outcome_refused(ret, outcome, &refusal);
 }
 
-void service_outcome_reply(OperationOutcome *ret, json_object *parameters)
+void outcome_reply(OperationOutcome *ret, json_object *parameters)
 {
 	if (!parameters)
-		service_outcome_refused(ret, -ENOMEM, &(TsmRefusal){});
+		outcome_refused(ret, -ENOMEM, &(TsmRefusal){});
 	ret->parameters = parameters ?: ret->parameters;
 }
 
-int service_call_outcome(VarlinkCall *call, const OperationOutcome *outcome)
+int answer_outcome(VarlinkCall *call, const OperationOutcome *outcome)
 {
 	if (outcome->error)
 		return varlink_call_error(call, outcome->error, outcome->parameters);
 	return varlink_call_reply(call, outcome->parameters);
 }
 
-int service_call_refused(VarlinkCall *call, int result, const TsmRefusal *refusal)
+int answer_refused(VarlinkCall *call, int result, const TsmRefusal *refusal)
 {
 	OperationOutcome outcome = {};
 	int r;
 
-	service_outcome_refused(&outcome, result, refusal);
-	r = service_call_outcome(call, &outcome);
+	outcome_refused(&outcome, result, refusal);
+	r = answer_outcome(call, &outcome);
 	operation_outcome_done(&outcome);
 	return r;
 }
 
-int service_get_bdf(VarlinkCall *call, json_object *parameters, const char *name, Bdf *ret)
+int answer_get_bdf(VarlinkCall *call, json_object *parameters, const char *name, Bdf *ret)
 {
 	if (bdf_parse(ret, json_get_string(parameters, name)) == 0)
 		return 0;
 	return varlink_call_invalid_parameter(call, name) < 0 ? -ECONNRESET : 1;
 }
 
-int service_get_uuid(VarlinkCall *call, json_object *parameters, const char *name, Uuid *ret)
+int answer_get_uuid(VarlinkCall *call, json_object *parameters, const char *name, Uuid *ret)
 {
 	if (uuid_from_string(ret, json_get_string(parameters, name)) == 0)
 		return 0;
 	return varlink_call_invalid_parameter(call, name) < 0 ? -ECONNRESET : 1;
 }
 
-json_object *service_evidence_json(const TsmEvidence *evidence)
-{
-	const struct {
-		const char *name;
-		const Blob *blob;
-	} members[] = {
-		{ "certificates", &evidence->certificates },
-		{ "vca", &evidence->vca },
-		{ "measurements", &evidence->measurements },
-		{ "report", &evidence->report },
-	};
-	json_object *object = json_object_new_object();
-
-	for (size_t i = 0; object && i < ELEMENTSOF(members); i++) {
-		const Blob *blob = members[i].blob;
-		_cleanup_free_ char *text = NULL;
-
-		if (base64_encode(&text, blob->data, blob->size) < 0 ||
-		    json_add_string(object, members[i].name, text) < 0)
-			object = json_unref(object);
-	}
-	return object;
-}
-
 static void on_caller_gone(VarlinkCall *call, void *userdata)
 {
-	Service *service = userdata;
+	Operations *operations = userdata;
 
-	operations_unwatch(service->operations, call);
+	operations_unwatch(operations, call);
 	varlink_call_unref(call);
 }
 
@@ -153,7 +126,7 @@ static void on_progress(void *watcher, OperationProgress progress, const Operati
 		return;
 	}
 	varlink_call_on_gone(call, NULL, NULL);
-	service_call_outcome(call, outcome);
+	answer_outcome(call, outcome);
 	varlink_call_unref(call);
 }
 
@@ -164,14 +137,13 @@ static void on_outcome(void *watcher, OperationProgress progress, const Operatio
 		on_progress(watcher, progress, outcome);
 }
 
-int service_submit(Service *service, VarlinkCall *call, const OperationRequest *request)
+int answer_submit(Operations *operations, VarlinkCall *call, const OperationRequest *request)
 {
 	int r;
 
 	varlink_call_ref(call);
-	varlink_call_on_gone(call, on_caller_gone, service);
-	r = operations_submit(service->operations, request, request->id ? on_progress : on_outcome,
-			      call);
+	varlink_call_on_gone(call, on_caller_gone, operations);
+	r = operations_submit(operations, request, request->id ? on_progress : on_outcome, call);
 	if (r >= 0)
 		return 0;
 	varlink_call_on_gone(call, NULL, NULL);
