@@ -5,6 +5,9 @@
  */
 #include "testing-agent.h"
 
+#include "agent/uevent.h"
+
+#include <dlfcn.h>
 #include <sys/stat.h>
 
 #define PROBE  "/sys/bus/pci/drivers_probe"
@@ -574,6 +577,55 @@ Test(agent, removed_after_acceptance)
 	testing_pci_uevent("remove");
 	testing_settle();
 	cr_assert(testing_wait_count(&bed.revokes, 1));
+}
+
+/* The kernel's queue of uevents overflows once: the next one is lost, and that is told. */
+static bool lose_uevent;
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	static ssize_t (*next)(int fd, struct msghdr *message, int flags);
+	char lost[UEVENT_MAX_SIZE];
+
+	if (!next)
+		next = (ssize_t (*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
+	if (!lose_uevent)
+		return next(fd, message, flags);
+	lose_uevent = false;
+	cr_assert_gt(recv(fd, lost, sizeof(lost), MSG_DONTWAIT), 0);
+	errno = ENOBUFS;
+	return -1;
+}
+
+/* "remove" and "add" among what was lost: another function, or the same with its BARs elsewhere. */
+Test(agent, replaced_while_uevents_are_lost)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
+	testing_settle();
+	testing_put(&bed.files, PROBE, "%s", "");
+	bed.fault = FAULT_MMIO;
+	lose_uevent = true;
+	testing_pci_uevent("add");
+	testing_wait("Verdict rejected mmio");
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert_not(probed());
+}
+
+Test(agent, uevents_lost)
+{
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	bind_driver();
+	bed.events[0] = '\0';
+	lose_uevent = true;
+	testing_pci_uevent("add");
+	testing_wait("DriverBound");
+	cr_assert_eq(bed.infos, 2);
+	cr_assert_eq(bed.revokes, 0);
 }
 
 Test(agent, driver_loaded_late)

@@ -3,6 +3,7 @@
 #include "core/evidence.h"
 #include "testing-tvm.h"
 #include "tsm/emulated/device-interface.h"
+#include "tsm/emulated/tsm-private.h"
 
 #include <time.h>
 
@@ -290,7 +291,19 @@ Test(emulated_guest, mmio_has_to_match)
 	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 0, GPA + 0x100000, 4), GUEST_STATUS_OK,
 		     "elsewhere now");
 	cr_assert_eq(accept_tdi(&a, RID_0, &s), GUEST_STATUS_OK);
-	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 0, GPA, 4), GUEST_STATUS_INVALID_STATE);
+
+	/* From here on it is asked, not changed. */
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 0, GPA, 4), GUEST_STATUS_MMIO_MISMATCH);
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 0, GPA + 0x100000, 3),
+		     GUEST_STATUS_MMIO_MISMATCH);
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 1, GPA + 0x200000, 1),
+		     GUEST_STATUS_MMIO_MISMATCH, "shared memory");
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 63, GPA + 0x100000, 4),
+		     GUEST_STATUS_MMIO_MISMATCH, "no such range");
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 2, 0, GPA + 0x100000, 4), GUEST_STATUS_STALE);
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 0, GPA + 0x100000, 4), GUEST_STATUS_OK);
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 2, GPA + 0x11000, 1), GUEST_STATUS_OK);
+	cr_assert(testing_tvm_state(&a, tsm, RID_0).accepted);
 }
 
 Test(emulated_guest, locked_msix_is_validated_too)
@@ -407,6 +420,42 @@ Test(emulated_guest, error_ends_acceptance)
 	cr_assert_eq(testing_tvm_info(&a, tsm, RID_0, &s), GUEST_STATUS_INVALID_STATE);
 	cr_assert_eq(revoke_tdi(&a, RID_0, &s), GUEST_STATUS_OK);
 	cr_assert_eq(testing_tvm_state(&a, tsm, RID_0).tdisp_state, TDISP_CONFIG_UNLOCKED);
+}
+
+/* A device that says of itself what only START brings about, or takes it back. */
+Test(emulated_guest, states_by_the_device_alone)
+{
+	Tdi *tdi = tsm_find_tdi(tsm, testing_bdf(VF0));
+	DeviceInterface *interface = device_interface(tdi->dsm->device, tdi->bdf);
+	GuestTdiStatus status;
+	Statement s;
+
+	cr_assert_eq(testing_tvm_info(&a, tsm, RID_0, &s), GUEST_STATUS_OK);
+	validate_mmio(&a, RID_0, 1);
+	interface->state = TDISP_RUN;
+	status = testing_tvm_state(&a, tsm, RID_0);
+	cr_assert(!status.accepted && status.tdisp_state == TDISP_RUN);
+	cr_assert_eq(accept_tdi(&a, RID_0, &s), GUEST_STATUS_INVALID_STATE);
+	interface->state = TDISP_CONFIG_LOCKED;
+	cr_assert_eq(accept_tdi(&a, RID_0, &s), GUEST_STATUS_STALE);
+	cr_assert_eq(testing_tvm_info(&a, tsm, RID_0, &s), GUEST_STATUS_OK);
+	cr_assert_eq(accept_tdi(&a, RID_0, &s), GUEST_STATUS_MMIO_MISSING, "none is left");
+}
+
+Test(emulated_guest, locked_again_by_the_device_alone)
+{
+	Tdi *tdi = tsm_find_tdi(tsm, testing_bdf(VF0));
+	DeviceInterface *interface = device_interface(tdi->dsm->device, tdi->bdf);
+	Statement s;
+
+	cr_assert_eq(testing_tvm_info(&a, tsm, RID_0, &s), GUEST_STATUS_OK);
+	validate_mmio(&a, RID_0, 1);
+	cr_assert_eq(accept_tdi(&a, RID_0, &s), GUEST_STATUS_OK);
+	interface->state = TDISP_CONFIG_LOCKED;
+	cr_assert_not(testing_tvm_state(&a, tsm, RID_0).accepted);
+	interface->state = TDISP_RUN;
+	cr_assert_not(testing_tvm_state(&a, tsm, RID_0).accepted, "it was not started for that");
+	cr_assert_eq(testing_tvm_mmio(&a, tsm, RID_0, 1, 0, GPA, 4), GUEST_STATUS_INVALID_STATE);
 }
 
 /* The acceptance itself, sent again byte for byte, or by somebody who recorded it. */
