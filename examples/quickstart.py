@@ -34,7 +34,7 @@ def main():
     title("Building the programs, and the emulated host they run on")
     bed = threading.Thread(target=suite.guarded, args=(suite.prepare_bed,))
     bed.start()
-    suite.build(suite.PROGRAMS, [], "-Dbuildtype=debugoptimized")
+    suite.build_programs()
     bed.join()
     if suite.failures:
         raise SystemExit(suite.failures[0])

@@ -21,6 +21,10 @@ TESTS = pathlib.Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER") or REPOSITORY / "build").absolute()
 PROGRAMS, SANITIZED, LOGS = BUILD / "programs", BUILD / "unit", BUILD / "logs"
+os.environ["TDID_BUILD"] = str(PROGRAMS)
+sys.path.insert(0, str(TESTS / "system"))
+import lab  # noqa: E402
+
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
 SYSTEM_TIMEOUT = 420
 BEGIN = time.monotonic()
@@ -158,6 +162,12 @@ def build(folder, targets, *options):
     say(f"built {folder.relative_to(BUILD.parent)} in {seconds:.0f} s")
 
 
+def build_programs(*more):
+    """What runs in the bed, and no unit tests."""
+    build(PROGRAMS, [path.relative_to(PROGRAMS) for path in lab.PROGRAMS.values()] + [*more],
+          "-Dtests=true", "-Dbuildtype=debugoptimized")
+
+
 # --- running
 
 
@@ -203,7 +213,7 @@ def run_explore(count):
 
 def run_system(name, path, function, shows, count):
     log = LOGS / (name.replace("/", "-") + ".log")
-    environment = {**os.environ, "TDID_BUILD": str(PROGRAMS), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     program = (f"import sys; sys.path.insert(0, {str(path.parent)!r}); "
                f"import {path.stem}; {path.stem}.{function}()")
     begin = time.monotonic()
@@ -237,7 +247,7 @@ def prepare_lab():
                               f"import sys; sys.path.insert(0, {str(TESTS / 'system')!r})\n"
                               "from lab import lab\n"
                               "with lab(): pass"],
-                      env={**os.environ, "TDID_BUILD": str(PROGRAMS), "PYTHONUNBUFFERED": "1"})
+                      env={**os.environ, "PYTHONUNBUFFERED": "1"})
     say(f"lab: tdid and two TVMs run, saved, in {seconds:.0f} s")
 
 
@@ -261,15 +271,15 @@ def main():
     bed = threading.Thread(target=guarded, args=(prepare_bed,)) if cases else None
     if bed:
         bed.start()
-    build(PROGRAMS, [], "-Dtests=true", "-Dbuildtype=debugoptimized")
+    build_programs("tests/explore/explore")
     if units:
         build(SANITIZED, [f"tests/unit/test_{name.split('/', 1)[1]}" for name in units],
               "-Db_sanitize=address,undefined", "-Db_lundef=false")
         begin = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             passed = sum(pool.map(lambda name: run_unit(name, count), units))
-        say(f"ok   unit: {passed} tests of {len(units)} nouns in {time.monotonic() - begin:.1f} s, "
-            "with address and undefined sanitizers")
+        say(f"{'FAIL' if count.failed else 'ok  '} unit: {passed} tests of {len(units)} nouns passed "
+            f"in {time.monotonic() - begin:.1f} s, with address and undefined sanitizers")
     if "explore" in chosen:
         run_explore(count)
     if bed:

@@ -7,6 +7,11 @@
  *   any --Withdrawn, Locked of another bind--> driver unbound --> OFFERED, and ready anew
  *   any --removed--> gone
  *
+ * The end of a session with tdid changes nothing: what is being verified, or is due to be, goes on
+ * in the next one. An Offer that no Locked follows is of a tdid that waits for Ready: an acceptance
+ * is held against the TSM's word then. Whenever the host says that a bind is over, the TSM is told
+ * so too, in case the host lies.
+ *
  * Locked may come before the function is there: it is remembered. Whatever runs a driver's code
  * goes on in a task, one at a time; what came meanwhile is looked at when the task is over.
  *
@@ -60,6 +65,7 @@ struct Device {
 	uint64_t generation;
 	uint64_t locked_at; /* microseconds of CLOCK_BOOTTIME */
 	bool lock_pending;  /* Locked has come and no verification was begun for it */
+	bool ready_due;	    /* Offer has come, and neither Locked nor our Ready since */
 	Verify *verify;
 
 	Task *task;
@@ -119,7 +125,7 @@ static void device_after_unbind(Device *device, DeviceAfter after)
 	case AFTER_PREPARE:
 	case AFTER_NOTHING: break;
 	}
-	if (device->lock_pending || after == AFTER_PREPARE)
+	if (device->lock_pending || device->ready_due || after == AFTER_PREPARE)
 		device_prepare(device);
 }
 
@@ -234,7 +240,7 @@ static void device_accepted(Device *device)
 		/* The TSM's own record is left, should this agent be restarted. */
 		say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH, strerror(-r));
 	device->state = DEVICE_ACCEPTED;
-	device->driver_reported = false;
+	device->driver_reported = device->ready_due = false;
 	say(info, device, "accepted, generation %" PRIu64 ", after %" PRIu64 " us",
 	    device->generation, loop_now() - device->locked_at);
 	tell_verdict(subject(device), true, "confirmed", NULL);
@@ -411,6 +417,7 @@ static void device_prepare(Device *device)
 		device_verify(device, false);
 	} else {
 		say(info, device, "ready");
+		device->ready_due = false;
 		tell_ready(subject(device));
 	}
 }
@@ -426,14 +433,21 @@ static void device_begin(Device *device)
 
 void device_offered(Device *device)
 {
-	if (device->state == DEVICE_ACCEPTED)
+	device->ready_due = true;
+	if (device->verify)
 		return;
+	if (device->state == DEVICE_ACCEPTED) {
+		/* Its end may have been said while nobody listened: the TSM knows. */
+		device->locked_at = loop_now();
+		device_verify(device, false);
+		return;
+	}
 	device_begin(device);
 }
 
 /*
- * On the host's word, so the TSM is told too, in case the host lies: of an acceptance, or of one that
- * may be on its way, or of a revocation that may not have arrived.
+ * On the host's word, so the TSM is told too, in case the host lies: of an acceptance, or of one
+ * that may be on its way, or of a revocation that may not have arrived.
  */
 static void device_end_bind(Device *device)
 {
@@ -454,6 +468,7 @@ void device_locked(Device *device, uint64_t generation)
 {
 	bool same = device->has_generation && device->generation == generation;
 
+	device->ready_due = false;
 	if (same && device->verify && !verify_is_revoking(device->verify))
 		return;
 	if (same && device->state == DEVICE_ACCEPTED && !device->verify) {

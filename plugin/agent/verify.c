@@ -7,8 +7,8 @@
  *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
  *   any --BUSY--> the same request after a wait, bounded
  *
- * An acceptance that another process of the agent gave, or an earlier boot, says nothing about where
- * the BARs are now: so ranges are confirmed at their addresses whether the TDI runs or not.
+ * An acceptance that another process of the agent gave, or an earlier boot, says nothing about
+ * where the BARs are now: so ranges are confirmed at their addresses whether the TDI runs or not.
  *
  * Every fact comes out of a sealed answer, but for the evidence itself, which evidence_check()
  * believes as far as the statement's digests go. VALIDATE quotes what was checked, so that the TSM
@@ -258,7 +258,8 @@ static void on_info(Verify *verify, const TsmAnswer *answer)
 	if (!evidence_judge(verify, answer))
 		return;
 	verify->handlers.progress(verify->userdata, "checked");
-	if (!verify->running && function_driver(verify->tree, verify->target.address, driver) == 0) {
+	if (!verify->running &&
+	    function_driver(verify->tree, verify->target.address, driver) == 0) {
 		verify_fail(verify, "driver",
 			    "driver %s holds the function, which has not been accepted yet: unbind "
 			    "it, or let the policy do so (\"unbind_driver\")",

@@ -5,14 +5,6 @@
  */
 #include "testing-agent.h"
 
-#include "agent/uevent.h"
-
-#include <dlfcn.h>
-#include <sys/stat.h>
-
-#define PROBE  "/sys/bus/pci/drivers_probe"
-#define UNBIND "/sys/bus/pci/drivers/nvme/unbind"
-
 static void start_with(const char *policy)
 {
 	testing_bed_init(policy);
@@ -26,42 +18,6 @@ static void setup(void)
 
 TestSuite(agent, .init = setup, .fini = testing_bed_done, .timeout = 30);
 
-static bool probed(void)
-{
-	return testing_file_is(&bed.files, PROBE, TESTING_BDF);
-}
-
-static void bind_driver(void)
-{
-	testing_bind_driver(&bed.files, true);
-	testing_pci_uevent("bind");
-	testing_wait("DriverBound");
-}
-
-/* From here on the kernel takes its time: writing there waits for unbind_now(). */
-static void unbind_slowly(void)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s" UNBIND, bed.files.root);
-	cr_assert_eq(unlink(path), 0);
-	cr_assert_eq(mkfifo(path, 0600), 0);
-}
-
-/* The one write that has been waiting. */
-static void unbind_now(void)
-{
-	int fd = tree_open(&bed.files.tree, O_RDONLY | O_NONBLOCK, UNBIND);
-	struct pollfd wait = { .fd = fd, .events = POLLIN };
-	char text[32] = "";
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(poll(&wait, 1, 2000), 1, "nobody writes");
-	cr_assert_gt(read(fd, text, sizeof(text) - 1), 0, "nobody writes");
-	cr_assert_str_eq(text, TESTING_BDF);
-	close(fd);
-}
-
 static void refused(TestingFault fault, const char *verdict)
 {
 	bed.fault = fault;
@@ -70,7 +26,7 @@ static void refused(TestingFault fault, const char *verdict)
 	testing_wait(verdict);
 	testing_settle();
 	cr_assert_null(strstr(bed.events, "accepted"));
-	cr_assert_not(probed());
+	cr_assert_not(testing_probed());
 	cr_assert_not(bed.accepted);
 	cr_assert(testing_file_is(&bed.files, TESTING_DEVICE "/enable", "0"));
 }
@@ -234,7 +190,7 @@ Test(agent, withdrawn_in_the_middle)
 	testing_settle();
 	cr_assert_null(strstr(bed.events, "Verdict"));
 	cr_assert_eq(bed.accepts, 0);
-	cr_assert_not(probed());
+	cr_assert_not(testing_probed());
 
 	/* Bound anew. */
 	bed.fault = FAULT_NONE;
@@ -267,115 +223,6 @@ Test(agent, host_replaced_in_the_middle)
 	testing_settle();
 	cr_assert_eq(bed.infos, 2);
 	cr_assert_eq(bed.accepts, 1);
-}
-
-/* --- a host that keeps the answer to an acceptance, and has something else to say --- */
-
-static void instead_withdraw(void)
-{
-	testing_withdraw(TESTING_GENERATION);
-}
-
-static void instead_lock_another(void)
-{
-	testing_locked(TESTING_GENERATION + 1);
-	testing_withdraw(TESTING_GENERATION + 1);
-}
-
-static void instead_remove(void)
-{
-	testing_pci_uevent("remove");
-}
-
-static void instead_rename(void)
-{
-	testing_offer_as("nic1");
-}
-
-/* The TSM has it in RUN, and the agent has heard that the bind is gone: then nothing may be left.
- */
-static void accepted_and(void (*instead)(void))
-{
-	bed.instead = instead;
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	cr_assert(testing_wait_count(&bed.revokes, 1), "the acceptance is still there");
-	cr_assert_eq(bed.accepts, 1);
-	cr_assert_not(bed.accepted);
-	testing_settle();
-	cr_assert_not(probed());
-}
-
-Test(agent, withdrawn_and_the_acceptance_kept)
-{
-	accepted_and(instead_withdraw);
-}
-
-Test(agent, locked_anew_and_the_acceptance_kept)
-{
-	accepted_and(instead_lock_another);
-}
-
-Test(agent, removed_and_the_acceptance_kept)
-{
-	accepted_and(instead_remove);
-}
-
-Test(agent, renamed_and_the_acceptance_kept)
-{
-	accepted_and(instead_rename);
-}
-
-Test(agent, bound_anew_by_word_only)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	testing_settle();
-	testing_locked(TESTING_GENERATION + 1);
-	testing_withdraw(TESTING_GENERATION + 1);
-	cr_assert(testing_wait_count(&bed.revokes, 1), "the first bind is still accepted");
-}
-
-/* The child that unbinds must not be cut off before it has done so. */
-Test(agent, renamed_while_its_driver_is_unbound)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	bind_driver();
-	unbind_slowly();
-	testing_withdraw(TESTING_GENERATION);
-	testing_settle();
-	testing_offer_as("nic1");
-	testing_settle();
-	bed.events[0] = '\0';
-	testing_bind_driver(&bed.files, false);
-	unbind_now();
-	testing_wait("Ready");
-}
-
-/* What is revoked when the driver is gone is the bind that it had. */
-Test(agent, locked_anew_while_its_driver_is_unbound)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	bind_driver();
-	unbind_slowly();
-	testing_withdraw(TESTING_GENERATION);
-	testing_settle();
-	bed.generation = TESTING_GENERATION + 1;
-	bed.tdisp_state = TDISP_CONFIG_LOCKED;
-	bed.accepted = false;
-	bed.events[0] = '\0';
-	testing_locked(TESTING_GENERATION + 1);
-	testing_settle();
-	testing_bind_driver(&bed.files, false);
-	unbind_now();
-	testing_wait("Verdict");
-	cr_assert_not_null(strstr(bed.events, "Verdict accepted"), "%s", bed.events);
-	cr_assert_eq(bed.revokes, 0);
 }
 
 /* --- troubles that pass --- */
@@ -437,7 +284,7 @@ Test(agent, accepted)
 	cr_assert_eq(pread(config, command, 2, 4), 2);
 	cr_assert_eq(command[0], 6, "memory and bus mastering");
 	close(config);
-	cr_assert_not(probed());
+	cr_assert_not(testing_probed());
 
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
@@ -446,8 +293,8 @@ Test(agent, accepted)
 	cr_assert_eq(bed.last_mmio.address, TESTING_BAR0);
 	cr_assert_eq(bed.last_mmio.pages, TESTING_BAR0_SIZE / 4096);
 	cr_assert_eq(bed.last_mmio.generation, TESTING_GENERATION);
-	bind_driver();
-	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
+	testing_driver_binds();
+	cr_assert(testing_wait_file(TESTING_PROBE, TESTING_BDF));
 
 	/* A second Locked of the same bind: only the state is asked for. */
 	bed.events[0] = '\0';
@@ -475,7 +322,7 @@ Test(agent, agent_restarted)
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
-	bind_driver();
+	testing_driver_binds();
 	testing_agent_stop();
 	cr_assert_eq(bed.tdisp_state, TDISP_RUN);
 
@@ -492,7 +339,7 @@ Test(agent, agent_restarted)
 	cr_assert_eq(bed.mmios, 2);
 	cr_assert_eq(bed.accepts, 1);
 	cr_assert_eq(bed.revokes, 0);
-	cr_assert(testing_file_is(&bed.files, UNBIND, ""));
+	cr_assert(testing_file_is(&bed.files, TESTING_UNBIND, ""));
 }
 
 Test(agent, running_with_the_tsms_record)
@@ -506,66 +353,16 @@ Test(agent, running_with_the_tsms_record)
 	cr_assert_eq(bed.mmios, 1, "where the BARs are, no record knows");
 }
 
-/* Accepted by an earlier boot, say, whose BARs were elsewhere. */
-Test(agent, running_with_ranges_elsewhere)
-{
-	bed.tdisp_state = TDISP_RUN;
-	bed.accepted = true;
-	bed.fault = FAULT_MMIO;
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict rejected mmio");
-	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert_not(probed());
-}
-
-/*
- * Generations are the host's to give out: it binds another device under the one that was accepted,
- * and that device says that it runs.
- */
-Test(agent, another_device_under_an_accepted_generation)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	bind_driver();
-	bed.accepted = false;
-	bed.record[7] ^= 1;
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict rejected references");
-	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
-}
-
-Test(agent, another_device_under_a_recorded_generation)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	testing_settle();
-	testing_agent_stop();
-	testing_put(&bed.files, PROBE, "%s", "");
-	bed.accepted = false;
-	bed.record[7] ^= 1;
-	testing_agent_start();
-	cr_assert(testing_wait_count(&bed.hellos, 2));
-	bed.events[0] = '\0';
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict rejected references");
-	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert_not(probed());
-}
-
 Test(agent, withdrawn_after_acceptance)
 {
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
-	bind_driver();
+	testing_driver_binds();
 	bed.events[0] = '\0';
 	testing_withdraw(TESTING_GENERATION);
 	testing_settle();
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_file(TESTING_UNBIND, TESTING_BDF));
 	cr_assert(testing_wait_count(&bed.revokes, 1));
 }
 
@@ -579,67 +376,18 @@ Test(agent, removed_after_acceptance)
 	cr_assert(testing_wait_count(&bed.revokes, 1));
 }
 
-/* The kernel's queue of uevents overflows once: the next one is lost, and that is told. */
-static bool lose_uevent;
-
-ssize_t recvmsg(int fd, struct msghdr *message, int flags)
-{
-	static ssize_t (*next)(int fd, struct msghdr *message, int flags);
-	char lost[UEVENT_MAX_SIZE];
-
-	if (!next)
-		next = (ssize_t (*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
-	if (!lose_uevent)
-		return next(fd, message, flags);
-	lose_uevent = false;
-	cr_assert_gt(recv(fd, lost, sizeof(lost), MSG_DONTWAIT), 0);
-	errno = ENOBUFS;
-	return -1;
-}
-
-/* "remove" and "add" among what was lost: another function, or the same with its BARs elsewhere. */
-Test(agent, replaced_while_uevents_are_lost)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
-	testing_settle();
-	testing_put(&bed.files, PROBE, "%s", "");
-	bed.fault = FAULT_MMIO;
-	lose_uevent = true;
-	testing_pci_uevent("add");
-	testing_wait("Verdict rejected mmio");
-	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert_not(probed());
-}
-
-Test(agent, uevents_lost)
-{
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	bind_driver();
-	bed.events[0] = '\0';
-	lose_uevent = true;
-	testing_pci_uevent("add");
-	testing_wait("DriverBound");
-	cr_assert_eq(bed.infos, 2);
-	cr_assert_eq(bed.revokes, 0);
-}
-
 Test(agent, driver_loaded_late)
 {
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 	testing_settle();
-	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
-	testing_put(&bed.files, PROBE, "%s", "");
+	cr_assert(testing_wait_file(TESTING_PROBE, TESTING_BDF));
+	testing_put(&bed.files, TESTING_PROBE, "%s", "");
 	testing_uevent("add@/bus/pci/drivers/nvme|ACTION=add|DEVPATH=/bus/pci/drivers/nvme|"
 		       "SUBSYSTEM=drivers|");
 	testing_settle();
-	cr_assert(testing_wait_file(PROBE, TESTING_BDF));
+	cr_assert(testing_wait_file(TESTING_PROBE, TESTING_BDF));
 }
 
 Test(agent, function_comes_late)
@@ -686,9 +434,9 @@ Test(agent, nobodys_function_binds)
 	put_other("0000:02:00.0", "0x8086", "0x020000");
 	put_other("0000:00:1c.0", "0x8086", "0x060400");
 	bind_other("0000:00:1c.0");
-	cr_assert(testing_file_is(&bed.files, UNBIND, ""), "a bridge keeps its driver");
+	cr_assert(testing_file_is(&bed.files, TESTING_UNBIND, ""), "a bridge keeps its driver");
 	bind_other("0000:02:00.0");
-	cr_assert(testing_wait_file(UNBIND, "0000:02:00.0"));
+	cr_assert(testing_wait_file(TESTING_UNBIND, "0000:02:00.0"));
 }
 
 Test(agent, offered_function_binds_by_itself)
@@ -697,7 +445,7 @@ Test(agent, offered_function_binds_by_itself)
 	testing_bind_driver(&bed.files, true);
 	testing_pci_uevent("bind");
 	testing_settle();
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_file(TESTING_UNBIND, TESTING_BDF));
 }
 
 /* With a policy or a start of their own. */
@@ -708,15 +456,15 @@ Test(agent_start, probed_unless_offered)
 	testing_bed_init(",\"unverified\":[\"virtio\",\"" TESTING_BDF "\"]");
 	bed.no_offer = true;
 	testing_agent_stop();
-	testing_put(&bed.files, PROBE, "%s", "");
+	testing_put(&bed.files, TESTING_PROBE, "%s", "");
 	testing_pci_gone();
 	put_other("0000:00:03.0", "0x1af4", "0x020000");
 	put_other("0000:02:00.0", "0x8086", "0x020000");
 	testing_agent_start();
 	testing_settle();
-	cr_assert(testing_wait_file(PROBE, "0000:00:03.0"));
+	cr_assert(testing_wait_file(TESTING_PROBE, "0000:00:03.0"));
 	bind_other("0000:00:03.0");
-	cr_assert(testing_file_is(&bed.files, UNBIND, ""));
+	cr_assert(testing_file_is(&bed.files, TESTING_UNBIND, ""));
 }
 
 Test(agent_start, policy_unbinds)
@@ -725,7 +473,7 @@ Test(agent_start, policy_unbinds)
 	testing_bind_driver(&bed.files, true);
 	testing_offer_when_greeted();
 	testing_settle();
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_file(TESTING_UNBIND, TESTING_BDF));
 	cr_assert_null(strstr(bed.events, "Ready"));
 	testing_bind_driver(&bed.files, false);
 	testing_pci_uevent("add");
@@ -743,35 +491,7 @@ Test(agent_start, driven_and_running_without_acceptance)
 	testing_wait("Verdict rejected state");
 	testing_settle();
 	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
-}
-
-/* A session's end is the host's to bring about: it must not end what was due. */
-Test(agent_start, reattestation_outlives_the_session)
-{
-	uint8_t asked;
-
-	testing_bed_init(",\"reattest_interval_sec\":1");
-	testing_offer_when_greeted();
-	testing_wait("Ready");
-	testing_locked(TESTING_GENERATION);
-	testing_wait("Verdict accepted");
-	bind_driver();
-	cr_assert_eq(bed.infos, 1);
-	/* The next request is the one for fresh evidence, and it goes nowhere. */
-	asked = bed.counter;
-	bed.fault = FAULT_SILENT;
-	for (unsigned int i = 0; i < 1000 && bed.counter == asked; i++)
-		testing_wait_within(NULL, 2);
-	cr_assert_neq(bed.counter, asked);
-	bed.no_offer = true;
-	testing_say_raw("", 1);
-	cr_assert(testing_wait_count(&bed.hellos, 2));
-	bed.record[7] ^= 1;
-	bed.fault = FAULT_NONE;
-	testing_wait("Verdict rejected references");
-	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert(testing_wait_file(UNBIND, TESTING_BDF));
+	cr_assert(testing_wait_file(TESTING_UNBIND, TESTING_BDF));
 }
 
 Test(agent_start, driver_held_without_policy)
@@ -780,7 +500,7 @@ Test(agent_start, driver_held_without_policy)
 	testing_bind_driver(&bed.files, true);
 	testing_offer_when_greeted();
 	testing_settle();
-	cr_assert(testing_file_is(&bed.files, UNBIND, ""));
+	cr_assert(testing_file_is(&bed.files, TESTING_UNBIND, ""));
 	cr_assert_null(strstr(bed.events, "Ready"));
 	/* Done by hand, as the message says. */
 	testing_bind_driver(&bed.files, false);

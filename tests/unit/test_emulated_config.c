@@ -74,9 +74,9 @@ Test(emulated_config, has_defaults)
 	cr_assert_str_eq(config->sysfs, "/sys");
 	cr_assert_not(config->has_group);
 	cr_assert_not(config->faults);
-	cr_assert_eq(config->n_uids, 2);
-	cr_assert_eq(config->uids[0], 0);
-	cr_assert_eq(config->uids[1], geteuid());
+	cr_assert_eq(config->allow_uids.n, 2);
+	cr_assert_eq(config->allow_uids.list[0], 0);
+	cr_assert_eq(config->allow_uids.list[1], geteuid());
 	cr_assert_eq(config->n_devices, 0);
 }
 
@@ -98,7 +98,7 @@ Test(emulated_config, reads_every_member)
 	cr_assert_str_eq(config->socket, "/a");
 	cr_assert_str_eq(config->sysfs, "/d");
 	cr_assert(config->has_group && config->group == 7);
-	cr_assert(config->n_uids == 3 && config->uids[2] == 5);
+	cr_assert(config->allow_uids.n == 3 && config->allow_uids.list[2] == 5);
 	cr_assert(config->faults);
 	d = config_find(config, testing_bdf(PF));
 	cr_assert_not_null(d);

@@ -458,7 +458,7 @@ Test(emulated_service, strangers_are_turned_away)
 {
 	client = varlink_client_free(client);
 	service = service_free(service);
-	config->n_uids = 0;
+	config->allow_uids.n = 0;
 	start_service();
 	cr_assert_eq(varlink_client_call(client, "io.tdid.Tsm.Query", NULL, 0, USEC_LIMIT,
 					 on_turned_away, NULL, NULL),

@@ -50,7 +50,8 @@ typedef struct TestingBed {
 	bool offer, no_offer; /* answering Hello, the host offers the function */
 	TestingFault fault;
 	unsigned int faults; /* times that it happened */
-	/* What the host does, once, instead of handing over the answer to the first tdi_validate. */
+	/* What the host does, once, instead of handing over the answer to the first tdi_validate.
+	 */
 	void (*instead)(void);
 
 	GuestMessageTsm *tsm;

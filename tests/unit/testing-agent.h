@@ -9,7 +9,11 @@
 #include <openssl/pem.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
+
+#define TESTING_PROBE  "/sys/bus/pci/drivers_probe"
+#define TESTING_UNBIND "/sys/bus/pci/drivers/nvme/unbind"
 
 static inline void testing_say_raw(const char *bytes, size_t size)
 {
@@ -320,6 +324,42 @@ static inline bool testing_wait_count(const unsigned int *counter, unsigned int 
 	for (unsigned int i = 0; i < 1000 && *counter < wanted; i++)
 		testing_wait_within(NULL, 2);
 	return *counter == wanted;
+}
+
+static inline bool testing_probed(void)
+{
+	return testing_file_is(&bed.files, TESTING_PROBE, TESTING_BDF);
+}
+
+static inline void testing_driver_binds(void)
+{
+	testing_bind_driver(&bed.files, true);
+	testing_pci_uevent("bind");
+	testing_wait("DriverBound");
+}
+
+/* From here on the kernel takes its time: writing there waits for testing_unbind_now(). */
+static inline void testing_unbind_slowly(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s" TESTING_UNBIND, bed.files.root);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+}
+
+/* The one write that has been waiting. */
+static inline void testing_unbind_now(void)
+{
+	int fd = tree_open(&bed.files.tree, O_RDONLY | O_NONBLOCK, TESTING_UNBIND);
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	char text[32] = "";
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(poll(&wait, 1, 2000), 1, "nobody writes");
+	cr_assert_gt(read(fd, text, sizeof(text) - 1), 0, "nobody writes");
+	cr_assert_str_eq(text, TESTING_BDF);
+	close(fd);
 }
 
 static inline char *testing_policy_text(const char *more)

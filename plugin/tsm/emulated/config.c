@@ -3,14 +3,10 @@
 
 #include "core/refusal.h"
 #include "rpc/json.h"
-#include "tsm/common/state-file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <string.h>
-
-#define CONFIG_SIZE_MAX (1024u * 1024)
 
 static int parse_latencies(ConfigLatencies *ret, json_object *object, const char *where,
 			   char **ret_error)
@@ -108,32 +104,6 @@ static int parse_devices(Config *config, json_object *array, char **ret_error)
 	return 0;
 }
 
-static int parse_uids(Config *config, json_object *array, char **ret_error)
-{
-	size_t n = array ? json_object_array_length(array) : 2;
-
-	if (n > CONFIG_MAX_UIDS)
-		return refuse(ret_error, -EINVAL, "allow_uids: more than %d", CONFIG_MAX_UIDS);
-	config->uids = calloc(n ?: 1, sizeof(*config->uids));
-	if (!config->uids)
-		return -ENOMEM;
-	config->n_uids = n;
-	if (!array) {
-		config->uids[1] = geteuid();
-		return 0;
-	}
-	for (size_t i = 0; i < n; i++) {
-		json_object *item = json_object_array_get_idx(array, i);
-		int64_t v = json_object_get_int64(item);
-
-		/* (uid_t)-1 means "no user" in every interface that takes one. */
-		if (!json_object_is_type(item, json_type_int) || v < 0 || v >= UINT32_MAX)
-			return refuse(ret_error, -EINVAL, "allow_uids[%zu]: not a user id", i);
-		config->uids[i] = (uid_t)v;
-	}
-	return 0;
-}
-
 static int parse_group(Config *config, const char *text, char **ret_error)
 {
 	struct group *group;
@@ -156,15 +126,6 @@ static int parse_group(Config *config, const char *text, char **ret_error)
 	return 0;
 }
 
-static int copy_path(char **ret, const char *value, const char *name, char **ret_error)
-{
-	if (value[0] != '/')
-		return refuse(ret_error, -EINVAL, "%s: \"%s\" is not an absolute path", name,
-			      value);
-	*ret = strdup(value);
-	return *ret ? 0 : -ENOMEM;
-}
-
 typedef struct ConfigText {
 	const char *socket, *state, *keys, *group, *sysfs;
 	bool faults;
@@ -176,17 +137,17 @@ static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 	int r;
 
 	config->faults = text->faults;
-	r = copy_path(&config->socket, text->socket, "socket", ret_error);
+	r = settings_path(&config->socket, text->socket, "socket", ret_error);
 	if (r == 0)
-		r = copy_path(&config->state, text->state, "state", ret_error);
+		r = settings_path(&config->state, text->state, "state", ret_error);
 	if (r == 0)
-		r = copy_path(&config->keys, text->keys, "keys", ret_error);
+		r = settings_path(&config->keys, text->keys, "keys", ret_error);
 	if (r == 0)
-		r = copy_path(&config->sysfs, text->sysfs, "sysfs", ret_error);
+		r = settings_path(&config->sysfs, text->sysfs, "sysfs", ret_error);
 	if (r == 0)
 		r = parse_group(config, text->group, ret_error);
 	if (r == 0)
-		r = parse_uids(config, text->allow_uids, ret_error);
+		r = settings_uids(&config->allow_uids, text->allow_uids, "allow_uids", ret_error);
 	if (r == 0)
 		r = parse_latencies(&config->latencies, text->latencies, "top level", ret_error);
 	if (r == 0)
@@ -218,7 +179,7 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 	};
 	int r;
 
-	r = json_parse_limited(&object, text, size, CONFIG_SIZE_MAX, ret_error);
+	r = json_parse_limited(&object, text, size, SETTINGS_FILE_MAX, ret_error);
 	if (r < 0)
 		return r;
 	r = json_dispatch(object, fields, &parsed, 0, ret_error);
@@ -236,16 +197,14 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 
 int config_load(Config **ret, const char *path, char **ret_error)
 {
-	_cleanup_free_ char *error = NULL;
-	_cleanup_blob_ Blob text = {};
+	_cleanup_free_ char *error = NULL, *text = NULL;
+	size_t size;
 	int r;
 
-	r = state_file_read(&text, AT_FDCWD, path, CONFIG_SIZE_MAX);
-	if (r == -EBADF)
-		return refuse(ret_error, r, "%s: not a regular file", path);
+	r = settings_read(&text, &size, path, ret_error);
 	if (r < 0)
-		return refuse(ret_error, r, "%s: cannot be read: %s", path, strerror(-r));
-	r = config_parse(ret, (const char *)text.data, text.size, &error);
+		return r;
+	r = config_parse(ret, text, size, &error);
 	if (r < 0)
 		return refuse(ret_error, r, "%s: %s", path, error ?: strerror(-r));
 	return 0;
@@ -258,7 +217,7 @@ Config *config_free(Config *config)
 	for (size_t i = 0; config->devices && i < config->n_devices; i++)
 		free(config->devices[i].firmware);
 	free(config->devices);
-	free(config->uids);
+	free(config->allow_uids.list);
 	free(config->socket);
 	free(config->state);
 	free(config->keys);

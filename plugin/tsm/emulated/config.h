@@ -4,7 +4,7 @@
 
 #include "core/bdf.h"
 #include "core/cleanup.h"
-#include "tsm/common/host-function.h"
+#include "tsm/common/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,6 @@
 #define CONFIG_DEFAULT_SYSFS  "/sys"
 
 #define CONFIG_MAX_DEVICES    64
-#define CONFIG_MAX_UIDS	      64
 #define CONFIG_MAX_LATENCY_MS 600000
 
 /* How long a verb takes, in milliseconds. */
@@ -47,9 +46,8 @@ typedef struct Config {
 	/* "group": numeric id or name of who may read key files besides their owner */
 	bool has_group;
 	gid_t group;
-	uid_t *uids; /* "allow_uids": who may connect; if absent 0 and the own uid */
-	size_t n_uids;
-	char *sysfs; /* "sysfs": root of the tree to find the devices in */
+	SettingsUids allow_uids; /* "allow_uids": who may connect; if absent 0 and the own uid */
+	char *sysfs;		 /* "sysfs": root of the tree to find the devices in */
 	bool faults; /* "faults", false: serve io.tdid.TsmEmulated, which breaks things on request
 		      */
 	ConfigLatencies latencies; /* "latencies", all 0 */

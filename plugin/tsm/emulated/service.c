@@ -238,9 +238,8 @@ static bool on_peer(const struct ucred *peer, void *userdata)
 {
 	const Service *service = userdata;
 
-	for (size_t i = 0; i < service->config->n_uids; i++)
-		if (service->config->uids[i] == peer->uid)
-			return true;
+	if (settings_uids_have(&service->config->allow_uids, peer->uid))
+		return true;
 	log_warning("uid %u may not connect (allow_uids)", (unsigned int)peer->uid);
 	return false;
 }

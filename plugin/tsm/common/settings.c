@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tsm/common/settings.h"
+
+#include "core/refusal.h"
+#include "tsm/common/state-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+int settings_uids(SettingsUids *ret, json_object *array, const char *name, char **ret_error)
+{
+	size_t n = array ? json_object_array_length(array) : 2;
+	_cleanup_free_ uid_t *list = NULL;
+
+	if (n > SETTINGS_UIDS_MAX)
+		return refuse(ret_error, -EINVAL, "%s: more than %d", name, SETTINGS_UIDS_MAX);
+	list = calloc(n ?: 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	if (!array)
+		list[1] = geteuid();
+	for (size_t i = 0; array && i < n; i++) {
+		json_object *item = json_object_array_get_idx(array, i);
+		int64_t v = json_object_get_int64(item);
+
+		/* (uid_t)-1 means "no user" in every interface that takes one. */
+		if (!json_object_is_type(item, json_type_int) || v < 0 || v >= UINT32_MAX)
+			return refuse(ret_error, -EINVAL, "%s[%zu]: not a user id", name, i);
+		list[i] = (uid_t)v;
+	}
+	*ret = (SettingsUids){ steal_ptr(list), n };
+	return 0;
+}
+
+bool settings_uids_have(const SettingsUids *uids, uid_t uid)
+{
+	for (size_t i = 0; i < uids->n; i++)
+		if (uids->list[i] == uid)
+			return true;
+	return false;
+}
+
+int settings_path(char **ret, const char *value, const char *name, char **ret_error)
+{
+	if (value[0] != '/')
+		return refuse(ret_error, -EINVAL, "%s: \"%s\" is not an absolute path", name,
+			      value);
+	*ret = strdup(value);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int settings_read(char **ret, size_t *ret_size, const char *path, char **ret_error)
+{
+	_cleanup_blob_ Blob text = {};
+	int r;
+
+	r = state_file_read(&text, AT_FDCWD, path, SETTINGS_FILE_MAX);
+	if (r == -EBADF)
+		return refuse(ret_error, r, "%s: not a regular file", path);
+	if (r < 0)
+		return refuse(ret_error, r, "%s: cannot be read: %s", path, strerror(-r));
+	*ret_size = text.size;
+	*ret = (char *)blob_steal(&text).data;
+	return 0;
+}
