@@ -499,6 +499,41 @@ void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *
 	hook_service_provider_ready(tdid->hook);
 }
 
+void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
+{
+	bool reset = tvm->guest_boot && strcmp(tvm->guest_boot, boot_id) != 0;
+	char *copy = strdup(boot_id);
+	Assignment *a;
+	int r;
+
+	if (!copy)
+		return;
+	free(tvm->guest_boot);
+	tvm->guest_boot = copy;
+	r = records_write_tvm(tdid, tvm);
+	if (r < 0)
+		log_error("%s: its record cannot be written: %s",
+			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
+	for (uint32_t p = 0; reset && (a = registry_next_assignment(tdid->registry, &p));) {
+		if (a->tvm != tvm || !engine_assignment(tdid->engine, a->id)->present)
+			continue;
+		director_mark(tdid, a, "guest reset", NULL);
+		/* The firmware may have numbered the buses otherwise. */
+		a->guest_known = false;
+		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
+		director_event(tdid,
+			       &(EngineEvent){ .type = EVENT_APPEARED,
+					       .id = a->id,
+					       .tvm = tvm->id,
+					       .dsm = a->dsm->id,
+					       .tdi = a->tdi->id,
+					       .unserved = !a->dsm->provider },
+			       NULL);
+	}
+	if (reset && tvm->domain)
+		domains_read(tdid, tvm->domain);
+}
+
 void director_resume(Tdid *tdid)
 {
 	Assignment *a;

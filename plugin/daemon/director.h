@@ -23,6 +23,12 @@ void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const c
  */
 void director_guest_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 
+/*
+ * The guest's agent says which boot it runs in. After a reset every bind of before is void: each
+ * device starts over, for a new acceptance by this boot.
+ */
+void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id);
+
 /* A provider says what it holds, after a (re)connect: compared with what the engine believes. */
 void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 			     const ProviderDsm *dsms, size_t n_dsms);

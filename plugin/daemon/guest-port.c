@@ -290,6 +290,7 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 		       J_STRING("tvm", uuid_format(port->tvm->uuid, uuid))) < 0)
 		return;
 	send_reply(port, port->session, frame->id, "Hello", parameters);
+	director_guest_booted(port->tdid, port->tvm, json_get_string(frame->parameters, "boot_id"));
 	tell_everything(port);
 }
 

@@ -47,7 +47,8 @@ int records_write_tvm(Tdid *tdid, const Tvm *tvm)
 	r = json_build(&o, J_STRING("kind", "tvm"),
 		       J_STRING("domain", uuid_format(tvm->uuid, uuid)),
 		       J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
-		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time));
+		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time),
+		       J_STRING("guest_boot", tvm->guest_boot));
 	return r < 0 ? r : store_write(tdid->store, name, o);
 }
 
@@ -146,7 +147,7 @@ void records_remove_assignment(Tdid *tdid, const Assignment *a)
 
 typedef struct RawRecord {
 	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
-		*state, *fault, *reason, *owner;
+		*state, *fault, *reason, *owner, *guest_boot;
 	int64_t version, pid, start_time, generation, operation;
 	bool quarantined, present, left, guest_ready;
 	json_object *timeline;
@@ -179,6 +180,7 @@ static const JsonField record_fields[] = {
 	STRING(fault),
 	STRING(reason),
 	STRING(owner),
+	STRING(guest_boot),
 	NUMBER(version),
 	NUMBER(pid),
 	NUMBER(start_time),
@@ -206,6 +208,7 @@ static int restore_tvm(Tdid *tdid, const RawRecord *raw)
 {
 	Uuid uuid;
 	Domain *domain;
+	Tvm *tvm;
 	int r;
 
 	if (!raw->domain || uuid_from_string(&uuid, raw->domain) < 0 || raw->pid < 1 ||
@@ -216,9 +219,15 @@ static int restore_tvm(Tdid *tdid, const RawRecord *raw)
 		return r;
 	if (!domain->name)
 		domain->name = strdup(raw->domain_name ?: raw->domain);
-	return domain->name ? incarnation_restore(tdid, domain, (pid_t)raw->pid,
-						  (uint64_t)raw->start_time)
-			    : -ENOMEM;
+	if (!domain->name)
+		return -ENOMEM;
+	r = incarnation_restore(tdid, domain, (pid_t)raw->pid, (uint64_t)raw->start_time);
+	if (r < 0)
+		return r;
+	tvm = find_tvm(tdid, uuid, raw->pid);
+	if (tvm && raw->guest_boot)
+		tvm->guest_boot = strdup(raw->guest_boot);
+	return 0;
 }
 
 static int restore_dsm(Tdid *tdid, const RawRecord *raw)

@@ -264,6 +264,7 @@ void registry_remove_tvm(Registry *registry, Tvm *tvm)
 	if (tvm->pidfd >= 0)
 		close(tvm->pidfd);
 	guest_port_free(tvm->port);
+	free(tvm->guest_boot);
 	free(tvm);
 }
 

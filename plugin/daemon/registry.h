@@ -45,6 +45,7 @@ struct Tvm {
 	int pidfd;
 	sd_event_source *exit;
 	GuestPort *port;
+	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
 };
 
 typedef struct Dsm {

@@ -30,6 +30,21 @@ def test_tdid_killed_while_locked_then_acceptance_still_leads_to_run():
         again.wait(NIC0, "released")
 
 
+def test_guest_reset_voids_the_bind_and_the_new_boot_accepts_anew():
+    """virsh reset under a TDI in RUN: unbound, a new bind, and RUN by the new boot's acceptance."""
+    with lab() as host:
+        l = Lab(host)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        host.run(["virsh", "reset", "tvm0"])
+        watch.wait(NIC0, "unbinding")
+        running = watch.wait(NIC0, "running", timeout=120)
+        assert running["generation"] == 2, running
+        marks = [m["name"] for m in l.show(f"tvm0/{NIC0}")["timeline"]]
+        assert "guest reset" in marks, marks
+
+
 def test_tdid_killed_in_run_leaves_the_device_running():
     """SIGKILL of tdid under a TDI in RUN: it stays in RUN, and the next tdid releases it."""
     with lab() as host:
