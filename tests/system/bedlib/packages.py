@@ -53,10 +53,13 @@ def setup(store):
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     log = store.logs / "setup.log"
     with progress.stage(f"installing {' '.join(missing)}"):
-        command.run(["apt-get", "-q", "update"], log, 300, env=env)
-        command.run(["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300",
-                     "--no-install-recommends", "install", *missing], log,
-                    600, hint="see the log; is the package mirror reachable?", env=env)
+        install = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300",
+                   "--no-install-recommends", "install", *missing]
+        try:
+            command.run(install, log, 600, env=env)
+        except command.BedError:  # with old package lists, or none
+            command.run(["apt-get", "-q", "update"], log, 300, env=env)
+            command.run(install, log, 600, hint="is the package mirror reachable?", env=env)
 
 
 def mirror():
