@@ -32,7 +32,7 @@ TSM_CONFIG = {
     "latencies": {"connect": 50, "bind": 10},
 }
 TDID_CONFIG = {
-    "idle_grace_ms": 3000,
+    "idle_grace_ms": 8000,
     "guest_timeout_ms": 60000,
     "tsms": [{"name": "emulated", "socket": TSM_SOCKET, "uid": 0}],
 }
