@@ -32,7 +32,8 @@ BEGIN = time.monotonic()
 
 
 def say(text):
-    print(f"[{time.monotonic() - BEGIN:6.1f} s] {text}", flush=True)
+    # In one write: threads speak at the same time.
+    print(f"[{time.monotonic() - BEGIN:6.1f} s] {text}\n", end="", flush=True)
 
 
 class Count:

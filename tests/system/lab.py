@@ -161,8 +161,14 @@ class Lab:
         self.watches += 1
         return Watch(self.host, f"watch{self.watches}")
 
-    def tsm_log(self):
-        return self.host.process("tsm").log()
+    def wait_driver(self, name):
+        """Until the guest has said that its driver is bound; gives the assignment."""
+        def shown():
+            assignment = self.show(name)
+            return (assignment if any(mark["name"] == "guest: driver bound"
+                                      for mark in assignment["timeline"]) else None)
+
+        return self.host.wait_for(shown, timeout=30)
 
     def count(self, log, pattern):
         return len(re.findall(pattern, self.host.process(log).log()))

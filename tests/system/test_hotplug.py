@@ -29,7 +29,7 @@ def test_hotplug_by_plain_virsh_reaches_run_and_back():
         # The guest's own account: the function came without a driver and stayed so until RUN.
         l.tvm0.wait_console(r"NET 0000:02:00.0 driver=none interface=none", 30, at)
         l.tvm0.wait_console(r"NET 0000:02:00.0 driver=igbvf interface=eth0", 30, at)
-        shown = host.wait_for(lambda: driver_mark(l), timeout=30)
+        shown = l.wait_driver(f"tvm0/{NIC0}")
         marks = [m["name"] for m in shown["timeline"]]
         assert marks.index("running") < marks.index("guest: driver bound"), marks
 
@@ -48,12 +48,6 @@ def test_hotplug_by_plain_virsh_reaches_run_and_back():
         host.process("tdid").wait_log(f"device_reclaim {PF}: done", timeout=20)
         assert l.count("tdid", f"device_reclaim {PF}: done") == 1
         assert not any(d["connected"] for d in tsm_says()["dsms"])
-
-
-def driver_mark(l):
-    shown = l.show(f"tvm0/{NIC0}")
-    shown = shown.get("assignment", shown)
-    return shown if any(m["name"] == "guest: driver bound" for m in shown["timeline"]) else None
 
 
 def check_timeline(timeline, shown):

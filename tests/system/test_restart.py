@@ -52,6 +52,7 @@ def test_tdid_killed_in_run_leaves_the_device_running():
         watch = l.watch()
         l.tvm0.attach(0)
         watch.wait(NIC0, "running")
+        l.wait_driver(f"tvm0/{NIC0}")
         host.process("tdid").kill(signal.SIGKILL)
         host.process("tdid").wait(10)
         start_tdid(host, "tdid2")
