@@ -27,7 +27,9 @@ import lab  # noqa: E402
 
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
 SYSTEM_TIMEOUT = 420
-BEDS_FAULT = "bed's own fault"  # bedlib/host.py
+# The nested guest stops or hangs in 1 of 20 to 40 hot-plugs (tests/system/README.md); every try but
+# the first is said in the output.
+TRIES = 3
 BEGIN = time.monotonic()
 
 
@@ -219,9 +221,7 @@ def run_system(name, path, function, shows, count):
     program = (f"import sys; sys.path.insert(0, {str(path.parent)!r}); "
                f"import {path.stem}; {path.stem}.{function}()")
     begin = time.monotonic()
-    attempt, attempts = 0, 2
-    while attempt < attempts:
-        attempt += 1
+    for attempt in range(1, TRIES + 1):
         with open(log, "ab" if attempt > 1 else "wb") as out:
             try:
                 rc = children.run([sys.executable, "-c", program], out, SYSTEM_TIMEOUT,
@@ -231,10 +231,7 @@ def run_system(name, path, function, shows, count):
                 rc = 1
         if rc == 0:
             break
-        # A run that was spoiled by KVM in the emulated host says nothing about the project.
-        if attempt == 2 and BEDS_FAULT in log.read_text(errors="replace"):
-            attempts = 3
-        say(f"{'FAIL' if attempt == attempts else 'retry'} {name}")
+        say(f"{'FAIL' if attempt == TRIES else 'retry'} {name}")
         print(tail(log), flush=True)
     count.add(passed=rc == 0, failed=rc != 0)
     again = f" at try {attempt}" if attempt > 1 else ""

@@ -321,7 +321,7 @@ class Host:
         return self
 
     def _say_if_kvm_failed(self):
-        """The one fault that is known to be the bed's own; tests/suite.py looks for these words."""
+        """A fault that is known to be the bed's own."""
         for log in self.folder.glob("l1/var/log/libvirt/qemu/*.log"):
             if "KVM internal error" in log.read_text(errors="replace"):
                 progress.say(f"bed's own fault: KVM internal error in {log.stem}")
