@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "testing-emulated.h"
+#include "testing-host.h"
 
 #include "tsm/common/state-file.h"
 

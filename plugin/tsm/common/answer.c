@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tsm/common/answer.h"
 
+#include "core/cleanup.h"
 #include "rpc/varlink.h"
 
 #include <errno.h>
@@ -16,24 +17,24 @@ static json_object *text_of_bdfs(const Bdf *list, size_t n)
 	return array;
 }
 
+static const struct {
+	const char *name;
+	const char *object; /* member that has the refusal's object */
+	bool tvm, reason, state, devices;
+} errors[] = {
+	[TSM_UNKNOWN_DEVICE] = { "UnknownDevice", "device" },
+	[TSM_NOT_TEE_IO] = { "NotTeeIo", "device", .reason = true },
+	[TSM_UNKNOWN_TVM] = { "UnknownTvm", .tvm = true },
+	[TSM_TVM_BUSY] = { "TvmBusy", .tvm = true, .devices = true },
+	[TSM_DEVICE_BUSY] = { "DeviceBusy", "device", .tvm = true, .reason = true },
+	[TSM_INVALID_STATE] = { "InvalidState", "device", .reason = true, .state = true },
+	[TSM_REFUSED] = { "Refused", "object", .reason = true },
+	[TSM_OUTCOME_UNKNOWN] = { "OutcomeUnknown", "object", .reason = true },
+	[TSM_GUEST_MESSAGE_REJECTED] = { "GuestMessageRejected", .tvm = true, .reason = true },
+};
+
 void outcome_refused(OperationOutcome *ret, int result, const TsmRefusal *refusal)
 {
-	static const struct {
-		const char *name;
-		const char *object; /* member that has the refusal's object */
-		bool tvm, reason, state, devices;
-	} errors[] = {
-		[TSM_UNKNOWN_DEVICE] = { "UnknownDevice", "device" },
-		[TSM_NOT_TEE_IO] = { "NotTeeIo", "device", .reason = true },
-		[TSM_UNKNOWN_TVM] = { "UnknownTvm", .tvm = true },
-		[TSM_TVM_BUSY] = { "TvmBusy", .tvm = true, .devices = true },
-		[TSM_DEVICE_BUSY] = { "DeviceBusy", "device", .tvm = true, .reason = true },
-		[TSM_INVALID_STATE] = { "InvalidState", "device", .reason = true, .state = true },
-		[TSM_REFUSED] = { "Refused", "object", .reason = true },
-		[TSM_OUTCOME_UNKNOWN] = { "OutcomeUnknown", "object", .reason = true },
-		[TSM_GUEST_MESSAGE_REJECTED] = { "GuestMessageRejected", .tvm = true,
-						 .reason = true },
-	};
 	const char *reason = refusal->reason ?: "no reason is known";
 	char tvm[UUID_STRING_SIZE];
 	json_object *devices;
@@ -72,6 +73,16 @@ void outcome_reply(OperationOutcome *ret, json_object *parameters)
 	if (!parameters)
 		outcome_refused(ret, -ENOMEM, &(TsmRefusal){});
 	ret->parameters = parameters ?: ret->parameters;
+}
+
+int outcome_result(const OperationOutcome *outcome)
+{
+	if (!outcome->error)
+		return 0;
+	for (size_t i = 1; i < ELEMENTSOF(errors); i++)
+		if (strcmp(errors[i].name, outcome->error) == 0)
+			return (int)i;
+	return -EIO;
 }
 
 int answer_outcome(VarlinkCall *call, const OperationOutcome *outcome)
@@ -158,4 +169,37 @@ int answer_submit(Operations *operations, VarlinkCall *call, const OperationRequ
 		r = varlink_call_invalid_parameter(call, "operation");
 	varlink_call_unref(call);
 	return r;
+}
+
+int answer_operations(Operations *operations, json_object *array)
+{
+	OperationStatus s;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && operations_at(operations, i, &s) == 0; i++) {
+		json_object *object = NULL;
+
+		r = json_build(&object, J_STRING("operation", s.id), J_STRING("verb", s.verb),
+			       J_STRING("device", s.device),
+			       J_STRING("progress", operation_progress_name(s.progress)));
+		if (r == 0)
+			r = json_append_take(array, object);
+	}
+	return r;
+}
+
+int answer_cancel(Operations *operations, VarlinkCall *call, json_object *parameters)
+{
+	const char *operation = json_get_string(parameters, "operation");
+	OperationOutcome outcome = {};
+	bool cancelled;
+	int r;
+
+	if (!*operation || strlen(operation) > OPERATION_ID_MAX)
+		return varlink_call_invalid_parameter(call, "operation");
+	outcome_text(&outcome, TSM_REFUSED, operation, "cancelled before it started");
+	r = operations_cancel(operations, operation, &outcome, &cancelled);
+	if (r < 0)
+		return r;
+	return varlink_call_replyb(call, J_BOOL("cancelled", cancelled));
 }

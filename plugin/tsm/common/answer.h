@@ -18,6 +18,9 @@ void outcome_text(OperationOutcome *ret, TsmOutcome outcome, const char *object,
 /* Success with these parameters (taken). */
 void outcome_reply(OperationOutcome *ret, json_object *parameters);
 
+/* 0 (success), a TsmOutcome, or a negative errno. */
+int outcome_result(const OperationOutcome *outcome);
+
 int answer_outcome(VarlinkCall *call, const OperationOutcome *outcome);
 
 /* Answers with that error. */
@@ -32,3 +35,9 @@ int answer_submit(Operations *operations, VarlinkCall *call, const OperationRequ
  */
 int answer_get_bdf(VarlinkCall *call, json_object *parameters, const char *name, Bdf *ret);
 int answer_get_uuid(VarlinkCall *call, json_object *parameters, const char *name, Uuid *ret);
+
+/* Appends an OperationStatus of io.tdid.Tsm for each operation with an id. */
+int answer_operations(Operations *operations, json_object *array);
+
+/* The whole method Cancel. */
+int answer_cancel(Operations *operations, VarlinkCall *call, json_object *parameters);

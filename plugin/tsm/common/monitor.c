@@ -88,3 +88,24 @@ void monitor_publish(Monitor *monitor, json_object *tdi, json_object *dsm, const
 	json_object_put(tdi);
 	json_object_put(dsm);
 }
+
+void monitor_publish_note(Monitor *monitor, const char *reason)
+{
+	monitor_publish(monitor, NULL, NULL, reason);
+}
+
+void monitor_end(Monitor *monitor, const char *reason)
+{
+	monitor->sequence++;
+	while (monitor->subscribers) {
+		Subscriber *s = monitor->subscribers;
+
+		monitor->subscribers = s->next;
+		varlink_call_on_gone(s->call, NULL, NULL);
+		varlink_call_replyb(s->call, J_STRING("instance", monitor->instance),
+				    J_INT("sequence", monitor->sequence),
+				    J_STRING("reason", reason));
+		varlink_call_unref(s->call);
+		free(s);
+	}
+}

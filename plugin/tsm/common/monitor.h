@@ -22,3 +22,9 @@ int monitor_add(Monitor *monitor, VarlinkCall *call);
 
 /* A change of one of them; the other is NULL. Both are taken. */
 void monitor_publish(Monitor *monitor, json_object *tdi, json_object *dsm, const char *reason);
+
+/* News of the TSM itself, about no device. */
+void monitor_publish_note(Monitor *monitor, const char *reason);
+
+/* Ends every call: what was listed or said of the provider before does not hold any more. */
+void monitor_end(Monitor *monitor, const char *reason);

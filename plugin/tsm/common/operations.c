@@ -144,6 +144,11 @@ Operations *operations_free(Operations *operations)
 	return NULL;
 }
 
+sd_event *operations_event(const Operations *operations)
+{
+	return operations->event;
+}
+
 static Operation *find_active(Operations *operations, const char *id)
 {
 	for (Operation *o = operations->first; o; o = o->next)

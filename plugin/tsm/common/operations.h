@@ -73,6 +73,9 @@ int operations_new(Operations **ret, sd_event *event);
 Operations *operations_free(Operations *operations);
 DEFINE_CLEANUP(Operations, operations_free);
 
+/* Borrowed. */
+sd_event *operations_event(const Operations *operations);
+
 /*
  * Queues the operation, or joins the one with the same id, or repeats that one's outcome. 0;
  * -EEXIST: the id was used for something else; -ENOBUFS: OPERATIONS_MAX; -EINVAL: a bad id;

@@ -48,6 +48,11 @@ typedef struct Config {
 	gid_t group;
 	SettingsUids allow_uids; /* "allow_uids": who may connect; if absent 0 and the own uid */
 	char *sysfs;		 /* "sysfs": root of the tree to find the devices in */
+	/*
+	 * "proxy": the tsm-proxy kernel module's device, /dev/tsm-proxy. Then this TSM sits behind
+	 * the kernel, and verbs come from there only. NULL: they come over the socket.
+	 */
+	char *proxy;
 	bool faults; /* "faults", false: serve io.tdid.TsmEmulated, which breaks things on request
 		      */
 	ConfigLatencies latencies; /* "latencies", all 0 */

@@ -62,7 +62,8 @@ static int serve(const Config *config)
 	sd_notify(0, "STOPPING=1");
 	if (r < 0)
 		log_error("event loop: %s", strerror(-r));
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	/* What ended the loop, if not a signal, gave the status. */
+	return r < 0 ? EXIT_FAILURE : r;
 }
 
 static int print_reference(const Config *config, const char *device)

@@ -81,40 +81,50 @@ static void guest_free(void *userdata)
 	free(work);
 }
 
-/* Takes `work`. */
-static int guest_submit(Service *service, VarlinkCall *call, TsmGuestWork *work)
+int service_guest_request(Service *service, Uuid tvm, TsmScope scope, const void *message,
+			  size_t size, OperationRequest *ret, OperationOutcome *ret_outcome)
 {
-	GuestWork *guest = calloc(1, sizeof(*guest));
-	char name[BDF_STRING_SIZE];
-	Bdf dsm = tsm_guest_work_dsm(work);
+	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	_cleanup_(tsm_guest_reply_done) TsmGuestReply reply = {};
+	TsmGuestWork *work;
+	GuestWork *guest;
+	int r;
 
+	r = tsm_guest_receive(service->tsm, tvm, scope, message, size, &work, &reply, &refusal);
+	if (r != 0) {
+		outcome_refused(ret_outcome, r, &refusal);
+		return 0;
+	}
+	if (!work) {
+		outcome_reply(ret_outcome, reply_json(&reply));
+		return 0;
+	}
+	guest = calloc(1, sizeof(*guest));
 	if (!guest) {
 		tsm_guest_work_free(work);
 		return -ENOMEM;
 	}
 	guest->service = service;
 	guest->work = work;
-	return answer_submit(service->operations, call,
-			     &(OperationRequest){
-				     .verb = "guest_request",
-				     .device = bdf_format(dsm, name),
-				     .queue = bdf_requester_id(dsm),
-				     .start = guest_start,
-				     .run = guest_run,
-				     .userdata = guest,
-				     .free = guest_free,
-			     });
+	*ret = (OperationRequest){
+		.verb = "guest_request",
+		.queue = bdf_requester_id(tsm_guest_work_dsm(work)),
+		.start = guest_start,
+		.run = guest_run,
+		.userdata = guest,
+		.free = guest_free,
+	};
+	return 1;
 }
 
 static int on_guest_request(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	bool info = strcmp(json_get_string(parameters, "scope"), "info") == 0;
-	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
-	_cleanup_(tsm_guest_reply_done) TsmGuestReply reply = {};
-	_cleanup_(json_unrefp) json_object *answer = NULL;
 	_cleanup_free_ uint8_t *message = NULL;
+	OperationOutcome outcome = {};
+	OperationRequest request;
 	Service *service = userdata;
-	TsmGuestWork *work;
+	char name[BDF_STRING_SIZE];
 	size_t size;
 	Uuid tvm;
 	int r;
@@ -125,14 +135,17 @@ static int on_guest_request(VarlinkCall *call, json_object *parameters, void *us
 	if (base64_decode(&message, &size, json_get_string(parameters, "message"),
 			  GUEST_MESSAGE_MAX_SIZE) < 0)
 		return varlink_call_invalid_parameter(call, "message");
-	r = tsm_guest_receive(service->tsm, tvm, info ? TSM_SCOPE_INFO : TSM_SCOPE_STATE_CHANGE,
-			      message, size, &work, &reply, &refusal);
-	if (r != 0)
-		return answer_refused(call, r, &refusal);
-	if (work)
-		return guest_submit(service, call, work);
-	answer = reply_json(&reply);
-	return answer ? varlink_call_reply(call, answer) : -ENOMEM;
+	r = service_guest_request(service, tvm, info ? TSM_SCOPE_INFO : TSM_SCOPE_STATE_CHANGE,
+				  message, size, &request, &outcome);
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		request.device = bdf_format(bdf_from_requester_id(request.queue), name);
+		return answer_submit(service->operations, call, &request);
+	}
+	r = answer_outcome(call, &outcome);
+	operation_outcome_done(&outcome);
+	return r;
 }
 
 static uint64_t measure_start(void *userdata)

@@ -12,20 +12,6 @@
 
 #define USEC_PER_MSEC 1000
 
-typedef struct VerbWork {
-	Service *service;
-	Verb verb;
-	Bdf device;
-	VerbFault fault; /* set when its turn came */
-	union {
-		struct {
-			bool needs_ide;
-			uint8_t slot;
-		} connect;
-		TsmBind bind;
-	};
-} VerbWork;
-
 static const char *verb_name(Verb verb)
 {
 	static const char *const names[_VERB_MAX] = { "connect", "disconnect", "bind", "unbind" };
@@ -80,10 +66,30 @@ static int run_connect(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 			  J_STRING("certificate_digest", digest_format(&digest, text)));
 }
 
+/* Also what the caller does not know of, because its bind was reported to have failed. */
+static int unbind_all(Tsm *tsm, Bdf dsm, TsmRefusal *refusal)
+{
+	_cleanup_free_ TsmTdiStatus *list = NULL;
+	size_t n = 0;
+	int r = tsm_query_tdis(tsm, &list, &n);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		TsmUnbound unbound;
+
+		if (list[i].bound && bdf_equal(list[i].dsm, dsm))
+			r = tsm_unbind(tsm, list[i].device, &unbound, refusal);
+	}
+	return r;
+}
+
 static int run_disconnect(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 {
-	int r = tsm_disconnect(work->service->tsm, work->device, refusal);
+	int r = 0;
 
+	if (work->disconnect.unbinds)
+		r = unbind_all(work->service->tsm, work->device, refusal);
+	if (r == 0)
+		r = tsm_disconnect(work->service->tsm, work->device, refusal);
 	return r != 0 ? r : json_build(ret, J_STRING("progress", "done"));
 }
 
@@ -170,26 +176,44 @@ static uint32_t queue_of(Service *service, Bdf device)
 	return bdf_requester_id(device);
 }
 
-static int submit(VarlinkCall *call, json_object *parameters, const VerbWork *from)
+int service_verb_request(const VerbWork *from, OperationRequest *ret)
 {
-	char name[BDF_STRING_SIZE];
 	VerbWork *work = malloc(sizeof(*work));
 
 	if (!work)
 		return -ENOMEM;
 	*work = *from;
-	return answer_submit(from->service->operations, call,
-			     &(OperationRequest){
-				     .id = json_get_string(parameters, "operation"),
-				     .verb = verb_name(from->verb),
-				     .device = bdf_format(from->device, name),
-				     .parameters = parameters,
-				     .queue = queue_of(from->service, from->device),
-				     .start = on_start,
-				     .run = on_run,
-				     .userdata = work,
-				     .free = free,
-			     });
+	*ret = (OperationRequest){
+		.verb = verb_name(from->verb),
+		.queue = queue_of(from->service, from->device),
+		.start = on_start,
+		.run = on_run,
+		.userdata = work,
+		.free = free,
+	};
+	return 0;
+}
+
+static int submit(VarlinkCall *call, json_object *parameters, const VerbWork *from)
+{
+	char name[BDF_STRING_SIZE];
+	OperationRequest request;
+	int r;
+
+	bdf_format(from->device, name);
+	if (from->service->door)
+		return varlink_call_errorb(
+			call, "Refused", J_STRING("object", name),
+			J_STRING("reason",
+				 "this TSM sits behind the kernel (configuration: proxy); "
+				 "verbs reach it by way of tdi-tsm-linux"));
+	r = service_verb_request(from, &request);
+	if (r < 0)
+		return r;
+	request.id = json_get_string(parameters, "operation");
+	request.device = name;
+	request.parameters = parameters;
+	return answer_submit(from->service->operations, call, &request);
 }
 
 /* What hangs before this operation gives way; what became of it nobody knows. */
@@ -300,19 +324,9 @@ static int on_unbind(VarlinkCall *call, json_object *parameters, void *userdata)
 
 static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	const char *operation = json_get_string(parameters, "operation");
-	OperationOutcome outcome = {};
 	Service *service = userdata;
-	bool cancelled;
-	int r;
 
-	if (!*operation || strlen(operation) > OPERATION_ID_MAX)
-		return varlink_call_invalid_parameter(call, "operation");
-	outcome_text(&outcome, TSM_REFUSED, operation, "cancelled before it started");
-	r = operations_cancel(service->operations, operation, &outcome, &cancelled);
-	if (r < 0)
-		return r;
-	return varlink_call_replyb(call, J_BOOL("cancelled", cancelled));
+	return answer_cancel(service->operations, call, parameters);
 }
 
 int service_bind_verbs(Service *service)

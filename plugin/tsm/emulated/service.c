@@ -4,6 +4,7 @@
  * operations (service-verbs.c, service-guest.c): the varlink call then waits as a watcher, and its
  * end is not the operation's.
  */
+#include "door.h"
 #include "service-private.h"
 
 #include "rpc/base64.h"
@@ -167,23 +168,6 @@ static json_object *dsm_json(const TsmDsmStatus *s)
 	return object;
 }
 
-static int operations_json(Service *service, json_object *array)
-{
-	OperationStatus s;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && operations_at(service->operations, i, &s) == 0; i++) {
-		json_object *object = NULL;
-
-		r = json_build(&object, J_STRING("operation", s.id), J_STRING("verb", s.verb),
-			       J_STRING("device", s.device),
-			       J_STRING("progress", operation_progress_name(s.progress)));
-		if (r == 0)
-			r = json_append_take(array, object);
-	}
-	return r;
-}
-
 static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	_cleanup_(json_unrefp) json_object *dsms = json_object_new_array();
@@ -203,7 +187,7 @@ static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
 	for (size_t i = 0; r == 0 && i < n_tdis; i++)
 		r = json_append_take(tdis, tdi_json(&tdi_list[i]));
 	if (r == 0)
-		r = operations_json(service, operations);
+		r = answer_operations(service->operations, operations);
 	if (r < 0)
 		return r;
 	return varlink_call_replyb(call, J_STRING("instance", service->instance),
@@ -224,6 +208,8 @@ static void on_tdi_changed(void *userdata, const TsmTdiStatus *status, const cha
 {
 	Service *service = userdata;
 
+	if (service->door)
+		door_tell_state(service->door, status);
 	monitor_publish(service->monitor, tdi_json(status), NULL, reason);
 }
 
@@ -320,6 +306,7 @@ Service *service_free(Service *service)
 		return NULL;
 	/* Calls that wait are let go of before what they wait for. */
 	varlink_server_free(service->server);
+	door_free(service->door);
 	operations_free(service->operations);
 	monitor_free(service->monitor);
 	tsm_free(service->tsm);
@@ -332,8 +319,13 @@ int service_listen(Service *service, char **ret_error)
 {
 	int fd = varlink_activation_fd(ACTIVATION_NAME, service->config->socket);
 
+	int r;
+
 	/* Open to all by its mode: who may connect is decided by uid. */
-	return fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error)
-		       : varlink_server_listen(service->server, service->config->socket, 0666,
-					       ret_error);
+	r = fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error)
+		    : varlink_server_listen(service->server, service->config->socket, 0666,
+					    ret_error);
+	if (r == 0 && service->config->proxy)
+		r = door_open(&service->door, service, service->config->proxy, ret_error);
+	return r;
 }

@@ -14,5 +14,8 @@ int service_new(Service **ret, sd_event *event, const Config *config, char **ret
 Service *service_free(Service *service);
 DEFINE_CLEANUP(Service, service_free);
 
-/* At the socket that systemd passed, else at the configured path. */
+/*
+ * At the socket that systemd passed, else at the configured path; and, if the configuration names
+ * it, behind the kernel.
+ */
 int service_listen(Service *service, char **ret_error);

@@ -87,6 +87,13 @@ Tdi *tsm_find_tdi(Tsm *tsm, Bdf device)
 	return NULL;
 }
 
+bool tsm_is_bound(Tsm *tsm, Bdf device)
+{
+	const Tdi *tdi = tsm_find_tdi(tsm, device);
+
+	return tdi && tdi->bound;
+}
+
 Tdi *tsm_find_tvm_tdi(Tsm *tsm, Uuid tvm, uint32_t guest_rid)
 {
 	for (size_t i = 0; i < tsm->n_tdis; i++) {

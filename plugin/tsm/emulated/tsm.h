@@ -103,6 +103,9 @@ typedef struct TsmUnbound {
 /* Never refuses a device that is configured. */
 int tsm_unbind(Tsm *tsm, Bdf device, TsmUnbound *ret, TsmRefusal *refusal);
 
+/* Whether it is bound to a TVM. */
+bool tsm_is_bound(Tsm *tsm, Bdf device);
+
 int tsm_measure(Tsm *tsm, Bdf device, const uint8_t *nonce, uint64_t *ret_sequence,
 		TsmEvidence *ret, TsmRefusal *refusal);
 int tsm_evidence(Tsm *tsm, Bdf device, TsmEvidence *ret, TsmRefusal *refusal);
