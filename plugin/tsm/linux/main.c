@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tdi-tsm-linux: the platform's TSM by way of the kernel's PCI/TSM. */
+#include "rpc/log.h"
+#include "service.h"
+#include "uevent.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"Usage: tdi-tsm-linux [--config FILE]\n"
+		"\n"
+		"Serves io.tdid.Tsm from the kernel's PCI/TSM (Linux 6.19 or later).\n"
+		"\n"
+		"  -c, --config FILE   JSON, see examples/tsm-linux.conf; without it, defaults\n"
+		"  -d, --debug         say more\n"
+		"  -h, --help\n"
+		"      --version\n"
+		"\n"
+		"Exit status: 0 success, 1 failure, 2 wrong usage.\n");
+}
+
+static int serve(const Config *config)
+{
+	_cleanup_(service_freep) Service *service = NULL;
+	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
+	_cleanup_free_ char *error = NULL;
+	ServiceOptions options = { .config = config };
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	options.uevents = uevent_open();
+	if (options.uevents < 0) {
+		log_error("the kernel's uevents cannot be read: %s", strerror(-options.uevents));
+		return EXIT_FAILURE;
+	}
+	r = sd_event_default(&event);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = service_new(&service, event, &options, &error);
+	if (r >= 0)
+		r = service_listen(service, &error);
+	if (r < 0) {
+		log_error("cannot serve: %s", error ?: strerror(-r));
+		return EXIT_FAILURE;
+	}
+	log_info("serving the kernel's PCI/TSM");
+	sd_notify(0, "READY=1");
+	r = sd_event_loop(event);
+	sd_notify(0, "STOPPING=1");
+	if (r < 0)
+		log_error("event loop: %s", strerror(-r));
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char *argv[])
+{
+	enum { OPTION_VERSION = 256 };
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "debug", no_argument, NULL, 'd' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, OPTION_VERSION },
+		{},
+	};
+	_cleanup_(config_freep) Config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+	const char *path = NULL;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) >= 0)
+		switch (c) {
+		case 'c': path = optarg; break;
+		case 'd': log_set_level(LOG_LEVEL_DEBUG); break;
+		case 'h': usage(stdout); return EXIT_SUCCESS;
+		case OPTION_VERSION: puts("tdi-tsm-linux " TDID_VERSION); return EXIT_SUCCESS;
+		default: usage(stderr); return 2;
+		}
+	if (argc != optind) {
+		usage(stderr);
+		return 2;
+	}
+	r = path ? config_load(&config, path, &error) : config_parse(&config, "{}", 2, &error);
+	if (r < 0) {
+		log_error("%s", error ?: strerror(-r));
+		return EXIT_FAILURE;
+	}
+	return serve(config);
+}

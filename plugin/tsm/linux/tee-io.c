@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tee-io.h"
+
+#include "core/cleanup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+static inline DIR *dir_close(DIR *dir)
+{
+	closedir(dir);
+	return NULL;
+}
+
+DEFINE_CLEANUP(DIR, dir_close);
+
+static bool exists(const char *sysfs, Bdf bdf, const char *name)
+{
+	char path[PATH_MAX], text[BDF_STRING_SIZE];
+
+	return snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", sysfs,
+			bdf_format(bdf, text), name) < (int)sizeof(path) &&
+	       faccessat(AT_FDCWD, path, F_OK, 0) == 0;
+}
+
+static bool vfio_holds(const char *sysfs, const HostFunction *f)
+{
+	size_t n = strlen(f->driver);
+
+	/* vfio-dev: Linux 6.1 and later; the name covers variant drivers of those before. */
+	if (!f->driver[0])
+		return false;
+	return exists(sysfs, f->bdf, "vfio-dev") ||
+	       (n >= 8 && (strcmp(f->driver + n - 8, "vfio-pci") == 0 ||
+			   strcmp(f->driver + n - 8, "vfio_pci") == 0));
+}
+
+static Bdf dsm_of(const HostFunction *f)
+{
+	Bdf dsm = f->physical;
+
+	dsm.function = 0;
+	return dsm;
+}
+
+static int order(const void *a, const void *b)
+{
+	const TeeIoFunction *x = a, *y = b;
+	uint32_t i = bdf_requester_id(x->host.bdf), j = bdf_requester_id(y->host.bdf);
+
+	return (i > j) - (i < j);
+}
+
+int tee_io_functions(TeeIoFunction **ret, size_t *ret_n, const char *sysfs)
+{
+	_cleanup_(dir_closep) DIR *dir = NULL;
+	_cleanup_free_ TeeIoFunction *list = NULL;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	size_t n = 0, room = 0;
+
+	if (snprintf(path, sizeof(path), "%s/bus/pci/devices", sysfs) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((errno = 0, entry = readdir(dir))) {
+		TeeIoFunction f = {};
+		Bdf bdf;
+
+		/* One that goes away meanwhile, or is not to be read, is not there. */
+		if (bdf_parse(&bdf, entry->d_name) < 0 ||
+		    host_function_read(&f.host, sysfs, bdf, NULL) < 0)
+			continue;
+		f.dsm = dsm_of(&f.host);
+		if (!exists(sysfs, f.dsm, "tsm/connect"))
+			continue;
+		f.vfio = vfio_holds(sysfs, &f.host);
+		if (n == room) {
+			TeeIoFunction *more = reallocarray(list, room * 2 + 16, sizeof(*list));
+
+			if (!more)
+				return -ENOMEM;
+			list = more;
+			room = room * 2 + 16;
+		}
+		list[n++] = f;
+	}
+	if (errno)
+		return -errno;
+	if (n)
+		qsort(list, n, sizeof(*list), order);
+	*ret = steal_ptr(list);
+	*ret_n = n;
+	return 0;
+}
+
+const TeeIoFunction *tee_io_find(const TeeIoFunction *list, size_t n, Bdf bdf)
+{
+	for (size_t i = 0; i < n; i++)
+		if (bdf_equal(list[i].host.bdf, bdf))
+			return &list[i];
+	return NULL;
+}
+
+static int tsm_number(const char *name, uint32_t *ret)
+{
+	unsigned long number;
+	char *end;
+
+	if (strncmp(name, "tsm", 3) != 0 || name[3] < '0' || name[3] > '9' ||
+	    (name[3] == '0' && name[4]))
+		return -EINVAL;
+	errno = 0;
+	number = strtoul(name + 3, &end, 10);
+	if (errno || *end || number > UINT32_MAX)
+		return -EINVAL;
+	*ret = (uint32_t)number;
+	return 0;
+}
+
+bool tee_io_tsm_name_valid(const char *name)
+{
+	uint32_t number;
+
+	return tsm_number(name, &number) == 0;
+}
+
+int tee_io_tsm(char name[static TEE_IO_TSM_NAME_SIZE], char *driver, size_t driver_size,
+	       const char *sysfs)
+{
+	_cleanup_(dir_closep) DIR *dir = NULL;
+	uint32_t best = 0, number;
+	bool found = false;
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *base;
+	struct dirent *entry;
+	ssize_t n;
+
+	if (snprintf(path, sizeof(path), "%s/class/tsm", sysfs) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)))
+		if (tsm_number(entry->d_name, &number) == 0 && (!found || number < best)) {
+			best = number;
+			found = true;
+		}
+	if (!found)
+		return -ENOENT;
+	snprintf(name, TEE_IO_TSM_NAME_SIZE, "tsm%u", best);
+	snprintf(path, sizeof(path), "%s/class/tsm/%s/device/driver", sysfs, name);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = '\0';
+	base = strrchr(target, '/');
+	snprintf(driver, driver_size, "%s", base ? base + 1 : target);
+	return 0;
+}

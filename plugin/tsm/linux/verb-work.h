@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One verb of io.tdid.Tsm between its call and its outcome: what it asks for, what is refused
+ * before the kernel hears of it, and what the kernel's report means.
+ */
+#pragma once
+
+#include "qemu-vm.h"
+#include "service-private.h"
+
+#include <errno.h>
+
+struct VerbWork {
+	Service *service;
+	KernelVerb verb;
+	Bdf device;
+	/* BIND, GUEST_REQUEST */
+	Uuid tvm;
+	uint32_t guest_rid;
+	uint64_t generation;
+	bool state_change;
+	uint8_t *message;
+	size_t message_size;
+
+	/* Of the one that has its turn. */
+	KernelRequest request;
+	Bdf *functions, *excluded;
+	QemuVm vm;
+	Worker *worker;
+	const KernelReport *report; /* the worker's, once it has ended */
+	bool recorded;		    /* its bind is in the record, and was not before */
+	OperationOutcome outcome;
+};
+
+VerbWork *verb_work_free(VerbWork *work);
+DEFINE_CLEANUP(VerbWork, verb_work_free);
+
+/* The result of looking at what is asked, before the kernel is. */
+enum {
+	VERB_WORK_READY = 0,
+	/* Else a TsmOutcome with a refusal, or: */
+	VERB_WORK_DONE = -EALREADY, /* it is so already: success without the kernel */
+};
+
+/* Fills work->request and the rest. Besides the above: a negative errno. */
+int verb_work_prepare(VerbWork *work, TsmRefusal *refusal);
+
+/*
+ * What the end of the worker means: 0 (success), a TsmOutcome with a refusal, or a negative errno.
+ * late_ms: its deadline.
+ */
+int verb_work_judge(const VerbWork *work, WorkerEnd end, const KernelReport *report,
+		    uint32_t late_ms, TsmRefusal *refusal);
+
+uint32_t verb_work_deadline(const VerbWork *work);
+
+/* service-verbs.c: queues it, with the call as its watcher; `work` is taken. */
+int service_submit_verb(Service *service, VarlinkCall *call, const char *id,
+			json_object *parameters, VerbWork *work);
+
+/* service-guest.c: the outcome of a GUEST_REQUEST that the TSM has answered. */
+void service_guest_outcome(VerbWork *work, const KernelReport *report);

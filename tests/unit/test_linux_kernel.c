@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One verb against the made-up kernel, without a worker. */
+#include "testing-linux.h"
+
+static char *sysfs;
+static Bdf functions[4], excluded[1];
+static KernelReport *report;
+static KernelRequest q;
+
+static void set_up(void)
+{
+	testing_linux_new();
+	sysfs = strdup(testing_path("sys"));
+	report = malloc(sizeof(*report));
+	functions[0] = testing_bdf(PF);
+	functions[1] = testing_bdf(VF0);
+	functions[2] = testing_bdf(VF1);
+	q = (KernelRequest){ .sysfs = sysfs,
+			     .proxy = "tsm-proxy-vmm",
+			     .io = &testing_kernel,
+			     .target = functions[0],
+			     .dsm = functions[0],
+			     .tsm = "tsm0",
+			     .functions = functions,
+			     .n_functions = 3,
+			     .excluded = excluded };
+}
+
+static void tear_down(void)
+{
+	free(sysfs);
+	free(report);
+	testing_host_remove();
+}
+
+TestSuite(linux_kernel, .init = set_up, .fini = tear_down);
+
+static void run(KernelVerb verb, const char *target)
+{
+	q.verb = verb;
+	q.target = testing_bdf(target);
+	memset(report, 0, sizeof(*report));
+	kernel_job(&q, report);
+}
+
+static void expect_guard(KernelGuard guard)
+{
+	cr_assert_eq(report->guard, guard, "%d", report->guard);
+	cr_assert_eq(report->error, 0);
+}
+
+static void expect_done(void)
+{
+	expect_guard(KERNEL_GUARD_NONE);
+	cr_assert_eq(report->step, KERNEL_STEP_LOOKED);
+}
+
+Test(linux_kernel, unreadable_attribute_is_not_an_empty_one)
+{
+	testing_tsm_attribute(PF, "connect", "tsm0\n");
+	testing_tsm_attribute(VF0, "bound", "a value that is longer than any\n");
+	run(KERNEL_DISCONNECT, PF);
+	cr_assert_eq(report->guard, KERNEL_GUARD_UNREADABLE);
+	cr_assert(bdf_equal(report->guard_device, functions[1]));
+	cr_assert_eq(report->error, -EBADMSG);
+	testing_tsm_attribute(VF0, "bound", "tsm0");
+	run(KERNEL_DISCONNECT, PF);
+	cr_assert_eq(report->guard, KERNEL_GUARD_UNREADABLE, "no newline");
+}
+
+Test(linux_kernel, gone)
+{
+	q.n_functions = 1;
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_GONE);
+}
+
+Test(linux_kernel, no_disconnect_under_a_bound_tdi)
+{
+	run(KERNEL_CONNECT, PF);
+	expect_done();
+	testing_tsm_attribute(VF1, "bound", "tsm0\n");
+	run(KERNEL_DISCONNECT, PF);
+	expect_guard(KERNEL_GUARD_BOUND);
+	cr_assert(bdf_equal(report->guard_device, functions[2]));
+	cr_assert_str_eq(kernel_find(report, functions[0])->connect, "tsm0");
+}
+
+Test(linux_kernel, no_bind_that_is_refused_by_the_kernel_too_late)
+{
+	run(KERNEL_BIND, VF0);
+	expect_guard(KERNEL_GUARD_DISCONNECTED);
+	run(KERNEL_CONNECT, PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	run(KERNEL_BIND, VF0);
+	expect_guard(KERNEL_GUARD_BOUND);
+	/* The PF, while a VF of it is another TVM's. */
+	excluded[0] = functions[1];
+	q.n_excluded = 1;
+	run(KERNEL_BIND, PF);
+	expect_guard(KERNEL_GUARD_BOUND);
+	cr_assert(bdf_equal(report->guard_device, functions[1]));
+}
+
+Test(linux_kernel, connected_to_another_tsm)
+{
+	testing_tsm_attribute(PF, "connect", "tsm7\n");
+	run(KERNEL_CONNECT, PF);
+	expect_guard(KERNEL_GUARD_OTHER_TSM);
+}
+
+Test(linux_kernel, errors_are_told_with_the_state)
+{
+	testing_behave("errno 5");
+	run(KERNEL_CONNECT, PF);
+	cr_assert_eq(report->error, -5);
+	cr_assert_eq(report->step, KERNEL_STEP_LOOKED);
+	cr_assert_str_empty(kernel_find(report, functions[0])->connect);
+}
+
+Test(linux_kernel, what_is_so_already)
+{
+	run(KERNEL_DISCONNECT, PF);
+	expect_guard(KERNEL_GUARD_ALREADY);
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+	run(KERNEL_CONNECT, PF);
+	run(KERNEL_CONNECT, PF);
+	expect_guard(KERNEL_GUARD_ALREADY);
+}
+
+Test(linux_kernel, there_and_back)
+{
+	struct tsm_proxy_bind bind;
+	FILE *f;
+
+	run(KERNEL_CONNECT, PF);
+	expect_done();
+	cr_assert(bdf_equal(kernel_find(report, functions[1])->dsm, functions[0]));
+	q.guest_rid = 0x200;
+	q.generation = 7;
+	q.tvm = testing_uuid(TVM_A);
+	run(KERNEL_BIND, VF0);
+	expect_done();
+	cr_assert_str_eq(kernel_find(report, functions[1])->bound, "tsm0");
+	f = fopen(testing_path("bind"), "r");
+	cr_assert_eq(fread(&bind, 1, sizeof(bind), f), sizeof(bind));
+	fclose(f);
+	cr_assert_eq(bind.tdi_id, 0x200);
+	cr_assert_eq(bind.flags, 7);
+	cr_assert_eq(memcmp(bind.tvm, q.tvm.bytes, 16), 0);
+	q.message = (const uint8_t *)"hello";
+	q.message_size = 5;
+	run(KERNEL_GUEST_REQUEST, VF0);
+	expect_done();
+	cr_assert_eq(report->reply_size, strlen("{\"message\": \"hello\"}"));
+	run(KERNEL_UNBIND, VF0);
+	expect_done();
+	run(KERNEL_DISCONNECT, PF);
+	expect_done();
+	cr_assert_str_empty(kernel_find(report, functions[0])->connect);
+}
+
+Test(linux_kernel, unbind_that_the_tsm_did_not_confirm)
+{
+	run(KERNEL_CONNECT, PF);
+	run(KERNEL_BIND, VF0);
+	testing_write(testing_path("unconfirmed"), "", 0);
+	run(KERNEL_UNBIND, VF0);
+	expect_done();
+	cr_assert_eq(report->unconfirmed, -EPROTO);
+}
+
+Test(linux_kernel, observes)
+{
+	run(KERNEL_CONNECT, PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	q.binder = KERNEL_BINDER_OBSERVE;
+	testing_behave("errno 5"); /* nothing is asked of the module */
+	testing_tsm_attribute(VF0, "bound", "\n");
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+}

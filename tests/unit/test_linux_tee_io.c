@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "testing-linux.h"
+
+#include "tsm/linux/tee-io.h"
+
+static TeeIoFunction *list;
+static size_t n;
+
+static void tear_down(void)
+{
+	free(list);
+	testing_host_remove();
+}
+
+static int read_list(void)
+{
+	free(list);
+	list = NULL;
+	return tee_io_functions(&list, &n, testing_path("sys"));
+}
+
+TestSuite(linux_tee_io, .init = testing_linux_new, .fini = tear_down);
+
+Test(linux_tee_io, no_tree)
+{
+	cr_assert_eq(tee_io_functions(&list, &n, "/nonexistent"), -ENOENT);
+}
+
+Test(linux_tee_io, tsm_names)
+{
+	static const char *const bad[] = { "",
+					   "tsm",
+					   "tsmx",
+					   "tsm-1",
+					   "tsm1 ",
+					   "tsm01",
+					   "tsm4294967296",
+					   "0tsm",
+					   "tsm99999999999999999999" };
+
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+		cr_assert_not(tee_io_tsm_name_valid(bad[i]), "%s", bad[i]);
+	cr_assert(tee_io_tsm_name_valid("tsm0"));
+	cr_assert(tee_io_tsm_name_valid("tsm4294967295"));
+}
+
+Test(linux_tee_io, none_is_success)
+{
+	remove(testing_path("sys/bus/pci/devices/" PF "/tsm/connect"));
+	remove(testing_path("sys/bus/pci/devices/" DISTANT_PF "/tsm/connect"));
+	cr_assert_eq(read_list(), 0);
+	cr_assert_eq(n, 0);
+	cr_assert_null(tee_io_find(list, n, testing_bdf(PF)));
+}
+
+Test(linux_tee_io, functions_and_their_dsm)
+{
+	cr_assert_eq(read_list(), 0);
+	cr_assert_eq(n, 4);
+	for (size_t i = 1; i < n; i++)
+		cr_assert_lt(bdf_requester_id(list[i - 1].host.bdf),
+			     bdf_requester_id(list[i].host.bdf));
+	cr_assert(bdf_equal(tee_io_find(list, n, testing_bdf(VF1))->dsm, testing_bdf(PF)));
+	cr_assert(bdf_equal(tee_io_find(list, n, testing_bdf(DISTANT_PF))->dsm,
+			    testing_bdf(DISTANT_PF)));
+	cr_assert_null(tee_io_find(list, n, testing_bdf(OTHER_PF)));
+}
+
+/* Function 1 of a device is served by function 0, and so are the VFs of function 1. */
+Test(linux_tee_io, other_functions)
+{
+	testing_function("0000:05:00.1", "0x10c9\n", TESTING_PF_RESOURCE);
+	testing_function("0000:05:10.1", "0x10ca\n", TESTING_PF_RESOURCE);
+	testing_link("0000:05:10.1", "physfn", "../0000:05:00.1");
+	cr_assert_eq(read_list(), 0);
+	cr_assert_eq(n, 6);
+	cr_assert(bdf_equal(tee_io_find(list, n, testing_bdf("0000:05:00.1"))->dsm,
+			    testing_bdf(DISTANT_PF)));
+	cr_assert(bdf_equal(tee_io_find(list, n, testing_bdf("0000:05:10.1"))->dsm,
+			    testing_bdf(DISTANT_PF)));
+}
+
+Test(linux_tee_io, vfio_holds)
+{
+	testing_link(DISTANT_PF, "driver", "../../../../bus/pci/drivers/igb");
+	cr_assert_eq(read_list(), 0);
+	cr_assert(tee_io_find(list, n, testing_bdf(VF0))->vfio, "by the driver's name");
+	cr_assert_not(tee_io_find(list, n, testing_bdf(PF))->vfio, "no driver");
+	cr_assert_not(tee_io_find(list, n, testing_bdf(DISTANT_PF))->vfio);
+	mkdir(testing_path("sys/bus/pci/devices/" DISTANT_PF "/vfio-dev"), 0755);
+	cr_assert_eq(read_list(), 0);
+	cr_assert(tee_io_find(list, n, testing_bdf(DISTANT_PF))->vfio, "a variant driver");
+}
+
+Test(linux_tee_io, tsm)
+{
+	char name[TEE_IO_TSM_NAME_SIZE], driver[64];
+	const char *sysfs = strdup(testing_path("sys"));
+
+	mkdir(testing_path("sys/class/tsm/tsm10"), 0755);
+	mkdir(testing_path("sys/class/tsm/tsm-x"), 0755);
+	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), 0);
+	cr_assert_str_eq(name, "tsm0");
+	cr_assert_str_empty(driver);
+	rmdir(testing_path("sys/class/tsm/tsm0"));
+	mkdir(testing_path("sys/class/tsm/tsm10/device"), 0755);
+	cr_assert_eq(symlink("../../../bus/pci/drivers/ccp",
+			     testing_path("sys/class/tsm/tsm10/device/driver")),
+		     0);
+	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), 0);
+	cr_assert_str_eq(name, "tsm10");
+	cr_assert_str_eq(driver, "ccp");
+	remove(testing_path("sys/class/tsm/tsm10/device/driver"));
+	rmdir(testing_path("sys/class/tsm/tsm10/device"));
+	rmdir(testing_path("sys/class/tsm/tsm10"));
+	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), -ENOENT);
+	free((char *)sysfs);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A made-up kernel for tests of tdi-tsm-linux, below testing_root: /sys with tsm/ directories that
+ * a connect fills, /proc, /run/libvirt, and how the kernel is to behave. It runs in the worker that
+ * would be in the real one.
+ */
+#pragma once
+
+#include "kmod/tsm-proxy.h"
+#include "testing-host.h"
+#include "tsm/linux/kernel.h"
+
+#include <errno.h>
+
+#define DISTANT_PF "0000:05:00.0" /* has a DSM of its own */
+
+static inline void testing_tsm_attribute(const char *bdf, const char *name, const char *value)
+{
+	mkdir(testing_path("sys/bus/pci/devices/%s/tsm", bdf), 0755);
+	testing_write(testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name), value,
+		      strlen(value));
+}
+
+static inline void testing_tsm_read(const char *bdf, const char *name, char value[static 64])
+{
+	FILE *f = fopen(testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name), "r");
+
+	value[0] = '\0';
+	if (!f)
+		return;
+	if (!fgets(value, 64, f))
+		value[0] = '\0';
+	value[strcspn(value, "\n")] = '\0';
+	fclose(f);
+}
+
+static inline void testing_tsm_pf(const char *bdf)
+{
+	testing_tsm_attribute(bdf, "connect", "\n");
+	testing_tsm_attribute(bdf, "disconnect", "");
+	testing_tsm_attribute(bdf, "dsm", "\n");
+	testing_tsm_attribute(bdf, "bound", "\n");
+}
+
+static inline void testing_linux_new(void)
+{
+	static const char *const folders[] = {
+		"sys/class",
+		"sys/class/tsm",
+		"sys/class/tsm/tsm0",
+		"proc",
+		"proc/sys",
+		"proc/sys/kernel",
+		"proc/sys/kernel/random",
+		"run",
+		"run/libvirt",
+		"run/libvirt/qemu",
+		"dev",
+	};
+	static const char boot_id[] = "01234567-89ab-cdef-0123-456789abcdef\n";
+
+	testing_host_new();
+	for (size_t i = 0; i < ELEMENTSOF(folders); i++)
+		cr_assert_eq(mkdir(testing_path("%s", folders[i]), 0755), 0);
+	testing_write(testing_path("proc/sys/kernel/random/boot_id"), boot_id, sizeof(boot_id) - 1);
+	testing_function(DISTANT_PF, "0x10c9\n", TESTING_PF_RESOURCE);
+	testing_tsm_pf(PF);
+	testing_tsm_pf(DISTANT_PF);
+}
+
+/* What the made-up kernel answers: "" success, "errno N", "hang", "silent" (success that does
+ * nothing), "late" (does it, then hangs). */
+static inline void testing_behave(const char *how)
+{
+	testing_write(testing_path("behave"), how, strlen(how));
+}
+
+static inline void testing_hang(void)
+{
+	int fd;
+
+	/* Until the test opens it for writing. */
+	mkfifo(testing_path("release"), 0600);
+	fd = open(testing_path("release"), O_RDONLY);
+	if (fd >= 0)
+		close(fd);
+}
+
+static inline void testing_release(void)
+{
+	int fd = open(testing_path("release"), O_WRONLY);
+
+	cr_assert_geq(fd, 0);
+	close(fd);
+}
+
+/* 0: do it; 1: say success; negative errno. */
+static inline int testing_behaviour(void)
+{
+	char how[64] = "";
+	FILE *f = fopen(testing_path("behave"), "r");
+	int number;
+
+	if (f) {
+		if (!fgets(how, sizeof(how), f))
+			how[0] = '\0';
+		fclose(f);
+	}
+	if (strcmp(how, "hang") == 0)
+		testing_hang();
+	if (sscanf(how, "errno %d", &number) == 1)
+		return -number;
+	return strcmp(how, "silent") == 0;
+}
+
+static inline int testing_kernel_write(const char *path, const char *text)
+{
+	const char *name = strrchr(path, '/') + 1;
+	char bdf[13], value[32];
+	int r = testing_behaviour();
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	memcpy(bdf, name - 4 - 13, 12);
+	bdf[12] = '\0';
+	if (strcmp(name, "connect") == 0) {
+		snprintf(value, sizeof(value), "%s\n", text);
+		testing_tsm_attribute(bdf, "connect", value);
+		if (strcmp(bdf, PF) == 0) {
+			testing_tsm_attribute(VF0, "bound", "\n");
+			testing_tsm_attribute(VF0, "dsm", PF "\n");
+			testing_tsm_attribute(VF1, "bound", "\n");
+			testing_tsm_attribute(VF1, "dsm", PF "\n");
+		}
+		return 0;
+	}
+	testing_tsm_attribute(bdf, "connect", "\n");
+	return 0;
+}
+
+static inline int testing_kernel_ioctl(const char *path, unsigned long request, void *argument)
+{
+	struct tsm_proxy_bind *bind = argument;
+	struct tsm_proxy_guest_req *guest = argument;
+	struct tsm_proxy_unbind *unbind = argument;
+	char bdf[BDF_STRING_SIZE];
+	int r = testing_behaviour();
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	/* All three begin with the function. */
+	bdf_format(bdf_from_requester_id(bind->function), bdf);
+	switch (request) {
+	case TSM_PROXY_VMM_IOCTL_BIND:
+		testing_tsm_attribute(bdf, "bound", "tsm0\n");
+		testing_write(testing_path("bind"), bind, sizeof(*bind));
+		return 0;
+	case TSM_PROXY_VMM_IOCTL_UNBIND:
+		testing_tsm_attribute(bdf, "bound", "\n");
+		unbind->error = access(testing_path("unconfirmed"), F_OK) == 0 ? -EPROTO : 0;
+		return 0;
+	case TSM_PROXY_VMM_IOCTL_GUEST_REQ: {
+		char text[256];
+		int n = snprintf(text, sizeof(text), "{\"message\": \"%.*s\"}",
+				 (int)guest->request_len, (const char *)(uintptr_t)guest->request);
+
+		if (guest->request_len == 4 &&
+		    memcmp((const char *)(uintptr_t)guest->request, "junk", 4) == 0)
+			n = snprintf(text, sizeof(text), "no JSON");
+		memcpy((char *)(uintptr_t)guest->reply, text, (size_t)n);
+		guest->reply_len = (uint32_t)n;
+		return 0;
+	}
+	default: return -ENOTTY;
+	}
+}
+
+static const KernelIo testing_kernel = { testing_kernel_write, testing_kernel_ioctl };
