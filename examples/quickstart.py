@@ -38,7 +38,8 @@ def main():
     bed.join()
     if suite.failures:
         raise SystemExit(suite.failures[0])
-    suite.prepare_lab()
+    for tsm in ("emulated",) if arguments.tsm == "emulated" else lab.TSMS:
+        suite.prepare_lab(tsm)
 
     with lab() as host:
         l = Lab(host)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs every test, or those that are named: unit tests, the explorer, end-to-end tests in the bed.
 
-Names: unit/NOUN, explore, system/WHAT-IT-SHOWS; a name may be the beginning of several. The last
-line is `N passed, N failed` (and `, N skipped`).
+Names: unit/NOUN, explore, system/WHAT-IT-SHOWS; a name may be the beginning of several. End-to-end
+tests run once with each TSM (tests/system/lab.py), unless their file says otherwise in TSMS. The
+last line is `N passed, N failed` (and `, N skipped`).
 """
 import argparse
 import ast
@@ -58,14 +59,28 @@ def unit_names():
     return [f"unit/{noun}" for noun in re.findall(r"^  '(\w+)':", text, re.M)]
 
 
+class SystemTest:
+    """One function of a test file, read from its source without running it."""
+
+    def __init__(self, path, node, tsms):
+        self.name = "system/" + node.name[len("test_"):].replace("_", "-")
+        self.path = path
+        self.function = node.name
+        self.shows = (ast.get_docstring(node) or "").split("\n")[0]
+        self.tsms = tsms  # (None,): it has to do with none
+
+
 def system_tests():
-    """{name: (file, function, what it shows)}, read from the sources without running them."""
+    """{name: SystemTest}"""
     found = {}
     for path in sorted((TESTS / "system").glob("test_*.py")):
+        tsms = lab.TSMS
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                name = "system/" + node.name[len("test_"):].replace("_", "-")
-                found[name] = (path, node.name, (ast.get_docstring(node) or "").split("\n")[0])
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TSMS":
+                tsms = ast.literal_eval(node.value) or (None,)
+            elif isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                test = SystemTest(path, node, tsms)
+                found[test.name] = test
     return found
 
 
@@ -215,11 +230,12 @@ def run_explore(count):
             print(output[-6000:], flush=True)
 
 
-def run_system(name, path, function, shows, count):
-    log = LOGS / (name.replace("/", "-") + ".log")
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    program = (f"import sys; sys.path.insert(0, {str(path.parent)!r}); "
-               f"import {path.stem}; {path.stem}.{function}()")
+def run_system(test, tsm, count):
+    title = f"{test.name} [{tsm}]" if tsm else test.name
+    log = LOGS / (test.name.replace("/", "-") + (f"-{tsm}" if tsm else "") + ".log")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TDID_TSM": tsm or ""}
+    program = (f"import sys; sys.path.insert(0, {str(test.path.parent)!r}); "
+               f"import {test.path.stem}; {test.path.stem}.{test.function}()")
     begin = time.monotonic()
     for attempt in range(1, TRIES + 1):
         with open(log, "ab" if attempt > 1 else "wb") as out:
@@ -231,12 +247,12 @@ def run_system(name, path, function, shows, count):
                 rc = 1
         if rc == 0:
             break
-        say(f"{'FAIL' if attempt == TRIES else 'retry'} {name}")
+        say(f"{'FAIL' if attempt == TRIES else 'retry'} {title}")
         print(tail(log), flush=True)
     count.add(passed=rc == 0, failed=rc != 0)
     again = f" at try {attempt}" if attempt > 1 else ""
     if rc == 0:
-        say(f"ok   {name} ({time.monotonic() - begin:.0f} s{again}): {shows}")
+        say(f"ok   {title} ({time.monotonic() - begin:.0f} s{again}): {test.shows}")
 
 
 def prepare_bed():
@@ -246,29 +262,32 @@ def prepare_bed():
     say(f"bed: ready in {seconds:.0f} s")
 
 
-def prepare_lab():
-    seconds = command("lab", [sys.executable, "-c",
-                              f"import sys; sys.path.insert(0, {str(TESTS / 'system')!r})\n"
-                              "from lab import lab\n"
-                              "with lab(): pass"],
-                      env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    say(f"lab: tdid and two TVMs run, saved, in {seconds:.0f} s")
+def prepare_lab(tsm):
+    """The one for linux is made on top of the one for emulated."""
+    seconds = command(f"lab-{tsm}", [sys.executable, "-c",
+                                     f"import sys; sys.path.insert(0, {str(TESTS / 'system')!r})\n"
+                                     "from lab import lab\n"
+                                     "with lab(): pass"],
+                      env={**os.environ, "PYTHONUNBUFFERED": "1", "TDID_TSM": tsm})
+    say(f"lab: tdid and two TVMs run, tsm {tsm}, saved, in {seconds:.0f} s")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__.split("\n")[0])
     parser.add_argument("--list", action="store_true", help="say what there is and what it shows")
+    parser.add_argument("--tsm", choices=lab.TSMS, help="end-to-end tests with this one only")
     parser.add_argument("name", nargs="*")
     arguments = parser.parse_args()
     system = system_tests()
     everything = [*unit_names(), "explore", *system]
     if arguments.list:
         for name in everything:
-            print(f"{name:40}  {system[name][2] if name in system else ''}".rstrip())
+            print(f"{name:40}  {system[name].shows if name in system else ''}".rstrip())
         return 0
     chosen = choose(everything, arguments.name)
     units = [name for name in chosen if name.startswith("unit/")]
-    cases = [name for name in chosen if name in system]
+    cases = [(system[name], tsm) for name in chosen if name in system
+             for tsm in system[name].tsms if not arguments.tsm or tsm in (None, arguments.tsm)]
     count = Count()
     children.end_with_us()
 
@@ -290,9 +309,11 @@ def main():
         bed.join()
         if failures:
             raise SystemExit(failures[0])
-        prepare_lab()
+        for tsm in lab.TSMS:
+            if any(tsm == each for _, each in cases):
+                prepare_lab(tsm)
         with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
-            list(pool.map(lambda name: run_system(name, *system[name], count), cases))
+            list(pool.map(lambda case: run_system(*case, count), cases))
     say("done")
     skipped = f", {count.skipped} skipped" if count.skipped else ""
     print(f"{count.passed} passed, {count.failed} failed{skipped}", flush=True)

@@ -1,40 +1,57 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The machine in which the end-to-end tests begin: tdid, the emulated TSM and two TVMs are running.
+"""The machine in which the end-to-end tests begin: tdid, a TSM and two TVMs are running.
 
 tvm0's agent has the policy that fits the emulated devices; tvm1's expects another firmware.
+
+$TDID_TSM says which way tdid reaches the TSM:
+    emulated   straight, over the emulated TSM's socket
+    linux      tdi-tsm-linux -> the kernel's PCI/TSM -> tsm-proxy -> the emulated TSM
 """
 import hashlib
+import inspect
 import json
 import os
 import pathlib
 import re
 
 from bedlib import Bed
-from bedlib.bed import BUILD
+from bedlib.bed import BUILD, REPOSITORY
 
+TSM = os.environ.get("TDID_TSM") or "emulated"
+TSMS = ("emulated", "linux")
 BUILT = pathlib.Path(os.environ.get("TDID_BUILD") or BUILD / "programs")
 PROGRAMS = {
     "tdid": BUILT / "plugin/daemon/tdid",
     "tdictl": BUILT / "plugin/cli/tdictl",
     "tdi-hook": BUILT / "hooks/tdi-hook",
     "tdi-tsm-emulated": BUILT / "plugin/tsm/emulated/tdi-tsm-emulated",
+    "tdi-tsm-linux": BUILT / "plugin/tsm/linux/tdi-tsm-linux",
     "tdi-agent": BUILT / "plugin/agent/tdi-agent",
 }
+HOST_PROGRAMS = {name: path for name, path in PROGRAMS.items() if name != "tdi-agent"}
 LIBEXEC = "/usr/libexec/tdid"
-PF = "0000:01:00.0"
-TSM_SOCKET = "/run/tdid-tsm/emulated"
-TSM_CONFIG = {
-    "socket": TSM_SOCKET,
+PF, OTHER_PF = "0000:01:00.0", "0000:02:00.0"
+SOCKETS = {name: f"/run/tdid-tsm/{name}" for name in TSMS}
+TSM_SOCKET = SOCKETS[TSM]  # of the provider that tdid calls
+TITLE = {"emulated": "emulated (no protection)", "linux": "linux (no protection)"}[TSM]
+EMULATED_CONFIG = {
+    "socket": SOCKETS["emulated"],
     "state": "/var/lib/tdi-tsm-emulated",
     "keys": "/run/tdi-tsm-emulated",
     "allow_uids": [0, 990],
-    "devices": [{"device": PF, "tee_io": True}, {"device": "0000:02:00.0", "tee_io": True}],
+    "faults": True,
+    "devices": [{"device": PF, "tee_io": True}, {"device": OTHER_PF, "tee_io": True}],
     "latencies": {"connect": 50, "bind": 10},
 }
+LINUX_CONFIG = {
+    "socket": SOCKETS["linux"],
+    "allow_uids": [0, 990],
+    "companion": {"socket": SOCKETS["emulated"], "uid": 0},
+}
+MODULE = {"capable": "8086:10c9", "deadline_ms": 10000}
 TDID_CONFIG = {
     "idle_grace_ms": 8000,
     "guest_timeout_ms": 60000,
-    "tsms": [{"name": "emulated", "socket": TSM_SOCKET, "uid": 0}],
 }
 TOOLS = pathlib.Path(__file__).resolve().parent / "tools"
 AGENT = "#!/bin/sh\nexec /usr/sbin/tdi-agent\n"
@@ -61,17 +78,26 @@ def installed(name):
     return f"/usr/bin/{name}" if name == "tdictl" else f"{LIBEXEC}/{name}"
 
 
-def configure(host):
+def tdid_config(tsm=TSM, **more):
+    return {**TDID_CONFIG, "tsms": [{"name": tsm, "socket": SOCKETS[tsm], "uid": 0}], **more}
+
+
+def put_json(host, value, path):
+    host.put(json.dumps(value).encode(), path)
+
+
+def configure(host, tsm=TSM):
     """Programs and configuration: all that an administrator would install."""
     host.run("getent passwd tdid >/dev/null || useradd -r -u 990 -G libvirt tdid; "
              "mkdir -p /etc/tdid /var/lib/tdi-tsm-emulated /run/tdid-tsm; "
              "install -d -o tdid -g tdid /run/tdid")
     host.put(TOOLS, LIBEXEC)
-    for name, path in PROGRAMS.items():
-        if name != "tdi-agent":
-            host.put(path, installed(name), mode=0o755)
-    host.put(json.dumps(TSM_CONFIG).encode(), "/etc/tdid/tsm-emulated.conf")
-    host.put(json.dumps(TDID_CONFIG).encode(), "/etc/tdid/tdid.conf")
+    for name, path in HOST_PROGRAMS.items():
+        host.put(path, installed(name), mode=0o755)
+    behind = {"proxy": "/dev/tsm-proxy"} if tsm == "linux" else {}
+    put_json(host, {**EMULATED_CONFIG, **behind}, "/etc/tdid/tsm-emulated.conf")
+    put_json(host, LINUX_CONFIG, "/etc/tdid/tsm-linux.conf")
+    put_json(host, tdid_config(tsm), "/etc/tdid/tdid.conf")
 
 
 def policy(host, spoil=False):
@@ -87,11 +113,45 @@ def policy(host, spoil=False):
                        "unverified": ["virtio"]})
 
 
-def start_tsm(host):
-    process = host.spawn("tsm", [f"{LIBEXEC}/tdi-tsm-emulated", "--config",
-                                 "/etc/tdid/tsm-emulated.conf"])
-    host.wait_for(f"test -S {TSM_SOCKET}", timeout=20)
+def module():
+    """The tsm-proxy kernel module's file, built if need be."""
+    return Bed().module(REPOSITORY / "plugin" / "kmod")[0]
+
+
+def load_module(host, **parameters):
+    host.put(module(), f"{LIBEXEC}/tsm-proxy.ko")
+    host.run(["insmod", f"{LIBEXEC}/tsm-proxy.ko",
+              *(f"{name}={value}" for name, value in {**MODULE, **parameters}.items())])
+
+
+def start_emulated(host, name="tsm"):
+    process = host.spawn(name, [f"{LIBEXEC}/tdi-tsm-emulated", "--config",
+                                "/etc/tdid/tsm-emulated.conf"])
+    host.wait_for(f"test -S {SOCKETS['emulated']}", timeout=20)
     return process
+
+
+def start_linux(host, name="tsm-linux"):
+    process = host.spawn(name, [f"{LIBEXEC}/tdi-tsm-linux", "--config", "/etc/tdid/tsm-linux.conf"])
+    host.wait_for(f"test -S {SOCKETS['linux']}", timeout=20)
+    return process
+
+
+def start_tsm(host, tsm=TSM):
+    """The TSM and the provider that tdid calls."""
+    if tsm == "linux":
+        if host.run("test -e /dev/tsm-proxy", check=False).rc:
+            load_module(host)
+    start_emulated(host)
+    if tsm == "linux":
+        start_linux(host)
+
+
+def stop(host, *names):
+    for name in names:
+        host.process(name).kill()
+    for name in names:
+        host.process(name).wait(20)
 
 
 def start_tdid(host, name="tdid"):
@@ -115,8 +175,8 @@ def wait_agents(host):
 
 
 def install(host):
-    configure(host)
-    start_tsm(host)
+    configure(host, "emulated")
+    start_tsm(host, "emulated")
     start_tdid(host)
     domains = [tvm(host, "tvm0"), tvm(host, "tvm1", spoil=True)]
     for domain in domains:
@@ -128,15 +188,18 @@ def install(host):
 
 def upgrade(host):
     """The host's programs as they are now, under TVMs that keep running."""
-    if all(host.run(["sha256sum", installed(name)]).out.split()[0]
-           == hashlib.sha256(path.read_bytes()).hexdigest()
-           for name, path in PROGRAMS.items() if name != "tdi-agent"):
-        return
-    for name in ("tdid", "tsm"):
-        host.process(name).kill()
-        host.process(name).wait(20)
-    configure(host)
-    start_tsm(host)
+    stop(host, "tdid", "tsm")
+    configure(host, "emulated")
+    start_tsm(host, "emulated")
+    start_tdid(host)
+    wait_agents(host)
+
+
+def behind_kernel(host):
+    """The emulated TSM moves behind the kernel, under TVMs that keep running."""
+    stop(host, "tdid", "tsm")
+    configure(host, "linux")
+    start_tsm(host, "linux")
     start_tdid(host)
     wait_agents(host)
 
@@ -200,13 +263,24 @@ class Watch:
         return seen
 
 
-def lab(keep=False):
+def sources(*functions):
+    return [inspect.getsource(function) for function in functions]
+
+
+def lab(keep=False, tsm=TSM):
     """`with lab() as host`: a thawed machine; Lab(host) is what tests use.
 
-    Two saved machines, so that a change of the host's programs does not boot the TVMs anew: one
-    with the agent and TVMs that run, and on top of it one with the host's programs.
+    Saved machines on top of each other, so that a change of the host's programs does not boot the
+    TVMs anew: "tvms" with the agent and TVMs that run, "lab" with the host's programs of today,
+    "lab-linux" with the TSM behind the kernel.
     """
-    tvms = ("tvms", install, [PROGRAMS["tdi-agent"], json.dumps([TSM_CONFIG, TDID_CONFIG]),
-                              *sorted(TOOLS.iterdir()), pathlib.Path(__file__).resolve()])
-    host_programs = [path for name, path in PROGRAMS.items() if name != "tdi-agent"]
-    return Bed().prepared("lab", upgrade, inputs=host_programs, keep=keep, parent=tvms)
+    configs = json.dumps([EMULATED_CONFIG, LINUX_CONFIG, TDID_CONFIG, SOCKETS])
+    shared = sources(configure, start_tsm, start_emulated, start_tdid, wait_agents)
+    tvms = ("tvms", install, [PROGRAMS["tdi-agent"], *sources(policy, tvm), AGENT, ACCOUNT])
+    host_programs = ("lab", upgrade, [*HOST_PROGRAMS.values(), *sorted(TOOLS.iterdir()), configs,
+                                      *shared], tvms)
+    if tsm == "emulated":
+        return Bed().prepared(*host_programs[:3], keep=keep, parent=tvms)
+    return Bed().prepared("lab-linux", behind_kernel,
+                          inputs=[module(), json.dumps(MODULE), *shared, *sources(start_linux)],
+                          keep=keep, parent=host_programs)

@@ -4,7 +4,7 @@ import base64
 import json
 import struct
 
-from lab import TDID_CONFIG, TSM_SOCKET, Lab, lab, start_tdid
+from lab import TSM_SOCKET, Lab, lab, start_tdid, tdid_config
 
 NIC0, NIC2 = "ua-tdi-nic0", "ua-tdi-nic2"
 VF0 = "0000:01:10.0"
@@ -20,7 +20,7 @@ class EvilHost:
     def __init__(self, host):
         self.host = host
         self.starts = 0
-        config = json.loads(json.dumps(TDID_CONFIG))
+        config = tdid_config()
         config["tsms"][0]["socket"] = EVIL_SOCKET
         host.put(json.dumps(config).encode(), "/etc/tdid/tdid.conf")
         host.process("tdid").kill()

@@ -2,7 +2,7 @@
 """Plain virsh attach-device and detach-device."""
 import json
 
-from lab import LIBEXEC, PF, TSM_SOCKET, Lab, lab
+from lab import LIBEXEC, PF, TITLE, TSM_SOCKET, Lab, lab
 
 NIC0, NIC1 = "ua-tdi-nic0", "ua-tdi-nic1"
 
@@ -22,7 +22,7 @@ def test_hotplug_by_plain_virsh_reaches_run_and_back():
         l.tvm0.attach(0)
         running = watch.wait(NIC0, "running")
         assert running["tdi_state"] == "run" and running["state_source"] == "tsm", running
-        assert running["tsm"] == "emulated (no protection)" and not running["protection"], running
+        assert running["tsm"] == TITLE and not running["protection"], running
         assert in_order(["attached", "connecting", "binding", "locked", "running"],
                         watch.states(NIC0)), watch.states(NIC0)
 

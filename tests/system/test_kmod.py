@@ -14,6 +14,7 @@ import time
 
 from bedlib import Bed, machine
 
+TSMS = ()
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = pathlib.Path(__file__).resolve().parent / "tools"
 PF, VF, VF1, OTHER_PF = "0000:01:00.0", "0000:01:10.0", "0000:01:10.2", "0000:02:00.0"

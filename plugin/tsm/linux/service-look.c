@@ -202,7 +202,7 @@ static void on_look(Worker *worker, WorkerEnd end, void *shared, void *userdata)
 	answer_queries(service);
 }
 
-static void read_functions(Service *service)
+int service_read_functions(Service *service)
 {
 	TeeIoFunction *functions = NULL;
 	size_t n = 0;
@@ -216,7 +216,7 @@ static void read_functions(Service *service)
 		r = view_set_functions(&service->view, functions, n);
 	if (r < 0) {
 		log_error("the PCI functions of this host cannot be listed: %s", strerror(-r));
-		return;
+		return r;
 	}
 	watch_functions(service->watch, service->view.functions, service->view.n);
 	if (r > 0 && service->looked_once) {
@@ -224,6 +224,7 @@ static void read_functions(Service *service)
 		monitor_end(service->monitor, "the list of devices has changed");
 	}
 	service_check_identity(service);
+	return 0;
 }
 
 static int on_look_due(sd_event_source *source, void *userdata)
@@ -243,7 +244,7 @@ static int on_look_due(sd_event_source *source, void *userdata)
 		return 0;
 	}
 	service->look = worker_free(service->look);
-	read_functions(service);
+	service_read_functions(service);
 	list = calloc(service->view.n + 1, sizeof(*list));
 	for (size_t i = 0; list && i < service->view.n; i++)
 		list[i] = service->view.functions[i].host.bdf;

@@ -73,6 +73,8 @@ void service_saw(Service *service, const KernelReport *report, const char *reaso
 void service_publish(Service *service, const char *reason);
 /* Which TSMs there are now. */
 void service_read_tsm(Service *service);
+/* Which TSMs and TEE-IO functions there are now, into `view`. Negative errno. */
+int service_read_functions(Service *service);
 /* The TSM to connect with, into `ret`; false: there is none. */
 bool service_tsm(const Service *service, char ret[static TEE_IO_TSM_NAME_SIZE]);
 KernelBinder service_binder(const Service *service);

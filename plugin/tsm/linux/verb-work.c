@@ -157,11 +157,10 @@ static int prepare_bind(VerbWork *work, const TeeIoFunction *self, TsmRefusal *r
 
 int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 {
-	_cleanup_free_ TeeIoFunction *all = NULL;
 	Service *service = work->service;
+	const View *view = &service->view;
 	KernelRequest *q = &work->request;
 	const TeeIoFunction *self;
-	size_t n = 0;
 	int r;
 
 	*q = (KernelRequest){ .verb = work->verb,
@@ -180,26 +179,19 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	if (service->stalled)
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "nothing was done: %s",
 					 service->stalled);
-	service_read_tsm(service);
-	r = tee_io_functions(&all, &n, service->sysfs);
+	r = service_read_functions(service);
 	if (r < 0)
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
 					 "the PCI functions of this host cannot be listed: %s",
 					 strerror(-r));
-	for (size_t i = 0; i < n; i++) {
-		const KernelFunction *k = view_kernel(&service->view, all[i].host.bdf);
-
-		if (k && k->has_dsm)
-			all[i].dsm = k->dsm;
-	}
-	self = tee_io_find(all, n, work->device);
+	self = view_function(view, work->device);
 	/* What is gone, or never had a TSM, is not bound: the kernel saw to that. */
 	if (!self && work->verb == KERNEL_UNBIND)
 		return VERB_WORK_DONE;
 	if (!self)
 		return refuse_unserved(work, refusal);
 	q->dsm = self->dsm;
-	r = list_functions(work, all, n, self);
+	r = list_functions(work, view->functions, view->n, self);
 	if (r == 0 && (work->verb == KERNEL_CONNECT || work->verb == KERNEL_DISCONNECT))
 		r = prepare_dsm(work, self, refusal);
 	if (r == 0 && work->verb == KERNEL_BIND)

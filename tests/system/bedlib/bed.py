@@ -111,8 +111,8 @@ class Bed:
 
         The first call thaws the parent, prepares it and saves it under `name`; later ones thaw
         that. It is made anew when `inputs` (pathlib.Path: by content; others: by value), the warm
-        machine or the code of `prepare` change. `parent` is (name, prepare, inputs) of another
-        prepared machine; without it the warm L1. Domains may run: they are suspended and resumed.
+        machine or the code of `prepare` change. `parent` is (name, prepare, inputs[, parent]) of
+        another prepared machine; without it the warm L1. Domains may run: they are suspended and resumed.
         """
         return self._thaw(self._prepare(name, prepare, inputs, parent), name, keep)
 
