@@ -12,7 +12,7 @@
 #define TSMS_MAX	16
 
 typedef struct RawConfig {
-	const char *records, *sockets, *libvirt;
+	const char *records, *sockets, *libvirt, *sysfs, *require_tvm;
 	int64_t idle_grace_ms, guest_timeout_ms, operation_deadline_ms, stop_timeout_ms;
 	json_object *tsms;
 } RawConfig;
@@ -21,6 +21,8 @@ static const JsonField config_fields[] = {
 	{ "records", JSON_FIELD_STRING, 0, offsetof(RawConfig, records) },
 	{ "sockets", JSON_FIELD_STRING, 0, offsetof(RawConfig, sockets) },
 	{ "libvirt", JSON_FIELD_STRING, 0, offsetof(RawConfig, libvirt) },
+	{ "sysfs", JSON_FIELD_STRING, 0, offsetof(RawConfig, sysfs) },
+	{ "require_tvm", JSON_FIELD_STRING, 0, offsetof(RawConfig, require_tvm) },
 	{ "idle_grace_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, idle_grace_ms), 0, 86400000 },
 	{ "guest_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, guest_timeout_ms), 1,
 	  86400000 },
@@ -55,6 +57,7 @@ Config *config_free(Config *config)
 	free(config->records);
 	free(config->sockets);
 	free(config->libvirt);
+	free(config->sysfs);
 	free(config);
 	return NULL;
 }
@@ -64,6 +67,22 @@ static int refuse(char **ret_error, const char *origin, const char *what, int r)
 	if (ret_error && asprintf(ret_error, "%s: %s", origin, what) < 0)
 		*ret_error = NULL;
 	return r;
+}
+
+static int take_require_tvm(Config *config, const char *word, const char *origin, char **ret_error)
+{
+	static const char *const words[] = {
+		[CONFIG_REQUIRE_TVM_PROTECTED] = "protected",
+		[CONFIG_REQUIRE_TVM_ALWAYS] = "always",
+		[CONFIG_REQUIRE_TVM_NEVER] = "never",
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(words); i++)
+		if (strcmp(words[i], word) == 0) {
+			config->require_tvm = (ConfigRequireTvm)i;
+			return 0;
+		}
+	return refuse(ret_error, origin, "require_tvm: is not protected, always or never", -EINVAL);
 }
 
 static int take_tsms(Config *config, json_object *array, const char *origin, char **ret_error)
@@ -116,6 +135,8 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 		.records = "/run/tdid/records",
 		.sockets = "/run/tdid",
 		.libvirt = "qemu:///system",
+		.sysfs = "/sys",
+		.require_tvm = "protected",
 		.idle_grace_ms = 30000,
 		.guest_timeout_ms = 60000,
 		.operation_deadline_ms = 30000,
@@ -128,17 +149,21 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 		r = json_dispatch(o, config_fields, &raw, 0, &why);
 	if (r < 0)
 		return refuse(ret_error, origin, why ?: "malformed", r);
-	if (raw.records[0] != '/' || raw.sockets[0] != '/')
-		return refuse(ret_error, origin, "records and sockets have to be absolute paths",
-			      -EINVAL);
+	if (raw.records[0] != '/' || raw.sockets[0] != '/' || raw.sysfs[0] != '/')
+		return refuse(ret_error, origin,
+			      "records, sockets and sysfs have to be absolute paths", -EINVAL);
 	config = calloc(1, sizeof(*config));
 	if (!config)
 		return -ENOMEM;
 	config->records = strdup(raw.records);
 	config->sockets = strdup(raw.sockets);
 	config->libvirt = strdup(raw.libvirt);
-	if (!config->records || !config->sockets || !config->libvirt)
+	config->sysfs = strdup(raw.sysfs);
+	if (!config->records || !config->sockets || !config->libvirt || !config->sysfs)
 		return -ENOMEM;
+	r = take_require_tvm(config, raw.require_tvm, origin, ret_error);
+	if (r < 0)
+		return r;
 	config->idle_grace_usec = (uint64_t)raw.idle_grace_ms * 1000;
 	config->guest_timeout_usec = (uint64_t)raw.guest_timeout_ms * 1000;
 	config->operation_deadline_usec = (uint64_t)raw.operation_deadline_ms * 1000;

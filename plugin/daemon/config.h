@@ -16,14 +16,23 @@ typedef struct ConfigTsm {
 	uid_t uid;    /* whom that socket has to belong to */
 } ConfigTsm;
 
+/* Whether a domain with trusted devices has to be a confidential VM. */
+typedef enum ConfigRequireTvm {
+	CONFIG_REQUIRE_TVM_PROTECTED, /* where the TSM protects; the emulated one does not */
+	CONFIG_REQUIRE_TVM_ALWAYS,
+	CONFIG_REQUIRE_TVM_NEVER,
+} ConfigRequireTvm;
+
 typedef struct Config {
 	char *records; /* directory; must survive a restart of tdid, need not survive a reboot */
 	char *sockets; /* directory of io.tdid.Hook and io.tdid.Assignments */
 	char *libvirt; /* URI */
+	char *sysfs;   /* "/sys"; elsewhere in tests */
 	uint64_t idle_grace_usec;	  /* from the last unbind to device_reclaim */
 	uint64_t guest_timeout_usec;	  /* for the guest to get ready, and to validate */
 	uint64_t operation_deadline_usec; /* of a verb, from its start */
 	uint64_t stop_timeout_usec;	  /* how long libvirt's stop of a domain waits for unbind */
+	ConfigRequireTvm require_tvm;
 	ConfigTsm *tsms;
 	size_t n_tsms;
 } Config;

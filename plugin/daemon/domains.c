@@ -10,6 +10,7 @@
 #include "daemon/domains.h"
 
 #include "core/domain-xml.h"
+#include "daemon/admission.h"
 #include "daemon/director.h"
 #include "daemon/guest-port.h"
 #include "daemon/incarnation.h"
@@ -100,19 +101,20 @@ static void ready_without_agent(Tdid *tdid, const Assignment *a)
 			       NULL);
 }
 
-static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const QueryPci *pci,
-		   uint64_t added_usec)
+static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevice *device,
+		   const QueryPci *pci, uint64_t added_usec)
 {
 	Assignment *a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
-	char text[BDF_STRING_SIZE];
-	Bdf dsm_bdf = device->host;
-	Provider *provider = tdid_provider_of(tdid, device->host, &dsm_bdf);
 	_cleanup_free_ char *reason = NULL;
+	Bdf dsm_bdf = device->host;
+	Provider *provider;
+	bool refused;
 	Tdi *tdi;
 	Dsm *dsm;
 
-	if (!provider && !tdid_providers_ready(tdid))
-		return; /* read again when they are */
+	refused = admission_of_device(tdid, xml, device, &dsm_bdf, &provider, &reason) != 0;
+	if (!provider && !refused)
+		return; /* read again when the providers are there */
 	/* What libvirt said before the domain's end may come after it. */
 	if (!engine_tvm(tdid->engine, tvm->id) || engine_tvm(tdid->engine, tvm->id)->stopping)
 		return;
@@ -128,19 +130,13 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainDevice *device, const Query
 			  added_usec ? "device-added" : "seen", NULL) < 0)
 		return;
 	a->guest_known = false;
-	if (!provider &&
-	    asprintf(&reason,
-		     "no TSM serves %s as a TEE-IO device. See 'tdictl list', the provider's "
-		     "configuration, and whether the device is TEE-IO capable",
-		     bdf_format(device->host, text)) < 0)
-		reason = NULL;
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_APPEARED,
 				       .id = a->id,
 				       .tvm = tvm->id,
 				       .dsm = dsm->id,
 				       .tdi = tdi->id,
-				       .unserved = !provider },
+				       .unserved = refused },
 		       reason);
 	if (!engine_assignment(tdid->engine, a->id)) {
 		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
@@ -181,7 +177,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 		if (!e || !e->present) {
-			appear(tdid, tvm, device, pci, added ? read->added_usec : 0);
+			appear(tdid, tvm, xml, device, pci, added ? read->added_usec : 0);
 			continue;
 		}
 		if (!a->guest_known)

@@ -10,6 +10,7 @@
 #include "daemon/guest-port.h"
 
 #include "daemon/director.h"
+#include "daemon/domains.h"
 #include "daemon/tdid.h"
 #include "rpc/frame.h"
 #include "rpc/idl.h"
@@ -279,6 +280,22 @@ static void tell_everything(GuestPort *port)
 	}
 }
 
+/*
+ * A cold-plugged device has an address in the guest only when the firmware has run, and no event
+ * tells that. The agent's Hello does.
+ */
+static void ask_addresses(GuestPort *port)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(port->tdid->registry, &p));)
+		if (a->tvm == port->tvm && !a->guest_known && port->tvm->domain &&
+		    engine_assignment(port->tdid->engine, a->id)->present) {
+			domains_read(port->tdid, port->tvm->domain);
+			return;
+		}
+}
+
 static void on_hello(GuestPort *port, const GuestFrame *frame)
 {
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
@@ -292,6 +309,7 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 	send_reply(port, port->session, frame->id, "Hello", parameters);
 	director_guest_booted(port->tdid, port->tvm, json_get_string(frame->parameters, "boot_id"));
 	tell_everything(port);
+	ask_addresses(port);
 }
 
 static void on_tsm_reply(const VarlinkReply *reply, const char *error, void *userdata)

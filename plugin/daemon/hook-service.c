@@ -2,7 +2,8 @@
 /*
  * A hook call goes through these steps, each of which may have to wait, all of it under one timer:
  *
- *   prepare: this domain's own previous unbind -> the providers are there -> PrepareTvm of each
+ *   prepare: this domain's own previous unbind -> the providers are there -> are its devices to be
+ *            had? -> PrepareTvm of each
  *   stopped: unbind of whatever is still bound
  *   release: ReleaseTvm of each provider
  *
@@ -11,6 +12,7 @@
 #include "daemon/hook-service.h"
 
 #include "core/domain-xml.h"
+#include "daemon/admission.h"
 #include "daemon/director.h"
 #include "daemon/domains.h"
 #include "daemon/incarnation.h"
@@ -32,9 +34,8 @@ struct HookCall {
 	HookService *service;
 	VarlinkCall *call;
 	char *domain; /* its name, for messages */
-	Uuid uuid;
-	char *key_file; /* that the XML names for the TVM's key, or NULL */
-	bool prepare;	/* else stopped or release: never refused */
+	DomainXml *xml;
+	bool prepare; /* else stopped or release: never refused */
 	bool release;
 	HookStep step;
 	size_t provider; /* the next one to call */
@@ -61,7 +62,7 @@ static void hook_call_free(HookCall *hook)
 	sd_event_source_disable_unref(hook->timeout);
 	varlink_call_unref(hook->call);
 	free(hook->domain);
-	free(hook->key_file);
+	domain_xml_free(hook->xml);
 	free(hook);
 }
 
@@ -102,12 +103,52 @@ static void give_up(HookCall *hook, const char *reason)
 
 static void go_on(HookCall *hook);
 
+static const char *key_file_of(const DomainXml *xml)
+{
+	for (size_t i = 0; i < xml->n_fwcfg; i++)
+		if (strcmp(xml->fwcfg[i].name, KEY_FWCFG) == 0 && xml->fwcfg[i].file)
+			return xml->fwcfg[i].file;
+	return NULL;
+}
+
+static bool serves_any(const Provider *provider, const DomainXml *xml)
+{
+	Bdf dsm;
+
+	for (size_t i = 0; i < xml->n_devices; i++)
+		if (provider_serves(provider, xml->devices[i].host, &dsm))
+			return true;
+	return false;
+}
+
+/* NULL: the XML hands the TVM's key on, or the TSM needs none. Else a sentence, allocated. */
+static char *key_trouble(const HookCall *hook, const Provider *provider, const char *key_file)
+{
+	const char *named = key_file_of(hook->xml);
+	char *reason = NULL;
+	int r = 0;
+
+	if (!key_file)
+		return NULL;
+	if (named && strcmp(named, key_file) != 0)
+		r = asprintf(&reason,
+			     "its fw_cfg entry " KEY_FWCFG " names %s, but tsm %s keeps this TVM's "
+			     "key in %s. Put that path into the domain's <sysinfo type='fwcfg'>",
+			     named, provider_title(provider), key_file);
+	else if (!named && serves_any(provider, hook->xml))
+		r = asprintf(&reason,
+			     "it declares trusted devices of tsm %s, but does not hand the TVM its "
+			     "key, without which the TVM can talk to no TSM. Add <sysinfo "
+			     "type='fwcfg'><entry name='" KEY_FWCFG "' file='%s'/></sysinfo>",
+			     provider_title(provider), key_file);
+	return r < 0 ? strdup("out of memory") : reason;
+}
+
 static void on_provider_reply(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	HookCall *hook = userdata;
 	Provider *provider = hook->service->tdid->providers[hook->provider];
 	_cleanup_free_ char *why = NULL, *reason = NULL;
-	const char *key_file;
 
 	hook->provider_call = NULL;
 	if (reply->status < 0 || error) {
@@ -125,14 +166,11 @@ static void on_provider_reply(const VarlinkReply *reply, const char *error, void
 		give_up(hook, reason ?: "out of memory");
 		return;
 	}
-	key_file = json_get_string(reply->parameters, "key_file");
-	if (hook->prepare && key_file && hook->key_file && strcmp(key_file, hook->key_file) != 0) {
-		if (asprintf(&reason,
-			     "its fw_cfg entry " KEY_FWCFG " names %s, but tsm %s keeps this TVM's "
-			     "key in %s. Put that path into the domain's <sysinfo type='fwcfg'>",
-			     hook->key_file, provider_title(provider), key_file) < 0)
-			reason = NULL;
-		give_up(hook, reason ?: "out of memory");
+	reason = hook->prepare ? key_trouble(hook, provider,
+					     json_get_string(reply->parameters, "key_file"))
+			       : NULL;
+	if (reason) {
+		give_up(hook, reason);
 		return;
 	}
 	hook->provider++;
@@ -145,7 +183,7 @@ static void call_provider(HookCall *hook)
 	char uuid[UUID_STRING_SIZE];
 	int r;
 
-	r = json_build(&parameters, J_STRING("tvm", uuid_format(hook->uuid, uuid)));
+	r = json_build(&parameters, J_STRING("tvm", uuid_format(hook->xml->uuid, uuid)));
 	if (r >= 0)
 		r = provider_call(hook->service->tdid->providers[hook->provider],
 				  hook->prepare ? "io.tdid.Tsm.PrepareTvm"
@@ -165,10 +203,21 @@ static bool is_quiet(HookCall *hook)
 	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));) {
 		const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
 
-		if (uuid_equal(tvm->uuid, hook->uuid) && e && e->bound > 0)
+		if (uuid_equal(tvm->uuid, hook->xml->uuid) && e && e->bound > 0)
 			return false;
 	}
 	return true;
+}
+
+/* False: its devices are to be had. */
+static bool refuse_devices(HookCall *hook)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = admission_of_start(hook->service->tdid, hook->xml, &why);
+
+	if (r != 0)
+		give_up(hook, why ?: strerror(ENOMEM));
+	return r != 0;
 }
 
 static void go_on(HookCall *hook)
@@ -194,6 +243,8 @@ static void go_on(HookCall *hook)
 			return;
 		}
 		hook->step = HOOK_CALLS;
+		if (hook->prepare && refuse_devices(hook))
+			return;
 	}
 	if (hook->provider < tdid->config->n_tsms)
 		call_provider(hook);
@@ -201,17 +252,40 @@ static void go_on(HookCall *hook)
 		answer(hook);
 }
 
+/* The first provider that is not there, and why. */
+static char *who_is_away(const Tdid *tdid)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < tdid->config->n_tsms; i++) {
+		const Provider *provider = tdid->providers[i];
+
+		if (provider_is_ready(provider))
+			continue;
+		if (asprintf(&text,
+			     "the provider of tsm %s is not there (%s: %s). Start the one that "
+			     "tdid.conf names",
+			     provider_name(provider), tdid->config->tsms[i].socket,
+			     provider_trouble(provider) ?: "not reached yet") < 0)
+			return NULL;
+		return text;
+	}
+	return strdup("a TSM's provider does not answer");
+}
+
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
+	_cleanup_free_ char *away = NULL;
 	HookCall *hook = userdata;
 
-	if (hook->step == HOOK_QUIET)
+	if (hook->step == HOOK_QUIET) {
 		give_up(hook,
 			"a trusted device of its last run is still being unbound. See 'tdictl "
 			"list'; try again when it is released");
-	else
-		give_up(hook, "a TSM's provider is not there. See 'tdid' in the journal, and start "
-			      "the provider that tdid.conf names");
+		return 0;
+	}
+	away = who_is_away(hook->service->tdid);
+	give_up(hook, away ?: "out of memory");
 	return 0;
 }
 
@@ -220,23 +294,23 @@ static void on_gone(VarlinkCall *call, void *userdata)
 	hook_call_free(userdata);
 }
 
-static int wait_for(HookService *service, VarlinkCall *call, const char *domain,
-		    const DomainXml *xml, const char *operation)
+/* Takes `xml`. */
+static int wait_for(HookService *service, VarlinkCall *call, const char *domain, DomainXml *xml,
+		    const char *operation)
 {
 	HookCall *hook = calloc(1, sizeof(*hook));
 	int r;
 
-	if (!hook)
+	if (!hook) {
+		domain_xml_free(xml);
 		return -ENOMEM;
+	}
 	hook->service = service;
 	hook->call = varlink_call_ref(call);
-	hook->uuid = xml->uuid;
+	hook->xml = xml;
 	hook->domain = strdup(domain);
 	hook->prepare = strcmp(operation, "prepare") == 0;
 	hook->release = strcmp(operation, "release") == 0;
-	for (size_t i = 0; i < xml->n_fwcfg; i++)
-		if (strcmp(xml->fwcfg[i].name, KEY_FWCFG) == 0 && xml->fwcfg[i].file)
-			hook->key_file = strdup(xml->fwcfg[i].file);
 	hook->next = service->first;
 	service->first = hook;
 	r = sd_event_add_time_relative(service->tdid->event, &hook->timeout, CLOCK_MONOTONIC,
@@ -251,67 +325,20 @@ static int wait_for(HookService *service, VarlinkCall *call, const char *domain,
 	return 0;
 }
 
-/* 1 when the call has been refused, because the device is not to be had. */
-static int refuse_taken(Tdid *tdid, VarlinkCall *call, const char *name, const DomainXml *xml,
-			const DomainDevice *device)
-{
-	const Tdi *tdi = registry_find_tdi(tdid->registry, device->host);
-	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
-	const Assignment *owner = e && e->owner != ENGINE_NONE
-					  ? registry_assignment_at(tdid->registry, e->owner)
-					  : NULL;
-	char text[BDF_STRING_SIZE];
-	int r = 0;
-
-	bdf_format(device->host, text);
-	if (e && e->quarantined)
-		r = refuse(
-			call,
-			"%s: device %s (%s) is quarantined: what the TSM holds of it is not known. "
-			"See 'tdictl list' for why; use another device until this host has been "
-			"rebooted",
-			name, device->alias, text);
-	else if (owner && !uuid_equal(owner->tvm->uuid, xml->uuid))
-		r = refuse(call,
-			   "%s: device %s (%s) is still %s's. See 'tdictl list'; detach it there",
-			   name, device->alias, text,
-			   owner->tvm->domain ? owner->tvm->domain->name : "another TVM");
-	else
-		return 0;
-	return r < 0 ? r : 1;
-}
-
-static int prepare(HookService *service, VarlinkCall *call, const char *name, const DomainXml *xml)
+/* Takes `xml`. */
+static int prepare(HookService *service, VarlinkCall *call, const char *name, DomainXml *xml)
 {
 	bool devices = xml->markers & (DOMAIN_MARKER_DEVICE | DOMAIN_MARKER_MISSING);
 
-	if (devices && !xml->has_guest_port)
-		return refuse(
-			call,
-			"%s: it declares trusted devices, but has no guest port over which its "
-			"agent could be reached. Add <channel type='unix'><target type='virtio' "
-			"name='" DOMAIN_XML_GUEST_PORT "'/></channel>",
-			name);
-	for (size_t i = 0; i < xml->n_devices; i++) {
-		const DomainDevice *device = &xml->devices[i];
-		char text[BDF_STRING_SIZE];
-		Bdf dsm;
-
-		if (tdid_providers_ready(service->tdid) &&
-		    !tdid_provider_of(service->tdid, device->host, &dsm))
-			return refuse(call,
-				      "%s: device %s (%s): no TSM serves it as a TEE-IO device. "
-				      "Remove it from the domain, or see the provider's "
-				      "configuration",
-				      name, device->alias, bdf_format(device->host, text));
-	}
-	for (size_t i = 0; i < xml->n_devices; i++) {
-		int r = refuse_taken(service->tdid, call, name, xml, &xml->devices[i]);
-
-		if (r != 0)
-			return r < 0 ? r : 0;
-	}
-	return wait_for(service, call, name, xml, "prepare");
+	if (!devices || xml->has_guest_port)
+		return wait_for(service, call, name, xml, "prepare");
+	domain_xml_free(xml);
+	return refuse(
+		call,
+		"%s: it declares trusted devices, but has no guest port over which its agent could "
+		"be reached. Add <channel type='unix'><target type='virtio' "
+		"name='" DOMAIN_XML_GUEST_PORT "'/></channel>",
+		name);
 }
 
 static void started(Tdid *tdid, const char *name, const DomainXml *xml, json_object *parameters)
@@ -355,7 +382,7 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 	if (!xml->markers)
 		return varlink_call_reply(call, NULL);
 	if (starts)
-		return prepare(service, call, name, xml);
+		return prepare(service, call, name, steal_ptr(xml));
 	if (strcmp(operation, "started") == 0 || strcmp(operation, "reconnect") == 0) {
 		started(tdid, name, xml, parameters);
 		return varlink_call_reply(call, NULL);
@@ -374,10 +401,10 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 				tdid,
 				&(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = domain->tvm->id },
 				NULL);
-		return wait_for(service, call, name, xml, operation);
+		return wait_for(service, call, name, steal_ptr(xml), operation);
 	}
 	if (strcmp(operation, "release") == 0)
-		return wait_for(service, call, name, xml, operation);
+		return wait_for(service, call, name, steal_ptr(xml), operation);
 	return varlink_call_reply(call, NULL);
 }
 

@@ -30,7 +30,7 @@ typedef struct ServedDevice {
 
 struct Provider {
 	sd_event *event;
-	char *name, *title, *socket;
+	char *name, *title, *socket, *trouble;
 	uid_t uid;
 	IdlInterface *idl;
 	ProviderHandlers handlers;
@@ -69,6 +69,12 @@ static void set_title(Provider *provider)
 	provider->title = title;
 }
 
+static void set_trouble(Provider *provider, const char *text)
+{
+	free(provider->trouble);
+	provider->trouble = text ? strdup(text) : NULL;
+}
+
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	come_up(userdata);
@@ -86,6 +92,7 @@ static void lost(Provider *provider, const char *reason)
 		log_warning("tsm %s: %s; trying again", provider->name, reason);
 	provider->said_lost = true;
 	provider->ready = false;
+	set_trouble(provider, reason);
 
 	provider->retry = sd_event_source_disable_unref(provider->retry);
 	r = sd_event_add_time_relative(provider->event, &provider->retry, CLOCK_MONOTONIC,
@@ -180,6 +187,7 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 			 provider->n_devices == 1 ? "" : "s");
 	provider->ready = true;
 	provider->said_lost = false;
+	set_trouble(provider, json_get_string(o, "stalled"));
 	provider->retry_usec = RETRY_FIRST_USEC;
 	provider->handlers.ready(provider, all_tdis, n_tdis, all_dsms, n_dsms, provider->userdata);
 }
@@ -349,6 +357,7 @@ Provider *provider_free(Provider *provider)
 	free(provider->devices);
 	free(provider->name);
 	free(provider->title);
+	free(provider->trouble);
 	free(provider->socket);
 	sd_event_unref(provider->event);
 	free(provider);
@@ -373,6 +382,11 @@ bool provider_protects(const Provider *provider)
 bool provider_is_ready(const Provider *provider)
 {
 	return provider->ready;
+}
+
+const char *provider_trouble(const Provider *provider)
+{
+	return provider->trouble;
 }
 
 bool provider_binds_when_guest_ready(const Provider *provider)

@@ -57,6 +57,8 @@ const char *provider_name(const Provider *provider);
 const char *provider_title(const Provider *provider);
 bool provider_protects(const Provider *provider);
 bool provider_is_ready(const Provider *provider);
+/* Why it is not ready, or what keeps the TSM from doing anything; NULL: nothing. */
+const char *provider_trouble(const Provider *provider);
 /* Whether a bind has to wait for the TVM's agent. */
 bool provider_binds_when_guest_ready(const Provider *provider);
 bool provider_tells_state(const Provider *provider);

@@ -132,8 +132,8 @@ static json_object *query(FakeTsm *tsm)
 	for (size_t i = 0; i < FAKE_TSM_TDIS; i++)
 		json_append_take(tdis, tdi_status(&tsm->tdis[i], i == 0 ? tsm->query_text : NULL));
 	cr_assert_eq(json_build(&o, J_STRING("instance", "1"), J_TAKE("dsms", dsms),
-				J_TAKE("tdis", tdis),
-				J_TAKE("operations", json_object_new_array())),
+				J_TAKE("tdis", tdis), J_TAKE("operations", json_object_new_array()),
+				J_STRING("stalled", tsm->stalled)),
 		     0);
 	return o;
 }
@@ -237,7 +237,8 @@ static int on_capabilities(VarlinkCall *call, json_object *parameters, void *use
 	FakeTsm *tsm = userdata;
 	json_object *c;
 
-	cr_assert_eq(json_build(&c, J_STRING("platform", "emulated"), J_BOOL("protection", false),
+	cr_assert_eq(json_build(&c, J_STRING("platform", "emulated"),
+				J_BOOL("protection", tsm->protection),
 				J_STRING("bind_when", tsm->bind_when ?: "guest_ready"),
 				J_STRING("lock_by", "host"), J_STRING("start_by", "tvm"),
 				J_STRING("state_source", "tsm"), J_STRING("evidence", "shown"),

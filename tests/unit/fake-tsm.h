@@ -49,7 +49,9 @@ typedef struct FakeTsm {
 
 	/* The script */
 	FakeAnswer answers[FAKE_VERB_N];
-	bool unconfirmed;	 /* Unbind: the device did not answer STOP */
+	bool unconfirmed; /* Unbind: the device did not answer STOP */
+	bool protection;
+	const char *stalled;	 /* Query; NULL: not */
 	const char *bind_when;	 /* NULL: "guest_ready" */
 	const char *device_text; /* ListDevices: instead of the first device's address */
 	const char *query_text;	 /* Query: instead of the first TDI's address */

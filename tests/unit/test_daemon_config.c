@@ -64,6 +64,9 @@ Test(daemon_config, refuses)
 	expect_refused("{\"tsms\":[" TSM "],\"stop_timeout_ms\":60001}", "stop_timeout_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"records\":\"records\"}", "absolute");
 	expect_refused("{\"tsms\":[" TSM "],\"sockets\":\"\"}", "absolute");
+	expect_refused("{\"tsms\":[" TSM "],\"sysfs\":\"sys\"}", "absolute");
+	expect_refused("{\"tsms\":[" TSM "],\"require_tvm\":\"\"}", "require_tvm");
+	expect_refused("{\"tsms\":[" TSM "],\"require_tvm\":true}", "require_tvm");
 }
 
 Test(daemon_config, refuses_more_than_sixteen_providers)
@@ -95,6 +98,8 @@ Test(daemon_config, defaults)
 	cr_assert_str_eq(config->records, "/run/tdid/records");
 	cr_assert_str_eq(config->sockets, "/run/tdid");
 	cr_assert_str_eq(config->libvirt, "qemu:///system");
+	cr_assert_str_eq(config->sysfs, "/sys");
+	cr_assert_eq(config->require_tvm, CONFIG_REQUIRE_TVM_PROTECTED);
 	cr_assert_eq(config->stop_timeout_usec, 10000000);
 	cr_assert_eq(config->n_tsms, 1);
 	cr_assert_str_eq(config->tsms[0].name, "emulated");
@@ -104,10 +109,13 @@ Test(daemon_config, defaults)
 Test(daemon_config, everything_given)
 {
 	cr_assert_eq(parse("{\"records\":\"/r\",\"sockets\":\"/s\",\"libvirt\":\"test:///default\","
+			   "\"sysfs\":\"/y\",\"require_tvm\":\"never\","
 			   "\"idle_grace_ms\":0,\"guest_timeout_ms\":1,\"operation_deadline_ms\":2,"
 			   "\"stop_timeout_ms\":3,\"tsms\":[" TSM
 			   ",{\"name\":\"b\",\"socket\":\"/b\"}]}"),
 		     0, "%s", why);
+	cr_assert_str_eq(config->sysfs, "/y");
+	cr_assert_eq(config->require_tvm, CONFIG_REQUIRE_TVM_NEVER);
 	cr_assert_eq(config->idle_grace_usec, 0);
 	cr_assert_eq(config->guest_timeout_usec, 1000);
 	cr_assert_eq(config->operation_deadline_usec, 2000);

@@ -64,7 +64,17 @@ Test(daemon_domains, device_that_no_tsm_serves)
 	testing_daemon_start(&d);
 	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")));
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
-	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no TSM serves 0000:41:00.7"));
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no TSM serves it"));
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+}
+
+Test(daemon_domains, device_in_a_domain_that_is_no_tvm)
+{
+	d.require_tvm = "always";
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no confidential VM"));
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
 }
 
@@ -102,6 +112,22 @@ Test(daemon_domains, place_in_the_guest)
 	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
 	testing_idle(d.event);
 	cr_assert_eq(fake_vmm.reads_of_pci, 3);
+}
+
+/* Nothing tells when the firmware has numbered the buses; the agent's Hello comes after that. */
+Test(daemon_domains, place_of_a_cold_plugged_device_is_asked_for_at_hello)
+{
+	testing_daemon_start(&d);
+	fake_vmm_place(ALIAS, 0, 0, 0);
+	testing_daemon_run(&d, 0, WITH);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	fake_vmm_place(ALIAS, 7, 0, 0);
+	testing_idle(d.event);
+	cr_assert(!testing_assignment(&d, 0, ALIAS)->guest_known);
+	testing_guest_hello(SESSION_A);
+	cr_assert(testing_guest_gets(&d, "\"Offer\""));
+	cr_assert_eq(bdf_requester_id(testing_assignment(&d, 0, ALIAS)->guest), 0x0700);
 }
 
 /* Without an agent's Ready the requester id still has to be the guest's. */

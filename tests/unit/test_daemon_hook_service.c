@@ -4,9 +4,13 @@
 
 #include "daemon/incarnation.h"
 
-#define ALIAS	  "ua-tdi-nic0"
-#define WITH	  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
-#define WITH1	  TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define ALIAS "ua-tdi-nic0"
+#define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define WITH1 TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define TDX                                                                                        \
+	"<domain type='kvm'><name>tvm</name><uuid>" TVM0                                           \
+	"</uuid><launchSecurity type='tdx'/><devices>" TESTING_PORT                                \
+	TESTING_HOSTDEV(ALIAS, "1") "</devices></domain>"
 #define PORT_ONLY TESTING_DOMAIN(TVM0, TESTING_PORT)
 
 static TestingDaemon d;
@@ -111,9 +115,12 @@ Test(daemon_hook_service, devices_that_cannot_be_had)
 	call("prepare", TESTING_DOMAIN(TVM0, TESTING_HOSTDEV(ALIAS, "1")), 0);
 	expect("has no guest port");
 	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")), 0);
-	expect("no TSM serves it");
+	expect("device ua-tdi-nic0 (0000:41:00.7): no TSM serves it");
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "6")), 0);
+	expect("0000:41:00.6): there is no such function on this host");
 	call("migrate", WITH, 0);
 	expect("cannot be migrated");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
 
 	run_until_locked();
 	call("prepare", WITH1, 0);
@@ -123,6 +130,70 @@ Test(daemon_hook_service, devices_that_cannot_be_had)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
 	call("prepare", WITH1, 0);
 	expect("quarantined");
+}
+
+Test(daemon_hook_service, tsm_that_can_do_nothing)
+{
+	d.tsm->stalled = "no TSM is registered with the kernel";
+	testing_daemon_start(&d);
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")), 0);
+	expect("no TSM serves it");
+	cr_assert(strstr(answer, "Tsm fake: no TSM is registered"), "%s", answer);
+}
+
+Test(daemon_hook_service, domain_that_is_no_tvm)
+{
+	d.require_tvm = "always";
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("is no confidential VM");
+	cr_assert(strstr(answer, "require_tvm"));
+	call("prepare", PORT_ONLY, 0);
+	expect("");
+	call("prepare", TDX, 0);
+	expect("");
+}
+
+Test(daemon_hook_service, domain_that_is_no_tvm_where_the_tsm_protects)
+{
+	d.tsm->protection = true;
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("is no confidential VM");
+	call("prepare", TDX, 0);
+	expect("");
+}
+
+Test(daemon_hook_service, domain_that_is_no_tvm_and_need_not_be)
+{
+	d.tsm->protection = true;
+	d.require_tvm = "never";
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("");
+}
+
+Test(daemon_hook_service, devices_are_looked_at_when_the_provider_has_come)
+{
+	d.stop_timeout_ms = 5000;
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")), 0);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 0);
+	fake_tsm_start(d.tsm);
+	expect("no TSM serves it");
+}
+
+Test(daemon_hook_service, key_that_the_domain_does_not_hand_on)
+{
+	testing_daemon_start(&d);
+	d.tsm->key_file = "/run/tdid/tvm/a.key";
+	call("prepare", WITH, 0);
+	expect("file='/run/tdid/tvm/a.key'/></sysinfo>");
+	/* Without a declared device it may be another TSM's. */
+	call("prepare", PORT_ONLY, 0);
+	expect("");
 }
 
 Test(daemon_hook_service, prepare_asks_the_provider)
@@ -159,7 +230,8 @@ Test(daemon_hook_service, provider_that_is_away)
 	call("release", PORT_ONLY, 0);
 	expect("");
 	call("prepare", PORT_ONLY, 0);
-	expect("provider is not there");
+	expect("tsm fake is not there");
+	cr_assert(strstr(answer, "No such file"), "%s", answer);
 	cr_assert(strstr(answer, "tdid.conf"));
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static const char *const uuids[] = { TVM0, TVM1 };
@@ -33,6 +34,25 @@ void testing_idle(sd_event *event)
 	cr_assert_eq(r, 0);
 }
 
+/* 0000:41:00.0 to .7 are on this host, but for TESTING_ABSENT. */
+static void make_functions(const TestingDaemon *d)
+{
+	static const char *const folders[] = { "sys", "sys/bus", "sys/bus/pci",
+					       "sys/bus/pci/devices" };
+	char path[128];
+
+	for (size_t i = 0; i < ELEMENTSOF(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", d->directory, folders[i]);
+		cr_assert_eq(mkdir(path, 0755), 0);
+	}
+	for (int function = 0; function < 8; function++) {
+		snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:41:00.%d", d->directory,
+			 function);
+		if (function != TESTING_ABSENT)
+			cr_assert_eq(mkdir(path, 0755), 0);
+	}
+}
+
 void testing_daemon_init(TestingDaemon *d)
 {
 	*d = (TestingDaemon){ .idle_grace_ms = 60000,
@@ -44,6 +64,7 @@ void testing_daemon_init(TestingDaemon *d)
 	cr_assert_not_null(mkdtemp(d->directory));
 	snprintf(d->socket, sizeof(d->socket), "%s/tsm", d->directory);
 	snprintf(d->records, sizeof(d->records), "%s/records", d->directory);
+	make_functions(d);
 	cr_assert_geq(sd_event_new(&d->event), 0);
 	d->tsm = fake_tsm_new(d->event, d->socket);
 }
@@ -55,12 +76,13 @@ void testing_daemon_start(TestingDaemon *d)
 	int n;
 
 	n = snprintf(text, sizeof(text),
-		     "{\"records\":\"%s\",\"sockets\":\"%s\",\"idle_grace_ms\":%u,"
+		     "{\"records\":\"%s\",\"sockets\":\"%s\",\"sysfs\":\"%s/sys\","
+		     "\"require_tvm\":\"%s\",\"idle_grace_ms\":%u,"
 		     "\"guest_timeout_ms\":%u,\"operation_deadline_ms\":%u,\"stop_timeout_ms\":%u,"
 		     "\"tsms\":[{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}]}",
-		     d->records, d->directory, d->idle_grace_ms, d->guest_timeout_ms,
-		     d->operation_deadline_ms, d->stop_timeout_ms, d->socket,
-		     (unsigned int)getuid());
+		     d->records, d->directory, d->directory, d->require_tvm ?: "protected",
+		     d->idle_grace_ms, d->guest_timeout_ms, d->operation_deadline_ms,
+		     d->stop_timeout_ms, d->socket, (unsigned int)getuid());
 	d->tdid = (Tdid){ .event = sd_event_ref(d->event) };
 	cr_assert_eq(config_parse(&d->tdid.config, text, (size_t)n, "test", &why), 0, "%s", why);
 	cr_assert_geq(tdid_start(&d->tdid, &why), 0, "%s", why);

@@ -12,7 +12,8 @@
 #define TVM1 "11111111-2222-3333-4444-55555555ef01"
 
 #define TESTING_PORT "<channel type='unix'><target type='virtio' name='io.tdid.guest.0'/></channel>"
-/* `function` of device 0000:41:00 */
+/* `function` of device 0000:41:00, which has .0 to .7 but this one */
+#define TESTING_ABSENT 6
 #define TESTING_HOSTDEV(alias, function)                                                           \
 	"<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' "     \
 	"bus='0x41' slot='0x00' function='0x" function "'/></source><alias name='" alias           \
@@ -30,7 +31,8 @@ typedef struct TestingDaemon {
 	FakeTsm *tsm;
 	Tdid tdid;
 	unsigned int idle_grace_ms, guest_timeout_ms, operation_deadline_ms, stop_timeout_ms;
-	pid_t qemu[2]; /* of TVM0, TVM1; 0: none */
+	const char *require_tvm; /* NULL: the default */
+	pid_t qemu[2];		 /* of TVM0, TVM1; 0: none */
 } TestingDaemon;
 
 /* Directory, loop and provider; the times are long unless a test sets others before it starts. */

@@ -23,7 +23,8 @@ APPEND = ("console=ttyS0 quiet loglevel=4 panic=-1 nokaslr mitigations=off tsc=r
 class Domain:
     """A domain of L1. Nothing happens before `define` or `start`.
 
-    `marked`: with the guest port and the key of the TSM (whose file must be there when QEMU starts).
+    `marked`: with the guest port and the key of the TSM (whose file must be there when QEMU starts);
+    `port`, `key`: with one of them only.
     `files`: what the overlay adds to the guest: a folder of this machine, or a dictionary from path
     in the guest to a file of this machine (pathlib.Path) or to content (bytes or text). What lands
     in /etc/bed/start.d/ is started by the guest's init, output on the console.
@@ -31,11 +32,12 @@ class Domain:
     """
 
     def __init__(self, host, name="l2", marked=True, files=None, memory=MEMORY, devices="",
-                 metadata="", append=""):
+                 metadata="", append="", port=None, key=None):
         self.host = host
         self.name = name
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, name + ".bed.invalid"))
-        self.marked = marked
+        self.port = marked if port is None else port
+        self.key = marked if key is None else key
         self.files = files
         self.memory = memory
         self.devices = devices
@@ -49,9 +51,9 @@ class Domain:
 
     def xml(self):
         port = ("<channel type='unix'><target type='virtio' name='io.tdid.guest.0'/></channel>"
-                if self.marked else "")
+                if self.port else "")
         key = ("<sysinfo type='fwcfg'><entry name='opt/io.tdid/tvm-key' "
-               f"file='{self.key_path}'/></sysinfo>" if self.marked else "")
+               f"file='{self.key_path}'/></sysinfo>" if self.key else "")
         values = {"NAME": escape(self.name), "UUID": self.uuid, "MEMORY": self.memory,
                   "KERNEL": BASE + "/vmlinux", "INITRD": self.folder + "/initrd.img",
                   "APPEND": escape(f"{APPEND} {self.append}".strip()),

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/admission.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+
+static int refuse(char **ret_why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int refuse(char **ret_why, const char *format, ...)
+{
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = vasprintf(ret_why, format, args);
+	va_end(args);
+	if (r < 0) {
+		*ret_why = NULL;
+		return -ENOMEM;
+	}
+	return 1;
+}
+
+static bool is_on_this_host(const Tdid *tdid, Bdf device)
+{
+	char path[PATH_MAX], text[BDF_STRING_SIZE];
+
+	return snprintf(path, sizeof(path), "%s/bus/pci/devices/%s", tdid->config->sysfs,
+			bdf_format(device, text)) < (int)sizeof(path) &&
+	       access(path, F_OK) == 0;
+}
+
+/* What the providers have to say for themselves, as far as it may be the cause. */
+static char *troubles(const Tdid *tdid)
+{
+	char *text = strdup("");
+
+	for (size_t i = 0; text && i < tdid->config->n_tsms; i++) {
+		const char *trouble = provider_trouble(tdid->providers[i]);
+		_cleanup_free_ char *before = text;
+
+		if (!trouble) {
+			steal_ptr(before);
+			continue;
+		}
+		if (asprintf(&text, "%s. Tsm %s: %s", before, provider_name(tdid->providers[i]),
+			     trouble) < 0)
+			text = NULL;
+	}
+	return text;
+}
+
+static int refuse_unserved(const Tdid *tdid, char **ret_why)
+{
+	_cleanup_free_ char *more = troubles(tdid);
+
+	if (!more)
+		return -ENOMEM;
+	return refuse(
+		ret_why,
+		"no TSM serves it as a TEE-IO device%s. 'tdictl devices' lists those that are "
+		"served; see the provider's configuration, and 'tdictl doctor'",
+		more);
+}
+
+int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf *ret_dsm,
+			Provider **ret_provider, char **ret_why)
+{
+	Provider *provider = tdid_provider_of(tdid, device->host, ret_dsm);
+	ConfigRequireTvm require = tdid->config->require_tvm;
+
+	*ret_provider = provider;
+	if (!provider && !tdid_providers_ready(tdid))
+		return 0;
+	if (!provider && !is_on_this_host(tdid, device->host))
+		return refuse(ret_why,
+			      "there is no such function on this host. See 'lspci -D'; virtual "
+			      "functions have to be made first (sriov_numvfs)");
+	if (!provider)
+		return refuse_unserved(tdid, ret_why);
+	if (xml->launch_security == LAUNCH_SECURITY_NONE &&
+	    (require == CONFIG_REQUIRE_TVM_ALWAYS ||
+	     (require == CONFIG_REQUIRE_TVM_PROTECTED && provider_protects(provider))))
+		return refuse(
+			ret_why,
+			"its domain is no confidential VM (the XML has no <launchSecurity>), "
+			"so nothing would be protected by it. Make it one, or see require_tvm "
+			"in tdid.conf");
+	return 0;
+}
+
+/* Whether somebody else has it, or nobody may. */
+static int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
+			     char **ret_why)
+{
+	const Tdi *tdi = registry_find_tdi(tdid->registry, device->host);
+	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
+	const Dsm *d = registry_find_dsm(tdid->registry, dsm);
+	const EngineDsm *f = d ? engine_dsm(tdid->engine, d->id) : NULL;
+	const Assignment *owner = e && e->owner != ENGINE_NONE
+					  ? registry_assignment_at(tdid->registry, e->owner)
+					  : NULL;
+	char text[BDF_STRING_SIZE];
+
+	if (e && e->quarantined)
+		return refuse(ret_why,
+			      "it is quarantined: what the TSM holds of it is not known. See "
+			      "'tdictl list' for why; use another device until this host has been "
+			      "rebooted");
+	if (f && f->state == DSM_QUARANTINED)
+		return refuse(ret_why,
+			      "its DSM %s is quarantined: whether the TSM has a session with it is "
+			      "not known. 'tdictl reclaim %s' is the way out",
+			      bdf_format(dsm, text), text);
+	if (owner && !uuid_equal(owner->tvm->uuid, xml->uuid))
+		return refuse(ret_why, "it is still %s's. See 'tdictl list'; detach it there",
+			      owner->tvm->domain ? owner->tvm->domain->name : "another TVM");
+	return 0;
+}
+
+int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
+{
+	for (size_t i = 0; i < xml->n_devices; i++) {
+		const DomainDevice *device = &xml->devices[i];
+		_cleanup_free_ char *why = NULL;
+		char text[BDF_STRING_SIZE];
+		Provider *provider;
+		Bdf dsm;
+		int r;
+
+		r = admission_of_device(tdid, xml, device, &dsm, &provider, &why);
+		if (r == 0 && provider)
+			r = admission_of_hold(tdid, xml, device, dsm, &why);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			return refuse(ret_why, "device %s (%s): %s", device->alias,
+				      bdf_format(device->host, text), why);
+	}
+	return 0;
+}

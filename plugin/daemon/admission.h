@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether a device may be a trusted device of a domain; if not, why, and what to do about it. */
+#pragma once
+
+#include "core/domain-xml.h"
+#include "daemon/tdid.h"
+
+/*
+ * 0: it may, and *ret_dsm and *ret_provider say whose it is. 1: it may not, with a sentence about
+ * the device in *ret_why. -ENOMEM. What a provider has not told yet speaks against nothing.
+ */
+int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf *ret_dsm,
+			Provider **ret_provider, char **ret_why);
+
+/*
+ * Whether the domain may start: all of its devices, and whether each is to be had. 0, 1 or -ENOMEM
+ * as above; the sentence names the device.
+ */
+int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why);
