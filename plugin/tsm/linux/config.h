@@ -4,8 +4,8 @@
 
 #include "core/cleanup.h"
 #include "kernel.h"
-#include "tee-io.h"
 #include "tsm/common/settings.h"
+#include "tsm/common/tee-io.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,16 +2,15 @@
 #include "kernel.h"
 
 #include "core/cleanup.h"
+#include "tsm/common/tsm-attribute.h"
 #include "worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/time.h>
 
 const char *kernel_verb_name(KernelVerb verb)
 {
@@ -54,69 +53,12 @@ const KernelFunction *kernel_find(const KernelReport *report, Bdf bdf)
 	return NULL;
 }
 
-static int attribute_open(const KernelRequest *q, Bdf bdf, const char *name)
-{
-	char path[PATH_MAX], text[BDF_STRING_SIZE];
-	int fd;
-
-	if (snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/tsm/%s", q->sysfs,
-		     bdf_format(bdf, text), name) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/*
- * The line without its end; "" where there is no such attribute. Anything else that goes wrong is
- * an error: taking it for "not bound" would let a bound TDI's DSM be disconnected.
- */
-static int attribute_read(const KernelRequest *q, Bdf bdf, const char *name, char *buffer,
-			  size_t size)
-{
-	_cleanup_close_ int fd = attribute_open(q, bdf, name);
-	ssize_t n;
-
-	buffer[0] = '\0';
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	/* The NUL takes the place of the newline. */
-	n = read(fd, buffer, size);
-	if (n < 0)
-		return errno == ENODEV ? 0 : -errno;
-	if (n == 0 || buffer[n - 1] != '\n') {
-		buffer[0] = '\0';
-		return -EBADMSG;
-	}
-	buffer[n - 1] = '\0';
-	return 0;
-}
-
 static int attribute_write(const KernelRequest *q, Bdf bdf, const char *name, const char *value)
 {
-	char path[PATH_MAX], text[BDF_STRING_SIZE];
+	char path[PATH_MAX];
+	int r = tsm_attribute_path(path, sizeof(path), q->sysfs, bdf, name);
 
-	if (snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/tsm/%s", q->sysfs,
-		     bdf_format(bdf, text), name) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return q->io->write(path, value);
-}
-
-static void on_alarm(int signal)
-{
-}
-
-/* Until it is disarmed (0), a read that waits ends with EINTR after that time. */
-static void arm(uint32_t ms)
-{
-	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
-	/* Without SA_RESTART. */
-	struct sigaction action = { .sa_handler = on_alarm };
-
-	/* More than once, in case it comes just before the read. */
-	if (ms)
-		timer.it_interval.tv_usec = 100000;
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &timer, NULL);
+	return r < 0 ? r : q->io->write(path, value);
 }
 
 static int look_at(const KernelRequest *q, KernelFunction *f)
@@ -124,11 +66,11 @@ static int look_at(const KernelRequest *q, KernelFunction *f)
 	char dsm[BDF_STRING_SIZE];
 	int r;
 
-	r = attribute_read(q, f->bdf, "connect", f->connect, sizeof(f->connect));
+	r = tsm_attribute_read(q->sysfs, f->bdf, "connect", f->connect, sizeof(f->connect));
 	if (r == 0)
-		r = attribute_read(q, f->bdf, "bound", f->bound, sizeof(f->bound));
+		r = tsm_attribute_read(q->sysfs, f->bdf, "bound", f->bound, sizeof(f->bound));
 	if (r == 0)
-		r = attribute_read(q, f->bdf, "dsm", dsm, sizeof(dsm));
+		r = tsm_attribute_read(q->sysfs, f->bdf, "dsm", dsm, sizeof(dsm));
 	f->has_dsm = r == 0 && bdf_parse(&f->dsm, dsm) == 0;
 	return r;
 }
@@ -139,7 +81,7 @@ static int look(const KernelRequest *q, KernelReport *report)
 
 	report->n = 0;
 	if (q->look_ms)
-		arm(q->look_ms);
+		tsm_attribute_arm(q->look_ms);
 	for (size_t i = 0; r == 0 && i < q->n_functions && i < KERNEL_FUNCTIONS_MAX; i++) {
 		report->functions[i] = (KernelFunction){ .bdf = q->functions[i] };
 		report->guard_device = q->functions[i];
@@ -147,7 +89,7 @@ static int look(const KernelRequest *q, KernelReport *report)
 		report->n = i + 1;
 	}
 	if (q->look_ms)
-		arm(0);
+		tsm_attribute_arm(0);
 	return r;
 }
 
@@ -251,10 +193,10 @@ static int observe(const KernelRequest *q, bool bound)
 		int r;
 
 		if (q->look_ms)
-			arm(q->look_ms);
-		r = attribute_read(q, q->target, "bound", text, sizeof(text));
+			tsm_attribute_arm(q->look_ms);
+		r = tsm_attribute_read(q->sysfs, q->target, "bound", text, sizeof(text));
 		if (q->look_ms)
-			arm(0);
+			tsm_attribute_arm(0);
 		if (r != -EINTR && (r < 0 || !!text[0] == bound))
 			return r;
 		poll(NULL, 0, KERNEL_OBSERVE_MSEC);

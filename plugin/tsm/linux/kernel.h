@@ -11,7 +11,7 @@
 #include "core/bdf.h"
 #include "core/uuid.h"
 #include "kmod/tsm-proxy.h"
-#include "tee-io.h"
+#include "tsm/common/tee-io.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,7 +9,7 @@
 #include "bindings.h"
 #include "companion.h"
 #include "kernel.h"
-#include "tee-io.h"
+#include "tsm/common/tee-io.h"
 
 typedef struct ViewTdi {
 	Bdf device, dsm;

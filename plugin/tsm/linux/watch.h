@@ -11,7 +11,7 @@
 #pragma once
 
 #include "core/cleanup.h"
-#include "tee-io.h"
+#include "tsm/common/tee-io.h"
 
 #include <systemd/sd-event.h>
 

@@ -25,6 +25,20 @@ int tee_io_functions(TeeIoFunction **ret, size_t *ret_n, const char *sysfs);
 /* NULL: not in the list. */
 const TeeIoFunction *tee_io_find(const TeeIoFunction *list, size_t n, Bdf bdf);
 
+/* Of what serves f's slot, or its PF's: function 0, whether it has a DSM or not. */
+Bdf tee_io_dsm(const HostFunction *f);
+
+typedef struct TeeIoTsm {
+	char name[TEE_IO_TSM_NAME_SIZE];
+	char driver[64]; /* of the device that registered it; "": it has none */
+} TeeIoTsm;
+
+/*
+ * All TSMs, ascending; none is success, and so is a kernel that knows of none (*ret is NULL then).
+ * *ret is malloc'ed.
+ */
+int tee_io_tsms(TeeIoTsm **ret, size_t *ret_n, const char *sysfs);
+
 /*
  * The TSM with the lowest number. driver: of the device that registered it, "" if it has none.
  * -ENOENT: there is none.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-linux.h"
 
-#include "tsm/linux/tee-io.h"
+#include "tsm/common/tee-io.h"
 
 static TeeIoFunction *list;
 static size_t n;
@@ -19,14 +19,14 @@ static int read_list(void)
 	return tee_io_functions(&list, &n, testing_path("sys"));
 }
 
-TestSuite(linux_tee_io, .init = testing_linux_new, .fini = tear_down);
+TestSuite(tsm_tee_io, .init = testing_linux_new, .fini = tear_down);
 
-Test(linux_tee_io, no_tree)
+Test(tsm_tee_io, no_tree)
 {
 	cr_assert_eq(tee_io_functions(&list, &n, "/nonexistent"), -ENOENT);
 }
 
-Test(linux_tee_io, tsm_names)
+Test(tsm_tee_io, tsm_names)
 {
 	static const char *const bad[] = { "",
 					   "tsm",
@@ -44,7 +44,7 @@ Test(linux_tee_io, tsm_names)
 	cr_assert(tee_io_tsm_name_valid("tsm4294967295"));
 }
 
-Test(linux_tee_io, none_is_success)
+Test(tsm_tee_io, none_is_success)
 {
 	remove(testing_path("sys/bus/pci/devices/" PF "/tsm/connect"));
 	remove(testing_path("sys/bus/pci/devices/" DISTANT_PF "/tsm/connect"));
@@ -53,7 +53,7 @@ Test(linux_tee_io, none_is_success)
 	cr_assert_null(tee_io_find(list, n, testing_bdf(PF)));
 }
 
-Test(linux_tee_io, functions_and_their_dsm)
+Test(tsm_tee_io, functions_and_their_dsm)
 {
 	cr_assert_eq(read_list(), 0);
 	cr_assert_eq(n, 4);
@@ -67,7 +67,7 @@ Test(linux_tee_io, functions_and_their_dsm)
 }
 
 /* Function 1 of a device is served by function 0, and so are the VFs of function 1. */
-Test(linux_tee_io, other_functions)
+Test(tsm_tee_io, other_functions)
 {
 	testing_function("0000:05:00.1", "0x10c9\n", TESTING_PF_RESOURCE);
 	testing_function("0000:05:10.1", "0x10ca\n", TESTING_PF_RESOURCE);
@@ -80,7 +80,7 @@ Test(linux_tee_io, other_functions)
 			    testing_bdf(DISTANT_PF)));
 }
 
-Test(linux_tee_io, vfio_holds)
+Test(tsm_tee_io, vfio_holds)
 {
 	testing_link(DISTANT_PF, "driver", "../../../../bus/pci/drivers/igb");
 	cr_assert_eq(read_list(), 0);
@@ -92,13 +92,26 @@ Test(linux_tee_io, vfio_holds)
 	cr_assert(tee_io_find(list, n, testing_bdf(DISTANT_PF))->vfio, "a variant driver");
 }
 
-Test(linux_tee_io, tsm)
+Test(tsm_tee_io, tsm)
 {
 	char name[TEE_IO_TSM_NAME_SIZE], driver[64];
 	const char *sysfs = strdup(testing_path("sys"));
 
+	TeeIoTsm *tsms;
+	size_t n_tsms;
+
+	cr_assert_eq(tee_io_tsms(&tsms, &n_tsms, "/nonexistent"), 0, "a kernel without TSMs");
+	cr_assert_eq(n_tsms, 0);
+	cr_assert_null(tsms);
 	mkdir(testing_path("sys/class/tsm/tsm10"), 0755);
+	mkdir(testing_path("sys/class/tsm/tsm2"), 0755);
 	mkdir(testing_path("sys/class/tsm/tsm-x"), 0755);
+	cr_assert_eq(tee_io_tsms(&tsms, &n_tsms, sysfs), 0);
+	cr_assert_eq(n_tsms, 3);
+	cr_assert_str_eq(tsms[1].name, "tsm2");
+	cr_assert_str_eq(tsms[2].name, "tsm10");
+	free(tsms);
+	rmdir(testing_path("sys/class/tsm/tsm2"));
 	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), 0);
 	cr_assert_str_eq(name, "tsm0");
 	cr_assert_str_empty(driver);

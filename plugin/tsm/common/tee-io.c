@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tee-io.h"
+#include "tsm/common/tee-io.h"
 
 #include "core/cleanup.h"
 
@@ -38,7 +38,7 @@ static bool vfio_holds(const char *sysfs, const HostFunction *f)
 			   strcmp(f->driver + n - 8, "vfio_pci") == 0));
 }
 
-static Bdf dsm_of(const HostFunction *f)
+Bdf tee_io_dsm(const HostFunction *f)
 {
 	Bdf dsm = f->physical;
 
@@ -75,7 +75,7 @@ int tee_io_functions(TeeIoFunction **ret, size_t *ret_n, const char *sysfs)
 		if (bdf_parse(&bdf, entry->d_name) < 0 ||
 		    host_function_read(&f.host, sysfs, bdf, NULL) < 0)
 			continue;
-		f.dsm = dsm_of(&f.host);
+		f.dsm = tee_io_dsm(&f.host);
 		if (!exists(sysfs, f.dsm, "tsm/connect"))
 			continue;
 		f.vfio = vfio_holds(sysfs, &f.host);
@@ -129,34 +129,75 @@ bool tee_io_tsm_name_valid(const char *name)
 	return tsm_number(name, &number) == 0;
 }
 
-int tee_io_tsm(char name[static TEE_IO_TSM_NAME_SIZE], char *driver, size_t driver_size,
-	       const char *sysfs)
+static int tsm_order(const void *a, const void *b)
 {
-	_cleanup_(dir_closep) DIR *dir = NULL;
-	uint32_t best = 0, number;
-	bool found = false;
+	const TeeIoTsm *x = a, *y = b;
+	uint32_t i = 0, j = 0;
+
+	tsm_number(x->name, &i);
+	tsm_number(y->name, &j);
+	return (i > j) - (i < j);
+}
+
+static void read_tsm_driver(TeeIoTsm *tsm, const char *sysfs)
+{
 	char path[PATH_MAX], target[PATH_MAX];
 	const char *base;
-	struct dirent *entry;
 	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/class/tsm/%s/device/driver", sysfs, tsm->name);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = '\0';
+	base = strrchr(target, '/');
+	snprintf(tsm->driver, sizeof(tsm->driver), "%.*s", (int)sizeof(tsm->driver) - 1,
+		 base ? base + 1 : target);
+}
+
+int tee_io_tsms(TeeIoTsm **ret, size_t *ret_n, const char *sysfs)
+{
+	_cleanup_(dir_closep) DIR *dir = NULL;
+	_cleanup_free_ TeeIoTsm *list = NULL;
+	char path[PATH_MAX];
+	struct dirent *entry;
+	uint32_t number;
+	size_t n = 0;
 
 	if (snprintf(path, sizeof(path), "%s/class/tsm", sysfs) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	dir = opendir(path);
-	if (!dir)
+	if (!dir && errno != ENOENT)
 		return -errno;
-	while ((entry = readdir(dir)))
-		if (tsm_number(entry->d_name, &number) == 0 && (!found || number < best)) {
-			best = number;
-			found = true;
-		}
-	if (!found)
+	while (dir && (entry = readdir(dir))) {
+		TeeIoTsm *more;
+
+		if (tsm_number(entry->d_name, &number) < 0)
+			continue;
+		more = reallocarray(list, n + 1, sizeof(*list));
+		if (!more)
+			return -ENOMEM;
+		list = more;
+		snprintf(list[n].name, sizeof(list[n].name), "tsm%u", number);
+		read_tsm_driver(&list[n++], sysfs);
+	}
+	if (n)
+		qsort(list, n, sizeof(*list), tsm_order);
+	*ret = steal_ptr(list);
+	*ret_n = n;
+	return 0;
+}
+
+int tee_io_tsm(char name[static TEE_IO_TSM_NAME_SIZE], char *driver, size_t driver_size,
+	       const char *sysfs)
+{
+	_cleanup_free_ TeeIoTsm *list = NULL;
+	size_t n;
+	int r = tee_io_tsms(&list, &n, sysfs);
+
+	if (r < 0)
+		return r;
+	if (n == 0)
 		return -ENOENT;
-	snprintf(name, TEE_IO_TSM_NAME_SIZE, "tsm%u", best);
-	snprintf(path, sizeof(path), "%s/class/tsm/%s/device/driver", sysfs, name);
-	n = readlink(path, target, sizeof(target) - 1);
-	target[n < 0 ? 0 : n] = '\0';
-	base = strrchr(target, '/');
-	snprintf(driver, driver_size, "%s", base ? base + 1 : target);
+	snprintf(name, TEE_IO_TSM_NAME_SIZE, "%s", list[0].name);
+	snprintf(driver, driver_size, "%s", list[0].driver);
 	return 0;
 }
