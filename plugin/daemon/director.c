@@ -414,6 +414,15 @@ const OperationHandlers director_operation_handlers = {
 	.done = on_operation_done,
 };
 
+static bool believes_bound(const Tdid *tdid, const Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+
+	return a->dsm->provider &&
+	       (e->state == ASSIGNMENT_BOUND || e->state == ASSIGNMENT_LOCKED ||
+		e->state == ASSIGNMENT_RUNNING);
+}
+
 void director_tdi_changed(Tdid *tdid, const ProviderTdi *change, const char *reason)
 {
 	Tdi *tdi = registry_find_tdi(tdid->registry, change->device);
@@ -427,6 +436,11 @@ void director_tdi_changed(Tdid *tdid, const ProviderTdi *change, const char *rea
 		a->tdi_state = change->state;
 		a->tdi_state_known = true;
 		assignments_service_changed(tdid->assignments, a);
+	}
+	if (a && change->generation == 0 && believes_bound(tdid, a)) {
+		/* Somebody else ended the bind. Which one that was, the report does not say. */
+		provider_ask_again(a->dsm->provider);
+		return;
 	}
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_TDI_CHANGED,

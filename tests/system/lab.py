@@ -100,16 +100,21 @@ def configure(host, tsm=TSM):
     put_json(host, tdid_config(tsm), "/etc/tdid/tdid.conf")
 
 
-def policy(host, spoil=False):
-    """An agent policy from what the devices' vendor publishes; spoiled: for another firmware."""
+# Where the emulated functions have their MSI-X tables.
+SHARED = {"igb": [{"bar": 3, "offset": 0, "size": 16384}],
+          "nvme": [{"bar": 0, "offset": 8192, "size": 8192}]}
+
+
+def policy(host, spoil=False, device=PF, kind="igb"):
+    """An agent policy from what the device's vendor publishes; spoiled: for another firmware."""
     published = json.loads(host.run([f"{LIBEXEC}/tdi-tsm-emulated", "--config",
-                                     "/etc/tdid/tsm-emulated.conf", "reference", PF]).out)
+                                     "/etc/tdid/tsm-emulated.conf", "reference", device]).out)
     if spoil:
         for measurement in published["devices"][0]["measurements"]:
             if measurement["index"] == 2:
                 measurement["digest"] = "0" * 96
     return json.dumps({"version": 1, "allow_emulated": True, **published,
-                       "allow_shared_ranges": [{"bar": 3, "offset": 0, "size": 16384}],
+                       "allow_shared_ranges": SHARED[kind],
                        "unverified": ["virtio"]})
 
 
@@ -162,9 +167,10 @@ def start_tdid(host, name="tdid"):
     return process
 
 
-def tvm(host, name, spoil=False):
+def tvm(host, name, **expected):
+    """A domain with an agent; see policy()."""
     return host.domain(name, files={"/usr/sbin/tdi-agent": PROGRAMS["tdi-agent"],
-                                    "/etc/tdi-agent/policy.json": policy(host, spoil),
+                                    "/etc/tdi-agent/policy.json": policy(host, **expected),
                                     "/etc/bed/start.d/agent": AGENT,
                                     "/etc/bed/start.d/account": ACCOUNT})
 

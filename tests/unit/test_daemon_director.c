@@ -157,6 +157,18 @@ Test(daemon_director, lost_session_takes_every_tdi)
 
 /* --- outcomes --- */
 
+/* By hand, or by a kernel that forgets the function: what is reported names no bind any more. */
+Test(daemon_director, bind_that_somebody_else_ends)
+{
+	testing_daemon_start(&d);
+	run();
+	tdi()->generation = 0;
+	tdi()->tvm[0] = '\0';
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no longer holds this bind"));
+}
+
 Test(daemon_director, unknown_outcome_of_a_bind_is_quarantined)
 {
 	testing_daemon_start(&d);

@@ -195,7 +195,8 @@ class Host:
         if answer.get("expired"):
             last = self.run(["tail", "-n", "15", path], check=False).out
             raise TimedOut(f"{path}: no line matches {pattern!r} after {timeout} s; it ends with\n"
-                           + "\n".join("  | " + line for line in last.rstrip("\n").split("\n")))
+                           + "\n".join("  | " + line[:160] + (" ... " + line[-160:] if len(line) > 320 else "")
+                                       for line in last.rstrip("\n").split("\n")))
         return answer["line"], answer["offset"]
 
     def size(self, path):

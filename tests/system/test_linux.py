@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Through the kernel's PCI/TSM: what others do to it, and a TSM that hangs or dies."""
+import json
+import time
+
+from lab import (LIBEXEC, MODULE, OTHER_PF, PF, SOCKETS, Lab, configure, lab, load_module,
+                 start_emulated, start_linux, start_tdid, tvm)
+from nvme import Responder, host_with_nvme
+
+TSMS = ("linux",)
+NIC0, NIC2 = "ua-tdi-nic0", "ua-tdi-nic2"
+VF0, VF1, VF2 = "0000:01:10.0", "0000:01:10.2", "0000:02:10.0"
+DEVICES = "/sys/bus/pci/devices"
+
+
+class Kernel:
+    """The kernel's own view, read and written by hand."""
+
+    def __init__(self, host):
+        self.host = host
+
+    def attribute(self, function, name):
+        """What a tsm attribute says; None if it is not there."""
+        path = f"{DEVICES}/{function}/tsm/{name}"
+        found = self.host.run(f"test ! -e {path} || cat {path}").out
+        return found.strip() if found else None
+
+    def write(self, path, text, timeout=60):
+        return self.host.run(f"echo {text} >{DEVICES}/{path}", timeout=timeout, check=False)
+
+    def connected(self, pf=PF):
+        return self.attribute(pf, "connect") == "tsm0"
+
+    def bound(self, vf=VF0):
+        return self.attribute(vf, "bound") == "tsm0"
+
+
+def fault(host, method, **parameters):
+    host.run([f"{LIBEXEC}/varlink-call", SOCKETS["emulated"], f"io.tdid.TsmEmulated.{method}",
+              json.dumps(parameters)])
+
+
+def emulated_says(host):
+    """{device: state} of the TSM behind the kernel, and which DSMs it has a session with."""
+    state = json.loads(host.run([f"{LIBEXEC}/varlink-call", SOCKETS["emulated"],
+                                 "io.tdid.Tsm.Query"]).out)
+    return ({t["device"]: t["state"] for t in state["tdis"]},
+            {d["dsm"] for d in state["dsms"] if d["connected"]})
+
+
+def wait_mark(l, name, mark):
+    l.host.wait_for(lambda: mark in [m["name"] for m in l.show(name)["timeline"]], timeout=20)
+
+
+def nothing_leaks(host, kernel):
+    """Neither the kernel nor the TSM holds anything, and the kernel has not complained."""
+    tdis, dsms = emulated_says(host)
+    assert set(tdis.values()) <= {"config_unlocked"}, tdis
+    assert not [vf for vf in (VF0, VF1, VF2) if kernel.bound(vf)]
+    text = host.run("dmesg").out
+    for word in ("BUG", "WARNING", "Oops", "refcount", "hung_task"):
+        assert word not in text, text[-4000:]
+    return dsms
+
+
+def test_nvme_with_a_doe_mailbox_reaches_run_and_back():
+    """A VF of an nvme whose PF has a DOE mailbox: connect by sysfs, RUN, back, reclaimed."""
+    responder = Responder()
+    vf = "0000:02:00.1"
+    with host_with_nvme(responder.port) as host:
+        host.run(f"modprobe nvme; echo 0 >{DEVICES}/{OTHER_PF}/sriov_drivers_autoprobe")
+        host.run("/usr/lib/bed/warm", timeout=300)
+        l = Lab(host)
+        kernel = Kernel(host)
+        configure(host, "linux")
+        load_module(host, capable=f"{MODULE['capable']},{OTHER_PF}")
+        start_emulated(host)
+        start_linux(host)
+        start_tdid(host)
+        assert "doe" in host.run(f"ls {DEVICES}/{OTHER_PF}").out, "no mailbox"
+        domain = tvm(host, "tvm0", device=OTHER_PF, kind="nvme")
+        domain.start()
+        watch = l.watch()
+        domain.attach(vf, alias="ua-tdi-nvme0")
+        running = watch.wait("ua-tdi-nvme0", "running")
+        assert running["dsm"] == OTHER_PF, running
+        assert kernel.connected(OTHER_PF) and kernel.bound(vf)
+        domain.detach(vf, alias="ua-tdi-nvme0")
+        watch.wait("ua-tdi-nvme0", "released")
+        assert not kernel.bound(vf)
+        host.process("tdid").wait_log(f"device_reclaim {OTHER_PF}: done", timeout=30)
+        assert not kernel.connected(OTHER_PF)
+        nothing_leaks(host, kernel)
+
+
+def test_disconnect_by_hand_under_a_running_tdi_is_seen_and_told():
+    """echo tsm0 >tsm/disconnect under RUN: the TDI fails with the reason; others and later go on."""
+    with lab() as host:
+        l, kernel = Lab(host), Kernel(host)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        l.wait_driver(f"tvm0/{NIC0}")
+        l.tvm0.attach(2)
+        watch.wait(NIC2, "running")
+        assert kernel.write(f"{PF}/tsm/disconnect", "tsm0").rc == 0
+        failed = watch.wait(NIC0, "failed")
+        assert failed["reason"], failed
+        assert not kernel.bound(VF0) and kernel.bound(VF2)
+        assert l.show(f"tvm0/{NIC2}")["state"] == "running"
+        # By hand and with nobody using it: it is seen, and a bind takes it as it is.
+        assert kernel.write(f"{PF}/tsm/connect", "tsm0").rc == 0
+        l.tvm0.attach(0)
+        again = watch.wait(NIC0, "running")
+        assert again["generation"] == 2, again
+        l.tvm0.detach(0)
+        watch.wait(NIC0, "released")
+        l.tvm0.detach(2)
+        watch.wait(NIC2, "released")
+        nothing_leaks(host, kernel)
+
+
+def test_sriov_disabled_and_pf_removed_under_running_tdis():
+    """SR-IOV off under one TDI in RUN, the other PF removed under another: released, nothing left."""
+    with lab() as host:
+        l, kernel = Lab(host), Kernel(host)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        l.tvm0.attach(2)
+        watch.wait(NIC2, "running")
+        assert kernel.write(f"{PF}/sriov_numvfs", "0").rc == 0
+        ended = watch.wait(NIC0, "(?:released|failed)")
+        assert l.show(f"tvm0/{NIC2}")["state"] == "running", ended
+        assert kernel.write(f"{OTHER_PF}/remove", "1").rc == 0
+        watch.wait(NIC2, "(?:released|failed)")
+        listed = json.loads(l.tdictl("list", "--json").out)
+        assert all(a["state"] in ("released", "failed") for a in listed), listed
+        nothing_leaks(host, kernel)
+        # They come back, and are as good as before.
+        assert kernel.write(f"{PF}/sriov_numvfs", "2").rc == 0
+        host.wait_for(f"virsh nodedev-list --cap pci | grep -q pci_0000_01_10_0 || "
+                      f"test -e {DEVICES}/{VF0}", timeout=20)
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        l.tvm0.detach(0)
+        watch.wait(NIC0, "released")
+
+
+def test_tsm_killed_under_a_running_tdi_voids_its_binds():
+    """SIGKILL of the user-space TSM under RUN: every bind is void, told, and the next TSM serves."""
+    with lab() as host:
+        l, kernel = Lab(host), Kernel(host)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        assert host.run("rmmod tsm-proxy", check=False).rc != 0, "unloaded in use"
+        host.process("tsm").kill(9)
+        host.process("tsm").wait(20)
+        assert kernel.attribute(PF, "connect") is None
+        # Nobody can say what the device holds before there is a TSM again.
+        unbinding = watch.wait(NIC0, "unbinding")
+        assert unbinding["reason"], unbinding
+        start_emulated(host, "tsm-again")
+        watch.wait(NIC0, "failed")
+        nothing_leaks(host, kernel)
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+
+
+def test_tsm_killed_in_mid_connect_and_mid_bind():
+    """SIGKILL of the user-space TSM while it connects, and while it binds: unknown, then told."""
+    with lab() as host:
+        l, kernel = Lab(host), Kernel(host)
+        watch = l.watch()
+        fault(host, "FailVerb", device=PF, verb="connect", fault="hang")
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "connecting")
+        wait_mark(l, f"tvm0/{NIC0}", "device_connect started")
+        host.process("tsm").kill(9)
+        failed = watch.wait(NIC0, "failed")
+        assert "user-space TSM ended" in failed["reason"], failed
+        start_emulated(host, "tsm2")
+        host.wait_for(f"test -e {DEVICES}/{PF}/tsm/connect", timeout=20)
+        assert not nothing_leaks(host, kernel)
+        l.tdictl("reclaim", PF)
+
+        fault(host, "FailVerb", device=VF0, verb="bind", fault="hang")
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "binding")
+        wait_mark(l, f"tvm0/{NIC0}", "tdi_bind started")
+        host.process("tsm2").kill(9)
+        quarantined = watch.wait(NIC0, "quarantined")
+        assert "user-space TSM ended" in quarantined["reason"], quarantined
+        start_emulated(host, "tsm3")
+        host.wait_for(f"test -e {DEVICES}/{PF}/tsm/connect", timeout=20)
+        assert not nothing_leaks(host, kernel)
+
+
+def test_connect_that_hangs_quarantines_that_device_only_and_there_is_a_way_out():
+    """A device that hangs in connect: deadline, quarantine of its DSM; others work; tdictl reclaim."""
+    with lab() as host:
+        l, kernel = Lab(host), Kernel(host)
+        host.run("echo 3000 >/sys/module/tsm_proxy/parameters/deadline_ms")
+        watch = l.watch()
+        fault(host, "FailVerb", device=PF, verb="connect", fault="hang")
+        begin = time.monotonic()
+        l.tvm0.attach(0)
+        failed = watch.wait(NIC0, "failed", timeout=30)
+        assert time.monotonic() - begin < 25
+        assert "device_connect 0000:01:00.0" in failed["reason"], failed
+        assert not kernel.connected()
+        # Another device is not affected.
+        l.tvm0.attach(2)
+        watch.wait(NIC2, "running")
+        # The quarantined one is taken out again at once, and the reason names the way out.
+        l.tvm0.attach(0)
+        failed = watch.wait(NIC0, "failed")
+        assert "tdictl reclaim 0000:01:00.0" in failed["reason"], failed
+        out = l.tdictl("reclaim", PF).out
+        assert PF in out, out
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        l.tvm0.detach(0)
+        watch.wait(NIC0, "released")
+        l.tvm0.detach(2)
+        watch.wait(NIC2, "released")
+        nothing_leaks(host, kernel)
