@@ -30,6 +30,9 @@ typedef struct Cli {
 	const char *out;       /* --out */
 	const char *until;     /* --until */
 	uint64_t timeout_usec; /* --timeout; 0: none */
+	bool all;	       /* --all */
+	const char *root;      /* --root; NULL: the host's own */
+	const char *platform;  /* --platform */
 	IdlInterface *interface;
 } Cli;
 
@@ -38,6 +41,9 @@ enum {
 	COMMAND_OUT = 1 << 0,
 	COMMAND_UNTIL = 1 << 1,
 	COMMAND_TIMEOUT = 1 << 2,
+	COMMAND_ALL = 1 << 3,
+	COMMAND_ROOT = 1 << 4,
+	COMMAND_PLATFORM = 1 << 5,
 };
 
 struct Command {
@@ -55,6 +61,7 @@ extern const Command command_show;
 extern const Command command_watch;
 extern const Command command_evidence;
 extern const Command command_timeline;
+extern const Command command_devices;
 
 /* "tdictl COMMAND: ..." on standard error, made harmless for a terminal. */
 void cli_error(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

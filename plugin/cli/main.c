@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tdictl: what an operator asks of tdid. */
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "schemas/schemas.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-	&command_list, &command_show, &command_watch, &command_evidence, &command_timeline,
+	&command_list,	   &command_show,    &command_watch,  &command_evidence,
+	&command_timeline, &command_devices,
 };
 
 enum {
@@ -21,6 +23,9 @@ enum {
 	OPTION_OUT,
 	OPTION_UNTIL,
 	OPTION_TIMEOUT,
+	OPTION_ALL,
+	OPTION_ROOT,
+	OPTION_PLATFORM,
 };
 
 static const struct option options[] = {
@@ -31,6 +36,9 @@ static const struct option options[] = {
 	{ "out", required_argument, NULL, OPTION_OUT },
 	{ "until", required_argument, NULL, OPTION_UNTIL },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "all", no_argument, NULL, OPTION_ALL },
+	{ "root", required_argument, NULL, OPTION_ROOT },
+	{ "platform", required_argument, NULL, OPTION_PLATFORM },
 	{ 0 },
 };
 
@@ -113,6 +121,18 @@ static int parse_options(Cli *cli, CommandLine *line, int argc, char **argv)
 			if (parse_timeout(cli, optarg, &cli->timeout_usec) < 0)
 				return -EINVAL;
 			break;
+		case OPTION_ALL:
+			cli->all = true;
+			line->used |= COMMAND_ALL;
+			break;
+		case OPTION_ROOT:
+			cli->root = optarg;
+			line->used |= COMMAND_ROOT;
+			break;
+		case OPTION_PLATFORM:
+			cli->platform = optarg;
+			line->used |= COMMAND_PLATFORM;
+			break;
 		default: return -EINVAL;
 		}
 	}
@@ -127,17 +147,23 @@ static const Command *find_command(const char *name)
 	return NULL;
 }
 
+static const struct {
+	unsigned option;
+	const char *name;
+} option_names[] = {
+	{ COMMAND_OUT, "--out" }, { COMMAND_UNTIL, "--until" }, { COMMAND_TIMEOUT, "--timeout" },
+	{ COMMAND_ALL, "--all" }, { COMMAND_ROOT, "--root" },	{ COMMAND_PLATFORM, "--platform" },
+};
+
 static int check_command_line(const Cli *cli, const CommandLine *line, int n_arguments)
 {
 	const Command *command = cli->command;
 
-	if (line->used & ~command->options) {
-		cli_error(cli, "this command takes no %s",
-			  line->used & ~command->options & COMMAND_OUT	   ? "--out"
-			  : line->used & ~command->options & COMMAND_UNTIL ? "--until"
-									   : "--timeout");
-		return -EINVAL;
-	}
+	for (size_t i = 0; i < ELEMENTSOF(option_names); i++)
+		if (line->used & ~command->options & option_names[i].option) {
+			cli_error(cli, "this command takes no %s", option_names[i].name);
+			return -EINVAL;
+		}
 	if (n_arguments < command->min_arguments || n_arguments > command->max_arguments) {
 		cli_error(cli,
 			  n_arguments < command->min_arguments ? "%s is missing"
@@ -150,7 +176,7 @@ static int check_command_line(const Cli *cli, const CommandLine *line, int n_arg
 
 int main(int argc, char **argv)
 {
-	_cleanup_free_ char *error = NULL;
+	_cleanup_free_ char *error = NULL, *socket = NULL;
 	Cli cli = { .socket = CLI_SOCKET };
 	CommandLine line = { 0 };
 	CliStatus status;
@@ -183,6 +209,9 @@ int main(int argc, char **argv)
 	if (check_command_line(&cli, &line, argc - optind - 1) < 0)
 		return usage_error(&cli);
 
+	/* tdid of that tree, unless another one is named. */
+	if (cli.root && strcmp(cli.socket, CLI_SOCKET) == 0)
+		cli.socket = socket = text_format("%s" CLI_SOCKET, cli.root);
 	if (idl_parse(&cli.interface, schema_io_tdid_assignments, &error) < 0) {
 		cli_error(&cli, "%s", error);
 		return CLI_UNREACHABLE;
