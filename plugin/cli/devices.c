@@ -144,7 +144,7 @@ static CliStatus run(Cli *cli, char **arguments)
 			  arguments[0]);
 		return CLI_USAGE;
 	}
-	r = pci_survey_new(&survey, sysfs);
+	r = pci_survey_new(&survey, sysfs, true);
 	if (r < 0) {
 		cli_error(cli, "%s/bus/pci/devices: %s", sysfs, strerror(-r));
 		return CLI_REFUSED;
@@ -159,27 +159,21 @@ const Command command_devices = {
 	.name = "devices",
 	.arguments = "[BDF]",
 	.summary = "Show TSMs and the host's TEE-IO functions, or all about one function",
-	.help = "Functions that have, or whose physical function has, tsm/connect, TEE-IO or IDE, "
-		"and those\n"
-		"that tdid serves. CONNECT and BOUND are the kernel's tsm/connect and tsm/bound: "
-		"'?' when its\n"
-		"lock is not free within 2 s. TEE-IO, IDE and DOE are of the configuration space: "
-		"'-' when it\n"
-		"cannot be read, which needs root. DSM STATE, HELD BY and TSM are tdid's; it may "
-		"be "
-		"away.\n"
+	.help = "Functions that have, or whose physical function has, tsm/connect, TEE-IO or\n"
+		"IDE, and those that tdid serves. CONNECT and BOUND are the kernel's\n"
+		"tsm/connect and tsm/bound: ? when its lock is not free within 2 s. TEE-IO, IDE\n"
+		"and DOE are of the configuration space: - when it cannot be read, which needs\n"
+		"root. DSM STATE, HELD BY and TSM are tdid's, which may be away.\n"
 		"\n"
-		"--json prints an array, [] when there is nothing; with BDF one object of it:\n"
-		"  device, id (vendor:device), class, is_virtual_function, physical_function?, "
-		"dsm?,\n"
-		"  driver?, iommu_group?, vfs_enabled?, vfs_total?, doe_features (\"vvvv:tt\")\n"
-		"  kernel  connect?, bound?, dsm?: \"\" is not connected, not bound; unknown: "
-		"names "
-		"of those\n"
-		"          that are there and could not be read\n"
+		"--json prints an array, [] when there is nothing; with BDF one object of it.\n"
+		"What is marked ? is absent when it is not there or not known:\n"
+		"  device, id (vendor:device), class, is_virtual_function, physical_function?,\n"
+		"  dsm?, driver?, iommu_group?, vfs_enabled?, vfs_total?,\n"
+		"  doe_features (array of \"vvvv:tt\")\n"
+		"  kernel  connect?, bound?, dsm?: \"\" is not connected, not bound; unknown:\n"
+		"          array of those that are there and could not be read\n"
 		"  config  readable, tee_io?, ide? (link, selective), doe_mailboxes? (offsets)\n"
-		"  tdid?   device?, dsm?, tsm?: as Device, Dsm and Tsm in " CLI_INTERFACE "\n"
-		"What is marked ? is absent when it is not there or not known.\n"
+		"  tdid?   device?, dsm?, tsm?: Device, Dsm and Tsm of io.tdid.Assignments\n"
 		"\n"
 		"  --all           every function of the host\n"
 		"  --root DIR      look at DIR/sys instead of /sys, and for tdid below DIR\n",

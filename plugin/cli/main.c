@@ -13,7 +13,7 @@
 
 static const Command *const commands[] = {
 	&command_list,	   &command_show,    &command_watch,  &command_evidence,
-	&command_timeline, &command_devices,
+	&command_timeline, &command_devices, &command_doctor,
 };
 
 enum {
@@ -56,7 +56,8 @@ static const char status_help[] =
 	"\n"
 	"Exit status\n"
 	"  0  done\n"
-	"  1  refused by tdid, or there is no such domain, device or evidence\n"
+	"  1  refused by tdid, or there is no such domain, device or evidence; doctor: something "
+	"is missing\n"
 	"  2  the command line is wrong\n"
 	"  3  tdid cannot be reached\n"
 	"  4  the time is over\n";
@@ -168,7 +169,7 @@ static int check_command_line(const Cli *cli, const CommandLine *line, int n_arg
 		cli_error(cli,
 			  n_arguments < command->min_arguments ? "%s is missing"
 							       : "takes %s and nothing else",
-			  command->arguments);
+			  command->max_arguments ? command->arguments : "options");
 		return -EINVAL;
 	}
 	return 0;

@@ -180,7 +180,8 @@ static _Noreturn void child_run(PciSurvey *survey, const char *sysfs, pid_t pare
 		read_function(&survey->functions[survey->next], sysfs);
 		survey->next++;
 	}
-	read_values(survey, sysfs);
+	if (survey->with_values)
+		read_values(survey, sysfs);
 	survey->done = true;
 	_exit(EXIT_SUCCESS);
 }
@@ -302,7 +303,7 @@ static int list_functions(Bdf **ret, size_t *ret_n, const char *sysfs)
 	return 0;
 }
 
-int pci_survey_new(PciSurvey **ret, const char *sysfs)
+int pci_survey_new(PciSurvey **ret, const char *sysfs, bool with_values)
 {
 	_cleanup_(pci_survey_freep) PciSurvey *survey = NULL;
 	_cleanup_free_ Bdf *list = NULL;
@@ -320,6 +321,7 @@ int pci_survey_new(PciSurvey **ret, const char *sysfs)
 	survey = memory;
 	survey->size = size;
 	survey->n = n;
+	survey->with_values = with_values;
 	for (size_t i = 0; i < n; i++)
 		survey->functions[i].bdf = list[i];
 	r = run_children(survey, sysfs);

@@ -51,12 +51,16 @@ typedef struct PciSurvey {
 	size_t size; /* of the memory */
 	size_t n;
 	size_t next; /* the first that is not done */
+	bool with_values;
 	bool done;
 	PciFunction functions[]; /* ascending */
 } PciSurvey;
 
-/* -ENOENT: the kernel shows no PCI. sysfs: "/sys". */
-int pci_survey_new(PciSurvey **ret, const char *sysfs);
+/*
+ * -ENOENT: the kernel shows no PCI. sysfs: "/sys". Without `with_values` the attributes of tsm/ are
+ * looked for and not read: those that are there are TSM_VALUE_UNKNOWN then.
+ */
+int pci_survey_new(PciSurvey **ret, const char *sysfs, bool with_values);
 PciSurvey *pci_survey_free(PciSurvey *survey);
 DEFINE_CLEANUP(PciSurvey, pci_survey_free);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The three views of a function, on a made-up tree and with made-up words of tdid. */
-#include "raw-peer.h"
 #include "testing-config-space.h"
+#include "testing-served.h"
 
 #include "cli/devices.h"
 #include "schemas/schemas.h"
@@ -58,7 +58,7 @@ static void serve(const char *tsms, const char *dsms, const char *devices)
 static DeviceView view(const char *bdf)
 {
 	survey = pci_survey_free(survey);
-	cr_assert_eq(pci_survey_new(&survey, testing_path("sys")), 0);
+	cr_assert_eq(pci_survey_new(&survey, testing_path("sys"), true), 0);
 	return device_view(survey, &served, pci_survey_find(survey, testing_bdf(bdf)));
 }
 
@@ -105,6 +105,82 @@ Test(cli_devices, tdid_is_silent)
 	cr_assert_null(served.devices);
 	close(fd);
 	raw_done(path);
+}
+
+static int load_from(const char *reply, char **sentence)
+{
+	char path[64];
+	pid_t child;
+	int r;
+
+	cli.socket = raw_path(path);
+	child = testing_tdid(path, reply);
+	served_done(&served);
+	r = served_load(&served, &cli, sentence);
+	testing_tdid_end(child);
+	raw_done(path);
+	return r;
+}
+
+Test(cli_devices, answers_that_break_the_interface)
+{
+	static const char *const bad[] = {
+		"{|",
+		"{\"parameters\":{}}|",
+		"{\"parameters\":{\"tsms\":[],\"dsms\":[{}],\"devices\":[]}}|",
+		"{\"parameters\":{\"tsms\":[],\"dsms\":[],\"devices\":[{\"device\":1}]}}|",
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		_cleanup_free_ char *sentence = NULL;
+
+		cr_assert_eq(load_from(bad[i], &sentence), -EBADMSG, "%s", bad[i]);
+		cr_assert_not_null(sentence);
+		cr_assert_null(served.tsms);
+	}
+}
+
+Test(cli_devices, tdid_of_another_version)
+{
+	_cleanup_free_ char *sentence = NULL;
+
+	cr_assert_eq(load_from("{\"error\":\"org.varlink.service.MethodNotFound\","
+			       "\"parameters\":{\"method\":\"Devices\"}}|",
+			       &sentence),
+		     1);
+	cr_assert_not_null(strstr(sentence, "same version"), "%s", sentence);
+}
+
+Test(cli_devices, tdid_answers)
+{
+	_cleanup_free_ char *sentence = NULL;
+
+	cr_assert_eq(load_from("{\"parameters\":{\"tsms\":[" TSM "],\"dsms\":[" DSM "],"
+			       "\"devices\":[" DEVICE "]}}|",
+			       &sentence),
+		     0, "%s", sentence);
+	cr_assert_not_null(served_device(&served, testing_bdf(VF0)));
+	cr_assert_not_null(served_tsm(&served, "emulated"));
+}
+
+/* The whole command, with tdid away. */
+Test(cli_devices, command)
+{
+	char *none[] = { NULL }, *malformed[] = { (char *)"01:00.0", NULL };
+	char *absent[] = { (char *)ABSENT, NULL };
+
+	cr_redirect_stdout();
+	cr_redirect_stderr();
+	cli.socket = "/nonexistent/socket";
+	cli.command = &command_devices;
+	cli.root = "/nonexistent";
+	cr_assert_eq(command_devices.run(&cli, none), CLI_REFUSED);
+	cli.root = testing_root;
+	cli.json = true;
+	cr_assert_eq(command_devices.run(&cli, malformed), CLI_USAGE);
+	cr_assert_eq(command_devices.run(&cli, absent), CLI_REFUSED);
+	cr_assert_eq(command_devices.run(&cli, none), CLI_OK);
+	cr_assert_stdout_eq_str("[]\n");
 }
 
 Test(cli_devices, served_but_not_there)

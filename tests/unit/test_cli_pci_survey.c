@@ -20,7 +20,7 @@ TestSuite(cli_pci_survey, .init = testing_host_new, .fini = tear_down, .timeout 
 static void look(void)
 {
 	survey = pci_survey_free(survey);
-	cr_assert_eq(pci_survey_new(&survey, testing_path("sys")), 0);
+	cr_assert_eq(pci_survey_new(&survey, testing_path("sys"), true), 0);
 	cr_assert(survey->done);
 }
 
@@ -51,7 +51,7 @@ static void put_tsm(const char *bdf, const char *name, const char *text)
 
 Test(cli_pci_survey, no_tree)
 {
-	cr_assert_eq(pci_survey_new(&survey, "/nonexistent"), -ENOENT);
+	cr_assert_eq(pci_survey_new(&survey, "/nonexistent", true), -ENOENT);
 	cr_assert_null(survey);
 }
 
@@ -173,7 +173,7 @@ Test(cli_pci_survey, libpci_gives_up)
 	snprintf(sysfs, sizeof(sysfs), "%s", testing_path("sys"));
 	while (strlen(sysfs) < 1100)
 		strcat(sysfs, "/.");
-	cr_assert_eq(pci_survey_new(&survey, sysfs), 0);
+	cr_assert_eq(pci_survey_new(&survey, sysfs, true), 0);
 	cr_assert(survey->done);
 	for (size_t i = 0; i < survey->n; i++) {
 		cr_assert_eq(survey->functions[i].error, 0);
