@@ -278,6 +278,10 @@ void device_view_print(const DeviceView *view)
 				      : "no");
 	print_line("ide:", "%s", f->config.extended ? ide_cell(&f->config) : "not known");
 	print_doe(f);
-	print_line("vfs:", "%s", vfs ? vfs : f->config.extended ? "no SR-IOV" : "not known");
+	print_line("vfs:", "%s%s",
+		   vfs			? vfs
+		   : f->config.extended ? "no SR-IOV"
+					: "not known",
+		   vfs ? " (enabled, and how many it could have)" : "");
 	print_tdid(view);
 }

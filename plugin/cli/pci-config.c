@@ -94,7 +94,8 @@ static void read_device(PciConfig *ret, struct pci_dev *device)
 	const struct pci_cap *express;
 	uint32_t value;
 
-	if (!readable(device, 0, &value))
+	/* Not the identity: a virtual function's reads as all ones (PCIe 6.1, 9.3.4.1.1). */
+	if (!readable(device, PCI_COMMAND, &value))
 		return;
 	if (value == UINT32_MAX) {
 		snprintf(ret->trouble, sizeof(ret->trouble), "the function does not answer");

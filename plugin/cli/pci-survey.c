@@ -63,7 +63,7 @@ static void read_vfs_total(PciFunction *f, const char *sysfs)
 	f->vfs_total = (uint16_t)value;
 }
 
-/* The file's name is the feature: "0001:01". */
+/* The file's name is the feature, "0001:01" (Documentation/ABI/testing/sysfs-bus-pci). */
 static bool feature_valid(const char *name)
 {
 	for (size_t i = 0; i < PCI_DOE_FEATURE_SIZE - 1; i++)
@@ -85,10 +85,15 @@ static void read_doe_features(PciFunction *f, const char *sysfs)
 
 	if (function_path(path, sysfs, f->bdf, "doe_features") < 0 || !(dir = opendir(path)))
 		return;
-	while ((entry = readdir(dir)) && f->n_doe_features < PCI_DOE_FEATURES_MAX)
-		if (feature_valid(entry->d_name))
-			memcpy(f->doe_features[f->n_doe_features++], entry->d_name,
-			       PCI_DOE_FEATURE_SIZE);
+	while ((entry = readdir(dir)) && f->n_doe_features < PCI_DOE_FEATURES_MAX) {
+		const char *name = entry->d_name;
+
+		/* The one that has a name in words. */
+		if (strcmp(name, "doe_discovery") == 0)
+			name = "0001:00";
+		if (feature_valid(name))
+			memcpy(f->doe_features[f->n_doe_features++], name, PCI_DOE_FEATURE_SIZE);
+	}
 	qsort(f->doe_features, f->n_doe_features, PCI_DOE_FEATURE_SIZE, feature_order);
 }
 

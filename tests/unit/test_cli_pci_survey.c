@@ -139,6 +139,15 @@ Test(cli_pci_survey, function_that_does_not_answer)
 	cr_assert_not_null(strstr(find(PF)->config.trouble, "not answer"));
 }
 
+Test(cli_pci_survey, virtual_function_without_identity)
+{
+	testing_config_full();
+	testing_put_u32(0, UINT32_MAX);
+	testing_config_write(VF0, TESTING_CONFIG_SIZE);
+	cr_assert(config_of(VF0)->basic);
+	cr_assert(find(VF0)->config.tee_io);
+}
+
 Test(cli_pci_survey, capability_loops)
 {
 	testing_config_new(TESTING_TEE_IO);
@@ -282,7 +291,7 @@ Test(cli_pci_survey, full)
 	testing_attribute(PF, "sriov_totalvfs", "7\n");
 	mkdir(testing_path("sys/bus/pci/devices/" PF "/doe_features"), 0755);
 	testing_attribute(PF, "doe_features/0001:01", "");
-	testing_attribute(PF, "doe_features/0001:00", "");
+	testing_attribute(PF, "doe_features/doe_discovery", "");
 	put_tsm(PF, "connect", "tsm0\n");
 	put_tsm(PF, "bound", "\n");
 	put_tsm(VF0, "bound", "tsm0\n");
