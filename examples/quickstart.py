@@ -10,9 +10,9 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "system")]
 
 import suite  # noqa: E402
-from lab import Lab, PF, lab  # noqa: E402
+from lab import PF, TSMS, Lab, lab  # noqa: E402
 
-NAME = "tvm0/ua-tdi-nic0"
+NAME, VF = "tvm0/ua-tdi-nic0", "0000:01:10.0"
 
 
 def title(text):
@@ -27,6 +27,9 @@ def typed(host, line, **options):
 
 def main():
     parser = argparse.ArgumentParser(prog="examples/quickstart", description=__doc__)
+    parser.add_argument("--tsm", choices=TSMS, default="emulated",
+                        help="how tdid reaches the emulated TSM: straight, or as on real hosts "
+                             "through the kernel's PCI/TSM (default: %(default)s)")
     parser.add_argument("--shell", action="store_true", help="leave me on the host at the end")
     arguments = parser.parse_args()
 
@@ -38,13 +41,13 @@ def main():
     bed.join()
     if suite.failures:
         raise SystemExit(suite.failures[0])
-    for tsm in ("emulated",) if arguments.tsm == "emulated" else lab.TSMS:
+    for tsm in TSMS[:TSMS.index(arguments.tsm) + 1]:  # each on top of the one before
         suite.prepare_lab(tsm)
 
-    with lab() as host:
+    with lab(tsm=arguments.tsm) as host:
         l = Lab(host)
         title("A host with libvirt, QEMU and KVM; an SR-IOV card; two running VMs; tdid")
-        typed(host, "virsh list; lspci -nn | grep -i ethernet")
+        typed(host, "virsh list; lspci -nn | grep -i ethernet; tdictl devices")
         print("The TSM and the devices' security are emulated: they protect nothing.")
 
         title("A virtual function into tvm0, by plain virsh")
@@ -58,6 +61,10 @@ def main():
         typed(host, f"tdictl show {NAME}")
         typed(host, f"tdictl timeline {NAME}")
         typed(host, f"tdictl evidence {NAME}")
+        if arguments.tsm == "linux":
+            title("What the kernel says of it")
+            typed(host, f"grep . /sys/bus/pci/devices/{PF}/tsm/connect "
+                        f"/sys/bus/pci/devices/{VF}/tsm/bound")
         title("What the VM sees of it")
         print(l.tvm0.console()[-1500:])
 

@@ -137,7 +137,10 @@ def start_emulated(host, name="tsm"):
 
 
 def start_linux(host, name="tsm-linux"):
-    process = host.spawn(name, [f"{LIBEXEC}/tdi-tsm-linux", "--config", "/etc/tdid/tsm-linux.conf"])
+    """With no more power than plugin/tsm/linux/units gives it."""
+    process = host.spawn(name, ["unshare", "--net", "setpriv", "--no-new-privs", "--inh-caps=-all",
+                                "--bounding-set=-all,+sys_ptrace,+dac_read_search",
+                                f"{LIBEXEC}/tdi-tsm-linux", "--config", "/etc/tdid/tsm-linux.conf"])
     host.wait_for(f"test -S {SOCKETS['linux']}", timeout=20)
     return process
 

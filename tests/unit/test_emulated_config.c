@@ -31,7 +31,8 @@ Test(emulated_config, refuses_and_names_the_member)
 		{ "{\"group\": \"4294967295\"}", "group" },
 		{ "{\"allow_uids\": [-1]}", "allow_uids[0]" },
 		{ "{\"allow_uids\": [0, 4294967295]}", "allow_uids[1]" },
-		{ "{\"allow_uids\": [\"root\"]}", "allow_uids[0]" },
+		{ "{\"allow_uids\": [\"no such user\"]}", "allow_uids[0]" },
+		{ "{\"allow_uids\": [true]}", "allow_uids[0]" },
 		{ "{\"allow_uids\": 0}", "allow_uids" },
 		{ "{\"latencies\": {\"conect\": 1}}", "conect" },
 		{ "{\"latencies\": {\"connect\": -1}}", "connect" },
@@ -87,7 +88,7 @@ Test(emulated_config, reads_every_member)
 	const ConfigDevice *d;
 
 	cr_assert_eq(parse("{\"socket\": \"/a\", \"state\": \"/b\", \"keys\": \"/c\","
-			   " \"sysfs\": \"/d\", \"group\": \"7\", \"allow_uids\": [3, 4, 5],"
+			   " \"sysfs\": \"/d\", \"group\": \"7\", \"allow_uids\": [3, \"root\", 5],"
 			   " \"faults\": true, \"latencies\": {\"connect\": 10, \"measure\": 3},"
 			   " \"devices\": [{\"device\": \"0000:01:00.0\", \"tee_io\": true,"
 			   " \"firmware\": \"2\", \"svn\": 9, \"debug\": true,"
@@ -98,7 +99,8 @@ Test(emulated_config, reads_every_member)
 	cr_assert_str_eq(config->socket, "/a");
 	cr_assert_str_eq(config->sysfs, "/d");
 	cr_assert(config->has_group && config->group == 7);
-	cr_assert(config->allow_uids.n == 3 && config->allow_uids.list[2] == 5);
+	cr_assert(config->allow_uids.n == 3 && config->allow_uids.list[1] == 0 &&
+		  config->allow_uids.list[2] == 5);
 	cr_assert(config->faults);
 	d = config_find(config, testing_bdf(PF));
 	cr_assert_not_null(d);

@@ -6,7 +6,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <string.h>
+
+/* A number, or the name of a user of this host. */
+static int parse_uid(uid_t *ret, json_object *item)
+{
+	char buffer[4096];
+	struct passwd entry, *found = NULL;
+	int64_t v;
+
+	if (json_object_is_type(item, json_type_string)) {
+		if (getpwnam_r(json_object_get_string(item), &entry, buffer, sizeof(buffer),
+			       &found) != 0 ||
+		    !found)
+			return -EINVAL;
+		*ret = found->pw_uid;
+		return 0;
+	}
+	v = json_object_get_int64(item);
+	/* (uid_t)-1 means "no user" in every interface that takes one. */
+	if (!json_object_is_type(item, json_type_int) || v < 0 || v >= UINT32_MAX)
+		return -EINVAL;
+	*ret = (uid_t)v;
+	return 0;
+}
 
 int settings_uids(SettingsUids *ret, json_object *array, const char *name, char **ret_error)
 {
@@ -20,15 +44,11 @@ int settings_uids(SettingsUids *ret, json_object *array, const char *name, char 
 		return -ENOMEM;
 	if (!array)
 		list[1] = geteuid();
-	for (size_t i = 0; array && i < n; i++) {
-		json_object *item = json_object_array_get_idx(array, i);
-		int64_t v = json_object_get_int64(item);
-
-		/* (uid_t)-1 means "no user" in every interface that takes one. */
-		if (!json_object_is_type(item, json_type_int) || v < 0 || v >= UINT32_MAX)
-			return refuse(ret_error, -EINVAL, "%s[%zu]: not a user id", name, i);
-		list[i] = (uid_t)v;
-	}
+	for (size_t i = 0; array && i < n; i++)
+		if (parse_uid(&list[i], json_object_array_get_idx(array, i)) < 0)
+			return refuse(ret_error, -EINVAL,
+				      "%s[%zu]: neither a user id nor a user of this host", name,
+				      i);
 	*ret = (SettingsUids){ steal_ptr(list), n };
 	return 0;
 }

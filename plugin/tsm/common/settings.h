@@ -17,7 +17,7 @@ typedef struct SettingsUids {
 	size_t n;
 } SettingsUids;
 
-/* `array` NULL: 0 and the own uid. -EINVAL with a sentence that names the member `name`. */
+/* `array`: numbers and users' names; NULL: 0 and the own uid. -EINVAL with a sentence that names the member `name`. */
 int settings_uids(SettingsUids *ret, json_object *array, const char *name, char **ret_error);
 bool settings_uids_have(const SettingsUids *uids, uid_t uid);
 
