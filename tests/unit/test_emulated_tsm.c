@@ -304,6 +304,19 @@ Test(emulated_tsm, virtual_function_that_has_gone_can_be_unbound)
 	cr_assert_eq(bind_device(VF1, TVM_A, RID_0, 2), TSM_UNKNOWN_DEVICE);
 }
 
+/* The kernel takes its links away first, and asks for the unbind on the way. */
+Test(emulated_tsm, virtual_function_that_is_going_can_be_unbound)
+{
+	TsmUnbound unbound;
+
+	prepare(TVM_A);
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(bind_device(VF1, TVM_A, RID_0, 1), 0);
+	cr_assert_eq(remove(testing_path("sys/bus/pci/devices/%s/physfn", VF1)), 0);
+	cr_assert_eq(unbind(VF1, &unbound), 0);
+	cr_assert(unbound.device_confirmed);
+}
+
 Test(emulated_tsm, evidence_and_measurements)
 {
 	_cleanup_(tsm_evidence_done) TsmEvidence evidence = {};

@@ -121,12 +121,12 @@ int tsm_dsm_of(Tsm *tsm, Bdf device, Dsm **ret, HostFunction *ret_function, TsmR
 	Dsm *dsm;
 	int r;
 
-	r = host_function_read(&function, tsm->config->sysfs, device, &error);
-	if (r < 0 && tdi && !ret_function) {
-		/* Its VF has been taken away; what was bound of it can still be unbound. */
+	/* What is held of it counts, not what a VF that is being taken away still looks like. */
+	if (tdi && !ret_function) {
 		*ret = tdi->dsm;
 		return 0;
 	}
+	r = host_function_read(&function, tsm->config->sysfs, device, &error);
 	if (r < 0)
 		return tsm_refuse_device(refusal, TSM_UNKNOWN_DEVICE, device, "%s",
 					 error ?: strerror(-r));
