@@ -165,19 +165,25 @@ int engine_restore_tvm(Engine *engine, uint32_t id)
 	return 0;
 }
 
-int engine_restore_dsm(Engine *engine, uint32_t id, DsmState state, uint64_t operation)
+/* A pin or a doubt where none can be is dropped: the state, a quarantine above all, counts more. */
+int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record)
 {
+	bool pinned =
+		record->pinned && record->state != DSM_IDLE && record->state != DSM_QUARANTINED;
 	int r = MAKE_ROOM(engine, dsms, id);
 
 	if (r < 0)
 		return r;
-	if (engine->dsms[id].used || state >= DSM_N_STATES)
+	if (engine->dsms[id].used || record->state >= DSM_N_STATES)
 		return -EINVAL;
-	engine->dsms[id] = (EngineDsm){ .used = true,
-					.state = state,
-					.operation = operation,
-					.first = ENGINE_NONE,
-					.idle_timer = state == DSM_CONNECTED };
+	engine->dsms[id] =
+		(EngineDsm){ .used = true,
+			     .state = record->state,
+			     .operation = record->operation,
+			     .first = ENGINE_NONE,
+			     .pinned = pinned,
+			     .doubtful = record->doubtful && record->state == DSM_RECLAIMING,
+			     .idle_timer = record->state == DSM_CONNECTED && !pinned };
 	return 0;
 }
 
@@ -301,7 +307,8 @@ size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
 			continue;
 		bytes_put_u32(&w, i);
 		bytes_put_u8(&w, (uint8_t)dsm->state);
-		bytes_put_u8(&w, (uint8_t)((dsm->operation != 0) | dsm->idle_timer << 1));
+		bytes_put_u8(&w, (uint8_t)((dsm->operation != 0) | dsm->idle_timer << 1 |
+					   dsm->pinned << 2 | dsm->doubtful << 3));
 	}
 	bytes_put_u32(&w, ENGINE_NONE);
 	for (uint32_t i = 0; i < engine->n_tdis; i++) {

@@ -16,7 +16,7 @@
  */
 #include "core/engine-table.h"
 
-#define S(x) ASSIGNMENT_##x
+#define S(x)	    ASSIGNMENT_##x
 #define END_OF_BIND (ACT_WITHDRAW | ACT_TIMER_OFF | ACT_UNBIND)
 
 const EngineTransition engine_transitions[] = {
@@ -89,6 +89,50 @@ const EngineTransition engine_transitions[] = {
 
 const size_t engine_n_transitions = sizeof(engine_transitions) / sizeof(engine_transitions[0]);
 
+/*
+ * How a DSM moves:
+ *
+ *   idle -> connecting -> connected -> reclaiming -> idle; an unknown outcome -> quarantined
+ *
+ * It connects when the first assignment needs it, or by request. A request pins it: it then stays
+ * connected without users, until another request takes that back, or the session is lost (whoever
+ * took it away by hand is not fought), or there is none to keep because the connect failed.
+ * Quarantine is left through a reclaim by request only, and only if that is confirmed.
+ */
+#define D(x) DSM_##x
+
+const DsmTransition dsm_transitions[] = {
+	/* clang-format off */
+	{ D(IDLE),        DSM_IN_NEEDED,            DSM_GUARD_NONE,     D(CONNECTING),  DSM_ACT_CONNECT, IN_N },
+	{ D(IDLE),        DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE,     D(CONNECTING),  DSM_ACT_PIN | DSM_ACT_CONNECT, IN_N },
+
+	{ D(CONNECTING),  DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE,     D(CONNECTING),  DSM_ACT_PIN, IN_N },
+	{ D(CONNECTING),  DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_NONE,     D(CONNECTING),  DSM_ACT_UNPIN, IN_N },
+	{ D(CONNECTING),  DSM_IN_CONNECT_DONE,      DSM_GUARD_NONE,     D(CONNECTED),   0, IN_DSM_READY },
+	{ D(CONNECTING),  DSM_IN_CONNECT_REFUSED,   DSM_GUARD_NONE,     D(IDLE),        DSM_ACT_UNPIN, IN_DSM_REFUSED },
+	{ D(CONNECTING),  DSM_IN_CONNECT_UNKNOWN,   DSM_GUARD_NONE,     D(QUARANTINED), DSM_ACT_UNPIN, IN_DSM_REFUSED },
+
+	{ D(CONNECTED),   DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE,     D(CONNECTED),   DSM_ACT_PIN, IN_N },
+	{ D(CONNECTED),   DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED,   D(RECLAIMING),  DSM_ACT_UNPIN | DSM_ACT_RECLAIM, IN_N },
+	{ D(CONNECTED),   DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_NONE,     D(CONNECTED),   DSM_ACT_UNPIN, IN_N },
+	{ D(CONNECTED),   DSM_IN_IDLE_TIMEOUT,      DSM_GUARD_FREE,     D(RECLAIMING),  DSM_ACT_RECLAIM, IN_N },
+	{ D(CONNECTED),   DSM_IN_LOST,              DSM_GUARD_WAITED,   D(CONNECTING),  DSM_ACT_UNPIN | DSM_ACT_CONNECT, IN_DSM_LOST },
+	{ D(CONNECTED),   DSM_IN_LOST,              DSM_GUARD_NONE,     D(IDLE),        DSM_ACT_UNPIN, IN_DSM_LOST },
+
+	{ D(RECLAIMING),  DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE,     D(RECLAIMING),  DSM_ACT_PIN, IN_N },
+	{ D(RECLAIMING),  DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_NONE,     D(RECLAIMING),  DSM_ACT_UNPIN, IN_N },
+	{ D(RECLAIMING),  DSM_IN_RECLAIM_DONE,      DSM_GUARD_WANTED,   D(CONNECTING),  DSM_ACT_CONNECT, IN_N },
+	{ D(RECLAIMING),  DSM_IN_RECLAIM_DONE,      DSM_GUARD_NONE,     D(IDLE),        0, IN_N },
+	{ D(RECLAIMING),  DSM_IN_RECLAIM_REFUSED,   DSM_GUARD_DOUBTFUL, D(QUARANTINED), DSM_ACT_UNPIN, IN_DSM_REFUSED },
+	{ D(RECLAIMING),  DSM_IN_RECLAIM_REFUSED,   DSM_GUARD_NONE,     D(CONNECTED),   0, IN_DSM_READY },
+	{ D(RECLAIMING),  DSM_IN_RECLAIM_UNKNOWN,   DSM_GUARD_NONE,     D(QUARANTINED), DSM_ACT_UNPIN, IN_DSM_REFUSED },
+
+	{ D(QUARANTINED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED,   D(RECLAIMING),  DSM_ACT_DOUBT | DSM_ACT_RECLAIM, IN_N },
+	/* clang-format on */
+};
+
+const size_t dsm_n_transitions = sizeof(dsm_transitions) / sizeof(dsm_transitions[0]);
+
 const char *engine_input_name(EngineInput input)
 {
 	static const char *const names[IN_N] = {
@@ -116,4 +160,23 @@ const char *engine_input_name(EngineInput input)
 	};
 
 	return input < IN_N ? names[input] : "?";
+}
+
+const char *dsm_input_name(DsmInput input)
+{
+	static const char *const names[DSM_IN_N] = {
+		[DSM_IN_NEEDED] = "needed",
+		[DSM_IN_CONNECT_REQUESTED] = "connect requested",
+		[DSM_IN_RECLAIM_REQUESTED] = "reclaim requested",
+		[DSM_IN_CONNECT_DONE] = "connected",
+		[DSM_IN_CONNECT_REFUSED] = "connect refused",
+		[DSM_IN_CONNECT_UNKNOWN] = "connect outcome unknown",
+		[DSM_IN_RECLAIM_DONE] = "reclaimed",
+		[DSM_IN_RECLAIM_REFUSED] = "reclaim refused",
+		[DSM_IN_RECLAIM_UNKNOWN] = "reclaim outcome unknown",
+		[DSM_IN_LOST] = "session lost",
+		[DSM_IN_IDLE_TIMEOUT] = "idle timeout",
+	};
+
+	return input < DSM_IN_N ? names[input] : "?";
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The transitions of an assignment, as data. Only engine.c and its tests read this. */
+/* The transitions of assignments and DSMs, as data. Only engine.c and its tests read this. */
 #pragma once
 
 #include "core/engine.h"
@@ -68,3 +68,51 @@ typedef struct EngineTransition {
 
 extern const EngineTransition engine_transitions[];
 extern const size_t engine_n_transitions;
+
+/* What can happen to one DSM. */
+typedef enum DsmInput {
+	DSM_IN_NEEDED, /* by an assignment that has just begun */
+	DSM_IN_CONNECT_REQUESTED,
+	DSM_IN_RECLAIM_REQUESTED,
+	DSM_IN_CONNECT_DONE,
+	DSM_IN_CONNECT_REFUSED,
+	DSM_IN_CONNECT_UNKNOWN,
+	DSM_IN_RECLAIM_DONE,
+	DSM_IN_RECLAIM_REFUSED,
+	DSM_IN_RECLAIM_UNKNOWN,
+	DSM_IN_LOST,
+	DSM_IN_IDLE_TIMEOUT,
+	DSM_IN_N,
+} DsmInput;
+
+const char *dsm_input_name(DsmInput input);
+
+/* As EngineGuard. */
+typedef enum DsmGuard {
+	DSM_GUARD_NONE,
+	DSM_GUARD_UNUSED,   /* it has no user */
+	DSM_GUARD_FREE,	    /* it has no user and is not pinned */
+	DSM_GUARD_WANTED,   /* it has a user or is pinned */
+	DSM_GUARD_WAITED,   /* an assignment is going to bind as soon as it can */
+	DSM_GUARD_DOUBTFUL, /* it is being reclaimed from quarantine */
+} DsmGuard;
+
+enum {
+	DSM_ACT_PIN = 1 << 0,
+	DSM_ACT_UNPIN = 1 << 1,
+	DSM_ACT_CONNECT = 1 << 2,
+	DSM_ACT_RECLAIM = 1 << 3,
+	DSM_ACT_DOUBT = 1 << 4, /* until the reclaim is over */
+};
+
+typedef struct DsmTransition {
+	DsmState from;
+	DsmInput input;
+	DsmGuard guard;
+	DsmState to;
+	unsigned int actions;
+	EngineInput tells; /* what every assignment of it hears; IN_N: nothing */
+} DsmTransition;
+
+extern const DsmTransition dsm_transitions[];
+extern const size_t dsm_n_transitions;

@@ -56,6 +56,8 @@ static const char *const events[EVENT_N_TYPES] = {
 	[EVENT_DETACH_FAILED] = "detach failed",
 	[EVENT_GUEST_TIMEOUT] = "guest timeout",
 	[EVENT_IDLE_TIMEOUT] = "idle timeout",
+	[EVENT_CONNECT_REQUESTED] = "connect requested",
+	[EVENT_RECLAIM_REQUESTED] = "reclaim requested",
 };
 
 static const char *const effects[EFFECT_N_TYPES] = {

@@ -4,19 +4,17 @@
  *
  * A step first makes room for every effect that it can possibly produce, so that nothing fails
  * once the state has begun to change. Then the event is translated into inputs of single
- * assignments (engine-table.c says what they do) and of their DSM, whose five states are few
- * enough to stand here as code:
+ * assignments and of their DSM; engine-table.c says what these do.
  *
- *   idle -> connecting -> connected -> reclaiming -> idle; an unknown outcome -> quarantined
- *
- * A DSM connects when the first assignment needs it. It counts its users; when the last one has
- * gone a grace timer runs, and only then is it reclaimed. A quarantined assignment remains a user:
- * nothing is reclaimed under a TDI of which nobody knows what the TSM holds.
+ * A DSM counts its users; when the last one has gone a grace timer runs, and only then is it
+ * reclaimed, unless it is pinned. A quarantined assignment remains a user: nothing is reclaimed
+ * under a TDI of which nobody knows what the TSM holds.
  *
  * The process may die between any two effects, so what is written first must make sense without
  * what would have followed: a TDI before the assignment that refers to it; a DSM that begins to
  * connect before the assignments that wait for it; the end of a DSM's verb after all of these, so
- * that until then the verb is sent again and answers again.
+ * that until then the verb is sent again and answers again. That a reclaim comes from quarantine is
+ * in the same record as the reclaim, so there is no moment at which a refusal would end it.
  */
 #include "core/engine.h"
 
@@ -55,28 +53,11 @@ static void emit_plain(Engine *engine, EngineEffectType type, uint32_t id)
 	emit(engine, (EngineEffect){ .type = type, .id = id });
 }
 
-static void dsm_begin(Engine *engine, uint32_t id, DsmState state, EngineEffectType verb)
-{
-	uint64_t operation = engine->next_operation++;
-
-	engine->dsms[id].state = state;
-	engine->dsms[id].operation = operation;
-	emit_plain(engine, EFFECT_PERSIST_DSM, id);
-	emit(engine, (EngineEffect){ .type = verb, .id = id, .operation = operation });
-}
-
-/* The caller emits EFFECT_PERSIST_DSM when all that wait for this have heard of it. */
-static void dsm_end(Engine *engine, uint32_t id, DsmState state)
-{
-	engine->dsms[id].state = state;
-	engine->dsms[id].operation = 0;
-}
-
-/* The grace timer runs exactly while a connected DSM has no user. */
+/* The grace timer runs exactly while a connected DSM has no user and is not pinned. */
 static void dsm_settle(Engine *engine, uint32_t id)
 {
 	EngineDsm *dsm = &engine->dsms[id];
-	bool idle = dsm->state == DSM_CONNECTED && dsm->users == 0;
+	bool idle = dsm->state == DSM_CONNECTED && dsm->users == 0 && !dsm->pinned;
 
 	if (idle == dsm->idle_timer)
 		return;
@@ -110,6 +91,7 @@ static const EngineTransition *find_transition(const EngineAssignment *a, Engine
 }
 
 static void assignment_begin(Engine *engine, uint32_t id);
+static void dsm_input(Engine *engine, uint32_t id, DsmInput input);
 
 /* The last assignment of a TVM that has ended takes the TVM with it. */
 static void forget(Engine *engine, uint32_t id)
@@ -220,7 +202,7 @@ static void assignment_begin(Engine *engine, uint32_t id)
 	switch (dsm->state) {
 	case DSM_CONNECTED: assignment_input(engine, id, IN_DSM_READY); break;
 	case DSM_QUARANTINED: assignment_input(engine, id, IN_DSM_REFUSED); break;
-	case DSM_IDLE: dsm_begin(engine, a->dsm, DSM_CONNECTING, EFFECT_CONNECT); /* fall through */
+	case DSM_IDLE: dsm_input(engine, a->dsm, DSM_IN_NEEDED); /* fall through */
 	default: assignment_input(engine, id, IN_DSM_NEEDED); break;
 	}
 }
@@ -342,7 +324,7 @@ static void unbind_done(Engine *engine, const EngineEvent *event)
 }
 
 /* The next id is taken before the input, which may unlink this one. */
-static void dsm_input(Engine *engine, uint32_t dsm, EngineInput input)
+static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
 {
 	uint32_t next;
 
@@ -362,76 +344,93 @@ static void tvm_gone(Engine *engine, uint32_t tvm)
 	}
 }
 
-/* A final assignment takes no inputs: only WAITING and CONNECTING ones move on these. */
-static void connect_done(Engine *engine, const EngineEvent *event)
+static bool is_waited_for(const Engine *engine, const EngineDsm *dsm)
 {
-	EngineDsm *dsm = &engine->dsms[event->id];
-
-	if (dsm->state != DSM_CONNECTING || dsm->operation != event->operation)
-		return;
-	if (event->outcome == OUTCOME_DONE) {
-		dsm_end(engine, event->id, DSM_CONNECTED);
-		dsm_input(engine, event->id, IN_DSM_READY);
-	} else {
-		dsm_end(engine, event->id,
-			event->outcome == OUTCOME_REFUSED ? DSM_IDLE : DSM_QUARANTINED);
-		dsm_input(engine, event->id, IN_DSM_REFUSED);
-	}
-	emit_plain(engine, EFFECT_PERSIST_DSM, event->id);
-	dsm_settle(engine, event->id);
+	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = engine->assignments[id].next_of_dsm)
+		if (engine->assignments[id].state == ASSIGNMENT_WAITING ||
+		    engine->assignments[id].state == ASSIGNMENT_CONNECTING)
+			return true;
+	return false;
 }
 
-static void reclaim_done(Engine *engine, const EngineEvent *event)
+static bool dsm_guard_holds(const Engine *engine, const EngineDsm *dsm, DsmGuard guard)
 {
-	EngineDsm *dsm = &engine->dsms[event->id];
-
-	if (dsm->state != DSM_RECLAIMING || dsm->operation != event->operation)
-		return;
-	switch (event->outcome) {
-	case OUTCOME_DONE:
-		dsm_end(engine, event->id, DSM_IDLE);
-		if (dsm->users > 0) {
-			dsm_begin(engine, event->id, DSM_CONNECTING, EFFECT_CONNECT);
-			return;
-		}
-		break;
-	case OUTCOME_REFUSED:
-		dsm_end(engine, event->id, DSM_CONNECTED);
-		dsm_input(engine, event->id, IN_DSM_READY);
-		break;
-	case OUTCOME_UNKNOWN:
-		dsm_end(engine, event->id, DSM_QUARANTINED);
-		dsm_input(engine, event->id, IN_DSM_REFUSED);
-		break;
+	switch (guard) {
+	case DSM_GUARD_NONE: return true;
+	case DSM_GUARD_UNUSED: return dsm->users == 0;
+	case DSM_GUARD_FREE: return dsm->users == 0 && !dsm->pinned;
+	case DSM_GUARD_WANTED: return dsm->users > 0 || dsm->pinned;
+	case DSM_GUARD_WAITED: return is_waited_for(engine, dsm);
+	case DSM_GUARD_DOUBTFUL: return dsm->doubtful;
 	}
-	emit_plain(engine, EFFECT_PERSIST_DSM, event->id);
-	dsm_settle(engine, event->id);
+	return false;
 }
 
-static void dsm_lost(Engine *engine, uint32_t id)
+static const DsmTransition *find_dsm_transition(const Engine *engine, const EngineDsm *dsm,
+						DsmInput input)
 {
-	if (engine->dsms[id].state != DSM_CONNECTED)
+	for (size_t i = 0; i < dsm_n_transitions; i++) {
+		const DsmTransition *t = &dsm_transitions[i];
+
+		if (t->from == dsm->state && t->input == input &&
+		    dsm_guard_holds(engine, dsm, t->guard))
+			return t;
+	}
+	return NULL;
+}
+
+/*
+ * Its record follows when all that wait for it have heard, and comes before the verb that it
+ * announces. Of its assignments only WAITING and CONNECTING ones move on what they hear.
+ */
+static void dsm_input(Engine *engine, uint32_t id, DsmInput input)
+{
+	EngineDsm *dsm = &engine->dsms[id];
+	const DsmTransition *t = find_dsm_transition(engine, dsm, input);
+	bool pinned;
+
+	if (!t)
 		return;
-	dsm_end(engine, id, DSM_IDLE);
-	dsm_input(engine, id, IN_DSM_LOST);
-	dsm_settle(engine, id);
-	for (uint32_t a = engine->dsms[id].first; a != ENGINE_NONE;
-	     a = engine->assignments[a].next_of_dsm)
-		if (engine->assignments[a].state == ASSIGNMENT_CONNECTING) {
-			dsm_begin(engine, id, DSM_CONNECTING, EFFECT_CONNECT);
-			return;
-		}
+	pinned = (dsm->pinned || (t->actions & DSM_ACT_PIN)) && !(t->actions & DSM_ACT_UNPIN);
+	if (t->to == dsm->state && pinned == dsm->pinned)
+		return;
+
+	if (t->to != dsm->state)
+		dsm->operation = 0;
+	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
+		dsm->operation = engine->next_operation++;
+	dsm->state = t->to;
+	dsm->pinned = pinned;
+	dsm->doubtful = t->to == DSM_RECLAIMING && (dsm->doubtful || (t->actions & DSM_ACT_DOUBT));
+
+	if (t->tells != IN_N)
+		tell_assignments(engine, id, t->tells);
 	emit_plain(engine, EFFECT_PERSIST_DSM, id);
+	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
+		emit(engine, (EngineEffect){ .type = t->actions & DSM_ACT_CONNECT ? EFFECT_CONNECT
+										  : EFFECT_RECLAIM,
+					     .id = id,
+					     .operation = dsm->operation });
+	dsm_settle(engine, id);
+}
+
+static void dsm_done(Engine *engine, const EngineEvent *event, DsmState verb)
+{
+	static const DsmInput inputs[][2] = {
+		[OUTCOME_DONE] = { DSM_IN_CONNECT_DONE, DSM_IN_RECLAIM_DONE },
+		[OUTCOME_REFUSED] = { DSM_IN_CONNECT_REFUSED, DSM_IN_RECLAIM_REFUSED },
+		[OUTCOME_UNKNOWN] = { DSM_IN_CONNECT_UNKNOWN, DSM_IN_RECLAIM_UNKNOWN },
+	};
+	const EngineDsm *dsm = &engine->dsms[event->id];
+
+	if (dsm->state == verb && dsm->operation == event->operation)
+		dsm_input(engine, event->id, inputs[event->outcome][verb == DSM_RECLAIMING]);
 }
 
 static void idle_timeout(Engine *engine, uint32_t id)
 {
-	EngineDsm *dsm = &engine->dsms[id];
-
-	if (dsm->state != DSM_CONNECTED || dsm->users > 0)
-		return;
-	dsm->idle_timer = false;
-	dsm_begin(engine, id, DSM_RECLAIMING, EFFECT_RECLAIM);
+	engine->dsms[id].idle_timer = false;
+	dsm_input(engine, id, DSM_IN_IDLE_TIMEOUT);
 }
 
 static void tvm_started(Engine *engine, uint32_t id)
@@ -470,6 +469,15 @@ static void tvm_ended(Engine *engine, uint32_t id)
 		tvm->used = false;
 }
 
+static int prepare_dsm(Engine *engine, uint32_t id)
+{
+	int r = MAKE_ROOM(engine, dsms, id);
+
+	if (r >= 0 && !engine->dsms[id].used)
+		engine->dsms[id] = (EngineDsm){ .used = true, .first = ENGINE_NONE };
+	return r;
+}
+
 /* The ids of EVENT_APPEARED may be new ones; all its preconditions are checked here. */
 static int prepare_appeared(Engine *engine, const EngineEvent *event)
 {
@@ -483,13 +491,11 @@ static int prepare_appeared(Engine *engine, const EngineEvent *event)
 		return -EINVAL;
 	r = MAKE_ROOM(engine, assignments, event->id);
 	if (r >= 0)
-		r = MAKE_ROOM(engine, dsms, event->dsm);
-	if (r >= 0)
 		r = MAKE_ROOM(engine, tdis, event->tdi);
+	if (r >= 0)
+		r = prepare_dsm(engine, event->dsm);
 	if (r < 0)
 		return r;
-	if (!engine->dsms[event->dsm].used)
-		engine->dsms[event->dsm] = (EngineDsm){ .used = true, .first = ENGINE_NONE };
 	if (!engine->tdis[event->tdi].used)
 		engine->tdis[event->tdi] = (EngineTdi){ .used = true, .owner = ENGINE_NONE };
 	return 0;
@@ -504,6 +510,7 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 	switch (event->type) {
 	case EVENT_TVM_STARTED: return MAKE_ROOM(engine, tvms, event->id);
 	case EVENT_APPEARED: return prepare_appeared(engine, event);
+	case EVENT_CONNECT_REQUESTED: return prepare_dsm(engine, event->id);
 	case EVENT_TVM_STOPPING:
 	case EVENT_TVM_ENDED:
 		known = engine_tvm(engine, event->id);
@@ -515,6 +522,7 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 	case EVENT_CONNECT_DONE:
 	case EVENT_RECLAIM_DONE:
 	case EVENT_IDLE_TIMEOUT:
+	case EVENT_RECLAIM_REQUESTED:
 		known = engine_dsm(engine, event->id);
 		for (uint32_t a = known ? engine->dsms[event->id].first : ENGINE_NONE;
 		     a != ENGINE_NONE; a = engine->assignments[a].next_of_dsm)
@@ -553,9 +561,11 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 			assignment_input(engine, event->id, IN_REJECTED);
 		break;
 	case EVENT_TDI_CHANGED: tdi_changed(engine, event); break;
-	case EVENT_DSM_LOST: dsm_lost(engine, event->id); break;
-	case EVENT_CONNECT_DONE: connect_done(engine, event); break;
-	case EVENT_RECLAIM_DONE: reclaim_done(engine, event); break;
+	case EVENT_DSM_LOST: dsm_input(engine, event->id, DSM_IN_LOST); break;
+	case EVENT_CONNECT_DONE: dsm_done(engine, event, DSM_CONNECTING); break;
+	case EVENT_RECLAIM_DONE: dsm_done(engine, event, DSM_RECLAIMING); break;
+	case EVENT_CONNECT_REQUESTED: dsm_input(engine, event->id, DSM_IN_CONNECT_REQUESTED); break;
+	case EVENT_RECLAIM_REQUESTED: dsm_input(engine, event->id, DSM_IN_RECLAIM_REQUESTED); break;
 	case EVENT_BIND_DONE: bind_done(engine, event); break;
 	case EVENT_UNBIND_DONE: unbind_done(engine, event); break;
 	case EVENT_DETACH_FAILED: assignment_input(engine, event->id, IN_DETACH_FAILED); break;

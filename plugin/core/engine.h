@@ -48,7 +48,7 @@ typedef enum DsmState {
 	DSM_CONNECTING, /* device_connect under way */
 	DSM_CONNECTED,
 	DSM_RECLAIMING,	 /* device_reclaim under way */
-	DSM_QUARANTINED, /* outcome of a connect or reclaim not known */
+	DSM_QUARANTINED, /* outcome of a connect or reclaim not known; left by a reclaim only */
 	DSM_N_STATES,
 } DsmState;
 
@@ -82,22 +82,24 @@ typedef enum OperationOutcome {
 } OperationOutcome;
 
 typedef enum EngineEventType {
-	EVENT_TVM_STARTED,    /* id = TVM: a new incarnation */
-	EVENT_TVM_STOPPING,   /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
-	EVENT_TVM_ENDED,      /* id = TVM: its QEMU is gone */
-	EVENT_APPEARED,	      /* id = assignment (new or final), tvm, dsm, tdi */
-	EVENT_GONE,	      /* id = assignment: no longer in the live domain */
-	EVENT_GUEST_READY,    /* id = assignment: what bind-when asks for holds */
-	EVENT_GUEST_REJECTED, /* id = assignment, generation */
-	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted: as the TSM says */
-	EVENT_DSM_LOST,	      /* id = DSM: the TSM says that its session is gone */
-	EVENT_CONNECT_DONE,   /* id = DSM, operation, outcome */
-	EVENT_RECLAIM_DONE,   /* id = DSM, operation, outcome */
-	EVENT_BIND_DONE,      /* id = assignment, operation, outcome, tdi_state */
-	EVENT_UNBIND_DONE,    /* id = assignment, operation, outcome, device_confirmed */
-	EVENT_DETACH_FAILED,  /* id = assignment: the VMM refused for good */
-	EVENT_GUEST_TIMEOUT,  /* id = assignment: TIMER_GUEST went off */
-	EVENT_IDLE_TIMEOUT,   /* id = DSM: TIMER_IDLE went off */
+	EVENT_TVM_STARTED,	 /* id = TVM: a new incarnation */
+	EVENT_TVM_STOPPING,	 /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
+	EVENT_TVM_ENDED,	 /* id = TVM: its QEMU is gone */
+	EVENT_APPEARED,		 /* id = assignment (new or final), tvm, dsm, tdi */
+	EVENT_GONE,		 /* id = assignment: no longer in the live domain */
+	EVENT_GUEST_READY,	 /* id = assignment: what bind-when asks for holds */
+	EVENT_GUEST_REJECTED,	 /* id = assignment, generation */
+	EVENT_TDI_CHANGED,	 /* id = TDI; generation, tdi_state, accepted: as the TSM says */
+	EVENT_DSM_LOST,		 /* id = DSM: the TSM says that its session is gone */
+	EVENT_CONNECT_DONE,	 /* id = DSM, operation, outcome */
+	EVENT_RECLAIM_DONE,	 /* id = DSM, operation, outcome */
+	EVENT_BIND_DONE,	 /* id = assignment, operation, outcome, tdi_state */
+	EVENT_UNBIND_DONE,	 /* id = assignment, operation, outcome, device_confirmed */
+	EVENT_DETACH_FAILED,	 /* id = assignment: the VMM refused for good */
+	EVENT_GUEST_TIMEOUT,	 /* id = assignment: TIMER_GUEST went off */
+	EVENT_IDLE_TIMEOUT,	 /* id = DSM: TIMER_IDLE went off */
+	EVENT_CONNECT_REQUESTED, /* id = DSM (may be new): connect it, and keep it connected */
+	EVENT_RECLAIM_REQUESTED, /* id = DSM: the end of that, and of a quarantine */
 	EVENT_N_TYPES,
 } EngineEventType;
 
@@ -175,6 +177,8 @@ typedef struct EngineDsm {
 	uint64_t operation; /* in flight, or 0 */
 	uint32_t users;	    /* assignments that need its session, or may */
 	uint32_t first;	    /* of its assignments */
+	bool pinned;	    /* connected by request: not reclaimed for being idle */
+	bool doubtful;	    /* RECLAIMING: from quarantine; refused leads back there */
 	bool idle_timer;
 } EngineDsm;
 
@@ -212,13 +216,14 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
 
 /*
  * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
- * and assignments. Of an assignment state, fault, tvm, dsm, tdi, generation, operation, present,
- * left and guest_ready are taken; lists and counters are rebuilt. An operation that was in flight
- * stays in flight: the caller sends it again under its old number and the engine waits for the
- * outcome. -EINVAL on contradictions (an unused TVM, two owners of a TDI, an id that is taken).
+ * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of an assignment
+ * state, fault, tvm, dsm, tdi, generation, operation, present, left and guest_ready; lists and
+ * counters are rebuilt. An operation that was in flight stays in flight: the caller sends it again
+ * under its old number and the engine waits for the outcome. -EINVAL on contradictions (an unused
+ * TVM, two owners of a TDI, an id that is taken).
  */
 int engine_restore_tvm(Engine *engine, uint32_t id);
-int engine_restore_dsm(Engine *engine, uint32_t id, DsmState state, uint64_t operation);
+int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record);
 int engine_restore_tdi(Engine *engine, uint32_t id, uint64_t generation, bool quarantined);
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record);
 

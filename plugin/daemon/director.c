@@ -563,7 +563,7 @@ void director_resume(Tdid *tdid)
 			submit(tdid, VERB_CONNECT, &effect, true);
 		else if (e->state == DSM_RECLAIMING)
 			submit(tdid, VERB_RECLAIM, &effect, true);
-		else if (e->state == DSM_CONNECTED && e->users == 0)
+		else if (e->idle_timer)
 			start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer,
 				    dsm);
 	}

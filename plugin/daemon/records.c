@@ -67,7 +67,8 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 	r = json_build(&o, J_STRING("kind", "dsm"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)),
 		       J_STRING("tsm", dsm->provider ? provider_name(dsm->provider) : NULL),
 		       J_STRING("state", dsm_state_name(e->state)),
-		       J_INT("operation", (int64_t)e->operation));
+		       J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
+		       J_BOOL("doubtful", e->doubtful));
 	return r < 0 ? r : store_write(tdid->store, name, o);
 }
 
@@ -149,7 +150,7 @@ typedef struct RawRecord {
 	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
 		*state, *fault, *reason, *owner, *guest_boot;
 	int64_t version, pid, start_time, generation, operation;
-	bool quarantined, present, left, guest_ready;
+	bool pinned, doubtful, quarantined, present, left, guest_ready;
 	json_object *timeline;
 } RawRecord;
 
@@ -186,6 +187,8 @@ static const JsonField record_fields[] = {
 	NUMBER(start_time),
 	NUMBER(generation),
 	NUMBER(operation),
+	BOOLEAN(pinned),
+	BOOLEAN(doubtful),
 	BOOLEAN(quarantined),
 	BOOLEAN(present),
 	BOOLEAN(left),
@@ -232,13 +235,15 @@ static int restore_tvm(Tdid *tdid, const RawRecord *raw)
 
 static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 {
-	DsmState state;
+	EngineDsm e = { .operation = (uint64_t)raw->operation,
+			.pinned = raw->pinned,
+			.doubtful = raw->doubtful };
 	Dsm *dsm;
 	Bdf bdf;
 	int r;
 
-	if (!raw->dsm || bdf_parse(&bdf, raw->dsm) < 0 || dsm_state_parse(&state, raw->state) < 0 ||
-	    registry_find_dsm(tdid->registry, bdf))
+	if (!raw->dsm || bdf_parse(&bdf, raw->dsm) < 0 ||
+	    dsm_state_parse(&e.state, raw->state) < 0 || registry_find_dsm(tdid->registry, bdf))
 		return -EBADMSG;
 	r = registry_dsm(tdid->registry, bdf, &dsm);
 	if (r < 0)
@@ -246,7 +251,7 @@ static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 	for (size_t i = 0; raw->tsm && i < tdid->config->n_tsms; i++)
 		if (strcmp(provider_name(tdid->providers[i]), raw->tsm) == 0)
 			dsm->provider = tdid->providers[i];
-	return engine_restore_dsm(tdid->engine, dsm->id, state, (uint64_t)raw->operation);
+	return engine_restore_dsm(tdid->engine, dsm->id, &e);
 }
 
 static int restore_tdi(Tdid *tdid, const RawRecord *raw)
@@ -271,7 +276,7 @@ static int idle_dsm(Tdid *tdid, Bdf bdf, Dsm **ret)
 	int r = registry_dsm(tdid->registry, bdf, ret);
 
 	if (r >= 0 && !engine_dsm(tdid->engine, (*ret)->id))
-		r = engine_restore_dsm(tdid->engine, (*ret)->id, DSM_IDLE, 0);
+		r = engine_restore_dsm(tdid->engine, (*ret)->id, &(EngineDsm){});
 	return r;
 }
 

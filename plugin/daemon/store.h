@@ -3,15 +3,17 @@
  * Records: one small JSON file each, in a directory that survives a restart of tdid.
  *
  * A record is there whole or not at all: O_NOFOLLOW temporary file, fsync, rename, fsync of the
- * directory. Every record says {"version": 1, "boot": BOOT_ID, ...}: one of another boot is void,
- * because nothing is bound after a reboot, and is removed when the store is read. A newer version
- * is refused.
+ * directory. Every record says {"version": 2, "boot": BOOT_ID, ...}: one of another boot is void,
+ * because nothing is bound after a reboot, and is removed when the store is read. An older version
+ * is read, with what it cannot say taken as false; a newer one is refused.
+ *
+ * 2: a DSM may be pinned, and be reclaimed from quarantine. A tdid that knows 1 must not read that.
  */
 #pragma once
 
 #include "rpc/json.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 typedef struct Store Store;
 

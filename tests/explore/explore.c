@@ -28,7 +28,8 @@ static const Scenario scenarios[] = {
 	  .tdi_of = { 0 },
 	  .dsm_of = { 0 },
 	  .arrivals = 2,
-	  .trouble = 3 },
+	  .trouble = 3,
+	  .requests = 2 },
 	{ .name = "the same where the guest locks",
 	  .tvms = 1,
 	  .dsms = 1,
@@ -59,7 +60,8 @@ static const Scenario scenarios[] = {
 	  .tdi_of = { 0, 1 },
 	  .dsm_of = { 0, 0 },
 	  .arrivals = 1,
-	  .trouble = 1 },
+	  .trouble = 1,
+	  .requests = 1 },
 	{ .name = "two TDIs of two DSMs, two TVMs",
 	  .tvms = 2,
 	  .dsms = 2,
@@ -79,7 +81,8 @@ static const Scenario scenarios[] = {
 	  .tdi_of = { 0, 0, 1 },
 	  .dsm_of = { 0, 0 },
 	  .arrivals = 1,
-	  .trouble = 0 },
+	  .trouble = 0,
+	  .requests = 1 },
 };
 
 static int explore(uint8_t more)

@@ -45,6 +45,58 @@ static const Mistake mistakes[] = {
 	/* clang-format on */
 };
 
+/* Of a DSM's row one thing is another. To N_STATES: the row is not there. */
+typedef struct DsmMistake {
+	const char *text;
+	DsmState from;
+	DsmInput input;
+	DsmGuard guard;
+	DsmState to;
+	unsigned int actions;
+	DsmGuard instead; /* of the guard */
+} DsmMistake;
+
+#define D(x) DSM_##x
+
+static const DsmMistake dsm_mistakes[] = {
+	/* clang-format off */
+	{ "a request to connect pins nothing",       D(IDLE), DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE, D(CONNECTING), DSM_ACT_CONNECT, DSM_GUARD_NONE },
+	{ "a connected DSM is not pinned",           D(CONNECTED), DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE, D(N_STATES), 0, DSM_GUARD_NONE },
+	{ "idleness reclaims a pinned DSM",          D(CONNECTED), DSM_IN_IDLE_TIMEOUT, DSM_GUARD_FREE, D(RECLAIMING), DSM_ACT_RECLAIM, DSM_GUARD_UNUSED },
+	{ "a request while reclaiming is forgotten", D(RECLAIMING), DSM_IN_CONNECT_REQUESTED, DSM_GUARD_NONE, D(N_STATES), 0, DSM_GUARD_NONE },
+	{ "a request to reclaim leaves the pin",     D(CONNECTED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED, D(RECLAIMING), DSM_ACT_RECLAIM, DSM_GUARD_UNUSED },
+	{ "a request reclaims under a bind",         D(CONNECTED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED, D(RECLAIMING), DSM_ACT_UNPIN | DSM_ACT_RECLAIM, DSM_GUARD_NONE },
+	{ "a refused connect leaves the pin",        D(CONNECTING), DSM_IN_CONNECT_REFUSED, DSM_GUARD_NONE, D(IDLE), 0, DSM_GUARD_NONE },
+	{ "an unknown connect leaves the pin",       D(CONNECTING), DSM_IN_CONNECT_UNKNOWN, DSM_GUARD_NONE, D(QUARANTINED), 0, DSM_GUARD_NONE },
+	{ "a lost session leaves the pin",           D(CONNECTED), DSM_IN_LOST, DSM_GUARD_NONE, D(IDLE), 0, DSM_GUARD_NONE },
+	{ "idleness does not start at a request",    D(CONNECTED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_NONE, D(N_STATES), 0, DSM_GUARD_NONE },
+	{ "a pinned DSM is given up when reclaimed", D(RECLAIMING), DSM_IN_RECLAIM_DONE, DSM_GUARD_WANTED, D(N_STATES), 0, DSM_GUARD_NONE },
+	{ "an unknown reclaim counts as done",       D(RECLAIMING), DSM_IN_RECLAIM_UNKNOWN, DSM_GUARD_NONE, D(IDLE), 0, DSM_GUARD_NONE },
+	{ "a refused reclaim ends the quarantine",   D(RECLAIMING), DSM_IN_RECLAIM_REFUSED, DSM_GUARD_DOUBTFUL, D(N_STATES), 0, DSM_GUARD_NONE },
+	{ "a reclaim forgets the quarantine",        D(QUARANTINED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED, D(RECLAIMING), DSM_ACT_RECLAIM, DSM_GUARD_UNUSED },
+	{ "a request alone ends the quarantine",     D(QUARANTINED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED, D(IDLE), 0, DSM_GUARD_UNUSED },
+	{ "a reclaim under an unknown bind",         D(QUARANTINED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED, D(RECLAIMING), DSM_ACT_DOUBT | DSM_ACT_RECLAIM, DSM_GUARD_NONE },
+	/* clang-format on */
+};
+
+static bool make_dsm(const DsmMistake *mistake)
+{
+	DsmTransition *row;
+
+	table_restore();
+	row = table_dsm_row(mistake->from, mistake->input, mistake->guard);
+	if (!row)
+		return false;
+	if (mistake->to == D(N_STATES)) {
+		row->from = D(N_STATES);
+	} else {
+		row->to = mistake->to;
+		row->actions = mistake->actions;
+		row->guard = mistake->instead;
+	}
+	return true;
+}
+
 static bool make(const Mistake *mistake)
 {
 	EngineTransition *row;
@@ -64,10 +116,27 @@ static bool make(const Mistake *mistake)
 	return true;
 }
 
+/* 1 when it is noticed. */
+static int try_mistake(const Scenario *scenario, const char *text, bool made,
+		       EngineEffectType dropped)
+{
+	SearchResult result;
+
+	if (!made) {
+		printf("%-42s NO SUCH ROW\n", text);
+		return 0;
+	}
+	if (search(scenario, dropped, NULL, &result) < 0)
+		return -1;
+	printf("%-42s %s\n", text, result.broken ? result.broken : "NOT NOTICED");
+	return result.broken != NULL;
+}
+
 int mistakes_prove(const Scenario *scenario)
 {
-	size_t noticed = 0;
+	size_t n = ELEMENTSOF(mistakes) + ELEMENTSOF(dsm_mistakes), noticed = 0;
 	SearchResult result;
+	int r;
 
 	table_restore();
 	if (search(scenario, DROPS, stdout, &result) < 0)
@@ -76,16 +145,18 @@ int mistakes_prove(const Scenario *scenario)
 	if (result.broken)
 		return 1;
 	for (size_t i = 0; i < ELEMENTSOF(mistakes); i++) {
-		if (!make(&mistakes[i])) {
-			printf("%-42s NO SUCH ROW\n", mistakes[i].text);
-			continue;
-		}
-		if (search(scenario, mistakes[i].dropped, NULL, &result) < 0)
+		r = try_mistake(scenario, mistakes[i].text, make(&mistakes[i]),
+				mistakes[i].dropped);
+		if (r < 0)
 			return 2;
-		printf("%-42s %s\n", mistakes[i].text,
-		       result.broken ? result.broken : "NOT NOTICED");
-		noticed += result.broken != NULL;
+		noticed += (size_t)r;
 	}
-	printf("%zu of %zu mistakes noticed\n", noticed, ELEMENTSOF(mistakes));
-	return noticed != ELEMENTSOF(mistakes);
+	for (size_t i = 0; i < ELEMENTSOF(dsm_mistakes); i++) {
+		r = try_mistake(scenario, dsm_mistakes[i].text, make_dsm(&dsm_mistakes[i]), DROPS);
+		if (r < 0)
+			return 2;
+		noticed += (size_t)r;
+	}
+	printf("%zu of %zu mistakes noticed\n", noticed, n);
+	return noticed != n;
 }

@@ -12,6 +12,9 @@ DEFINE_CLEANUP(Model, model_free);
 /* Takes the event to the engine and carries out what it says. False when the engine died of it. */
 bool model_step(Model *model, const EngineEvent *event);
 
+/* The engine hears that the session is gone, and whoever wanted it kept has lost it. */
+void model_tell_lost(Model *model, uint32_t dsm);
+
 /* The engine's process dies and comes back with what had been written. */
 void model_crash(Model *model);
 

@@ -48,7 +48,8 @@ int model_reset(Model *model)
 	int r;
 
 	model->engine = engine_free(model->engine);
-	model->world = (World){ .trouble = model->scenario->trouble };
+	model->world = (World){ .trouble = model->scenario->trouble,
+				.requests = model->scenario->requests };
 	model->broken = NULL;
 	r = engine_new(&model->engine, FIRST_OPERATION);
 	if (r >= 0)
@@ -105,6 +106,13 @@ bool model_step(Model *model, const EngineEvent *event)
 	return true;
 }
 
+void model_tell_lost(Model *model, uint32_t dsm)
+{
+	if (engine_dsm(model->engine, dsm)->state == DSM_CONNECTED)
+		model->world.dsms[dsm].pinned = false;
+	model_step(model, &(EngineEvent){ .type = EVENT_DSM_LOST, .id = dsm });
+}
+
 static int restore_dsms(Model *model, Engine *engine)
 {
 	int r = 0;
@@ -118,8 +126,12 @@ static int restore_dsms(Model *model, Engine *engine)
 				  model->scenario->dsm_of[model->scenario->tdi_of[a]] == i;
 		if (needed)
 			r = engine_restore_dsm(
-				engine, i, dsm->recorded ? (DsmState)dsm->record_state : DSM_IDLE,
-				dsm->record_operation);
+				engine, i,
+				&(EngineDsm){ .state = dsm->recorded ? (DsmState)dsm->record_state
+								     : DSM_IDLE,
+					      .operation = dsm->record_operation,
+					      .pinned = dsm->record_pinned,
+					      .doubtful = dsm->record_doubtful });
 	}
 	return r;
 }
@@ -185,7 +197,8 @@ static void resume_dsm(Model *model, uint32_t id)
 
 	dsm->lost = false;
 	dsm->operation.behind = false;
-	dsm->timer = e && e->state == DSM_CONNECTED && e->users == 0;
+	dsm->pinned = dsm->record_pinned;
+	dsm->timer = e && e->state == DSM_CONNECTED && e->users == 0 && !e->pinned;
 	send_again(&dsm->operation, e ? e->operation : 0,
 		   e && e->state == DSM_CONNECTING ? VERB_CONNECT : VERB_RECLAIM, 0);
 }
@@ -277,5 +290,5 @@ void model_resync(Model *model)
 	}
 	for (uint32_t i = 0; i < model->scenario->dsms; i++)
 		if (engine_dsm(model->engine, i) && !w->dsms[i].connected)
-			model_step(model, &(EngineEvent){ .type = EVENT_DSM_LOST, .id = i });
+			model_tell_lost(model, i);
 }

@@ -26,6 +26,7 @@ typedef struct Scenario {
 	uint8_t dsm_of[MAX_TDIS];
 	uint8_t arrivals; /* per assignment */
 	uint8_t trouble;
+	uint8_t requests; /* to connect or reclaim a DSM, altogether */
 	bool guest_locks; /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
 } Scenario;
 
@@ -66,9 +67,10 @@ typedef struct WorldTvm {
 typedef struct WorldDsm {
 	bool connected;
 	bool unknown; /* the engine was told that an outcome is not known */
+	bool pinned;  /* somebody has asked for it, and nothing has ended that since */
 	bool lost;    /* notice on its way */
 	bool timer;
-	bool recorded;
+	bool recorded, record_pinned, record_doubtful;
 	uint8_t record_state;
 	uint32_t record_operation;
 	Operation operation;
@@ -102,8 +104,9 @@ typedef struct World {
 	WorldDsm dsms[MAX_DSMS];
 	WorldTdi tdis[MAX_TDIS];
 	WorldAssignment assignments[MAX_ASSIGNMENTS];
-	uint8_t trouble;
+	uint8_t trouble, requests;
 	bool resync; /* restarted, and the provider has not yet said what it holds */
+	bool asked;  /* somebody's request to reclaim is being stepped */
 } World;
 
 typedef enum MoveType {
@@ -130,6 +133,8 @@ typedef enum MoveType {
 	MOVE_VALIDATE,	  /* object = TDI */
 	MOVE_STOP,	  /* object = TVM */
 	MOVE_END,	  /* object = TVM */
+	MOVE_ASK_CONNECT, /* object = DSM */
+	MOVE_ASK_RECLAIM, /* object = DSM */
 	/* What goes wrong. */
 	MOVE_REJECT,	     /* object = assignment */
 	MOVE_RUN_UNACCEPTED, /* object = TDI */

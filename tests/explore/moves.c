@@ -139,6 +139,20 @@ static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
 		add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNCONFIRMED);
 }
 
+/* Not while the provider is away, and not what would change nothing: both are refused before. */
+static void request_moves(const Model *model, Moves *moves, uint32_t id)
+{
+	const EngineDsm *e = engine_dsm(model->engine, id);
+	DsmState state = e ? e->state : DSM_IDLE;
+
+	if (model->world.requests == 0 || model->world.resync)
+		return;
+	if (state != DSM_QUARANTINED && !model->world.dsms[id].pinned)
+		add(moves, MOVE_ASK_CONNECT, id, 0);
+	if (state != DSM_IDLE)
+		add(moves, MOVE_ASK_RECLAIM, id, 0);
+}
+
 size_t model_moves(const Model *model, Move list[MAX_MOVES])
 {
 	Moves moves = { .list = list };
@@ -155,6 +169,8 @@ size_t model_moves(const Model *model, Move list[MAX_MOVES])
 		if (!w->tvms[i].ended)
 			add(&moves, MOVE_END, i, 0);
 	}
+	for (uint32_t i = 0; i < model->scenario->dsms; i++)
+		request_moves(model, &moves, i);
 	if (w->trouble == 0)
 		return moves.n;
 	for (uint32_t i = 0; i < model->scenario->dsms; i++) {
@@ -219,6 +235,43 @@ static void answer(Model *model, Operation *operation, bool *unknown, EngineEven
 		*unknown = before; /* it died before it knew, and will be told again */
 }
 
+/*
+ * Of a pin that cannot be kept nothing is left. A quarantine ends with the TSM's word that there is
+ * no session, which the engine has to take before it goes on.
+ */
+static void answer_dsm(Model *model, uint32_t id)
+{
+	WorldDsm *dsm = &model->world.dsms[id];
+	OperationOutcome outcome = (OperationOutcome)dsm->operation.outcome;
+	bool before = dsm->unknown, connect = dsm->operation.verb == VERB_CONNECT;
+	uint32_t number = dsm->operation.number;
+
+	if (outcome == OUTCOME_UNKNOWN || (outcome == OUTCOME_REFUSED && (connect || before)))
+		dsm->pinned = false;
+	if (outcome == OUTCOME_DONE && !connect)
+		dsm->unknown = false;
+	answer(model, &dsm->operation, &dsm->unknown,
+	       connect ? EVENT_CONNECT_DONE : EVENT_RECLAIM_DONE, id);
+	if (dsm->operation.number == number)
+		dsm->unknown |= before; /* it died before it knew */
+}
+
+static void ask_connect(Model *model, uint32_t id)
+{
+	model->world.requests--;
+	model->world.dsms[id].pinned = true;
+	simple(model, EVENT_CONNECT_REQUESTED, id);
+}
+
+static void ask_reclaim(Model *model, uint32_t id)
+{
+	model->world.requests--;
+	model->world.dsms[id].pinned = false;
+	model->world.asked = true;
+	simple(model, EVENT_RECLAIM_REQUESTED, id);
+	model->world.asked = false;
+}
+
 static void notice_tdi(Model *model, uint32_t id)
 {
 	WorldTdi *tdi = &model->world.tdis[id];
@@ -271,12 +324,7 @@ static void make(Model *model, Move move)
 		break;
 	case MOVE_EXECUTE_DSM: world_execute_dsm(model, id, (Execution)move.how); break;
 	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
-	case MOVE_ANSWER_DSM:
-		answer(model, &w->dsms[id].operation, &w->dsms[id].unknown,
-		       w->dsms[id].operation.verb == VERB_CONNECT ? EVENT_CONNECT_DONE
-								  : EVENT_RECLAIM_DONE,
-		       id);
-		break;
+	case MOVE_ANSWER_DSM: answer_dsm(model, id); break;
 	case MOVE_ANSWER_TDI:
 		answer(model, &w->assignments[id].operation,
 		       &w->tdis[model->scenario->tdi_of[id]].unknown,
@@ -287,7 +335,7 @@ static void make(Model *model, Move move)
 	case MOVE_NOTICE_TDI: notice_tdi(model, id); break;
 	case MOVE_NOTICE_DSM:
 		w->dsms[id].lost = w->dsms[id].operation.behind = false;
-		simple(model, EVENT_DSM_LOST, id);
+		model_tell_lost(model, id);
 		break;
 	case MOVE_LET_GO:
 	case MOVE_LEAVE: gone(model, id); break;
@@ -309,6 +357,8 @@ static void make(Model *model, Move move)
 	case MOVE_VALIDATE: world_tdi_moves(model, id, TDISP_RUN, true); break;
 	case MOVE_STOP: tvm_move(model, id, false); break;
 	case MOVE_END: tvm_move(model, id, true); break;
+	case MOVE_ASK_CONNECT: ask_connect(model, id); break;
+	case MOVE_ASK_RECLAIM: ask_reclaim(model, id); break;
 	case MOVE_REJECT:
 		model_step(
 			model,

@@ -16,7 +16,10 @@
 #define ONE_VERB    "one verb in flight per object"
 #define LEFT	    "a bind does not outlive the device's leaving"
 #define GUEST_TIMER "the guest timer runs exactly while the guest is waited for"
-#define IDLE_TIMER  "the idle timer runs exactly while connected without users"
+#define IDLE_TIMER  "the idle timer runs exactly while connected without users or pin"
+#define PINNED	    "a pinned DSM is not reclaimed"
+#define PIN_RECORD  "a pin is on record, and forgotten with what it was for"
+#define DSM_LEFT    "a quarantined DSM is left through a confirmed reclaim only"
 #define READY	    "bind only a present device whose guest is ready"
 #define TRUE_REST   "at rest the engine and the TSM agree"
 #define STALE	    "late and repeated events change nothing"
@@ -67,8 +70,12 @@ static void before_reclaim(Model *model, const EngineEffect *effect)
 {
 	const WorldDsm *dsm = &model->world.dsms[effect->id];
 
-	if (dsm->unknown || (dsm->operation.verb && !dsm->operation.answered))
+	/* Of the DSM's own session an operator may find out in this way, nobody else. */
+	if ((dsm->unknown && !model->world.asked) ||
+	    (dsm->operation.verb && !dsm->operation.answered))
 		broken(model, NO_RECLAIM, "of dsm%" PRIu32 " an outcome is not known", effect->id);
+	if (dsm->pinned)
+		broken(model, PINNED, "dsm%" PRIu32, effect->id);
 	for (uint32_t t = 0; t < model->scenario->tdis; t++)
 		if (model->scenario->dsm_of[t] == effect->id &&
 		    (model->world.tdis[t].holder != ENGINE_NONE || model->world.tdis[t].unknown))
@@ -181,7 +188,7 @@ static void properties_of_dsm(Model *model, uint32_t id)
 {
 	const WorldDsm *dsm = &model->world.dsms[id];
 	const EngineDsm *e = engine_dsm(model->engine, id);
-	bool idle = e && e->state == DSM_CONNECTED && e->users == 0;
+	bool idle = e && e->state == DSM_CONNECTED && e->users == 0 && !dsm->pinned;
 	uint32_t users = 0;
 
 	if (dsm->timer != idle)
@@ -189,6 +196,11 @@ static void properties_of_dsm(Model *model, uint32_t id)
 		       idle ? "no user and no timer" : "a timer");
 	if (dsm->operation.verb && (!e || e->operation != dsm->operation.number))
 		broken(model, ONE_VERB, "the engine does not wait for dsm%" PRIu32 "'s", id);
+	if (dsm->pinned != (e && e->pinned) || dsm->pinned != dsm->record_pinned)
+		broken(model, PIN_RECORD, "dsm%" PRIu32, id);
+	if (dsm->unknown && (!e || (e->state != DSM_QUARANTINED && e->state != DSM_RECLAIMING)))
+		broken(model, DSM_LEFT, "dsm%" PRIu32 " is %s", id,
+		       e ? dsm_state_name(e->state) : "forgotten");
 	for (uint32_t a = 0; a < model->scenario->assignments; a++) {
 		const EngineAssignment *user = engine_assignment(model->engine, a);
 
@@ -232,6 +244,8 @@ void properties_of_rest(Model *model)
 
 		if (!dsm || dsm->state == DSM_QUARANTINED)
 			continue;
+		if (dsm->state == DSM_CONNECTED && dsm->users == 0 && !w->dsms[d].pinned)
+			broken(model, RESTS, "dsm%" PRIu32 " stays connected for nobody", d);
 		if (dsm->state != DSM_IDLE && dsm->state != DSM_CONNECTED)
 			broken(model, RESTS, "dsm%" PRIu32 " stays %s", d,
 			       dsm_state_name(dsm->state));
@@ -308,8 +322,18 @@ void properties_of_stale_events(Model *model)
 	for (uint32_t t = 0; t < model->scenario->tvms; t++)
 		if (engine_tvm(model->engine, t) && model->world.tvms[t].told_stopping)
 			stale(model, &(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = t });
-	for (uint32_t d = 0; d < model->scenario->dsms; d++)
-		for (size_t k = 0; engine_dsm(model->engine, d) && k < 2; k++)
+	for (uint32_t d = 0; d < model->scenario->dsms; d++) {
+		const EngineDsm *dsm = engine_dsm(model->engine, d);
+
+		for (size_t k = 0; dsm && k < 2; k++)
 			stale(model,
 			      &(EngineEvent){ .type = dsm_answers[k], .id = d, .operation = 1 });
+		if (dsm && (dsm->pinned || dsm->users > 0 || dsm->state != DSM_CONNECTED))
+			stale(model, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = d });
+		if (dsm && (dsm->pinned || dsm->state == DSM_QUARANTINED))
+			stale(model, &(EngineEvent){ .type = EVENT_CONNECT_REQUESTED, .id = d });
+		if (dsm &&
+		    (dsm->state == DSM_IDLE || (dsm->state == DSM_QUARANTINED && dsm->users > 0)))
+			stale(model, &(EngineEvent){ .type = EVENT_RECLAIM_REQUESTED, .id = d });
+	}
 }

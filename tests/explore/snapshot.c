@@ -126,7 +126,7 @@ size_t model_serialize(const Model *model, uint8_t bytes[MODEL_BYTES_MAX])
 	size_t n = engine_serialize(model->engine, bytes, MODEL_BYTES_MAX);
 	ByteWriter w = byte_writer(bytes + n, MODEL_BYTES_MAX - n);
 
-	bytes_put_u8(&w, (uint8_t)(world->trouble << 1 | world->resync));
+	bytes_put_u8(&w, (uint8_t)(world->requests << 5 | world->trouble << 1 | world->resync));
 	for (uint32_t i = 0; i < model->scenario->tvms; i++) {
 		const WorldTvm *tvm = &world->tvms[i];
 
@@ -141,8 +141,10 @@ size_t model_serialize(const Model *model, uint8_t bytes[MODEL_BYTES_MAX])
 
 		bytes_put_u8(&w, (uint8_t)(dsm->connected | dsm->unknown << 1 | dsm->lost << 2 |
 					   dsm->timer << 3 | dsm->recorded << 4 |
-					   (dsm->record_operation == operation) << 5));
-		bytes_put_u8(&w, dsm->record_state);
+					   (dsm->record_operation == operation) << 5 |
+					   dsm->pinned << 6));
+		bytes_put_u8(&w, (uint8_t)(dsm->record_state | dsm->record_pinned << 3 |
+					   dsm->record_doubtful << 4));
 		put_operation(&w, &dsm->operation, operation);
 	}
 	for (uint32_t i = 0; i < model->scenario->tdis; i++) {

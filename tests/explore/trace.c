@@ -67,6 +67,8 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_VALIDATE] = "the guest accepts tdi",
 		[MOVE_STOP] = "stopping is tvm",
 		[MOVE_END] = "ended has tvm",
+		[MOVE_ASK_CONNECT] = "somebody asks to connect dsm",
+		[MOVE_ASK_RECLAIM] = "somebody asks to reclaim dsm",
 		[MOVE_REJECT] = "the guest rejects a",
 		[MOVE_RUN_UNACCEPTED] = "to RUN without acceptance goes tdi",
 		[MOVE_ERROR] = "to ERROR goes tdi",
@@ -94,8 +96,9 @@ void trace_state(FILE *to, const Model *model)
 	for (uint32_t i = 0; i < model->scenario->dsms; i++) {
 		const EngineDsm *dsm = engine_dsm(model->engine, i);
 
-		fprintf(to, " dsm%u %s (TSM: %s);", (unsigned)i,
+		fprintf(to, " dsm%u %s%s (TSM: %s);", (unsigned)i,
 			dsm ? dsm_state_name(dsm->state) : "-",
+			dsm && dsm->pinned ? ", pinned" : "",
 			model->world.dsms[i].connected ? "connected" : "not connected");
 	}
 	for (uint32_t i = 0; i < model->scenario->assignments; i++) {

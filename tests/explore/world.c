@@ -113,6 +113,8 @@ static void write_dsm(Model *model, uint32_t id)
 	dsm->recorded = e->state != DSM_IDLE;
 	dsm->record_state = dsm->recorded ? (uint8_t)e->state : 0;
 	dsm->record_operation = dsm->recorded ? (uint32_t)e->operation : 0;
+	dsm->record_pinned = dsm->recorded && e->pinned;
+	dsm->record_doubtful = dsm->recorded && e->doubtful;
 }
 
 static void write_tdi(Model *model, uint32_t id)

@@ -135,7 +135,7 @@ Test(daemon_records, of_a_newer_tdid)
 	mkdir(d.records, 0700);
 	snprintf(path, sizeof(path), "%s/a.json", d.records);
 	f = fopen(path, "we");
-	fputs("{\"version\":2,\"boot\":\"b\"}", f);
+	fputs("{\"version\":3,\"boot\":\"b\"}", f);
 	fflush(f);
 	tdid.event = sd_event_ref(d.event);
 	snprintf(path, sizeof(path),
@@ -146,6 +146,21 @@ Test(daemon_records, of_a_newer_tdid)
 	cr_assert_eq(tdid_start(&tdid, &why), -EPROTO);
 	cr_assert(strstr(why, "newer tdid"));
 	tdid_stop(&tdid);
+}
+
+/* Its records are of version 1 and know nothing of pins. */
+Test(daemon_records, of_an_older_tdid)
+{
+	const EngineDsm *e;
+
+	put("dsm", "\"kind\":\"dsm\",\"dsm\":\"0000:41:00.0\",\"tsm\":\"fake\","
+		   "\"state\":\"connected\",\"operation\":0");
+	d.tsm->connected = true;
+	testing_daemon_start(&d);
+	e = engine_dsm(d.tdid.engine, 0);
+	cr_assert_eq(e->state, DSM_CONNECTED);
+	cr_assert(!e->pinned);
+	cr_assert(e->idle_timer);
 }
 
 /* A spoiled timeline is no reason to forget who holds the device. */

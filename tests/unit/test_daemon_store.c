@@ -153,10 +153,16 @@ Test(daemon_store, newer_version_ends_the_walk)
 {
 	_cleanup_free_ char *why = NULL;
 
-	put("a.json", "{\"version\":2,\"boot\":\"this-boot\"}");
+	put("a.json", "{\"version\":3,\"boot\":\"this-boot\"}");
 	cr_assert_eq(walk(&why), -EPROTO);
 	cr_assert(strstr(why, "newer"));
 	cr_assert(exists("a.json"));
+}
+
+Test(daemon_store, older_version_is_read)
+{
+	put("a.json", "{\"version\":1,\"boot\":\"this-boot\",\"value\":\"v\"}");
+	expect_walk("a=v ");
 }
 
 Test(daemon_store, callers_error_ends_the_walk)

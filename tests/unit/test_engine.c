@@ -26,6 +26,8 @@ Test(engine, unknown_objects)
 		     id = id == 7 ? ENGINE_NONE - 1 : ENGINE_NONE) {
 			EngineEvent event = { .type = (EngineEventType)type, .id = id, .tvm = 9 };
 
+			if (type == EVENT_CONNECT_REQUESTED)
+				continue; /* may name a new DSM */
 			cr_assert_eq(try_step(event), -EINVAL, "%s", engine_event_name(event.type));
 			changes_nothing(event);
 		}
@@ -530,6 +532,176 @@ Test(engine, needed_again_while_reclaiming)
 						: ASSIGNMENT_DETACHING,
 		   outcome == OUTCOME_UNKNOWN ? FAULT_CONNECT : FAULT_NONE);
 	}
+}
+
+/* A DSM by request */
+
+static const EngineEvent connect = { .type = EVENT_CONNECT_REQUESTED },
+			 reclaim = { .type = EVENT_RECLAIM_REQUESTED };
+
+static bool pinned(void)
+{
+	return engine_dsm(bench.engine, 0)->pinned;
+}
+
+static void to_pinned(void)
+{
+	step(connect);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+	dsm_is(DSM_CONNECTED);
+}
+
+Test(engine, requests_that_change_nothing)
+{
+	changes_nothing((EngineEvent){ .type = EVENT_CONNECT_REQUESTED, .id = ENGINE_MAX_ID });
+	changes_nothing(reclaim);
+	to_pinned();
+	changes_nothing(connect);
+	changes_nothing((EngineEvent){ .type = EVENT_IDLE_TIMEOUT });
+	step(reclaim);
+	changes_nothing(reclaim);
+	dsm_done(EVENT_RECLAIM_DONE, OUTCOME_DONE);
+	changes_nothing(reclaim);
+	/* In use by a request of nobody's. */
+	to_running(0);
+	changes_nothing(reclaim);
+}
+
+Test(engine, connected_by_request_and_reclaimed)
+{
+	step(connect);
+	dsm_is(DSM_CONNECTING);
+	cr_assert(pinned());
+	cr_assert_lt(position(EFFECT_PERSIST_DSM), position(EFFECT_CONNECT));
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+	dsm_is(DSM_CONNECTED);
+	cr_assert_eq(count(EFFECT_TIMER_IDLE), 0);
+	step(reclaim);
+	dsm_is(DSM_RECLAIMING);
+	cr_assert(!pinned());
+	cr_assert_lt(position(EFFECT_PERSIST_DSM), position(EFFECT_RECLAIM));
+	dsm_done(EVENT_RECLAIM_DONE, OUTCOME_DONE);
+	dsm_is(DSM_IDLE);
+}
+
+Test(engine, pin_outlives_the_last_user)
+{
+	to_running(0);
+	step(connect);
+	cr_assert_eq(bench.n, 1);
+	effect(EFFECT_PERSIST_DSM);
+	simple(EVENT_GONE, 0);
+	unbind_done(0, OUTCOME_DONE, true);
+	cr_assert_eq(count(EFFECT_TIMER_IDLE), 0);
+	/* Taken back under a user: only the pin goes. */
+	appear(1);
+	step(reclaim);
+	cr_assert_eq(bench.n, 1);
+	cr_assert(!pinned());
+	simple(EVENT_GONE, 1);
+	effect(EFFECT_TIMER_IDLE);
+	/* And pinned once more, while the grace runs. */
+	step(connect);
+	effect(EFFECT_TIMER_IDLE_OFF);
+	step(reclaim);
+	cr_assert_eq(count(EFFECT_TIMER_IDLE_OFF), 0);
+	dsm_is(DSM_RECLAIMING);
+}
+
+Test(engine, reclaim_by_request_ends_the_grace)
+{
+	appear(0);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+	simple(EVENT_GONE, 0);
+	effect(EFFECT_TIMER_IDLE);
+	step(reclaim);
+	effect(EFFECT_TIMER_IDLE_OFF);
+	effect(EFFECT_RECLAIM);
+}
+
+Test(engine, pin_goes_with_what_it_was_for)
+{
+	step(connect);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_REFUSED);
+	dsm_is(DSM_IDLE);
+	cr_assert(!pinned());
+	to_pinned();
+	appear(0);
+	simple(EVENT_DSM_LOST, 0);
+	cr_assert(!pinned());
+	dsm_is(DSM_CONNECTING);
+	step(connect);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_UNKNOWN);
+	dsm_is(DSM_QUARANTINED);
+	cr_assert(!pinned());
+	is(0, ASSIGNMENT_DETACHING, FAULT_CONNECT);
+	changes_nothing(connect);
+}
+
+Test(engine, lost_session_of_a_pinned_dsm_is_not_fought)
+{
+	to_pinned();
+	simple(EVENT_DSM_LOST, 0);
+	dsm_is(DSM_IDLE);
+	cr_assert(!pinned());
+	cr_assert_eq(count(EFFECT_CONNECT), 0);
+}
+
+Test(engine, request_while_connecting_is_taken_back)
+{
+	step(connect);
+	step(reclaim);
+	cr_assert(!pinned());
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+	effect(EFFECT_TIMER_IDLE);
+}
+
+Test(engine, request_while_reclaiming)
+{
+	for (int outcome = OUTCOME_DONE; outcome <= OUTCOME_UNKNOWN; outcome++) {
+		end();
+		begin();
+		to_pinned();
+		step(reclaim);
+		step(connect);
+		cr_assert_eq(count(EFFECT_CONNECT), 0);
+		dsm_done(EVENT_RECLAIM_DONE, (OperationOutcome)outcome);
+		cr_assert_eq(count(EFFECT_CONNECT), outcome == OUTCOME_DONE);
+		cr_assert_eq(count(EFFECT_TIMER_IDLE), 0);
+		dsm_is(outcome == OUTCOME_DONE	    ? DSM_CONNECTING
+		       : outcome == OUTCOME_REFUSED ? DSM_CONNECTED
+						    : DSM_QUARANTINED);
+		cr_assert_eq(pinned(), outcome != OUTCOME_UNKNOWN);
+	}
+}
+
+Test(engine, quarantined_dsm_is_left_by_a_confirmed_reclaim)
+{
+	step(connect);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_UNKNOWN);
+	for (int outcome = OUTCOME_UNKNOWN; outcome >= OUTCOME_DONE; outcome--) {
+		dsm_is(DSM_QUARANTINED);
+		step(reclaim);
+		cr_assert_lt(position(EFFECT_PERSIST_DSM), position(EFFECT_RECLAIM));
+		dsm_done(EVENT_RECLAIM_DONE, (OperationOutcome)outcome);
+	}
+	dsm_is(DSM_IDLE);
+	to_pinned();
+}
+
+/* Its session is gone, its unbind has not been confirmed yet; meanwhile the DSM is quarantined. */
+Test(engine, quarantined_dsm_with_something_bound_is_not_reclaimed)
+{
+	to_running(0);
+	simple(EVENT_DSM_LOST, 0);
+	step(connect);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_UNKNOWN);
+	changes_nothing(reclaim);
+	simple(EVENT_GONE, 0);
+	changes_nothing(reclaim);
+	unbind_done(0, OUTCOME_UNKNOWN, false);
+	is(0, ASSIGNMENT_QUARANTINED, FAULT_UNBIND);
+	changes_nothing(reclaim);
 }
 
 Test(engine, session_lost)

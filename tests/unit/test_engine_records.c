@@ -24,7 +24,9 @@ static void restore(AssignmentState state, DsmState dsm, uint64_t operation)
 	a.state = state;
 	a.operation = operation;
 	cr_assert_eq(engine_restore_tvm(bench.engine, 0), 0);
-	cr_assert_eq(engine_restore_dsm(bench.engine, 0, dsm, verb ? 7 : 0), 0);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 0,
+					&(EngineDsm){ .state = dsm, .operation = verb ? 7 : 0 }),
+		     0);
 	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), 0);
 	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), 0);
 }
@@ -35,8 +37,9 @@ Test(engine_records, contradictory_records)
 
 	restore(ASSIGNMENT_RUNNING, DSM_CONNECTED, 0);
 	cr_assert_eq(engine_restore_tvm(bench.engine, 0), -EINVAL);
-	cr_assert_eq(engine_restore_dsm(bench.engine, 0, DSM_IDLE, 0), -EINVAL);
-	cr_assert_eq(engine_restore_dsm(bench.engine, 1, DSM_N_STATES, 0), -EINVAL);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 0, &(EngineDsm){}), -EINVAL);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 1, &(EngineDsm){ .state = DSM_N_STATES }),
+		     -EINVAL);
 	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), -EINVAL);
 	cr_assert_eq(engine_restore_tdi(bench.engine, ENGINE_MAX_ID, 3, false), -EINVAL);
 	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), -EINVAL, "taken");
@@ -102,6 +105,63 @@ Test(engine_records, restored_while_its_dsm_connects)
 		dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
 		is(0, ASSIGNMENT_BINDING, FAULT_NONE);
 		cr_assert_eq(effect(EFFECT_BIND)->generation, 4);
+	}
+}
+
+static void restore_dsm(DsmState state, uint64_t operation, bool pinned, bool doubtful)
+{
+	end();
+	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
+	cr_assert_eq(engine_restore_tvm(bench.engine, 0), 0);
+	cr_assert_eq(engine_restore_dsm(bench.engine, 0,
+					&(EngineDsm){ .state = state,
+						      .operation = operation,
+						      .pinned = pinned,
+						      .doubtful = doubtful }),
+		     0);
+}
+
+/* A quarantine is kept whatever else its record says. */
+Test(engine_records, pin_and_doubt_where_none_can_be)
+{
+	restore_dsm(DSM_QUARANTINED, 0, true, true);
+	dsm_is(DSM_QUARANTINED);
+	cr_assert(!engine_dsm(bench.engine, 0)->pinned);
+	cr_assert(!engine_dsm(bench.engine, 0)->doubtful);
+	restore_dsm(DSM_IDLE, 0, true, false);
+	cr_assert(!engine_dsm(bench.engine, 0)->pinned);
+	restore_dsm(DSM_CONNECTED, 0, false, true);
+	cr_assert(!engine_dsm(bench.engine, 0)->doubtful);
+}
+
+Test(engine_records, restored_pin)
+{
+	restore_dsm(DSM_CONNECTED, 0, true, false);
+	cr_assert(!engine_dsm(bench.engine, 0)->idle_timer);
+	changes_nothing((EngineEvent){ .type = EVENT_IDLE_TIMEOUT });
+	appear(0);
+	simple(EVENT_GONE, 0);
+	cr_assert_eq(count(EFFECT_TIMER_IDLE), 0);
+
+	restore_dsm(DSM_CONNECTING, 7, true, false);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+	cr_assert(engine_dsm(bench.engine, 0)->pinned);
+	cr_assert_eq(count(EFFECT_TIMER_IDLE), 0);
+
+	restore_dsm(DSM_RECLAIMING, 7, true, false);
+	dsm_done(EVENT_RECLAIM_DONE, OUTCOME_DONE);
+	dsm_is(DSM_CONNECTING);
+}
+
+Test(engine_records, restored_reclaim_from_quarantine)
+{
+	for (int outcome = OUTCOME_DONE; outcome <= OUTCOME_UNKNOWN; outcome++) {
+		restore_dsm(DSM_RECLAIMING, 7, false, true);
+		appear(0);
+		is(0, ASSIGNMENT_CONNECTING, FAULT_NONE);
+		dsm_done(EVENT_RECLAIM_DONE, (OperationOutcome)outcome);
+		dsm_is(outcome == OUTCOME_DONE ? DSM_CONNECTING : DSM_QUARANTINED);
+		cr_assert(!engine_dsm(bench.engine, 0)->doubtful);
 	}
 }
 

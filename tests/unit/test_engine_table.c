@@ -72,3 +72,61 @@ Test(engine_table, every_bind_ends_through_unbinding)
 			cr_assert(engine_state_is_bound(row->to), "row %zu", i);
 	}
 }
+
+static bool dsm_fits(DsmGuard guard, bool used, bool pinned, bool waited, bool doubtful)
+{
+	switch (guard) {
+	case DSM_GUARD_NONE: return true;
+	case DSM_GUARD_UNUSED: return !used;
+	case DSM_GUARD_FREE: return !used && !pinned;
+	case DSM_GUARD_WANTED: return used || pinned;
+	case DSM_GUARD_WAITED: return waited;
+	case DSM_GUARD_DOUBTFUL: return doubtful;
+	}
+	return false;
+}
+
+static const DsmTransition *dsm_first(const DsmTransition *like, unsigned int flags)
+{
+	for (size_t i = 0; i < dsm_n_transitions; i++) {
+		const DsmTransition *row = &dsm_transitions[i];
+
+		if (row->from == like->from && row->input == like->input &&
+		    dsm_fits(row->guard, flags & 1, flags & 2, flags & 4, flags & 8))
+			return row;
+	}
+	return NULL;
+}
+
+Test(engine_table, no_row_of_a_dsm_hides_another)
+{
+	for (size_t i = 0; i < dsm_n_transitions; i++) {
+		bool counts = false;
+
+		for (unsigned int flags = 0; flags < 16; flags++)
+			counts |= dsm_first(&dsm_transitions[i], flags) == &dsm_transitions[i];
+		cr_assert(counts, "row %zu: %s, %s", i, dsm_state_name(dsm_transitions[i].from),
+			  dsm_input_name(dsm_transitions[i].input));
+	}
+}
+
+Test(engine_table, every_verb_of_a_dsm_has_its_state)
+{
+	for (size_t i = 0; i < dsm_n_transitions; i++) {
+		const DsmTransition *row = &dsm_transitions[i];
+		bool moves = row->to != row->from;
+
+		cr_assert_lt(row->from, DSM_N_STATES);
+		cr_assert_lt(row->to, DSM_N_STATES);
+		cr_assert_lt(row->input, DSM_IN_N);
+		cr_assert_eq(moves && row->to == DSM_CONNECTING,
+			     (row->actions & DSM_ACT_CONNECT) != 0, "row %zu", i);
+		cr_assert_eq(moves && row->to == DSM_RECLAIMING,
+			     (row->actions & DSM_ACT_RECLAIM) != 0, "row %zu", i);
+		cr_assert_eq(row->from == DSM_QUARANTINED, (row->actions & DSM_ACT_DOUBT) != 0);
+		if (moves && (row->to == DSM_QUARANTINED || row->to == DSM_IDLE))
+			cr_assert((row->actions & DSM_ACT_UNPIN) ||
+					  row->input == DSM_IN_RECLAIM_DONE,
+				  "row %zu", i);
+	}
+}
