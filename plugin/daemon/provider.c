@@ -3,12 +3,17 @@
  * Coming up goes step by step, each on the reply of the one before: GetCapabilities, ListDevices,
  * Monitor (on a connection that stays), and when the watch stands, Query. The two connections have
  * no common order: a change that is reported while Query is under way may be older or newer than
- * its answer, so Query is asked again until nothing was reported meanwhile. When the watch ends,
- * for whatever reason, the provider counts as lost and everything starts over.
+ * its answer, so Query is asked again until nothing was reported meanwhile.
+ *
+ * When the watch breaks, or a step fails, the provider counts as lost and everything starts over
+ * after a while. When the watch stood and is ended in order, something of what was asked before is
+ * another thing now: everything is asked anew at once, and the provider stays ready meanwhile
+ * unless it says that its instance is another one. Query tells whether it is; then all binds of
+ * before are void.
  */
 #include "daemon/provider.h"
 
-#include "daemon/timeline.h"
+#include "daemon/bounded-text.h"
 #include "rpc/idl.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
@@ -20,17 +25,12 @@
 #define CALL_TIMEOUT_USEC (5 * UINT64_C(1000000))
 #define RETRY_FIRST_USEC  (100 * UINT64_C(1000))
 #define RETRY_LAST_USEC	  (5 * UINT64_C(1000000))
-#define DEVICES_MAX	  65536
+#define TROUBLE_MAX	  1024			/* bytes */
 #define ACCURACY_USEC	  (10 * UINT64_C(1000)) /* sd-event's own is longer than the first retry */
-
-typedef struct ServedDevice {
-	Bdf device, dsm;
-	bool tee_io;
-} ServedDevice;
 
 struct Provider {
 	sd_event *event;
-	char *name, *title, *socket, *trouble;
+	char *name, *title, *socket;
 	uid_t uid;
 	IdlInterface *idl;
 	ProviderHandlers handlers;
@@ -39,10 +39,13 @@ struct Provider {
 	bool ready, said_lost;
 	bool asking, noticed; /* Query is under way; a change was reported meanwhile */
 	bool protection, waits_for_guest, tells_state;
-	ServedDevice *devices;
-	size_t n_devices;
+	char *instance; /* of the last Query */
+	char *trouble;
+	ProviderView view;
 	VarlinkClient *watch;
-	ProviderCall *step; /* of coming up */
+	bool stands;	     /* the watch */
+	uint64_t stood_usec; /* since when, CLOCK_MONOTONIC */
+	ProviderCall *step;  /* of coming up */
 	sd_event_source *retry;
 	uint64_t retry_usec;
 	ProviderCall *calls;
@@ -69,41 +72,73 @@ static void set_title(Provider *provider)
 	provider->title = title;
 }
 
-static void set_trouble(Provider *provider, const char *text)
-{
-	free(provider->trouble);
-	provider->trouble = text ? strdup(text) : NULL;
-}
-
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	come_up(userdata);
 	return 0;
 }
 
-static void lost(Provider *provider, const char *reason)
+static void come_up_later(Provider *provider, uint64_t usec)
 {
 	int r;
 
+	provider->retry = sd_event_source_disable_unref(provider->retry);
+	r = sd_event_add_time_relative(provider->event, &provider->retry, CLOCK_MONOTONIC, usec,
+				       ACCURACY_USEC, on_retry, provider);
+	if (r < 0)
+		log_error("tsm %s: cannot set the timer to reach it again: %s", provider->name,
+			  strerror(-r));
+}
+
+static void leave(Provider *provider)
+{
 	provider->step = provider_call_forget(provider->step);
 	provider->asking = false;
 	provider->watch = varlink_client_free(provider->watch);
+	provider->stands = false;
+}
+
+/* NULL: there is none. Another one than before is logged. */
+static void set_trouble(Provider *provider, const char *text)
+{
+	char *copy = text ? bounded_text(text, TROUBLE_MAX) : NULL;
+	bool same = copy && provider->trouble && strcmp(copy, provider->trouble) == 0;
+
+	if (copy && !same && provider->ready)
+		log_warning("tsm %s: %s", provider->name, copy);
+	free(provider->trouble);
+	provider->trouble = copy;
+}
+
+static void lost(Provider *provider, const char *reason)
+{
+	leave(provider);
 	if (provider->ready || !provider->said_lost)
 		log_warning("tsm %s: %s; trying again", provider->name, reason);
 	provider->said_lost = true;
 	provider->ready = false;
 	set_trouble(provider, reason);
 
-	provider->retry = sd_event_source_disable_unref(provider->retry);
-	r = sd_event_add_time_relative(provider->event, &provider->retry, CLOCK_MONOTONIC,
-				       provider->retry_usec, ACCURACY_USEC, on_retry, provider);
-	if (r < 0)
-		log_error("tsm %s: cannot set the timer to reach it again: %s", provider->name,
-			  strerror(-r));
+	come_up_later(provider, provider->retry_usec);
 	provider->retry_usec *= 2;
 	if (provider->retry_usec > RETRY_LAST_USEC)
 		provider->retry_usec = RETRY_LAST_USEC;
 	provider->handlers.lost(provider, reason, provider->userdata);
+}
+
+/* One that ends each watch as soon as it stands is not asked more often than a lost one. */
+static void come_up_anew(Provider *provider, const char *reason)
+{
+	uint64_t now = 0, due = provider->stood_usec + RETRY_FIRST_USEC;
+
+	log_info("tsm %s: %s; asking everything anew", provider->name,
+		 reason ?: "it is not what it was");
+	leave(provider);
+	sd_event_now(provider->event, CLOCK_MONOTONIC, &now);
+	if (due > now)
+		come_up_later(provider, due - now);
+	else
+		come_up(provider);
 }
 
 /* The step's reply when it is a good one; otherwise the provider is lost, and NULL. */
@@ -145,6 +180,22 @@ static int read_dsm(ProviderDsm *ret, json_object *o)
 	return bdf_parse(&ret->dsm, json_get_string(o, "dsm")) < 0 ? -EBADMSG : 0;
 }
 
+/* All binds of another instance's time are void. The first one that is met is no other. */
+static bool is_another_instance(Provider *provider, const char *instance)
+{
+	bool another = provider->instance && strcmp(provider->instance, instance) != 0;
+	char *copy;
+
+	if (provider->instance && !another)
+		return false;
+	copy = strdup(instance);
+	if (!copy)
+		return another;
+	free(provider->instance);
+	provider->instance = copy;
+	return another;
+}
+
 static void ask(Provider *provider);
 
 static void on_query(const VarlinkReply *reply, const char *error, void *userdata)
@@ -182,13 +233,20 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 			lost(provider, "Query: a DSM's address is malformed");
 			return;
 		}
+	provider_view_forget_said(&provider->view);
+	provider_view_said(&provider->view, all_tdis, n_tdis, all_dsms, n_dsms);
+	if (is_another_instance(provider, json_get_string(o, "instance"))) {
+		log_warning("tsm %s: it is another instance than before: all binds are void",
+			    provider->name);
+		n_tdis = 0;
+	}
 	if (!provider->ready)
-		log_info("tsm %s: ready, %zu device%s", provider->title, provider->n_devices,
-			 provider->n_devices == 1 ? "" : "s");
+		log_info("tsm %s: ready, %zu device%s", provider->title, provider->view.n_devices,
+			 provider->view.n_devices == 1 ? "" : "s");
 	provider->ready = true;
 	provider->said_lost = false;
-	set_trouble(provider, json_get_string(o, "stalled"));
 	provider->retry_usec = RETRY_FIRST_USEC;
+	set_trouble(provider, json_get_string(o, "stalled"));
 	provider->handlers.ready(provider, all_tdis, n_tdis, all_dsms, n_dsms, provider->userdata);
 }
 
@@ -203,8 +261,17 @@ void provider_ask_again(Provider *provider)
 {
 	if (provider->asking)
 		provider->noticed = true;
-	else if (provider->ready)
+	else if (provider->ready && provider->stands)
 		ask(provider);
+	/* Else it is coming up, and is going to be asked. */
+}
+
+/* Good news or bad: it stays the TSM's trouble until Query, which is asked now, says otherwise. */
+static void take_note(Provider *provider, const char *reason)
+{
+	if (reason)
+		set_trouble(provider, reason);
+	provider_ask_again(provider);
 }
 
 static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
@@ -215,7 +282,7 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	ProviderTdi t;
 	ProviderDsm d;
 
-	if (reply->status < 0 || reply->error || !reply->continues) {
+	if (reply->status < 0 || reply->error || (!reply->continues && !provider->stands)) {
 		_cleanup_free_ char *why = provider_reply_reason(reply, reply->error);
 
 		lost(provider, why ?: "the provider ended its Monitor");
@@ -224,9 +291,18 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	tdi = json_get_object(reply->parameters, "tdi");
 	dsm = json_get_object(reply->parameters, "dsm");
 	reason = json_get_string(reply->parameters, "reason");
+	if (!reply->continues) {
+		come_up_anew(provider, reason);
+		return;
+	}
+	if (!provider->stands) {
+		provider->stands = true;
+		sd_event_now(provider->event, CLOCK_MONOTONIC, &provider->stood_usec);
+		ask(provider);
+		return;
+	}
 	if (!tdi && !dsm) {
-		if (!provider->ready && !provider->step)
-			ask(provider);
+		take_note(provider, reason);
 		return;
 	}
 	if (provider->asking) {
@@ -235,10 +311,14 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	}
 	if (!provider->ready)
 		return;
-	if (tdi && read_tdi(&t, tdi) >= 0)
+	if (tdi && read_tdi(&t, tdi) >= 0) {
+		provider_view_said(&provider->view, &t, 1, NULL, 0);
 		provider->handlers.tdi_changed(provider, &t, reason, provider->userdata);
-	if (dsm && read_dsm(&d, dsm) >= 0)
+	}
+	if (dsm && read_dsm(&d, dsm) >= 0) {
+		provider_view_said(&provider->view, NULL, 0, &d, 1);
 		provider->handlers.dsm_changed(provider, &d, reason, provider->userdata);
+	}
 }
 
 static int open_client(Provider *provider, VarlinkClient **ret, char **ret_error)
@@ -253,37 +333,19 @@ static int open_client(Provider *provider, VarlinkClient **ret, char **ret_error
 static void on_devices(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	Provider *provider = userdata;
-	json_object *o = step_reply(provider, reply, error), *array;
+	json_object *o = step_reply(provider, reply, error);
 	_cleanup_free_ char *why = NULL;
-	ServedDevice *devices;
-	size_t n;
 	int r;
 
 	if (!o)
 		return;
-	array = json_get_array(o, "devices");
-	n = json_object_array_length(array);
-	devices = calloc(n + 1, sizeof(*devices));
-	if (!devices || n > DEVICES_MAX) {
-		free(devices);
-		lost(provider, "ListDevices: too many devices");
+	r = provider_view_list(&provider->view, json_get_array(o, "devices"));
+	if (r < 0) {
+		lost(provider, r == -E2BIG     ? "ListDevices: too many devices"
+			       : r == -EBADMSG ? "ListDevices: a device's address is malformed"
+					       : strerror(-r));
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		json_object *d = json_object_array_get_idx(array, i);
-
-		if (bdf_parse(&devices[i].device, json_get_string(d, "device")) < 0 ||
-		    bdf_parse(&devices[i].dsm, json_get_string(d, "dsm")) < 0) {
-			free(devices);
-			lost(provider, "ListDevices: a device's address is malformed");
-			return;
-		}
-		devices[i].tee_io = json_get_bool(d, "tee_io", false);
-	}
-	free(provider->devices);
-	provider->devices = devices;
-	provider->n_devices = n;
-
 	r = open_client(provider, &provider->watch, &why);
 	if (r >= 0)
 		r = varlink_client_call(provider->watch, INTERFACE ".Monitor", NULL,
@@ -299,6 +361,9 @@ static void on_capabilities(const VarlinkReply *reply, const char *error, void *
 
 	if (!o)
 		return;
+	/* Verbs are for an instance whose binds are known. */
+	if (provider->instance && strcmp(provider->instance, json_get_string(o, "instance")) != 0)
+		provider->ready = false;
 	c = json_get_object(o, "capabilities");
 	provider->protection = json_get_bool(c, "protection", false);
 	provider->waits_for_guest = strcmp(json_get_string(c, "bind_when"), "added") != 0;
@@ -331,6 +396,7 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 	if (!provider->name || !provider->socket)
 		return -ENOMEM;
 	set_title(provider);
+	set_trouble(provider, "it has not answered yet");
 	r = idl_parse(&provider->idl, schema_io_tdid_tsm, &why);
 	if (r < 0) {
 		log_error("io.tdid.Tsm: %s", why ?: strerror(-r));
@@ -354,10 +420,11 @@ Provider *provider_free(Provider *provider)
 	varlink_client_free(provider->watch);
 	sd_event_source_disable_unref(provider->retry);
 	idl_free(provider->idl);
-	free(provider->devices);
+	provider_view_clear(&provider->view);
+	free(provider->instance);
+	free(provider->trouble);
 	free(provider->name);
 	free(provider->title);
-	free(provider->trouble);
 	free(provider->socket);
 	sd_event_unref(provider->event);
 	free(provider);
@@ -384,11 +451,6 @@ bool provider_is_ready(const Provider *provider)
 	return provider->ready;
 }
 
-const char *provider_trouble(const Provider *provider)
-{
-	return provider->trouble;
-}
-
 bool provider_binds_when_guest_ready(const Provider *provider)
 {
 	return provider->waits_for_guest;
@@ -401,20 +463,37 @@ bool provider_tells_state(const Provider *provider)
 
 bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm)
 {
-	for (size_t i = 0; i < provider->n_devices; i++)
-		if (provider->devices[i].tee_io && bdf_equal(provider->devices[i].device, device)) {
-			*ret_dsm = provider->devices[i].dsm;
-			return true;
-		}
-	return false;
+	const ProviderDevice *found = provider_view_device(&provider->view, device);
+
+	if (!found || !found->tee_io)
+		return false;
+	*ret_dsm = found->dsm;
+	return true;
 }
 
 bool provider_has_dsm(const Provider *provider, Bdf dsm)
 {
-	for (size_t i = 0; i < provider->n_devices; i++)
-		if (provider->devices[i].tee_io && bdf_equal(provider->devices[i].dsm, dsm))
+	for (size_t i = 0; i < provider->view.n_devices; i++)
+		if (provider->view.devices[i].tee_io &&
+		    bdf_equal(provider->view.devices[i].dsm, dsm))
 			return true;
 	return false;
+}
+
+const ProviderView *provider_view(const Provider *provider)
+{
+	return &provider->view;
+}
+
+void provider_dsm_said(Provider *provider, Bdf dsm, bool connected)
+{
+	provider_view_said(&provider->view, NULL, 0,
+			   &(ProviderDsm){ .dsm = dsm, .connected = connected }, 1);
+}
+
+const char *provider_trouble(const Provider *provider)
+{
+	return provider->trouble;
 }
 
 static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)

@@ -6,29 +6,17 @@
  */
 #pragma once
 
-#include "core/bdf.h"
-#include "core/tdisp.h"
 #include "daemon/config.h"
+#include "daemon/provider-view.h"
 #include "rpc/varlink-client.h"
 
 typedef struct Provider Provider;
 
-typedef struct ProviderTdi {
-	Bdf device;
-	uint64_t generation; /* 0: not bound, or not by us */
-	TdispState state;
-	bool accepted;
-} ProviderTdi;
-
-typedef struct ProviderDsm {
-	Bdf dsm;
-	bool connected;
-} ProviderDsm;
-
 typedef struct ProviderHandlers {
 	/*
 	 * Connected, watched, and asked: this is what it holds now. Comes after every (re)connect
-	 * and provider_ask_again(); changes follow through the next two.
+	 * and provider_ask_again(); changes follow through the next two. Of another instance than
+	 * before no TDI is shown, whatever it holds: all binds are void then.
 	 */
 	void (*ready)(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 		      const ProviderDsm *dsms, size_t n_dsms, void *userdata);
@@ -57,8 +45,6 @@ const char *provider_name(const Provider *provider);
 const char *provider_title(const Provider *provider);
 bool provider_protects(const Provider *provider);
 bool provider_is_ready(const Provider *provider);
-/* Why it is not ready, or what keeps the TSM from doing anything; NULL: nothing. */
-const char *provider_trouble(const Provider *provider);
 /* Whether a bind has to wait for the TVM's agent. */
 bool provider_binds_when_guest_ready(const Provider *provider);
 bool provider_tells_state(const Provider *provider);
@@ -66,6 +52,13 @@ bool provider_tells_state(const Provider *provider);
 bool provider_serves(const Provider *provider, Bdf device, Bdf *ret_dsm);
 /* Whether it serves any device of this DSM. */
 bool provider_has_dsm(const Provider *provider, Bdf dsm);
+
+/* What it lists, and what its TSM said last; the provider's, until the loop runs again. */
+const ProviderView *provider_view(const Provider *provider);
+/* It has just said so in its answer to a verb; that comes before or after the watch's word. */
+void provider_dsm_said(Provider *provider, Bdf dsm, bool connected);
+/* Why it is not ready, or what keeps a ready one from doing anything; NULL: nothing. */
+const char *provider_trouble(const Provider *provider);
 
 /*
  * One call on a connection of its own, so that a slow verb holds up nothing. The reply may continue

@@ -66,7 +66,8 @@ static void notify(FakeTsm *tsm, json_object *tdi, json_object *dsm)
 {
 	for (size_t i = 0; i < ELEMENTSOF(tsm->watches); i++)
 		if (tsm->watches[i])
-			varlink_call_notifyb(tsm->watches[i], J_STRING("instance", "1"),
+			varlink_call_notifyb(tsm->watches[i],
+					     J_STRING("instance", tsm->instance ?: "1"),
 					     J_INT("sequence", ++tsm->sequence), J_REF("tdi", tdi),
 					     J_REF("dsm", dsm));
 	json_object_put(tdi);
@@ -84,6 +85,27 @@ void fake_tsm_lose_dsm(FakeTsm *tsm)
 {
 	tsm->connected = false;
 	notify(tsm, NULL, dsm_status(tsm));
+}
+
+void fake_tsm_note(FakeTsm *tsm, const char *reason)
+{
+	for (size_t i = 0; i < ELEMENTSOF(tsm->watches); i++)
+		if (tsm->watches[i])
+			varlink_call_notifyb(
+				tsm->watches[i], J_STRING("instance", tsm->instance ?: "1"),
+				J_INT("sequence", ++tsm->sequence), J_STRING("reason", reason));
+}
+
+void fake_tsm_end_watches(FakeTsm *tsm, const char *reason)
+{
+	for (size_t i = 0; i < ELEMENTSOF(tsm->watches); i++) {
+		if (!tsm->watches[i])
+			continue;
+		varlink_call_on_gone(tsm->watches[i], NULL, NULL);
+		varlink_call_replyb(tsm->watches[i], J_STRING("instance", tsm->instance ?: "1"),
+				    J_INT("sequence", ++tsm->sequence), J_STRING("reason", reason));
+		tsm->watches[i] = varlink_call_unref(tsm->watches[i]);
+	}
 }
 
 /* What the verb does to what the TSM holds. A repeated operation does nothing. */
@@ -131,8 +153,9 @@ static json_object *query(FakeTsm *tsm)
 	json_append_take(dsms, dsm_status(tsm));
 	for (size_t i = 0; i < FAKE_TSM_TDIS; i++)
 		json_append_take(tdis, tdi_status(&tsm->tdis[i], i == 0 ? tsm->query_text : NULL));
-	cr_assert_eq(json_build(&o, J_STRING("instance", "1"), J_TAKE("dsms", dsms),
-				J_TAKE("tdis", tdis), J_TAKE("operations", json_object_new_array()),
+	cr_assert_eq(json_build(&o, J_STRING("instance", tsm->instance ?: "1"),
+				J_TAKE("dsms", dsms), J_TAKE("tdis", tdis),
+				J_TAKE("operations", json_object_new_array()),
 				J_STRING("stalled", tsm->stalled)),
 		     0);
 	return o;
@@ -244,7 +267,21 @@ static int on_capabilities(VarlinkCall *call, json_object *parameters, void *use
 				J_STRING("state_source", "tsm"), J_STRING("evidence", "shown"),
 				J_INT("concurrency", 1)),
 		     0);
-	return varlink_call_replyb(call, J_STRING("instance", "1"), J_TAKE("capabilities", c));
+	return varlink_call_replyb(call, J_STRING("instance", tsm->instance ?: "1"),
+				   J_TAKE("capabilities", c));
+}
+
+static json_object *device(const char *address, bool tdi)
+{
+	json_object *o;
+
+	cr_assert_eq(json_build(&o, J_STRING("device", address), J_STRING("dsm", FAKE_TSM_DSM),
+				J_BOOL("tee_io", tdi), J_BOOL("is_virtual_function", tdi),
+				J_INT("vendor_id", 1), J_INT("device_id", 2),
+				J_INT("class_code", 3), J_STRING("driver", tdi ? "vfio-pci" : NULL),
+				J_INT_IF(tdi, "iommu_group", 7)),
+		     0);
+	return o;
 }
 
 static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -252,19 +289,12 @@ static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata
 	FakeTsm *tsm = userdata;
 	json_object *devices = json_object_new_array();
 
-	for (size_t i = 0; i < FAKE_TSM_TDIS; i++) {
-		json_object *o;
-
-		cr_assert_eq(json_build(&o,
-					J_STRING("device", i == 0 && tsm->device_text
-								   ? tsm->device_text
-								   : tsm->tdis[i].device),
-					J_STRING("dsm", FAKE_TSM_DSM), J_BOOL("tee_io", true),
-					J_BOOL("is_virtual_function", true), J_INT("vendor_id", 1),
-					J_INT("device_id", 2), J_INT("class_code", 3)),
-			     0);
-		json_append_take(devices, o);
-	}
+	for (size_t i = FAKE_TSM_TDIS; i-- > 0;)
+		json_append_take(devices, device(i == 0 && tsm->device_text ? tsm->device_text
+									    : tsm->tdis[i].device,
+						 true));
+	if (tsm->plain)
+		json_append_take(devices, device(tsm->plain, false));
 	return varlink_call_replyb(call, J_TAKE("devices", devices));
 }
 
@@ -285,7 +315,8 @@ static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata
 		if (!tsm->watches[i]) {
 			tsm->watches[i] = varlink_call_ref(call);
 			varlink_call_on_gone(call, on_watch_gone, tsm);
-			return varlink_call_notifyb(call, J_STRING("instance", "1"),
+			return varlink_call_notifyb(call,
+						    J_STRING("instance", tsm->instance ?: "1"),
 						    J_INT("sequence", ++tsm->sequence));
 		}
 	return -ENOBUFS;

@@ -51,11 +51,13 @@ typedef struct FakeTsm {
 	FakeAnswer answers[FAKE_VERB_N];
 	bool unconfirmed; /* Unbind: the device did not answer STOP */
 	bool protection;
-	const char *stalled;	 /* Query; NULL: not */
 	const char *bind_when;	 /* NULL: "guest_ready" */
 	const char *device_text; /* ListDevices: instead of the first device's address */
 	const char *query_text;	 /* Query: instead of the first TDI's address */
 	const char *key_file;
+	const char *instance; /* NULL: "1" */
+	const char *stalled;  /* Query says so */
+	const char *plain;    /* ListDevices: one more function of the DSM, which is no TDI */
 
 	/* What it holds */
 	bool connected;
@@ -83,3 +85,7 @@ void fake_tsm_let_go(FakeTsm *tsm);
 void fake_tsm_set(FakeTsm *tsm, FakeTdi *tdi, const char *state, bool accepted);
 /* The DSM's session is lost. */
 void fake_tsm_lose_dsm(FakeTsm *tsm);
+/* News of the TSM itself. */
+void fake_tsm_note(FakeTsm *tsm, const char *reason);
+/* Every Monitor ends, without an error. */
+void fake_tsm_end_watches(FakeTsm *tsm, const char *reason);

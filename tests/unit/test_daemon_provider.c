@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 #define CAPABILITIES                                                                               \
 	"{\"parameters\":{\"instance\":\"1\",\"capabilities\":{\"platform\":\"emulated\","         \
@@ -18,6 +19,7 @@ static char path[64];
 static FakeTsm *tsm;
 static Provider *provider;
 static unsigned int n_ready, n_lost, n_tdi, n_dsm;
+static size_t last_n_tdis;
 static ProviderTdi last_tdi;
 static ProviderDsm last_dsm;
 static char lost_reason[256];
@@ -26,6 +28,7 @@ static void on_ready(Provider *p, const ProviderTdi *tdis, size_t n_tdis, const 
 		     size_t n_dsms, void *userdata)
 {
 	n_ready++;
+	last_n_tdis = n_tdis;
 	if (n_tdis > 0)
 		last_tdi = tdis[0];
 }
@@ -309,4 +312,193 @@ Test(daemon_provider, asked_again)
 	UNTIL(event, n_ready == 2);
 	cr_assert_eq(tsm->calls[FAKE_QUERY], 3, "the second wish came while it was being asked");
 	cr_assert_eq(n_lost, 0);
+}
+
+/* --- everything anew --- */
+
+/* The provider is the same one: nothing is lost, nobody has to wait. */
+Test(daemon_provider, watch_that_ends_in_order)
+{
+	Bdf bdf;
+
+	serve();
+	bdf_parse(&bdf, "0000:41:00.7");
+	cr_assert_null(provider_view_device(provider_view(provider), bdf));
+	tsm->tdis[0].generation = 5;
+	tsm->tdis[0].state = "run";
+	tsm->plain = "0000:41:00.7";
+	fake_tsm_end_watches(tsm, "the list of devices has changed");
+	while (n_ready == 1) {
+		cr_assert(testing_turn(event));
+		cr_assert(provider_is_ready(provider));
+		cr_assert_null(provider_trouble(provider));
+	}
+	cr_assert_eq(n_lost, 0);
+	cr_assert_eq(last_n_tdis, FAKE_TSM_TDIS);
+	cr_assert_eq(last_tdi.generation, 5);
+	cr_assert_not_null(provider_view_device(provider_view(provider), bdf));
+	/* And the new watch works. */
+	fake_tsm_set(tsm, &tsm->tdis[0], "error", false);
+	UNTIL(event, n_tdi == 1);
+}
+
+/* A wish to be asked while it is asked anyway. */
+Test(daemon_provider, asked_again_while_coming_up_anew)
+{
+	serve();
+	fake_tsm_end_watches(tsm, NULL);
+	for (int i = 0; i < 8; i++) {
+		provider_ask_again(provider);
+		cr_assert(testing_turn(event));
+	}
+	UNTIL(event, n_ready == 2);
+	cr_assert_eq(n_lost, 0);
+}
+
+Test(daemon_provider, another_instance_voids_all_binds)
+{
+	Bdf bdf;
+
+	serve();
+	tsm->tdis[0].generation = 5;
+	tsm->tdis[0].state = "run";
+	tsm->tdis[0].accepted = true;
+	tsm->instance = "2";
+	fake_tsm_end_watches(tsm, "the TSM is another one now");
+	UNTIL(event, n_ready == 2);
+	cr_assert_eq(n_lost, 0);
+	cr_assert_eq(last_n_tdis, 0, "whatever it says it holds");
+	/* What it says is known all the same. */
+	bdf_parse(&bdf, "0000:41:00.1");
+	cr_assert_eq(provider_view_device(provider_view(provider), bdf)->state, TDISP_RUN);
+	/* Only once: what is bound from now on is this instance's. */
+	provider_ask_again(provider);
+	UNTIL(event, n_ready == 3);
+	cr_assert_eq(last_n_tdis, FAKE_TSM_TDIS);
+}
+
+Test(daemon_provider, another_instance_after_a_loss)
+{
+	serve();
+	fake_tsm_stop(tsm);
+	UNTIL(event, n_lost == 1);
+	tsm->instance = "2";
+	fake_tsm_start(tsm);
+	UNTIL(event, n_ready == 2);
+	cr_assert_eq(last_n_tdis, 0);
+}
+
+/* Verbs are for an instance whose binds are known. */
+Test(daemon_provider, another_instance_is_not_ready_before_it_is_asked)
+{
+	serve();
+	tsm->instance = "2";
+	tsm->answers[FAKE_QUERY] = FAKE_HOLD;
+	fake_tsm_end_watches(tsm, NULL);
+	UNTIL(event, tsm->n_held == 1);
+	cr_assert(!provider_is_ready(provider));
+	tsm->answers[FAKE_QUERY] = FAKE_DONE;
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_ready == 2);
+}
+
+/* One that ends every watch at once is not asked without a pause. */
+Test(daemon_provider, watch_that_never_stays)
+{
+	struct timespec start, end;
+
+	serve();
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (unsigned int i = 2; i < 6; i++) {
+		fake_tsm_end_watches(tsm, NULL);
+		UNTIL(event, n_ready == i);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	cr_assert_geq((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000,
+		      300);
+	cr_assert_eq(n_lost, 0);
+}
+
+/* --- trouble --- */
+
+Test(daemon_provider, trouble_of_one_that_is_not_ready)
+{
+	start(getuid());
+	cr_assert(strstr(provider_trouble(provider), "not answered yet"));
+	UNTIL(event, n_lost == 1);
+	cr_assert_str_eq(provider_trouble(provider), lost_reason);
+	tsm = fake_tsm_new(event, path);
+	UNTIL(event, n_ready == 1);
+	cr_assert_null(provider_trouble(provider));
+}
+
+Test(daemon_provider, stalled)
+{
+	serve();
+	tsm->stalled = "tdi_bind hangs in the kernel";
+	fake_tsm_note(tsm, "tdi_bind hangs in the kernel");
+	UNTIL(event, provider_trouble(provider));
+	cr_assert(provider_is_ready(provider));
+	UNTIL(event, n_ready == 2);
+	cr_assert_str_eq(provider_trouble(provider), tsm->stalled);
+	/* Good news are news too; Query tells them from bad ones. */
+	tsm->stalled = NULL;
+	fake_tsm_note(tsm, "it works again");
+	UNTIL(event, n_ready == 3);
+	cr_assert_null(provider_trouble(provider));
+	/* One without a reason. */
+	fake_tsm_note(tsm, NULL);
+	testing_idle(event);
+	cr_assert_null(provider_trouble(provider));
+	cr_assert_eq(n_lost, 0);
+}
+
+/* --- what it said last --- */
+
+static TdispState said(const char *address)
+{
+	const ProviderDevice *device;
+	Bdf bdf;
+
+	bdf_parse(&bdf, address);
+	device = provider_view_device(provider_view(provider), bdf);
+	cr_assert_not_null(device);
+	return device->state_known ? device->state : TDISP_N_STATES;
+}
+
+Test(daemon_provider, what_it_said_last)
+{
+	const ProviderView *view;
+	Bdf dsm;
+
+	tsm = fake_tsm_new(event, path);
+	tsm->plain = "0000:41:00.0";
+	start(getuid());
+	UNTIL(event, n_ready == 1);
+	view = provider_view(provider);
+	cr_assert_eq(view->n_devices, FAKE_TSM_TDIS + 1);
+	for (size_t i = 0; i < view->n_devices; i++)
+		cr_assert_eq(view->devices[i].device.function, i, "by address");
+	cr_assert(!view->devices[0].tee_io);
+	cr_assert_null(view->devices[0].driver);
+	cr_assert_eq(view->devices[0].iommu_group, -1);
+	cr_assert_str_eq(view->devices[1].driver, "vfio-pci");
+	cr_assert_eq(view->devices[1].iommu_group, 7);
+	cr_assert_eq(said("0000:41:00.0"), TDISP_N_STATES);
+	cr_assert_eq(said("0000:41:00.1"), TDISP_CONFIG_UNLOCKED);
+
+	dsm = view->devices[0].device;
+	cr_assert(!provider_view_dsm_is_connected(view, dsm));
+	provider_dsm_said(provider, dsm, true);
+	cr_assert(provider_view_dsm_is_connected(view, dsm));
+	fake_tsm_lose_dsm(tsm);
+	UNTIL(event, n_dsm == 1);
+	cr_assert(!provider_view_dsm_is_connected(view, dsm));
+	cr_assert(!provider_view_dsm_is_connected(view, view->devices[1].device));
+	fake_tsm_set(tsm, &tsm->tdis[0], "error", false);
+	UNTIL(event, n_tdi == 1);
+	cr_assert_eq(said("0000:41:00.1"), TDISP_ERROR);
+	fake_tsm_stop(tsm);
+	UNTIL(event, n_lost == 1);
+	cr_assert_eq(said("0000:41:00.1"), TDISP_ERROR, "it stays known");
 }

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/provider-view.h"
+
+#include "daemon/bounded-text.h"
+
+#include <errno.h>
+
+#define DEVICES_MAX 65536
+#define DRIVER_MAX  64 /* bytes; a module's name is shorter */
+
+static void devices_free(ProviderDevice *devices, size_t n)
+{
+	for (size_t i = 0; devices && i < n; i++)
+		free(devices[i].driver);
+	free(devices);
+}
+
+void provider_view_clear(ProviderView *view)
+{
+	devices_free(view->devices, view->n_devices);
+	free(view->dsms);
+	*view = (ProviderView){};
+}
+
+static int by_address(const void *a, const void *b)
+{
+	uint32_t x = bdf_requester_id(((const ProviderDevice *)a)->device),
+		 y = bdf_requester_id(((const ProviderDevice *)b)->device);
+
+	return x < y ? -1 : x > y;
+}
+
+static ProviderDevice *find_device(const ProviderView *view, Bdf device)
+{
+	ProviderDevice key = { .device = device };
+
+	return view->n_devices > 0
+		       ? bsearch(&key, view->devices, view->n_devices, sizeof(key), by_address)
+		       : NULL;
+}
+
+static ProviderDsm *find_dsm(const ProviderView *view, Bdf dsm)
+{
+	for (size_t i = 0; i < view->n_dsms; i++)
+		if (bdf_equal(view->dsms[i].dsm, dsm))
+			return &view->dsms[i];
+	return NULL;
+}
+
+static int read_device(ProviderDevice *ret, json_object *o)
+{
+	const char *driver = json_get_string(o, "driver");
+
+	*ret = (ProviderDevice){
+		.tee_io = json_get_bool(o, "tee_io", false),
+		.is_virtual_function = json_get_bool(o, "is_virtual_function", false),
+		.iommu_group = json_get_int(o, "iommu_group", -1),
+	};
+	if (bdf_parse(&ret->device, json_get_string(o, "device")) < 0 ||
+	    bdf_parse(&ret->dsm, json_get_string(o, "dsm")) < 0)
+		return -EBADMSG;
+	ret->driver = driver ? bounded_text(driver, DRIVER_MAX) : NULL;
+	return 0;
+}
+
+int provider_view_list(ProviderView *view, json_object *array)
+{
+	size_t n = json_object_array_length(array);
+	ProviderDevice *devices;
+	int r = 0;
+
+	if (n > DEVICES_MAX)
+		return -E2BIG;
+	devices = calloc(n + 1, sizeof(*devices));
+	if (!devices)
+		return -ENOMEM;
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = read_device(&devices[i], json_object_array_get_idx(array, i));
+	if (r < 0) {
+		devices_free(devices, n);
+		return r;
+	}
+	qsort(devices, n, sizeof(*devices), by_address);
+	devices_free(view->devices, view->n_devices);
+	view->devices = devices;
+	view->n_devices = n;
+	return 0;
+}
+
+void provider_view_forget_said(ProviderView *view)
+{
+	for (size_t i = 0; i < view->n_devices; i++)
+		view->devices[i].state_known = false;
+	view->n_dsms = 0;
+}
+
+static void dsm_said(ProviderView *view, const ProviderDsm *dsm)
+{
+	ProviderDsm *known = find_dsm(view, dsm->dsm);
+
+	if (!known) {
+		ProviderDsm *grown = realloc(view->dsms, (view->n_dsms + 1) * sizeof(*grown));
+
+		if (!grown)
+			return;
+		view->dsms = grown;
+		known = &view->dsms[view->n_dsms++];
+	}
+	*known = *dsm;
+}
+
+void provider_view_said(ProviderView *view, const ProviderTdi *tdis, size_t n_tdis,
+			const ProviderDsm *dsms, size_t n_dsms)
+{
+	for (size_t i = 0; i < n_tdis; i++) {
+		ProviderDevice *device = find_device(view, tdis[i].device);
+
+		if (!device)
+			continue;
+		device->state = tdis[i].state;
+		device->state_known = true;
+	}
+	for (size_t i = 0; i < n_dsms; i++)
+		dsm_said(view, &dsms[i]);
+}
+
+const ProviderDevice *provider_view_device(const ProviderView *view, Bdf device)
+{
+	return find_device(view, device);
+}
+
+bool provider_view_dsm_is_connected(const ProviderView *view, Bdf dsm)
+{
+	const ProviderDsm *known = find_dsm(view, dsm);
+
+	return known && known->connected;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a provider lists, and what its TSM said last of it. It stays while the provider is away.
+ */
+#pragma once
+
+#include "core/bdf.h"
+#include "core/tdisp.h"
+#include "rpc/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* io.tdid.Tsm.TdiStatus */
+typedef struct ProviderTdi {
+	Bdf device;
+	uint64_t generation; /* 0: not bound, or not by us */
+	TdispState state;
+	bool accepted;
+} ProviderTdi;
+
+/* io.tdid.Tsm.DsmStatus */
+typedef struct ProviderDsm {
+	Bdf dsm;
+	bool connected;
+} ProviderDsm;
+
+/* io.tdid.Tsm.Device */
+typedef struct ProviderDevice {
+	Bdf device, dsm;
+	bool tee_io, is_virtual_function;
+	char *driver;	     /* NULL: none, or it does not say */
+	int64_t iommu_group; /* -1: likewise */
+	bool state_known;
+	TdispState state;
+} ProviderDevice;
+
+/* All zero is an empty one. */
+typedef struct ProviderView {
+	ProviderDevice *devices; /* by address */
+	size_t n_devices;
+	ProviderDsm *dsms;
+	size_t n_dsms;
+} ProviderView;
+
+void provider_view_clear(ProviderView *view);
+
+/*
+ * Takes over a ListDevices; states are not known then. -E2BIG (more devices than a host has),
+ * -EBADMSG (an address that is none), -ENOMEM: the list is what it was.
+ */
+int provider_view_list(ProviderView *view, json_object *devices);
+
+/* Before a Query is taken over: what it does not mention is not so. */
+void provider_view_forget_said(ProviderView *view);
+/* Takes over what the TSM says; what it does not mention stays. */
+void provider_view_said(ProviderView *view, const ProviderTdi *tdis, size_t n_tdis,
+			const ProviderDsm *dsms, size_t n_dsms);
+
+/* NULL when it does not list it. */
+const ProviderDevice *provider_view_device(const ProviderView *view, Bdf device);
+/* Of one that the TSM has never mentioned: false. */
+bool provider_view_dsm_is_connected(const ProviderView *view, Bdf dsm);
