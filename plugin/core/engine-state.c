@@ -79,7 +79,7 @@ int engine_make_room(void **array, uint32_t *n, size_t size, uint32_t id)
 	return 0;
 }
 
-static bool needs_session(AssignmentState state)
+bool assignment_state_needs_session(AssignmentState state)
 {
 	switch (state) {
 	case ASSIGNMENT_CONNECTING:
@@ -147,7 +147,7 @@ void engine_unlink(Engine *engine, uint32_t id)
 
 void engine_count(Engine *engine, const EngineAssignment *a, AssignmentState state, int sign)
 {
-	if (needs_session(state))
+	if (assignment_state_needs_session(state))
 		engine->dsms[a->dsm].users += (uint32_t)sign;
 	if (engine_state_is_bound(state))
 		engine->tvms[a->tvm].bound += (uint32_t)sign;

@@ -43,6 +43,9 @@ const char *assignment_state_name(AssignmentState state);
 /* -EINVAL on any other word. */
 int assignment_state_parse(AssignmentState *ret, const char *name);
 
+/* One in this state needs the session of its DSM, or may: it is a user of it. */
+bool assignment_state_needs_session(AssignmentState state);
+
 typedef enum DsmState {
 	DSM_IDLE,	/* no session */
 	DSM_CONNECTING, /* device_connect under way */

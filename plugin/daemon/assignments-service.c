@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/assignments-service.h"
 
+#include "daemon/dsm-requests.h"
+#include "daemon/inventory.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
 
@@ -20,6 +22,7 @@ struct Watcher {
 struct AssignmentsService {
 	Tdid *tdid;
 	VarlinkServer *server;
+	DsmRequests *requests;
 	Watcher *first;
 };
 
@@ -164,6 +167,33 @@ static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdat
 		J_STRING("report", json_get_string(a->evidence, "report")));
 }
 
+static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	Tdid *tdid = ((AssignmentsService *)userdata)->tdid;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	int r = inventory_to_json(tdid, &o);
+
+	return r < 0 ? r : varlink_call_reply(call, o);
+}
+
+static int on_connect(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return dsm_requests_take(((AssignmentsService *)userdata)->requests, VERB_CONNECT,
+				 json_get_string(parameters, "dsm"), call);
+}
+
+static int on_reclaim(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return dsm_requests_take(((AssignmentsService *)userdata)->requests, VERB_RECLAIM,
+				 json_get_string(parameters, "dsm"), call);
+}
+
+void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
+{
+	if (service)
+		dsm_requests_settle(service->requests, dsm);
+}
+
 static void watcher_free(Watcher *watcher)
 {
 	Watcher **link = &watcher->service->first;
@@ -254,6 +284,9 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		{ "io.tdid.Assignments.Get", 0, on_get },
 		{ "io.tdid.Assignments.Evidence", 0, on_evidence },
 		{ "io.tdid.Assignments.Monitor", VARLINK_MORE_ONLY, on_monitor },
+		{ "io.tdid.Assignments.Devices", 0, on_devices },
+		{ "io.tdid.Assignments.Connect", 0, on_connect },
+		{ "io.tdid.Assignments.Reclaim", 0, on_reclaim },
 	};
 	VarlinkServerOptions options = { .vendor = "tdid",
 					 .product = "tdid",
@@ -269,7 +302,9 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		free(service);
 		return -ENOMEM;
 	}
-	r = varlink_server_new(&service->server, tdid->event, &options);
+	r = dsm_requests_new(&service->requests, tdid);
+	if (r >= 0)
+		r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
 		r = varlink_server_add_interface(service->server, schema_io_tdid_assignments,
 						 ret_error);
@@ -293,10 +328,11 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 {
 	if (!service)
 		return NULL;
-	/* First, so that nobody waits for an answer any more when the watchers go. */
+	/* First, so that nobody waits for an answer any more when watchers and requests go. */
 	varlink_server_free(service->server);
 	while (service->first)
 		watcher_free(service->first);
+	dsm_requests_free(service->requests);
 	free(service);
 	return NULL;
 }

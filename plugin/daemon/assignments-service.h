@@ -7,6 +7,9 @@
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error);
 AssignmentsService *assignments_service_free(AssignmentsService *service);
 
+/* Who waits for what becomes of this DSM is answered, if it is over. */
+void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm);
+
 /* Tells the watchers: anything about it, or (state) that it has just come into this state. */
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);
 void assignments_service_state(AssignmentsService *service, const Assignment *assignment,

@@ -185,6 +185,21 @@ static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* It could not even be sent. */
+static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest *request,
+		    const char *why)
+{
+	_cleanup_free_ char *reason = NULL;
+	char object[BDF_STRING_SIZE] = "";
+
+	if (request->dsm)
+		bdf_format(request->assignment ? request->assignment->tdi->bdf : request->dsm->bdf,
+			   object);
+	if (asprintf(&reason, "%s %s: %s", verb_name(request->verb), object, why) < 0)
+		reason = NULL;
+	director_event(tdid, event, reason);
+}
+
 static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recorded)
 {
 	static const EngineEventType events[VERB_N] = {
@@ -211,12 +226,12 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 		why = strerror(-r);
 	}
 	if (r < 0)
-		director_event(tdid,
-			       &(EngineEvent){ .type = events[verb],
-					       .id = effect->id,
-					       .operation = effect->operation,
-					       .outcome = OUTCOME_REFUSED },
-			       why);
+		refused(tdid,
+			&(EngineEvent){ .type = events[verb],
+					.id = effect->id,
+					.operation = effect->operation,
+					.outcome = OUTCOME_REFUSED },
+			&request, why);
 }
 
 /* The last thing of a TVM that has ended takes its Tvm along. */
@@ -312,13 +327,40 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	}
 }
 
+/* The DSM that the event may move, or NULL. */
+static Dsm *dsm_of(Tdid *tdid, const EngineEvent *event)
+{
+	switch (event->type) {
+	case EVENT_APPEARED: return registry_dsm_at(tdid->registry, event->dsm);
+	case EVENT_DSM_LOST:
+	case EVENT_CONNECT_DONE:
+	case EVENT_RECLAIM_DONE:
+	case EVENT_IDLE_TIMEOUT:
+	case EVENT_CONNECT_REQUESTED:
+	case EVENT_RECLAIM_REQUESTED: return registry_dsm_at(tdid->registry, event->id);
+	default: return NULL;
+	}
+}
+
+static void set_dsm_reason(Dsm *dsm, const char *reason)
+{
+	free(dsm->reason);
+	dsm->reason = reason ? bounded_text(reason, REASON_MAX) : NULL;
+}
+
 static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 {
+	Dsm *dsm = dsm_of(tdid, event);
+	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
+	DsmState before = e ? e->state : DSM_IDLE;
 	const EngineEffect *effects;
 	bool recorded = true;
 	size_t n;
 	int r = engine_step(tdid->engine, event, &effects, &n);
 
+	e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
+	if (e && e->state != before)
+		set_dsm_reason(dsm, event->type == EVENT_APPEARED ? NULL : reason);
 	if (r < 0) {
 		log_error("engine: %s of %" PRIu32 " refused: %s", engine_event_name(event->type),
 			  event->id, strerror(-r));
@@ -328,6 +370,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 		carry_out(tdid, &effects[i], reason, &recorded);
 	if (event->type == EVENT_TVM_ENDED)
 		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));
+	if (dsm)
+		assignments_service_dsm_changed(tdid->assignments, dsm);
 }
 
 void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
@@ -396,6 +440,9 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 			 provider_title(request->dsm->provider));
 	}
 	event.id = request->assignment ? request->assignment->id : request->dsm->id;
+	if (!request->assignment && result->outcome == OUTCOME_DONE)
+		provider_dsm_said(request->dsm->provider, request->dsm->bdf,
+				  request->verb == VERB_CONNECT);
 	switch (request->verb) {
 	case VERB_CONNECT: event.type = EVENT_CONNECT_DONE; break;
 	case VERB_RECLAIM: event.type = EVENT_RECLAIM_DONE; break;

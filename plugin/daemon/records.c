@@ -66,7 +66,7 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 		return store_remove(tdid->store, name);
 	r = json_build(&o, J_STRING("kind", "dsm"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)),
 		       J_STRING("tsm", dsm->provider ? provider_name(dsm->provider) : NULL),
-		       J_STRING("state", dsm_state_name(e->state)),
+		       J_STRING("state", dsm_state_name(e->state)), J_STRING("reason", dsm->reason),
 		       J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
 		       J_BOOL("doubtful", e->doubtful));
 	return r < 0 ? r : store_write(tdid->store, name, o);
@@ -251,6 +251,7 @@ static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 	for (size_t i = 0; raw->tsm && i < tdid->config->n_tsms; i++)
 		if (strcmp(provider_name(tdid->providers[i]), raw->tsm) == 0)
 			dsm->provider = tdid->providers[i];
+	dsm->reason = raw->reason ? strdup(raw->reason) : NULL;
 	return engine_restore_dsm(tdid->engine, dsm->id, &e);
 }
 

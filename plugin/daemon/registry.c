@@ -122,6 +122,7 @@ Registry *registry_free(Registry *registry)
 		registry_remove_domain(registry, domain);
 	for (p = 0; (dsm = registry_next_dsm(registry, &p));) {
 		sd_event_source_disable_unref(dsm->idle);
+		free(dsm->reason);
 		free(dsm);
 	}
 	for (p = 0; (tdi = registry_next_tdi(registry, &p));)

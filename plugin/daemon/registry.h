@@ -53,6 +53,7 @@ typedef struct Dsm {
 	uint32_t id;
 	Bdf bdf;	    /* function 0 */
 	Provider *provider; /* NULL: no provider serves it */
+	char *reason;	    /* why it is in its state; NULL when that is plain */
 	sd_event_source *idle;
 	bool loss_noticed; /* while a verb was under way: before or after it, nobody knows */
 } Dsm;

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A request is refused before the engine hears of it where the engine would do nothing, or not what
+ * was asked for. Else it becomes an event, and the call waits until the DSM's state says how it
+ * went:
+ *
+ *   connect: while connecting or reclaiming; connected is success
+ *   reclaim: while reclaiming; idle, or connecting again for others, is success
+ *
+ * The engine's state is all that counts. A call that is lost, or a restart, loses nothing.
+ */
+#include "daemon/dsm-requests.h"
+
+#include "daemon/director.h"
+#include "daemon/inventory.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+typedef struct Request Request;
+
+struct Request {
+	DsmRequests *requests;
+	Verb verb;
+	const Dsm *dsm;
+	VarlinkCall *call;
+	Request *next;
+};
+
+struct DsmRequests {
+	Tdid *tdid;
+	Request *first;
+};
+
+int dsm_requests_new(DsmRequests **ret, Tdid *tdid)
+{
+	DsmRequests *requests = calloc(1, sizeof(*requests));
+
+	if (!requests)
+		return -ENOMEM;
+	requests->tdid = tdid;
+	*ret = requests;
+	return 0;
+}
+
+static void request_free(Request *request)
+{
+	Request **link = &request->requests->first;
+
+	while (*link != request)
+		link = &(*link)->next;
+	*link = request->next;
+	varlink_call_on_gone(request->call, NULL, NULL);
+	varlink_call_unref(request->call);
+	free(request);
+}
+
+DsmRequests *dsm_requests_free(DsmRequests *requests)
+{
+	if (!requests)
+		return NULL;
+	while (requests->first)
+		request_free(requests->first);
+	free(requests);
+	return NULL;
+}
+
+static void on_gone(VarlinkCall *call, void *userdata)
+{
+	request_free(userdata);
+}
+
+/* --- refusals --- */
+
+/* A sentence behind "OBJECT: STEP: ". */
+__attribute__((format(printf, 4, 5))) static int answer_refused(VarlinkCall *call, Bdf object,
+								Verb verb, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL, *message = NULL;
+	char device[BDF_STRING_SIZE];
+	va_list arguments;
+	int r;
+
+	va_start(arguments, format);
+	r = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (r < 0) {
+		text = NULL;
+		return -ENOMEM;
+	}
+	bdf_format(object, device);
+	if (asprintf(&message, "%s: %s: %s", device, verb_name(verb), text) < 0) {
+		message = NULL;
+		return -ENOMEM;
+	}
+	log_info("refused: %s", message);
+	return varlink_call_errorb(call, "Refused", J_STRING("object", device),
+				   J_STRING("message", message));
+}
+
+static Provider *provider_of_dsm(Tdid *tdid, Bdf bdf)
+{
+	const Dsm *known = registry_find_dsm(tdid->registry, bdf);
+	const EngineDsm *e = known ? engine_dsm(tdid->engine, known->id) : NULL;
+
+	for (size_t i = 0; i < tdid->config->n_tsms; i++)
+		if (provider_has_dsm(tdid->providers[i], bdf))
+			return tdid->providers[i];
+	/* No longer listed, but there is still something of it to be taken back. */
+	return e && e->state != DSM_IDLE ? known->provider : NULL;
+}
+
+/* The DSM of a function that is none itself, listed or not. */
+static bool find_dsm_of(Tdid *tdid, Bdf function, Bdf *ret)
+{
+	Bdf zero = function;
+
+	for (size_t i = 0; i < tdid->config->n_tsms; i++) {
+		const ProviderDevice *device =
+			provider_view_device(provider_view(tdid->providers[i]), function);
+
+		if (!device || !provider_of_dsm(tdid, device->dsm))
+			continue;
+		*ret = device->dsm;
+		return true;
+	}
+	zero.function = 0;
+	*ret = zero;
+	return provider_of_dsm(tdid, zero);
+}
+
+static int answer_no_dsm(Tdid *tdid, VarlinkCall *call, Bdf bdf, Verb verb)
+{
+	char text[BDF_STRING_SIZE];
+	Bdf dsm;
+
+	if (find_dsm_of(tdid, bdf, &dsm))
+		return answer_refused(call, bdf, verb,
+				      "it is a function of the DSM %s. Name that one",
+				      bdf_format(dsm, text));
+	for (size_t i = 0; i < tdid->config->n_tsms; i++)
+		if (!provider_is_ready(tdid->providers[i]))
+			return answer_refused(call, bdf, verb,
+					      "what serves it is not known while tsm %s is not "
+					      "ready: %s. Try again when it is",
+					      provider_title(tdid->providers[i]),
+					      provider_trouble(tdid->providers[i]) ?: "?");
+	return varlink_call_errorb(call, "NoSuchDevice", J_STRING("device", bdf_format(bdf, text)));
+}
+
+static const Assignment *find_user(Tdid *tdid, const Dsm *dsm)
+{
+	const Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+		if (a->dsm == dsm &&
+		    assignment_state_needs_session(engine_assignment(tdid->engine, a->id)->state))
+			return a;
+	return NULL;
+}
+
+static const char *way_out(AssignmentState state)
+{
+	switch (state) {
+	case ASSIGNMENT_UNBINDING: return "Try again when that is over";
+	case ASSIGNMENT_QUARANTINED:
+		return "What the TSM holds of it is not known, and nothing less than a restart of "
+		       "the host ends that";
+	default: return "Detach it first";
+	}
+}
+
+static int answer_in_use(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, const Assignment *user)
+{
+	AssignmentState state = engine_assignment(tdid->engine, user->id)->state;
+	char device[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+
+	return answer_refused(call, dsm->bdf, VERB_RECLAIM, "%s/%s (%s) is %s. %s",
+			      user->tvm->domain ? user->tvm->domain->name
+						: uuid_format(user->tvm->uuid, uuid),
+			      user->alias, bdf_format(user->tdi->bdf, device),
+			      assignment_state_name(state), way_out(state));
+}
+
+/* 1 when it has been refused. */
+static int refuse_connect(VarlinkCall *call, const Dsm *dsm, DsmState state)
+{
+	int r = 0;
+
+	if (state == DSM_QUARANTINED)
+		r = answer_refused(call, dsm->bdf, VERB_CONNECT,
+				   "it is quarantined (%s). Reclaim it first",
+				   dsm->reason ?: "the outcome of a verb is not known");
+	else if (state != DSM_CONNECTED && !provider_is_ready(dsm->provider))
+		r = answer_refused(call, dsm->bdf, VERB_CONNECT,
+				   "tsm %s is not ready: %s. Try again when it is",
+				   provider_title(dsm->provider),
+				   provider_trouble(dsm->provider) ?: "?");
+	else
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+static int refuse_reclaim(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, DsmState state)
+{
+	const Assignment *user = find_user(tdid, dsm);
+	int r = 0;
+
+	if (user)
+		r = answer_in_use(tdid, call, dsm, user);
+	else if (state == DSM_CONNECTING)
+		r = answer_refused(call, dsm->bdf, VERB_RECLAIM,
+				   "device_connect of it is under way. Try again when that is "
+				   "over");
+	else if (!provider_is_ready(dsm->provider))
+		r = answer_refused(call, dsm->bdf, VERB_RECLAIM,
+				   "tsm %s is not ready: %s. Try again when it is",
+				   provider_title(dsm->provider),
+				   provider_trouble(dsm->provider) ?: "?");
+	else if (state == DSM_IDLE &&
+		 provider_view_dsm_is_connected(provider_view(dsm->provider), dsm->bdf))
+		r = answer_refused(call, dsm->bdf, VERB_RECLAIM,
+				   "its session is not tdid's: somebody else has connected it. "
+				   "Disconnect it in that way, or connect it here first");
+	else
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+/* --- outcomes --- */
+
+/* dsm->reason is about the verb that has just ended, if that did not end well. */
+static int answer_failed(const Request *request, DsmState state)
+{
+	_cleanup_free_ char *message = NULL;
+	const char *reason = request->dsm->reason, *way;
+	char device[BDF_STRING_SIZE];
+
+	if (!reason)
+		return answer_refused(request->call, request->dsm->bdf, request->verb,
+				      "another request has taken it back. Ask again if that was "
+				      "not meant");
+	way = state == DSM_QUARANTINED ? "It is quarantined now. Reclaim it"
+	      : state == DSM_CONNECTED ? "It is still connected. Look into that and ask again"
+				       : "It is not connected. Look into that and ask again";
+	if (asprintf(&message, "%s. %s", reason, way) < 0) {
+		message = NULL;
+		return -ENOMEM;
+	}
+	return varlink_call_errorb(request->call, "Refused",
+				   J_STRING("object", bdf_format(request->dsm->bdf, device)),
+				   J_STRING("message", message));
+}
+
+static int answer_done(const Request *request)
+{
+	json_object *o = NULL;
+	int r = inventory_dsm_to_json(request->requests->tdid, request->dsm->provider,
+				      request->dsm->bdf, &o);
+
+	return r < 0 ? r : varlink_call_replyb(request->call, J_TAKE("dsm", o));
+}
+
+static void settle(Request *request)
+{
+	const EngineDsm *e = engine_dsm(request->requests->tdid->engine, request->dsm->id);
+	DsmState state = e ? e->state : DSM_IDLE;
+	bool connect = request->verb == VERB_CONNECT, done;
+	int r;
+
+	if (state == DSM_RECLAIMING || (connect && state == DSM_CONNECTING))
+		return;
+	done = connect ? state == DSM_CONNECTED : state == DSM_IDLE || state == DSM_CONNECTING;
+	r = done ? answer_done(request) : answer_failed(request, state);
+	if (r < 0 && r != -ECONNRESET)
+		log_error("%s: cannot be answered: %s", verb_name(request->verb), strerror(-r));
+	request_free(request);
+}
+
+void dsm_requests_settle(DsmRequests *requests, const Dsm *dsm)
+{
+	Request *next;
+
+	for (Request *r = requests->first; r; r = next) {
+		next = r->next;
+		if (r->dsm == dsm)
+			settle(r);
+	}
+}
+
+static int begin(DsmRequests *requests, Verb verb, const Dsm *dsm, VarlinkCall *call)
+{
+	Request *request = calloc(1, sizeof(*request));
+	char device[BDF_STRING_SIZE];
+
+	if (!request)
+		return -ENOMEM;
+	request->requests = requests;
+	request->verb = verb;
+	request->dsm = dsm;
+	request->call = varlink_call_ref(call);
+	request->next = requests->first;
+	requests->first = request;
+	varlink_call_on_gone(call, on_gone, request);
+	log_info("%s %s: asked for by uid %u", verb_name(verb), bdf_format(dsm->bdf, device),
+		 (unsigned)varlink_call_peer(call)->uid);
+	director_event(requests->tdid,
+		       &(EngineEvent){ .type = verb == VERB_CONNECT ? EVENT_CONNECT_REQUESTED
+								    : EVENT_RECLAIM_REQUESTED,
+				       .id = dsm->id },
+		       NULL);
+	/* Should the engine not have taken it, nothing else would answer. */
+	dsm_requests_settle(requests, dsm);
+	return 0;
+}
+
+int dsm_requests_take(DsmRequests *requests, Verb verb, const char *text, VarlinkCall *call)
+{
+	Tdid *tdid = requests->tdid;
+	const EngineDsm *e;
+	Provider *provider;
+	DsmState state;
+	Dsm *dsm;
+	Bdf bdf;
+	int r;
+
+	if (bdf_parse(&bdf, text) < 0)
+		return varlink_call_invalid_parameter(call, "dsm");
+	provider = provider_of_dsm(tdid, bdf);
+	if (!provider)
+		return answer_no_dsm(tdid, call, bdf, verb);
+	r = registry_dsm(tdid->registry, bdf, &dsm);
+	if (r < 0)
+		return r;
+	if (!dsm->provider)
+		dsm->provider = provider;
+	e = engine_dsm(tdid->engine, dsm->id);
+	state = e ? e->state : DSM_IDLE;
+	r = verb == VERB_CONNECT ? refuse_connect(call, dsm, state)
+				 : refuse_reclaim(tdid, call, dsm, state);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (verb == VERB_RECLAIM && !e) {
+		/* Nothing was ever asked of it. */
+		Request nothing = { .requests = requests, .dsm = dsm, .call = call };
+
+		return answer_done(&nothing);
+	}
+	return begin(requests, verb, dsm, call);
+}
