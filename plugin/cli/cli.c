@@ -126,6 +126,13 @@ CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *param
 	} else if (name && strcmp(name, "NoEvidence") == 0) {
 		cli_error(cli, "%s/%s: there is no evidence: %s", domain, assignment,
 			  json_get_string(parameters, "reason"));
+	} else if (name && strcmp(name, "NoSuchDevice") == 0) {
+		cli_error(cli,
+			  "no TSM serves %s. 'tdictl devices' has what they serve, with the "
+			  "address of each DSM",
+			  json_get_string(parameters, "device"));
+	} else if (name && strcmp(name, "Refused") == 0) {
+		cli_error(cli, "%s", message);
 	} else if (strcmp(error, VARLINK_ERROR_METHOD_NOT_FOUND) == 0 ||
 		   strcmp(error, VARLINK_ERROR_INTERFACE_NOT_FOUND) == 0) {
 		cli_error(cli,

@@ -63,6 +63,8 @@ extern const Command command_evidence;
 extern const Command command_timeline;
 extern const Command command_devices;
 extern const Command command_doctor;
+extern const Command command_connect;
+extern const Command command_reclaim;
 
 /* "tdictl COMMAND: ..." on standard error, made harmless for a terminal. */
 void cli_error(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
