@@ -81,8 +81,7 @@ static const Scenario scenarios[] = {
 	  .tdi_of = { 0, 0, 1 },
 	  .dsm_of = { 0, 0 },
 	  .arrivals = 1,
-	  .trouble = 0,
-	  .requests = 1 },
+	  .trouble = 0 },
 };
 
 static int explore(uint8_t more)
