@@ -12,9 +12,8 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-	&command_list,	   &command_show,    &command_watch,   &command_evidence,
-	&command_timeline, &command_devices, &command_connect, &command_reclaim,
-	&command_doctor,
+	&command_list,	  &command_show,    &command_watch,   &command_evidence, &command_timeline,
+	&command_devices, &command_connect, &command_reclaim, &command_doctor,
 };
 
 enum {
