@@ -12,7 +12,8 @@
  * A guest that lets a device go tells the TSM first, so the TSM's CONFIG_UNLOCKED comes before what
  * explains it: the guest's rejection, or libvirt's word that the device has been taken out. That
  * fault is therefore the weakest: a rejection takes its place, and a device that then leaves the
- * domain is released, not failed.
+ * domain is released, not failed. A bind that the TSM does not hold any more was ended by others;
+ * if the device turns out to have left the domain as well, that was why.
  */
 #include "core/engine-table.h"
 
@@ -48,6 +49,7 @@ const EngineTransition engine_transitions[] = {
 	{ S(BOUND),      IN_LOCKED,          GUARD_NONE,          S(LOCKED),     0, FAULT_NONE },
 	{ S(BOUND),      IN_RUN,             GUARD_NONE,          S(RUNNING),    ACT_TIMER_OFF, FAULT_NONE },
 	{ S(BOUND),      IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
+	{ S(BOUND),      IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
 	{ S(BOUND),      IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
 	{ S(BOUND),      IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
 	{ S(BOUND),      IN_TIMEOUT,         GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NO_VERDICT },
@@ -55,6 +57,7 @@ const EngineTransition engine_transitions[] = {
 
 	{ S(LOCKED),     IN_RUN,             GUARD_NONE,          S(RUNNING),    ACT_TIMER_OFF, FAULT_NONE },
 	{ S(LOCKED),     IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
+	{ S(LOCKED),     IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
 	{ S(LOCKED),     IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
 	{ S(LOCKED),     IN_UNLOCKED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
 	{ S(LOCKED),     IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
@@ -63,6 +66,7 @@ const EngineTransition engine_transitions[] = {
 
 	{ S(RUNNING),    IN_LOCKED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
 	{ S(RUNNING),    IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
+	{ S(RUNNING),    IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
 	{ S(RUNNING),    IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
 	{ S(RUNNING),    IN_UNLOCKED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
 	{ S(RUNNING),    IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
@@ -70,7 +74,7 @@ const EngineTransition engine_transitions[] = {
 
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT_FAULT, S(DETACHING),  ACT_DETACH, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT,       S(ATTACHED),   ACT_BEGIN, FAULT_NONE },
-	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_ENDED,         S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_FAULT,         S(FAILED),     ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_NONE,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_UNKNOWN,  GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_UNBIND },
@@ -151,6 +155,7 @@ const char *engine_input_name(EngineInput input)
 		[IN_RUN_UNACCOUNTED] = "RUN without acceptance",
 		[IN_ERROR] = "ERROR",
 		[IN_UNLOCKED] = "CONFIG_UNLOCKED",
+		[IN_VOIDED] = "bind voided",
 		[IN_REJECTED] = "rejected",
 		[IN_TIMEOUT] = "timeout",
 		[IN_GONE] = "gone",

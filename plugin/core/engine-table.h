@@ -21,6 +21,7 @@ typedef enum EngineInput {
 	IN_RUN_UNACCOUNTED,
 	IN_ERROR,
 	IN_UNLOCKED,
+	IN_VOIDED, /* the TSM holds no bind any more */
 	IN_REJECTED,
 	IN_TIMEOUT,
 	IN_GONE,
@@ -40,6 +41,7 @@ typedef enum EngineGuard {
 	GUARD_PRESENT, /* it is in the live domain */
 	GUARD_FAULT,   /* a fault is on record */
 	GUARD_LET_GO,  /* all that is on record is that it fell back to CONFIG_UNLOCKED */
+	GUARD_ENDED,   /* the same, or that the TSM does not hold the bind any more */
 	GUARD_PRESENT_FAULT,
 } EngineGuard;
 

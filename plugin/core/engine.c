@@ -74,6 +74,7 @@ static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
 	case GUARD_PRESENT: return a->present;
 	case GUARD_FAULT: return a->fault != FAULT_NONE;
 	case GUARD_LET_GO: return a->fault == FAULT_UNLOCKED;
+	case GUARD_ENDED: return a->fault == FAULT_UNLOCKED || a->fault == FAULT_VOIDED;
 	case GUARD_PRESENT_FAULT: return a->present && a->fault != FAULT_NONE;
 	}
 	return false;
@@ -290,6 +291,14 @@ static void tdi_changed(Engine *engine, const EngineEvent *event)
 		return;
 	}
 	assignment_input(engine, id, input_of_tdi_state(event->tdi_state, event->accepted));
+}
+
+static void bind_lost(Engine *engine, const EngineEvent *event)
+{
+	uint32_t id = engine->tdis[event->id].owner;
+
+	if (id != ENGINE_NONE && engine->assignments[id].generation == event->generation)
+		assignment_input(engine, id, IN_VOIDED);
 }
 
 static void bind_done(Engine *engine, const EngineEvent *event)
@@ -528,6 +537,7 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 		     a != ENGINE_NONE; a = engine->assignments[a].next_of_dsm)
 			(*ret_reach)++;
 		break;
+	case EVENT_BIND_LOST:
 	case EVENT_TDI_CHANGED: known = engine_tdi(engine, event->id); break;
 	default: known = engine_assignment(engine, event->id); break;
 	}
@@ -560,6 +570,7 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 		if (engine->assignments[event->id].generation == event->generation)
 			assignment_input(engine, event->id, IN_REJECTED);
 		break;
+	case EVENT_BIND_LOST: bind_lost(engine, event); break;
 	case EVENT_TDI_CHANGED: tdi_changed(engine, event); break;
 	case EVENT_DSM_LOST: dsm_input(engine, event->id, DSM_IN_LOST); break;
 	case EVENT_CONNECT_DONE: dsm_done(engine, event, DSM_CONNECTING); break;

@@ -68,6 +68,7 @@ typedef enum EngineFault {
 	FAULT_REJECTED,	   /* the guest refused, or took its acceptance back */
 	FAULT_ERROR,	   /* TDISP ERROR */
 	FAULT_UNLOCKED,	   /* the TDI fell back to CONFIG_UNLOCKED, or its TVM let it go */
+	FAULT_VOIDED,	   /* the TSM does not hold the bind any more: somebody else ended it */
 	FAULT_FOREIGN,	   /* not to be had: another TVM's, quarantined, or no TSM's */
 	FAULT_UNBIND,	   /* tdi_unbind failed: what the TSM holds is not known */
 	FAULT_UNACCOUNTED, /* RUN without an acceptance of this generation */
@@ -85,15 +86,16 @@ typedef enum OperationOutcome {
 } OperationOutcome;
 
 typedef enum EngineEventType {
-	EVENT_TVM_STARTED,	 /* id = TVM: a new incarnation */
-	EVENT_TVM_STOPPING,	 /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
-	EVENT_TVM_ENDED,	 /* id = TVM: its QEMU is gone */
-	EVENT_APPEARED,		 /* id = assignment (new or final), tvm, dsm, tdi */
-	EVENT_GONE,		 /* id = assignment: no longer in the live domain */
-	EVENT_GUEST_READY,	 /* id = assignment: what bind-when asks for holds */
-	EVENT_GUEST_REJECTED,	 /* id = assignment, generation */
-	EVENT_TDI_CHANGED,	 /* id = TDI; generation, tdi_state, accepted: as the TSM says */
-	EVENT_DSM_LOST,		 /* id = DSM: the TSM says that its session is gone */
+	EVENT_TVM_STARTED,    /* id = TVM: a new incarnation */
+	EVENT_TVM_STOPPING,   /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
+	EVENT_TVM_ENDED,      /* id = TVM: its QEMU is gone */
+	EVENT_APPEARED,	      /* id = assignment (new or final), tvm, dsm, tdi */
+	EVENT_GONE,	      /* id = assignment: no longer in the live domain */
+	EVENT_GUEST_READY,    /* id = assignment: what bind-when asks for holds */
+	EVENT_GUEST_REJECTED, /* id = assignment, generation */
+	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted: as the TSM says */
+	EVENT_BIND_LOST, /* id = TDI, generation: the TSM holds it no more, and not by an unbind */
+	EVENT_DSM_LOST,	 /* id = DSM: the TSM says that its session is gone */
 	EVENT_CONNECT_DONE,	 /* id = DSM, operation, outcome */
 	EVENT_RECLAIM_DONE,	 /* id = DSM, operation, outcome */
 	EVENT_BIND_DONE,	 /* id = assignment, operation, outcome, tdi_state */

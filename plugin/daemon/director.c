@@ -200,7 +200,7 @@ static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest
 	director_event(tdid, event, reason);
 }
 
-static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recorded)
+static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recorded, bool resumed)
 {
 	static const EngineEventType events[VERB_N] = {
 		[VERB_CONNECT] = EVENT_CONNECT_DONE,
@@ -211,7 +211,8 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 	bool forward = verb == VERB_CONNECT || verb == VERB_BIND;
 	OperationRequest request = { .verb = verb,
 				     .number = effect->operation,
-				     .generation = effect->generation };
+				     .generation = effect->generation,
+				     .resumed = resumed };
 	const char *why = "its record could not be written (is the records' file system full?)";
 	int r = -EIO;
 
@@ -299,10 +300,10 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 			*recorded = false;
 		break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
-	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *recorded); break;
-	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *recorded); break;
-	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *recorded); break;
-	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *recorded); break;
+	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *recorded, false); break;
+	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *recorded, false); break;
+	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *recorded, false); break;
+	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *recorded, false); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
 	case EFFECT_TELL_WITHDRAWN:
@@ -450,7 +451,7 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	default: event.type = EVENT_UNBIND_DONE; break;
 	}
 	director_event(tdid, &event, reason);
-	if (!request->assignment && request->dsm->loss_noticed) {
+	if (request->dsm->loss_noticed) {
 		request->dsm->loss_noticed = false;
 		provider_ask_again(request->dsm->provider);
 	}
@@ -460,105 +461,6 @@ const OperationHandlers director_operation_handlers = {
 	.started = on_operation_started,
 	.done = on_operation_done,
 };
-
-static bool believes_bound(const Tdid *tdid, const Assignment *a)
-{
-	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-
-	return a->dsm->provider &&
-	       (e->state == ASSIGNMENT_BOUND || e->state == ASSIGNMENT_LOCKED ||
-		e->state == ASSIGNMENT_RUNNING);
-}
-
-void director_tdi_changed(Tdid *tdid, const ProviderTdi *change, const char *reason)
-{
-	Tdi *tdi = registry_find_tdi(tdid->registry, change->device);
-	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
-	Assignment *a;
-
-	if (!e)
-		return;
-	a = e->owner == ENGINE_NONE ? NULL : registry_assignment_at(tdid->registry, e->owner);
-	if (a) {
-		a->tdi_state = change->state;
-		a->tdi_state_known = true;
-		assignments_service_changed(tdid->assignments, a);
-	}
-	if (a && change->generation == 0 && believes_bound(tdid, a)) {
-		/* Somebody else ended the bind. Which one that was, the report does not say. */
-		provider_ask_again(a->dsm->provider);
-		return;
-	}
-	director_event(tdid,
-		       &(EngineEvent){ .type = EVENT_TDI_CHANGED,
-				       .id = tdi->id,
-				       .generation = change->generation,
-				       .tdi_state = change->state,
-				       .accepted = change->accepted },
-		       reason);
-}
-
-void director_dsm_changed(Tdid *tdid, const ProviderDsm *change, const char *reason)
-{
-	Dsm *dsm = registry_find_dsm(tdid->registry, change->dsm);
-	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
-
-	if (!e || change->connected)
-		return;
-	if (e->state == DSM_CONNECTING || e->state == DSM_RECLAIMING)
-		dsm->loss_noticed = true;
-	else
-		director_event(tdid, &(EngineEvent){ .type = EVENT_DSM_LOST, .id = dsm->id },
-			       reason);
-}
-
-static const ProviderTdi *find_tdi(const ProviderTdi *tdis, size_t n, Bdf device)
-{
-	for (size_t i = 0; i < n; i++)
-		if (bdf_equal(tdis[i].device, device))
-			return &tdis[i];
-	return NULL;
-}
-
-static bool is_connected(const ProviderDsm *dsms, size_t n, Bdf dsm)
-{
-	for (size_t i = 0; i < n; i++)
-		if (bdf_equal(dsms[i].dsm, dsm))
-			return dsms[i].connected;
-	return false;
-}
-
-void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
-			     const ProviderDsm *dsms, size_t n_dsms)
-{
-	Assignment *a;
-	Dsm *dsm;
-
-	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
-		if (!dsm->provider && provider_has_dsm(provider, dsm->bdf))
-			dsm->provider = provider;
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-		const ProviderTdi *held;
-		ProviderTdi now = { .device = a->tdi->bdf, .generation = e->generation };
-
-		if (a->dsm->provider != provider || e->generation == 0)
-			continue;
-		held = find_tdi(tdis, n_tdis, a->tdi->bdf);
-		if (held && held->generation == e->generation)
-			now = *held;
-		else if (e->state == ASSIGNMENT_BINDING)
-			continue; /* its bind is sent again and answers for itself */
-		director_tdi_changed(tdid, &now, "the TSM no longer holds this bind");
-	}
-	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
-		if (dsm->provider == provider && !is_connected(dsms, n_dsms, dsm->bdf))
-			director_dsm_changed(tdid, &(ProviderDsm){ .dsm = dsm->bdf },
-					     "the TSM has no session with it");
-	operations_provider_ready(tdid->operations, provider);
-	domains_read_all(tdid);
-	hook_service_provider_ready(tdid->hook);
-}
 
 void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 {
@@ -607,9 +509,9 @@ void director_resume(Tdid *tdid)
 		if (!e)
 			continue;
 		if (e->state == DSM_CONNECTING)
-			submit(tdid, VERB_CONNECT, &effect, true);
+			submit(tdid, VERB_CONNECT, &effect, true, true);
 		else if (e->state == DSM_RECLAIMING)
-			submit(tdid, VERB_RECLAIM, &effect, true);
+			submit(tdid, VERB_RECLAIM, &effect, true, true);
 		else if (e->idle_timer)
 			start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer,
 				    dsm);
@@ -621,9 +523,9 @@ void director_resume(Tdid *tdid)
 					.generation = e->generation };
 
 		if (e->state == ASSIGNMENT_BINDING)
-			submit(tdid, VERB_BIND, &effect, true);
+			submit(tdid, VERB_BIND, &effect, true, true);
 		else if (e->state == ASSIGNMENT_UNBINDING)
-			submit(tdid, VERB_UNBIND, &effect, true);
+			submit(tdid, VERB_UNBIND, &effect, true, true);
 		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
 			 e->state == ASSIGNMENT_LOCKED)
 			start_timer(tdid, &a->guest_timer, tdid->config->guest_timeout_usec,

@@ -29,12 +29,6 @@ void director_guest_mark(Tdid *tdid, Assignment *assignment, const char *name, c
  */
 void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id);
 
-/* A provider says what it holds, after a (re)connect: compared with what the engine believes. */
-void director_provider_ready(Tdid *tdid, Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
-			     const ProviderDsm *dsms, size_t n_dsms);
-void director_tdi_changed(Tdid *tdid, const ProviderTdi *tdi, const char *reason);
-void director_dsm_changed(Tdid *tdid, const ProviderDsm *dsm, const char *reason);
-
 /* OperationHandlers, userdata is the Tdid. */
 extern const OperationHandlers director_operation_handlers;
 

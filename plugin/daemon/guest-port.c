@@ -12,6 +12,7 @@
 #include "daemon/director.h"
 #include "daemon/domains.h"
 #include "daemon/tdid.h"
+#include "daemon/tsm-report.h"
 #include "rpc/frame.h"
 #include "rpc/idl.h"
 #include "rpc/log.h"
@@ -420,6 +421,7 @@ static void on_verdict(GuestPort *port, Assignment *a, uint64_t generation, json
 
 	if (strcmp(json_get_string(parameters, "verdict"), "accepted") == 0) {
 		director_guest_mark(port->tdid, a, "guest: accepted", why);
+		tsm_report_accepted(port->tdid, a, generation);
 		return;
 	}
 	if (asprintf(&reason, "rejected by the guest at %.200s: %s", step,

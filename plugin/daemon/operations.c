@@ -27,6 +27,7 @@ struct Operation {
 	Operations *operations;
 	OperationRequest request;
 	ProviderCall *call;
+	bool sent; /* once, at least: that it cannot be sent now says nothing about it */
 	bool started;
 	sd_event_source *deadline;
 	Operation *next;
@@ -153,6 +154,9 @@ static bool is_refusal(const char *error)
 	static const char *const refusals[] = { "UnknownDevice", "NotTeeIo",	 "UnknownTvm",
 						"DeviceBusy",	 "InvalidState", "Refused" };
 
+	/* The provider's varlink service itself: the verb has not been reached. */
+	if (strncmp(error, "org.varlink.service.", strlen("org.varlink.service.")) == 0)
+		return true;
 	for (size_t i = 0; i < ELEMENTSOF(refusals); i++)
 		if (strcmp(error, refusals[i]) == 0)
 			return true;
@@ -244,11 +248,14 @@ static void send_operation(Operation *operation)
 		r = provider_call(operation->request.dsm->provider,
 				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE,
 				  0, on_reply, operation, &operation->call);
+	if (r >= 0)
+		operation->sent = true;
 	/* A provider that has just gone away will be ready again; anything else is our own fault.
-	 */
-	if (r == -ECONNREFUSED || r == -ENOENT || r == -ENOTCONN || r == -EAGAIN)
+	 * What may have been done already is not refused for that. */
+	else if (operation->sent || r == -ECONNREFUSED || r == -ENOENT || r == -ENOTCONN ||
+		 r == -EAGAIN)
 		try_again(operation->operations);
-	else if (r < 0)
+	else
 		finish(operation,
 		       &(OperationResult){ .outcome = OUTCOME_REFUSED, .reason = strerror(-r) });
 }
@@ -305,6 +312,7 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 		return -ENOMEM;
 	operation->operations = operations;
 	operation->request = *request;
+	operation->sent = request->resumed;
 	while (*link)
 		link = &(*link)->next;
 	*link = operation;

@@ -27,6 +27,7 @@ typedef struct OperationRequest {
 	Dsm *dsm;
 	Assignment *assignment; /* of bind and unbind */
 	uint64_t generation;
+	bool resumed; /* an earlier run of tdid may have sent it */
 } OperationRequest;
 
 typedef struct OperationResult {

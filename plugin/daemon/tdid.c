@@ -10,6 +10,7 @@
 #include "daemon/domains.h"
 #include "daemon/hook-service.h"
 #include "daemon/records.h"
+#include "daemon/tsm-report.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,28 +30,6 @@ bool tdid_providers_ready(const Tdid *tdid)
 		if (!provider_is_ready(tdid->providers[i]))
 			return false;
 	return true;
-}
-
-static void on_provider_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
-			      const ProviderDsm *dsms, size_t n_dsms, void *userdata)
-{
-	director_provider_ready(userdata, provider, tdis, n_tdis, dsms, n_dsms);
-}
-
-static void on_tdi_changed(Provider *provider, const ProviderTdi *tdi, const char *reason,
-			   void *userdata)
-{
-	director_tdi_changed(userdata, tdi, reason);
-}
-
-static void on_dsm_changed(Provider *provider, const ProviderDsm *dsm, const char *reason,
-			   void *userdata)
-{
-	director_dsm_changed(userdata, dsm, reason);
-}
-
-static void on_provider_lost(Provider *provider, const char *reason, void *userdata)
-{
 }
 
 static int read_boot_id(char *ret, size_t size)
@@ -76,12 +55,6 @@ static int first_operation(uint64_t *ret)
 
 static int start_providers(Tdid *tdid)
 {
-	static const ProviderHandlers handlers = {
-		.ready = on_provider_ready,
-		.tdi_changed = on_tdi_changed,
-		.dsm_changed = on_dsm_changed,
-		.lost = on_provider_lost,
-	};
 	int r = 0;
 
 	tdid->providers = calloc(tdid->config->n_tsms, sizeof(*tdid->providers));
@@ -89,7 +62,7 @@ static int start_providers(Tdid *tdid)
 		return -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < tdid->config->n_tsms; i++)
 		r = provider_new(&tdid->providers[i], tdid->event, &tdid->config->tsms[i],
-				 &handlers, tdid);
+				 &tsm_report_handlers, tdid);
 	return r;
 }
 

@@ -28,6 +28,7 @@ static const Mistake mistakes[] = {
 	{ "a running device leaves unnoticed",       S(RUNNING), IN_GONE, GUARD_NONE, SKIP, 0, DROPS },
 	{ "a locked device is let go, still bound",  S(LOCKED), IN_GONE, GUARD_NONE, S(RELEASED), ACT_TIMER_OFF | ACT_DISOWN, DROPS },
 	{ "ERROR is overlooked",                     S(RUNNING), IN_ERROR, GUARD_NONE, SKIP, 0, DROPS },
+	{ "a bind that others ended is overlooked",  S(RUNNING), IN_VOIDED, GUARD_NONE, SKIP, 0, DROPS },
 	{ "a lost session is overlooked",            S(WAITING), IN_DSM_LOST, GUARD_NONE, SKIP, 0, DROPS },
 	{ "waiters do not hear of a refusal",        S(CONNECTING), IN_DSM_REFUSED, GUARD_NONE, SKIP, 0, DROPS },
 	{ "an unknown bind leaves its TDI free",     S(BINDING), IN_BIND_UNKNOWN, GUARD_NONE, S(FAILED), ACT_DISOWN, DROPS },

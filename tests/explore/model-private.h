@@ -27,6 +27,8 @@ void world_execute_tdi(Model *model, uint32_t assignment, Execution how);
 
 /* The TDI is in another state, and the TSM says so. */
 void world_tdi_moves(Model *model, uint32_t tdi, TdispState state, bool accepted);
+/* Its bind is ended, and not by the engine. */
+void world_void(Model *model, uint32_t tdi);
 void world_lose_dsm(Model *model, uint32_t dsm);
 
 /* One effect. */

@@ -285,6 +285,8 @@ void model_resync(Model *model)
 			event.accepted = tdi->accepted;
 		} else if (e->state == ASSIGNMENT_BINDING) {
 			continue; /* its bind is sent again and answers for itself */
+		} else {
+			event.type = EVENT_BIND_LOST;
 		}
 		model_step(model, &event);
 	}

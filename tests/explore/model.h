@@ -54,6 +54,7 @@ typedef struct Operation {
 typedef struct Notice {
 	uint8_t state;
 	bool accepted;
+	bool lost; /* the bind is not there any more */
 	uint16_t generation;
 } Notice;
 
@@ -140,6 +141,7 @@ typedef enum MoveType {
 	MOVE_RUN_UNACCEPTED, /* object = TDI */
 	MOVE_ERROR,	     /* object = TDI */
 	MOVE_FALL,	     /* object = TDI */
+	MOVE_VOID,	     /* object = TDI: somebody else ends its bind */
 	MOVE_LOSE,	     /* object = DSM */
 	MOVE_DETACH_FAIL,    /* object = assignment */
 	MOVE_CRASH,

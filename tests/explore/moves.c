@@ -43,6 +43,19 @@ static bool pending(const Operation *operation, bool executed)
 	return operation->verb && operation->executed == executed;
 }
 
+/* What the TSM does not hold is asked after once more when the bind under way is answered. */
+static bool waits_for_bind(const Model *model, uint32_t id)
+{
+	const Notice *notice = &model->world.tdis[id].notices[0];
+	const EngineTdi *tdi = engine_tdi(model->engine, id);
+	const EngineAssignment *a = tdi && tdi->owner != ENGINE_NONE
+					    ? engine_assignment(model->engine, tdi->owner)
+					    : NULL;
+
+	return notice->lost && a && a->state == ASSIGNMENT_BINDING &&
+	       a->generation == notice->generation;
+}
+
 static void completing_moves(const Model *model, Moves *moves)
 {
 	const Scenario *s = model->scenario;
@@ -72,7 +85,7 @@ static void completing_moves(const Model *model, Moves *moves)
 			add(moves, MOVE_ANSWER_TDI, i, 0);
 	}
 	for (uint32_t i = 0; i < s->tdis; i++)
-		if (w->tdis[i].n_notices > 0)
+		if (w->tdis[i].n_notices > 0 && !waits_for_bind(model, i))
 			add(moves, MOVE_NOTICE_TDI, i, 0);
 	for (uint32_t i = 0; i < s->dsms; i++)
 		if (w->dsms[i].lost &&
@@ -109,6 +122,7 @@ static void tdi_moves(const Model *model, Moves *moves, uint32_t id)
 		add(moves, MOVE_ERROR, id, 0);
 	if (tdi->state != TDISP_CONFIG_UNLOCKED)
 		add(moves, MOVE_FALL, id, 0);
+	add(moves, MOVE_VOID, id, 0);
 }
 
 static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
@@ -281,7 +295,7 @@ static void notice_tdi(Model *model, uint32_t id)
 	for (uint8_t i = 0; i < tdi->n_notices; i++)
 		tdi->notices[i] = tdi->notices[i + 1];
 	tdi->notices[tdi->n_notices] = (Notice){};
-	model_step(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+	model_step(model, &(EngineEvent){ .type = notice.lost ? EVENT_BIND_LOST : EVENT_TDI_CHANGED,
 					  .id = id,
 					  .generation = notice.generation,
 					  .tdi_state = (TdispState)notice.state,
@@ -370,6 +384,7 @@ static void make(Model *model, Move move)
 	case MOVE_RUN_UNACCEPTED: world_tdi_moves(model, id, TDISP_RUN, false); break;
 	case MOVE_ERROR: world_tdi_moves(model, id, TDISP_ERROR, false); break;
 	case MOVE_FALL: world_tdi_moves(model, id, TDISP_CONFIG_UNLOCKED, false); break;
+	case MOVE_VOID: world_void(model, id); break;
 	case MOVE_LOSE: world_lose_dsm(model, id); break;
 	case MOVE_DETACH_FAIL:
 		w->assignments[id].detach = false;

@@ -167,8 +167,9 @@ static void properties_of_assignment(Model *model, uint32_t id)
 	AssignmentState state = e ? e->state : ASSIGNMENT_RELEASED;
 	bool holds = tdi->holder == id;
 
-	if (state == ASSIGNMENT_RUNNING &&
-	    (!holds || !tdi->accepted || tdi->generation != e->generation))
+	/* What others have ended since was accepted all the same; the news is on its way. */
+	if (state == ASSIGNMENT_RUNNING && (!tdi->accepted || tdi->generation != e->generation ||
+					    (!holds && tdi->holder != ENGINE_NONE)))
 		broken(model, ACCEPTED, "a%" PRIu32, id);
 	/* While the engine takes it for present and it is not, the news is on its way. */
 	if ((state == ASSIGNMENT_RUNNING || waits_for_guest(state)) && e->generation && holds &&

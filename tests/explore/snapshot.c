@@ -94,7 +94,8 @@ static void put_tdi(ByteWriter *w, const WorldTdi *tdi, uint64_t last)
 	bytes_put_u8(w, tdi->n_notices);
 	for (uint8_t i = 0; i < tdi->n_notices; i++)
 		bytes_put_u16(w, (uint16_t)(tdi->notices[i].state | tdi->notices[i].accepted << 2 |
-					    (last - tdi->notices[i].generation) << 3));
+					    tdi->notices[i].lost << 3 |
+					    (last - tdi->notices[i].generation) << 4));
 }
 
 static void put_assignment(ByteWriter *w, const Model *model, uint32_t id)

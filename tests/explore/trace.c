@@ -43,6 +43,11 @@ static void trace_notice(FILE *to, const Model *model, Move move)
 {
 	const Notice *notice = &model->world.tdis[move.object].notices[0];
 
+	if (notice->lost) {
+		fprintf(to, "the notice that bind %u of tdi%u is not there any more comes",
+			notice->generation, move.object);
+		return;
+	}
 	fprintf(to, "the notice that tdi%u is in %s%s (bind %u) comes", move.object,
 		tdisp_state_name((TdispState)notice->state),
 		notice->state == TDISP_RUN ? notice->accepted ? ", accepted" : ", not accepted"
@@ -73,6 +78,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_RUN_UNACCEPTED] = "to RUN without acceptance goes tdi",
 		[MOVE_ERROR] = "to ERROR goes tdi",
 		[MOVE_FALL] = "to CONFIG_UNLOCKED falls tdi",
+		[MOVE_VOID] = "somebody else ends the bind of tdi",
 		[MOVE_LOSE] = "its session loses dsm",
 		[MOVE_DETACH_FAIL] = "the VMM cannot detach a",
 		[MOVE_CRASH] = "the engine's process dies and comes back",

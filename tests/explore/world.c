@@ -34,6 +34,17 @@ void world_tdi_moves(Model *model, uint32_t id, TdispState state, bool accepted)
 	notice(model, id);
 }
 
+void world_void(Model *model, uint32_t id)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+
+	tdi->holder = ENGINE_NONE;
+	tdi->state = TDISP_CONFIG_UNLOCKED;
+	notice(model, id);
+	if (tdi->n_notices > 0)
+		tdi->notices[tdi->n_notices - 1].lost = true;
+}
+
 void world_lose_dsm(Model *model, uint32_t id)
 {
 	WorldDsm *dsm = &model->world.dsms[id];

@@ -250,6 +250,7 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	case FAKE_BREAK_OFF:
 		return varlink_call_errorb(call, "OutcomeUnknown", J_STRING("object", "x"),
 					   J_STRING("reason", "it broke off"));
+	case FAKE_INVALID: return varlink_call_invalid_parameter(call, "device");
 	case FAKE_NOT_DONE: return varlink_call_replyb(call, J_STRING("progress", "queued"));
 	default: return succeed(tsm, call, verb);
 	}
@@ -264,8 +265,8 @@ static int on_capabilities(VarlinkCall *call, json_object *parameters, void *use
 				J_BOOL("protection", tsm->protection),
 				J_STRING("bind_when", tsm->bind_when ?: "guest_ready"),
 				J_STRING("lock_by", "host"), J_STRING("start_by", "tvm"),
-				J_STRING("state_source", "tsm"), J_STRING("evidence", "shown"),
-				J_INT("concurrency", 1)),
+				J_STRING("state_source", tsm->state_source ?: "tsm"),
+				J_STRING("evidence", "shown"), J_INT("concurrency", 1)),
 		     0);
 	return varlink_call_replyb(call, J_STRING("instance", tsm->instance ?: "1"),
 				   J_TAKE("capabilities", c));

@@ -30,6 +30,7 @@ typedef enum FakeAnswer {
 	FAKE_START_HOLD, /* "started", then nothing */
 	FAKE_REFUSE,	 /* Refused, or GuestMessageRejected */
 	FAKE_BREAK_OFF,	 /* OutcomeUnknown */
+	FAKE_INVALID,	 /* org.varlink.service.InvalidParameter */
 	FAKE_NOT_DONE,	 /* a last reply that says "queued" */
 } FakeAnswer;
 
@@ -51,9 +52,10 @@ typedef struct FakeTsm {
 	FakeAnswer answers[FAKE_VERB_N];
 	bool unconfirmed; /* Unbind: the device did not answer STOP */
 	bool protection;
-	const char *bind_when;	 /* NULL: "guest_ready" */
-	const char *device_text; /* ListDevices: instead of the first device's address */
-	const char *query_text;	 /* Query: instead of the first TDI's address */
+	const char *state_source; /* NULL: "tsm" */
+	const char *bind_when;	  /* NULL: "guest_ready" */
+	const char *device_text;  /* ListDevices: instead of the first device's address */
+	const char *query_text;	  /* Query: instead of the first TDI's address */
 	const char *key_file;
 	const char *instance; /* NULL: "1" */
 	const char *stalled;  /* Query says so */

@@ -45,6 +45,49 @@ Test(daemon_director, guests_word_alone_does_not_make_it_run)
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 }
 
+/* Where the TSM cannot tell the host, the TVM's word is all there is; and it is enough to go on. */
+Test(daemon_director, guests_word_where_the_tsm_cannot_tell)
+{
+	d.tsm->state_source = "guest";
+	testing_daemon_start(&d);
+	lock();
+	testing_guest_event(SESSION_A, "Verdict",
+			    "\"name\":\"" ALIAS "\",\"generation\":7,\"verdict\":\"accepted\","
+			    "\"step\":\"done\"");
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED, "of another bind");
+	testing_guest_event(SESSION_A, "Verdict",
+			    "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":\"accepted\","
+			    "\"step\":\"done\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+
+	/* All that the TSM says, at every Query, is that it is bound. */
+	provider_ask_again(d.tdid.providers[0]);
+	fake_tsm_set(d.tsm, tdi(), "config_locked", false);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(testing_assignment(&d, 0, ALIAS)->tdi_state, TDISP_RUN);
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	fake_tsm_set(d.tsm, tdi(), "error", false);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+Test(daemon_director, state_while_the_provider_is_away)
+{
+	testing_daemon_start(&d);
+	run();
+	cr_assert(testing_assignment(&d, 0, ALIAS)->tdi_state_known);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !testing_assignment(&d, 0, ALIAS)->tdi_state_known);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, testing_assignment(&d, 0, ALIAS)->tdi_state_known);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+}
+
 Test(daemon_director, rejected_is_unbound_then_detached)
 {
 	testing_daemon_start(&d);
@@ -166,7 +209,8 @@ Test(daemon_director, bind_that_somebody_else_ends)
 	tdi()->tvm[0] = '\0';
 	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
-	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no longer holds this bind"));
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
+			 "does not hold this bind any more"));
 }
 
 Test(daemon_director, unknown_outcome_of_a_bind_is_quarantined)

@@ -3,6 +3,7 @@
 #include "testing-daemon.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 static sd_event *event;
 static char path[64];
@@ -241,6 +242,53 @@ Test(daemon_operations, one_connection_is_dropped)
 	close(fd);
 	UNTIL(event, n_done == 1);
 	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+/* Until `rlimit_back`, no connection can be made. */
+static void no_more_descriptors(struct rlimit *old)
+{
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, old), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, old->rlim_max }), 0);
+}
+
+Test(daemon_operations, cannot_be_sent)
+{
+	struct rlimit old;
+
+	start(5000000);
+	testing_idle(event);
+	no_more_descriptors(&old);
+	submit(VERB_BIND, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+/* What an earlier run of tdid sent may have been done. */
+Test(daemon_operations, cannot_be_sent_again)
+{
+	OperationRequest request = { .verb = VERB_CONNECT, .number = 1, .resumed = true };
+	struct rlimit old;
+
+	start(5000000);
+	testing_idle(event);
+	no_more_descriptors(&old);
+	request.dsm = dsm;
+	cr_assert_eq(operations_submit(operations, &request), 0);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+Test(daemon_operations, refused_by_the_service_itself)
+{
+	start(5000000);
+	tsm->answers[FAKE_BIND] = FAKE_INVALID;
+	submit(VERB_BIND, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
 }
 
 Test(daemon_operations, freed_with_everything_in_flight)

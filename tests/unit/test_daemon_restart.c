@@ -36,7 +36,7 @@ Test(daemon_restart, provider_that_has_forgotten)
 	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
 	fake_tsm_start(d.tsm);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
-	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "no longer holds"));
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "does not hold this bind"));
 }
 
 Test(daemon_restart, provider_that_vanishes_within_a_bind)

@@ -353,6 +353,28 @@ Test(engine, falls_to_unlocked)
 	is(3, ASSIGNMENT_RELEASED, FAULT_NONE);
 }
 
+static void bind_lost(uint32_t tdi, uint64_t generation)
+{
+	step((EngineEvent){ .type = EVENT_BIND_LOST, .id = tdi, .generation = generation });
+}
+
+Test(engine, bind_that_others_end)
+{
+	to_running(0);
+	bind_lost(0, engine_tdi(bench.engine, 0)->generation + 1);
+	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
+	bind_lost(0, engine_tdi(bench.engine, 0)->generation);
+	ends_failed(0, FAULT_VOIDED);
+	to_locked(1);
+	bind_lost(1, engine_tdi(bench.engine, 1)->generation);
+	is(1, ASSIGNMENT_UNBINDING, FAULT_VOIDED);
+	bind_lost(1, engine_tdi(bench.engine, 1)->generation);
+	/* That it left the domain was the cause. */
+	simple(EVENT_GONE, 1);
+	unbind_done(1, OUTCOME_DONE, true);
+	is(1, ASSIGNMENT_RELEASED, FAULT_NONE);
+}
+
 Test(engine, falls_to_unlocked_because_it_was_rejected)
 {
 	to_running(0);

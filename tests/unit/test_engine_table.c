@@ -13,6 +13,7 @@ static bool fits(EngineGuard guard, bool ready, bool left, bool present, EngineF
 	case GUARD_PRESENT: return present;
 	case GUARD_FAULT: return fault != FAULT_NONE;
 	case GUARD_LET_GO: return fault == FAULT_UNLOCKED;
+	case GUARD_ENDED: return fault == FAULT_UNLOCKED || fault == FAULT_VOIDED;
 	case GUARD_PRESENT_FAULT: return present && fault != FAULT_NONE;
 	}
 	return false;
