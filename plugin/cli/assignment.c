@@ -60,7 +60,7 @@ char *assignment_tsm_words(const Assignment *assignment)
 
 	if (!assignment->tsm)
 		return text_format("not known yet");
-	said = assignment->protection || strstr(assignment->tsm, remark);
+	said = assignment->protection || strstr(assignment->tsm, "no protection");
 	return text_format("%s%s%s", assignment->tsm, said ? "" : " ", said ? "" : remark);
 }
 

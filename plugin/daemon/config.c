@@ -13,7 +13,8 @@
 
 typedef struct RawConfig {
 	const char *records, *sockets, *libvirt, *sysfs, *require_tvm;
-	int64_t idle_grace_ms, guest_timeout_ms, operation_deadline_ms, stop_timeout_ms;
+	int64_t idle_grace_ms, guest_timeout_ms, boot_timeout_ms, operation_deadline_ms,
+		stop_timeout_ms;
 	json_object *tsms;
 } RawConfig;
 
@@ -26,6 +27,7 @@ static const JsonField config_fields[] = {
 	{ "idle_grace_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, idle_grace_ms), 0, 86400000 },
 	{ "guest_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, guest_timeout_ms), 1,
 	  86400000 },
+	{ "boot_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, boot_timeout_ms), 1, 86400000 },
 	{ "operation_deadline_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, operation_deadline_ms), 1,
 	  3600000 },
 	{ "stop_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, stop_timeout_ms), 1, 60000 },
@@ -139,7 +141,8 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 		.require_tvm = "protected",
 		.idle_grace_ms = 30000,
 		.guest_timeout_ms = 60000,
-		.operation_deadline_ms = 30000,
+		.boot_timeout_ms = 300000,
+		.operation_deadline_ms = 90000,
 		.stop_timeout_ms = 10000,
 	};
 	int r;
@@ -166,6 +169,7 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 		return r;
 	config->idle_grace_usec = (uint64_t)raw.idle_grace_ms * 1000;
 	config->guest_timeout_usec = (uint64_t)raw.guest_timeout_ms * 1000;
+	config->boot_timeout_usec = (uint64_t)raw.boot_timeout_ms * 1000;
 	config->operation_deadline_usec = (uint64_t)raw.operation_deadline_ms * 1000;
 	config->stop_timeout_usec = (uint64_t)raw.stop_timeout_ms * 1000;
 	r = take_tsms(config, raw.tsms, origin, ret_error);

@@ -28,10 +28,13 @@ typedef struct Config {
 	char *sockets; /* directory of io.tdid.Hook and io.tdid.Assignments */
 	char *libvirt; /* URI */
 	char *sysfs;   /* "/sys"; elsewhere in tests */
-	uint64_t idle_grace_usec;	  /* from the last unbind to device_reclaim */
-	uint64_t guest_timeout_usec;	  /* for the guest to get ready, and to validate */
-	uint64_t operation_deadline_usec; /* of a verb, from its start */
-	uint64_t stop_timeout_usec;	  /* how long libvirt's stop of a domain waits for unbind */
+	uint64_t idle_grace_usec;    /* from the last unbind to device_reclaim */
+	uint64_t guest_timeout_usec; /* for the guest to get ready, and to validate */
+	/* For its agent's Hello, while a domain boots that was started with the device. */
+	uint64_t boot_timeout_usec;
+	uint64_t
+		operation_deadline_usec; /* of a verb, from its start; longer than the provider's */
+	uint64_t stop_timeout_usec;	 /* how long libvirt's stop of a domain waits for unbind */
 	ConfigRequireTvm require_tvm;
 	ConfigTsm *tsms;
 	size_t n_tsms;

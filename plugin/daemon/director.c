@@ -175,6 +175,16 @@ static int on_guest_timer(sd_event_source *source, uint64_t usec, void *userdata
 	return 0;
 }
 
+/* A domain that was started with the device may boot for longer than its agent takes to answer. */
+static void start_guest_timer(Tdid *tdid, Assignment *a)
+{
+	bool boots = !a->announced && !a->tvm->guest_boot;
+
+	start_timer(tdid, &a->guest_timer,
+		    boots ? tdid->config->boot_timeout_usec : tdid->config->guest_timeout_usec,
+		    on_guest_timer, a);
+}
+
 static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Dsm *dsm = userdata;
@@ -309,10 +319,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_TELL_WITHDRAWN:
 		guest_port_tell_withdrawn(a, effect->generation, a->reason ?: "released");
 		break;
-	case EFFECT_TIMER_GUEST:
-		start_timer(tdid, &a->guest_timer, tdid->config->guest_timeout_usec, on_guest_timer,
-			    a);
-		break;
+	case EFFECT_TIMER_GUEST: start_guest_timer(tdid, a); break;
 	case EFFECT_TIMER_GUEST_OFF:
 		a->guest_timer = sd_event_source_disable_unref(a->guest_timer);
 		break;
@@ -477,6 +484,10 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	if (r < 0)
 		log_error("%s: its record cannot be written: %s",
 			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
+	for (uint32_t p = 0; !reset && (a = registry_next_assignment(tdid->registry, &p));)
+		if (a->tvm == tvm &&
+		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
+			start_guest_timer(tdid, a);
 	for (uint32_t p = 0; reset && (a = registry_next_assignment(tdid->registry, &p));) {
 		if (a->tvm != tvm || !engine_assignment(tdid->engine, a->id)->present)
 			continue;
@@ -528,8 +539,7 @@ void director_resume(Tdid *tdid)
 			submit(tdid, VERB_UNBIND, &effect, true, true);
 		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
 			 e->state == ASSIGNMENT_LOCKED)
-			start_timer(tdid, &a->guest_timer, tdid->config->guest_timeout_usec,
-				    on_guest_timer, a);
+			start_guest_timer(tdid, a);
 		a->detach_again = e->state == ASSIGNMENT_DETACHING;
 		director_mark(tdid, a, "tdid restarted", NULL);
 	}

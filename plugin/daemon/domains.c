@@ -129,6 +129,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	if (timeline_mark(&a->timeline, added_usec ?: timeline_now(),
 			  added_usec ? "device-added" : "seen", NULL) < 0)
 		return;
+	a->announced = added_usec;
 	a->guest_known = false;
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_APPEARED,

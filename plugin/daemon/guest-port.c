@@ -27,8 +27,8 @@
 #define PORT_NAME	 "io.tdid.guest.0"
 #define READ_SIZE	 4096
 #define OUTPUT_MAX	 (512 * 1024)
-#define CALLS_MAX	 8 /* TSM requests of one guest in flight */
-#define TSM_TIMEOUT_USEC (20 * UINT64_C(1000000))
+#define CALLS_MAX	 8			  /* TSM requests of one guest in flight */
+#define TSM_TIMEOUT_USEC (60 * UINT64_C(1000000)) /* it may wait for other DSMs' verbs */
 #define RETRY_USEC	 (1000 * UINT64_C(1000))
 #define LINES_MAX	 16 /* in the log, that a guest can cause, per opened port */
 

@@ -61,12 +61,21 @@ struct ProviderCall {
 
 static int come_up(Provider *provider);
 
-static void set_title(Provider *provider)
+/* platform: "" until it has said. */
+static void set_title(Provider *provider, const char *platform)
 {
+	const char *remark = provider->protection ? "" : "no protection";
 	char *title = NULL;
+	int r;
 
-	if (asprintf(&title, "%s%s", provider->name,
-		     provider->protection ? "" : " (no protection)") < 0)
+	if (strcmp(platform, provider->name) == 0)
+		platform = "";
+	if (*platform || *remark)
+		r = asprintf(&title, "%s (%s%s%s)", provider->name, platform,
+			     *platform && *remark ? ", " : "", remark);
+	else
+		r = asprintf(&title, "%s", provider->name);
+	if (r < 0)
 		return;
 	free(provider->title);
 	provider->title = title;
@@ -368,7 +377,7 @@ static void on_capabilities(const VarlinkReply *reply, const char *error, void *
 	provider->protection = json_get_bool(c, "protection", false);
 	provider->waits_for_guest = strcmp(json_get_string(c, "bind_when"), "added") != 0;
 	provider->tells_state = strcmp(json_get_string(c, "state_source"), "tsm") == 0;
-	set_title(provider);
+	set_title(provider, json_get_string(c, "platform"));
 	step(provider, INTERFACE ".ListDevices", on_devices);
 }
 
@@ -395,7 +404,7 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 	provider->socket = strdup(config->socket);
 	if (!provider->name || !provider->socket)
 		return -ENOMEM;
-	set_title(provider);
+	set_title(provider, "");
 	set_trouble(provider, "it has not answered yet");
 	r = idl_parse(&provider->idl, schema_io_tdid_tsm, &why);
 	if (r < 0) {

@@ -41,7 +41,7 @@ DEFINE_CLEANUP(Provider, provider_free);
 void provider_ask_again(Provider *provider);
 
 const char *provider_name(const Provider *provider);
-/* For people: "emulated", with "(no protection)" behind it where that is so. */
+/* For people: "emulated (no protection)", "linux (sev-tio)". */
 const char *provider_title(const Provider *provider);
 bool provider_protects(const Provider *provider);
 bool provider_is_ready(const Provider *provider);

@@ -70,7 +70,8 @@ typedef struct Assignment {
 	Dsm *dsm;
 	Tdi *tdi;
 	char *alias;
-	char *reason; /* for the operator; NULL when there is nothing to say */
+	char *reason;	/* for the operator; NULL when there is nothing to say */
+	bool announced; /* libvirt told of it when it was plugged: its guest runs already */
 	bool guest_known;
 	Bdf guest; /* as the TVM sees it */
 	bool tdi_state_known;

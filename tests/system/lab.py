@@ -33,7 +33,7 @@ LIBEXEC = "/usr/libexec/tdid"
 PF, OTHER_PF = "0000:01:00.0", "0000:02:00.0"
 SOCKETS = {name: f"/run/tdid-tsm/{name}" for name in TSMS}
 TSM_SOCKET = SOCKETS[TSM]  # of the provider that tdid calls
-TITLE = {"emulated": "emulated (no protection)", "linux": "linux (no protection)"}[TSM]
+TITLE = {"emulated": "emulated (no protection)", "linux": "linux (emulated, no protection)"}[TSM]
 EMULATED_CONFIG = {
     "socket": SOCKETS["emulated"],
     "state": "/var/lib/tdi-tsm-emulated",

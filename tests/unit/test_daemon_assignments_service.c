@@ -103,7 +103,8 @@ Test(daemon_assignments_service, by_name_and_by_address)
 	expect("List", "tvm0", NULL, "\"state\":\"waiting\"");
 	expect("List", TVM0, NULL, "\"guest_address\":\"0000:05:00.0\"");
 	expect("List", "tvm1", NULL, "NoSuchDomain");
-	expect("Get", "tvm0", ALIAS, "\"tsm\":\"fake (no protection)\",\"protection\":false");
+	expect("Get", "tvm0", ALIAS,
+	       "\"tsm\":\"fake (emulated, no protection)\",\"protection\":false");
 	expect("Get", TVM0, "0000:41:00.1", "\"device\":\"0000:41:00.1\"");
 	expect("Get", "tvm0", "0000:41:00.2", "NoSuchAssignment");
 	expect("Evidence", "tvm0", ALIAS, "NoEvidence");

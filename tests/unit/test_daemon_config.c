@@ -60,6 +60,7 @@ Test(daemon_config, refuses)
 	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":86400001}", "idle_grace_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":1.5}", "idle_grace_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"guest_timeout_ms\":0}", "guest_timeout_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"boot_timeout_ms\":0}", "boot_timeout_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"operation_deadline_ms\":0}", "operation_deadline_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"stop_timeout_ms\":60001}", "stop_timeout_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"records\":\"records\"}", "absolute");
@@ -101,6 +102,7 @@ Test(daemon_config, defaults)
 	cr_assert_str_eq(config->sysfs, "/sys");
 	cr_assert_eq(config->require_tvm, CONFIG_REQUIRE_TVM_PROTECTED);
 	cr_assert_eq(config->stop_timeout_usec, 10000000);
+	cr_assert_eq(config->boot_timeout_usec, 300000000);
 	cr_assert_eq(config->n_tsms, 1);
 	cr_assert_str_eq(config->tsms[0].name, "emulated");
 	cr_assert_eq(config->tsms[0].uid, 42);

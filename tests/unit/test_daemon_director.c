@@ -147,6 +147,33 @@ Test(daemon_director, guest_cannot_spoil_lists_and_records)
 	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"detaching\""), 1);
 }
 
+/* A boot takes its time; an agent that has said Hello does not. */
+Test(daemon_director, guest_that_boots)
+{
+	d.guest_timeout_ms = 1;
+	d.boot_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	for (int i = 0; i < 3; i++)
+		testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+Test(daemon_director, guest_that_runs_without_an_agent)
+{
+	d.guest_timeout_ms = 1;
+	d.boot_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, TESTING_DOMAIN(TVM0, TESTING_PORT));
+	testing_idle(d.event);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
 Test(daemon_director, guest_that_never_gets_ready)
 {
 	d.guest_timeout_ms = 1;
@@ -233,7 +260,8 @@ Test(daemon_director, refused_connect)
 	attach();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
-			 "device_connect 0000:41:00.0: tsm fake (no protection): Refused: not so"));
+			 "device_connect 0000:41:00.0: tsm fake (emulated, no protection): "
+			 "Refused: not so"));
 	cr_assert_eq(dsm()->state, DSM_IDLE);
 }
 

@@ -42,7 +42,7 @@ static void connect_it(void)
 	expect("Connect", DSM, "ok {\"dsm\":{\"dsm\":\"" DSM "\"");
 	cr_assert(strstr(one.answer, "\"state\":\"connected\",\"connected\":true,\"pinned\":true"),
 		  "%s", one.answer);
-	cr_assert(strstr(one.answer, "\"tsm\":\"fake (no protection)\""));
+	cr_assert(strstr(one.answer, "\"tsm\":\"fake (emulated, no protection)\""));
 	cr_assert_null(strstr(one.answer, "reason"));
 }
 
@@ -92,8 +92,8 @@ Test(daemon_dsm_requests, provider_that_is_away)
 	testing_daemon_start(&d);
 	fake_tsm_stop(d.tsm);
 	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
-	expect("Connect", DSM, "device_connect: tsm fake (no protection) is not ready: ");
-	expect("Reclaim", DSM, "device_reclaim: tsm fake (no protection) is not ready: ");
+	expect("Connect", DSM, "device_connect: tsm fake (emulated, no protection) is not ready: ");
+	expect("Reclaim", DSM, "device_reclaim: tsm fake (emulated, no protection) is not ready: ");
 	cr_assert_null(dsm());
 }
 
@@ -156,7 +156,8 @@ Test(daemon_dsm_requests, refused_by_the_tsm)
 	d.tsm->answers[FAKE_CONNECT] = FAKE_REFUSE;
 	expect("Connect", DSM,
 	       "Refused {\"object\":\"" DSM "\",\"message\":\"device_connect " DSM
-	       ": tsm fake (no protection): Refused: not so. It is not connected. Look into that");
+	       ": tsm fake (emulated, no protection): Refused: not so. It is not connected. Look "
+	       "into that");
 	cr_assert_eq(dsm()->state, DSM_IDLE);
 	cr_assert_eq(testing_records(&d, "dsm", NULL), 0);
 

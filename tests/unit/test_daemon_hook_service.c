@@ -204,7 +204,7 @@ Test(daemon_hook_service, prepare_asks_the_provider)
 	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 1);
 	d.tsm->answers[FAKE_PREPARE] = FAKE_REFUSE;
 	call("prepare", PORT_ONLY, 0);
-	expect("PrepareTvm: tsm fake (no protection): Refused: not so");
+	expect("PrepareTvm: tsm fake (emulated, no protection): Refused: not so");
 }
 
 Test(daemon_hook_service, key_file_elsewhere)

@@ -39,7 +39,7 @@ Test(daemon_inventory, nothing_is_known_yet)
 {
 	fake_tsm_stop(d.tsm);
 	testing_daemon_start(&d);
-	has("{\"name\":\"fake\",\"title\":\"fake (no protection)\",\"protection\":false,"
+	has("{\"name\":\"fake\",\"title\":\"fake (emulated, no protection)\",\"protection\":false,"
 	    "\"ready\":false,\"trouble\":\"");
 	has("\"dsms\":[],\"devices\":[]");
 }

@@ -198,7 +198,7 @@ Test(daemon_provider, what_it_serves)
 	cr_assert(!provider_has_dsm(provider, bdf));
 	bdf.function = 7;
 	cr_assert(!provider_serves(provider, bdf, &dsm));
-	cr_assert_str_eq(provider_title(provider), "fake (no protection)");
+	cr_assert_str_eq(provider_title(provider), "fake (emulated, no protection)");
 	cr_assert(!provider_protects(provider));
 	cr_assert(provider_binds_when_guest_ready(provider));
 	/* It keeps what it knew while it is away. */
