@@ -78,9 +78,9 @@ static json_object *find(json_object *list, const char *member, const char *valu
 	return NULL;
 }
 
-json_object *served_tsm(const Served *served, const char *name)
+json_object *served_tsm(const Served *served, const char *title)
 {
-	return name ? find(served->tsms, "name", name) : NULL;
+	return title ? find(served->tsms, "title", title) : NULL;
 }
 
 json_object *served_dsm(const Served *served, Bdf dsm)

@@ -23,6 +23,6 @@ int served_load(Served *ret, const Cli *cli, char **ret_sentence);
 void served_done(Served *served);
 
 /* By name and by address; NULL: tdid knows of none. Served may be empty. */
-json_object *served_tsm(const Served *served, const char *name);
+json_object *served_tsm(const Served *served, const char *title);
 json_object *served_dsm(const Served *served, Bdf dsm);
 json_object *served_device(const Served *served, Bdf device);

@@ -36,10 +36,10 @@ TestSuite(cli_devices, .init = set_up, .fini = tear_down, .timeout = 30);
 	"{\"name\": \"emulated\", \"title\": \"emulated (no protection)\", \"protection\": false," \
 	" \"ready\": true}"
 #define DSM                                                                                        \
-	"{\"dsm\": \"" PF "\", \"tsm\": \"emulated\", \"state\": \"connected\","                   \
+	"{\"dsm\": \"" PF "\", \"tsm\": \"emulated (no protection)\", \"state\": \"connected\","   \
 	" \"connected\": true, \"pinned\": true}"
 #define DEVICE                                                                                     \
-	"{\"device\": \"" VF0 "\", \"dsm\": \"" PF "\", \"tsm\": \"emulated\","                    \
+	"{\"device\": \"" VF0 "\", \"dsm\": \"" PF "\", \"tsm\": \"emulated (no protection)\","    \
 	" \"is_virtual_function\": true, \"domain\": \"" TVM_A "\", \"domain_name\": \"tvm0\","    \
 	" \"name\": \"ua-tdi-nic0\", \"quarantined\": false, \"tdi_state\": \"run\"}"
 
@@ -160,7 +160,7 @@ Test(cli_devices, tdid_answers)
 			       &sentence),
 		     0, "%s", sentence);
 	cr_assert_not_null(served_device(&served, testing_bdf(VF0)));
-	cr_assert_not_null(served_tsm(&served, "emulated"));
+	cr_assert_not_null(served_tsm(&served, "emulated (no protection)"));
 }
 
 /* The whole command, with tdid away. */
@@ -266,7 +266,8 @@ Test(cli_devices, json_of_all_three)
 			 "\"vfs_total\":7,\"doe_features\":[],\"kernel\":{\"connect\":\"tsm0\","
 			 "\"unknown\":[\"bound\"]},\"config\":{\"readable\":true,\"tee_io\":true,"
 			 "\"ide\":{\"link\":true,\"selective\":true},\"doe_mailboxes\":[320,352]},"
-			 "\"tdid\":{\"dsm\":{\"dsm\":\"" PF "\",\"tsm\":\"emulated\","
+			 "\"tdid\":{\"dsm\":{\"dsm\":\"" PF
+			 "\",\"tsm\":\"emulated (no protection)\","
 			 "\"state\":\"connected\",\"connected\":true,\"pinned\":true},"
 			 "\"tsm\":{\"name\":\"emulated\",\"title\":\"emulated (no protection)\","
 			 "\"protection\":false,\"ready\":true}}}",

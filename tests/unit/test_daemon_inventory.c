@@ -39,7 +39,7 @@ Test(daemon_inventory, nothing_is_known_yet)
 {
 	fake_tsm_stop(d.tsm);
 	testing_daemon_start(&d);
-	has("{\"name\":\"fake\",\"title\":\"fake (emulated, no protection)\",\"protection\":false,"
+	has("{\"name\":\"fake\",\"title\":\"fake (no protection)\",\"protection\":false,"
 	    "\"ready\":false,\"trouble\":\"");
 	has("\"dsms\":[],\"devices\":[]");
 }
@@ -49,10 +49,10 @@ Test(daemon_inventory, what_there_is)
 	d.tsm->plain = "0000:41:00.7";
 	testing_daemon_start(&d);
 	has("\"ready\":true}");
-	has("\"dsms\":[{\"dsm\":\"0000:41:00.0\",\"tsm\":\"fake (no "
+	has("\"dsms\":[{\"dsm\":\"0000:41:00.0\",\"tsm\":\"fake (emulated, no "
 	    "protection)\",\"state\":\"idle\","
 	    "\"connected\":false,\"pinned\":false}]");
-	has("{\"device\":\"0000:41:00.2\",\"dsm\":\"0000:41:00.0\",\"tsm\":\"fake (no "
+	has("{\"device\":\"0000:41:00.2\",\"dsm\":\"0000:41:00.0\",\"tsm\":\"fake (emulated, no "
 	    "protection)\","
 	    "\"is_virtual_function\":true,\"driver\":\"vfio-pci\",\"iommu_group\":7,"
 	    "\"tdi_state\":\"config_unlocked\",\"quarantined\":false}");
