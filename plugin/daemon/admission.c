@@ -91,9 +91,8 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	return 0;
 }
 
-/* Whether somebody else has it, or nobody may. */
-static int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
-			     char **ret_why)
+int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
+		      char **ret_why)
 {
 	const Tdi *tdi = registry_find_tdi(tdid->registry, device->host);
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;

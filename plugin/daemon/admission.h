@@ -12,6 +12,10 @@
 int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf *ret_dsm,
 			Provider **ret_provider, char **ret_why);
 
+/* Whether nobody else has it, and somebody may; returns as above. dsm: what the former has said. */
+int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
+		      char **ret_why);
+
 /*
  * Whether the domain may start: all of its devices, and whether each is to be had. 0, 1 or -ENOMEM
  * as above; the sentence names the device.

@@ -115,6 +115,9 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	refused = admission_of_device(tdid, xml, device, &dsm_bdf, &provider, &reason) != 0;
 	if (!provider && !refused)
 		return; /* read again when the providers are there */
+	/* The engine refuses that by itself; here is why. */
+	if (!refused)
+		admission_of_hold(tdid, xml, device, dsm_bdf, &reason);
 	/* What libvirt said before the domain's end may come after it. */
 	if (!engine_tvm(tdid->engine, tvm->id) || engine_tvm(tdid->engine, tvm->id)->stopping)
 		return;

@@ -183,7 +183,7 @@ def test_tsm_killed_in_mid_connect_and_mid_bind():
         start_emulated(host, "tsm2")
         host.wait_for(f"test -e {DEVICES}/{PF}/tsm/connect", timeout=20)
         assert not nothing_leaks(host, kernel)
-        l.tdictl("reclaim", PF)
+        host.wait_for(f"tdictl reclaim {PF}", timeout=20)
 
         fault(host, "FailVerb", device=VF0, verb="bind", fault="hang")
         l.tvm0.attach(0)

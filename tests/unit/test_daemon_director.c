@@ -192,6 +192,7 @@ Test(daemon_director, another_tvms_device_is_not_bound)
 	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_DETACHING);
 	cr_assert_eq(d.tsm->calls[FAKE_BIND], 1);
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert(strstr(testing_assignment(&d, 1, ALIAS)->reason, "still tvm0's"));
 }
 
 Test(daemon_director, error_of_the_tdi)
@@ -263,6 +264,23 @@ Test(daemon_director, refused_connect)
 			 "device_connect 0000:41:00.0: tsm fake (emulated, no protection): "
 			 "Refused: not so"));
 	cr_assert_eq(dsm()->state, DSM_IDLE);
+}
+
+/* The next one to want the device is told why it is not to be had, and what to do. */
+Test(daemon_director, quarantined_dsm)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_CONNECT] = FAKE_BREAK_OFF;
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert_eq(dsm()->state, DSM_QUARANTINED);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
+			 "'tdictl reclaim 0000:41:00.0' is the way out"));
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
 }
 
 Test(daemon_director, unwritable_record_stops_a_bind_but_not_an_unbind)
