@@ -63,6 +63,55 @@ def nothing_leaks(host, kernel):
     return dsms
 
 
+def agree(l, kernel, connected, bound, state=None):
+    """sysfs by hand, `tdictl devices`, and what tdid believes say the same, and it is this."""
+    shown = {d["device"]: d for d in json.loads(l.tdictl("devices", "--json").out)}
+    pf, vf = shown[PF], shown[VF0]
+    by_hand = kernel.attribute(PF, "connect"), kernel.attribute(VF0, "bound")
+    assert by_hand == ("tsm0" if connected else "", ("tsm0" if bound else "") if connected else None)
+    assert (pf["kernel"].get("connect"), vf["kernel"].get("bound")) == by_hand, (pf, vf)
+    assert pf["tdid"]["dsm"]["connected"] == connected, pf
+    assert vf["kernel"].get("dsm") == (PF if connected else None), vf
+    assert vf["tdid"]["device"].get("tdi_state") == state, (state, vf)
+    assert vf["tdid"]["device"].get("domain_name") == ("tvm0" if bound else None), vf
+    assert vf["driver"] == ("vfio-pci" if bound else "igbvf"), vf
+
+
+def test_sysfs_by_hand_and_tdictl_devices_agree_at_each_step():
+    """connect, bound, dsm, TDI state: before, locked, running, detached, reclaimed; by request, too."""
+    with lab() as host:
+        l, kernel = Lab(host), Kernel(host)
+        watch = l.watch()
+        agree(l, kernel, connected=False, bound=False, state="config_unlocked")
+        # Held still from the moment the TDI is locked.
+        host.spawn("freezer", "tdictl watch --until locked --timeout 60 >/dev/null && "
+                              "kill -STOP $(pidof qemu-system-x86_64)")
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "locked")
+        host.process("freezer").wait(30)
+        agree(l, kernel, connected=True, bound=True, state="config_locked")
+        host.run("kill -CONT $(pidof qemu-system-x86_64)")
+        watch.wait(NIC0, "running")
+        agree(l, kernel, connected=True, bound=True, state="run")
+        l.wait_driver(f"tvm0/{NIC0}")
+        l.tvm0.detach(0)
+        watch.wait(NIC0, "released")
+        host.wait_for(f"test $(basename $(readlink {DEVICES}/{VF0}/driver)) = igbvf", 30)
+        agree(l, kernel, connected=True, bound=False, state="config_unlocked")
+        host.process("tdid").wait_log(f"device_reclaim {PF}: done", timeout=30)
+        agree(l, kernel, connected=False, bound=False, state="config_unlocked")
+        # Without any bind, by request; and back.
+        assert "connected" in l.tdictl("connect", PF).out
+        agree(l, kernel, connected=True, bound=False, state="config_unlocked")
+        refused = l.tdictl("connect", VF0, check=False)
+        assert refused.rc == 1 and PF in refused.err, refused
+        l.tdictl("reclaim", PF)
+        agree(l, kernel, connected=False, bound=False, state="config_unlocked")
+        report = l.tdictl("doctor", "--json", check=False)
+        checks = {c["id"]: c["status"] for c in json.loads(report.out)["checks"]}
+        assert checks["kernel.pci-tsm"] == checks["tdid.socket"] == "ok", checks
+
+
 def test_nvme_with_a_doe_mailbox_reaches_run_and_back():
     """A VF of an nvme whose PF has a DOE mailbox: connect by sysfs, RUN, back, reclaimed."""
     responder = Responder()
