@@ -69,6 +69,8 @@ static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml
 		const Assignment *a = registry_find_assignment(
 			tdid->registry, tvm, xml->devices[i].alias, xml->devices[i].host);
 
+		if (a && a->deleted)
+			continue;
 		if (!a || !a->guest_known || !engine_assignment(tdid->engine, a->id)->present)
 			return true;
 	}
@@ -133,6 +135,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 			  added_usec ? "device-added" : "seen", NULL) < 0)
 		return;
 	a->announced = added_usec;
+	a->deleted = false;
 	a->guest_known = false;
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_APPEARED,
@@ -165,14 +168,17 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->tvm == tvm && engine_assignment(tdid->engine, a->id)->present &&
-		    !is_listed(xml, a)) {
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
+		if (a->tvm != tvm || is_listed(xml, a))
+			continue;
+		a->deleted = false;
+		if (engine_assignment(tdid->engine, a->id)->present) {
 			a->guest_known = false; /* it may come back elsewhere */
 			director_mark(tdid, a, "device-removed", NULL);
 			director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id },
 				       NULL);
 		}
+	}
 	for (size_t i = 0; xml && i < xml->n_devices; i++) {
 		const DomainDevice *device = &xml->devices[i];
 		const EngineAssignment *e;
@@ -180,6 +186,8 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 
 		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+		if (a && a->deleted && !added)
+			continue;
 		if (!e || !e->present) {
 			appear(tdid, tvm, xml, device, pci, added ? read->added_usec : 0);
 			continue;
@@ -320,6 +328,26 @@ static void on_disconnected(const char *reason, void *userdata)
 	log_warning("libvirt: %s", reason);
 }
 
+/*
+ * QEMU's word comes before libvirt takes the device out of the XML and gives it back to the host's
+ * driver, at which the kernel would end the bind: it is the time to unbind.
+ */
+static void let_go(Tdid *tdid, const Tvm *tvm, const char *alias)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
+		if (a->tvm != tvm || strcmp(a->alias, alias) != 0 ||
+		    !engine_assignment(tdid->engine, a->id)->present)
+			continue;
+		a->deleted = true;
+		a->guest_known = false;
+		director_mark(tdid, a, "device-deleted", NULL);
+		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
+		return;
+	}
+}
+
 static void on_dirty(const VmmDirty *dirty, void *userdata)
 {
 	Tdid *tdid = userdata;
@@ -337,6 +365,8 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 		return; /* it carries no marker of ours */
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_CHANNEL)
 		guest_port_nudge(domain->tvm->port);
+	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
+		let_go(tdid, domain->tvm, dirty->alias);
 	start_read(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
 }
 

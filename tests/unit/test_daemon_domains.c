@@ -41,6 +41,31 @@ Test(daemon_domains, without_any_marker)
 	cr_assert_eq(fake_vmm.reads, 1);
 }
 
+/* Before libvirt's XML says so; and what the XML still says then brings nothing back. */
+Test(daemon_domains, device_that_qemu_has_let_go)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, "ua-tdi-other");
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RELEASED);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS, NONE);
+	testing_idle(d.event);
+	testing_daemon_change(&d, 0, VMM_DIRTY_LIFECYCLE, NULL, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	/* Back at once: libvirt's device-added is newer than what QEMU said of the one before. */
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_ADDED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+}
+
 Test(daemon_domains, xml_that_cannot_be_read)
 {
 	testing_daemon_start(&d);
