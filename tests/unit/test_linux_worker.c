@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 typedef struct Shared {
 	int seen;
@@ -20,7 +21,7 @@ static WorkerEnd ends[4];
 static unsigned int n_ends;
 static int seen;
 static bool other_open;
-static int unkillable = -1;
+static int unkillable = -1, held = -1;
 
 static void set_up(void)
 {
@@ -56,6 +57,7 @@ static void start(void (*job)(const void *, void *), const void *input, int fd,
 						    .input = input,
 						    .shared_size = sizeof(Shared),
 						    .fd = fd,
+						    .held = held,
 						    .limits = limits,
 						    .ended = on_ended,
 						    .userdata = event }),
@@ -143,11 +145,65 @@ Test(linux_worker, what_cannot_be_killed_is_abandoned_and_comes_back)
 	close(fds[1]);
 }
 
+/* Whether this process has children, dead or alive. */
+static bool has_children(void)
+{
+	siginfo_t info = {};
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 Test(linux_worker, freed_while_running)
 {
-	start(hang_job, NULL, -1, &(WorkerLimits){});
-	worker = worker_free(worker);
+	for (unsigned int i = 0; i < 5; i++) {
+		start(hang_job, NULL, -1, &(WorkerLimits){});
+		worker = worker_free(worker);
+	}
 	cr_assert_eq(n_ends, 0);
+	while (has_children())
+		cr_assert_gt(sd_event_run(event, 5000000), 0, "a zombie stays");
+}
+
+/* What is held open by the child tells, by its end, when the child is no more. */
+Test(linux_worker, ends_with_its_parent)
+{
+	int fds[2], status;
+	pid_t parent;
+	char c;
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	parent = fork();
+	if (parent == 0) {
+		sd_event_new(&event);
+		held = fds[1];
+		worker_start(&worker, event,
+			     &(WorkerOptions){ .job = hang_job,
+					       .shared_size = sizeof(Shared),
+					       .fd = -1,
+					       .held = held,
+					       .limits = &(WorkerLimits){},
+					       .ended = on_ended });
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(parent, &status, 0), parent);
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &c, 1), 0);
+	close(fds[0]);
+}
+
+Test(linux_worker, holds_what_it_is_given)
+{
+	int fds[2];
+	char c;
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	held = fds[1];
+	start(hang_job, NULL, fds[0], &(WorkerLimits){ 50000, 5000000, NULL });
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &c, 1), -1, "the child has it open");
+	wait_ends(1);
+	cr_assert_eq(read(fds[0], &c, 1), 0);
+	close(fds[0]);
 }
 
 Test(linux_worker, result)

@@ -307,6 +307,7 @@ int service_start_worker(Service *service, Worker **ret, const KernelRequest *re
 					      .input = request,
 					      .shared_size = sizeof(KernelReport),
 					      .fd = fd,
+					      .held = -1,
 					      .limits = &limits,
 					      .ended = ended,
 					      .userdata = userdata });

@@ -3,7 +3,8 @@
  * One piece of work that may block in the kernel, in a child of its own, with a deadline.
  *
  * What the child finds it writes into memory that it shares with its parent. That memory stays
- * readable whatever becomes of the child, and tells how far it came.
+ * readable whatever becomes of the child, and tells how far it came. The child does not outlive its
+ * parent, unless it cannot be killed.
  */
 #pragma once
 
@@ -36,12 +37,13 @@ typedef struct WorkerLimits {
 } WorkerLimits;
 
 typedef struct WorkerOptions {
-	/* Runs in the child. Of the descriptors only 0 to 2 and `fd` are open, the latter as
-	 * WORKER_FD. */
+	/* Runs in the child. Of the descriptors only 0 to 2 are open, `fd` as WORKER_FD, and
+	 * `held`. */
 	void (*job)(const void *input, void *shared);
 	const void *input; /* borrowed, until worker_start() returns */
 	size_t shared_size;
-	int fd; /* borrowed; -1: none */
+	int fd;	  /* borrowed; -1: none */
+	int held; /* borrowed; stays open for as long as the child lives; -1: none */
 	const WorkerLimits *limits;
 	/*
 	 * From the event loop. With WORKER_DONE, _KILLED and _GONE it is the last word, and the
@@ -53,9 +55,9 @@ typedef struct WorkerOptions {
 
 #define WORKER_FD 3
 
-/* Negative errno: no child was started. */
+/* Negative errno: no job was begun. */
 int worker_start(Worker **ret, sd_event *event, const WorkerOptions *options);
 
-/* A child that still runs is killed and not waited for. */
+/* A child that still runs is killed, and reaped from the event loop when it has ended. */
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker, worker_free);
