@@ -73,6 +73,8 @@ static void on_progress(void *watcher, OperationProgress progress, const Operati
 	heard->number = (int)json_get_int(outcome->parameters, "number", -1);
 }
 
+static bool yields; /* of what is submitted from now on */
+
 static int submit_work(const char *id, const char *verb, int parameter, uint32_t queue, Work from,
 		       Heard *heard)
 {
@@ -87,6 +89,7 @@ static int submit_work(const char *id, const char *verb, int parameter, uint32_t
 						      .device = "0000:01:00.0",
 						      .parameters = parameters,
 						      .queue = queue,
+						      .yields = yields,
 						      .start = on_start,
 						      .run = on_run,
 						      .userdata = work,
@@ -312,4 +315,33 @@ Test(tsm_operations, forgets_the_oldest)
 	cr_assert_eq(n_run, OPERATIONS_REMEMBERED + 1, "the second is remembered");
 	cr_assert_eq(submit_work("0", "bind", 1, 1, (Work){ .name = "" }, NULL), 0);
 	run_loop(OPERATIONS_REMEMBERED + 2);
+}
+
+/* What yields waits for all of its queue that does not, in whichever order they came. */
+Test(tsm_operations, yields)
+{
+	static const Work message = { .name = "m" }, later = { .name = "n" };
+
+	cr_assert_eq(submit("a", 1, 20000, NULL), 0);
+	yields = true;
+	cr_assert_eq(submit_work(NULL, "guest", 1, 1, message, NULL), 0);
+	cr_assert_eq(submit_work(NULL, "guest", 1, 1, later, NULL), 0);
+	yields = false;
+	cr_assert_eq(submit("b", 1, 0, NULL), 0);
+	cr_assert_eq(submit("c", 1, 0, NULL), 0);
+	run_loop(5);
+	cr_assert_str_eq(ran, "abcmn");
+}
+
+Test(tsm_operations, so_many_without_an_id)
+{
+	static const Work hangs = { .name = "m", .usec = OPERATION_HANGS };
+
+	for (unsigned int i = 0; i < OPERATIONS_MAX_ANONYMOUS; i++)
+		cr_assert_eq(submit_work(NULL, "guest", 1, 1, hangs, NULL), 0);
+	cr_assert_eq(submit_work(NULL, "guest", 1, 1, hangs, NULL), -ENOBUFS);
+	cr_assert_eq(submit("verb", 2, 0, NULL), 0);
+	run_loop(1);
+	cr_assert(operations_settle(operations, 1, &(OperationOutcome){}));
+	cr_assert_eq(submit_work(NULL, "guest", 1, 1, hangs, NULL), 0);
 }

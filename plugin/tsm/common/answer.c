@@ -163,7 +163,8 @@ int answer_submit(Operations *operations, VarlinkCall *call, const OperationRequ
 					J_STRING("reason", "this operation id was used for another "
 							   "call"));
 	else if (r == -ENOBUFS)
-		r = varlink_call_errorb(call, "Refused", J_STRING("object", request->id),
+		r = varlink_call_errorb(call, "Refused",
+					J_STRING("object", request->id ?: request->device),
 					J_STRING("reason", "too many operations are under way"));
 	else if (r == -EINVAL)
 		r = varlink_call_invalid_parameter(call, "operation");

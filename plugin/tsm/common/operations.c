@@ -5,9 +5,9 @@
  *	queued --no earlier one of its queue is left--> started --time is over--> run, done
  *	queued --cancel--> done
  *
- * When one is done, the first queued one of its queue starts. Done ones leave the list; those with
- * an id leave their outcome in a ring. Watchers are told while the list is consistent, and may
- * unwatch, but not submit or cancel, from within.
+ * When one is done, the first queued one of its queue starts that does not yield, or the first.
+ *Done ones leave the list; those with an id leave their outcome in a ring. Watchers are told while
+ *the list is consistent, and may unwatch, but not submit or cancel, from within.
  */
 #include "tsm/common/operations.h"
 
@@ -29,7 +29,7 @@ typedef struct Operation {
 	char *id, *verb, *device, *parameters;
 	uint32_t queue;
 	OperationProgress progress;
-	bool hangs;
+	bool yields, hangs;
 	sd_event_source *timer;
 	Watcher *watchers;
 	uint64_t (*start)(void *userdata);
@@ -47,7 +47,7 @@ typedef struct Finished {
 struct Operations {
 	sd_event *event;
 	Operation *first;
-	size_t n_with_id;
+	size_t n_with_id, n_anonymous;
 	Finished *finished; /* a ring of OPERATIONS_REMEMBERED */
 	size_t n_finished;
 	size_t oldest;
@@ -201,6 +201,8 @@ static void take_out(Operations *operations, Operation *o)
 	*p = o->next;
 	if (o->id)
 		operations->n_with_id--;
+	else
+		operations->n_anonymous--;
 }
 
 static void start_next(Operations *operations, uint32_t queue);
@@ -269,13 +271,18 @@ static void start(Operation *o)
 
 static void start_next(Operations *operations, uint32_t queue)
 {
+	Operation *next = NULL;
+
 	for (Operation *o = operations->first; o; o = o->next) {
 		if (o->queue != queue)
 			continue;
-		if (o->progress == OPERATION_QUEUED)
-			start(o);
-		return;
+		if (o->progress != OPERATION_QUEUED)
+			return;
+		if (!next || (next->yields && !o->yields))
+			next = o;
 	}
+	if (next)
+		start(next);
 }
 
 static int add_watcher(Operation *o, OperationWatch watch, void *watcher)
@@ -304,6 +311,7 @@ static int make_operation(Operation **ret, Operations *operations, const Operati
 		return -ENOMEM;
 	o->operations = operations;
 	o->queue = request->queue;
+	o->yields = request->yields;
 	o->start = request->start;
 	o->run = request->run;
 	o->verb = strdup(request->verb);
@@ -361,7 +369,8 @@ static int submit(Operations *operations, const OperationRequest *request, Opera
 		r = join(operations, o, watch, watcher);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (o->id && operations->n_with_id == OPERATIONS_MAX)
+	if (o->id ? operations->n_with_id == OPERATIONS_MAX
+		  : operations->n_anonymous == OPERATIONS_MAX_ANONYMOUS)
 		return -ENOBUFS;
 	r = add_watcher(o, watch, watcher);
 	if (r < 0)
@@ -369,7 +378,10 @@ static int submit(Operations *operations, const OperationRequest *request, Opera
 	o->userdata = request->userdata;
 	o->free = request->free;
 	*ret_taken = true;
-	operations->n_with_id += o->id ? 1 : 0;
+	if (o->id)
+		operations->n_with_id++;
+	else
+		operations->n_anonymous++;
 	while (*end)
 		end = &(*end)->next;
 	*end = steal_ptr(o);

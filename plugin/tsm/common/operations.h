@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Verbs on their way: each waits for its turn (one at a time for every DSM, in the order in which
- * they came), takes its time, is run, and its outcome is remembered under its id.
+ * Verbs on their way: each waits for its turn (one at a time for every queue, in the order in which
+ * they came, but for those that yield), takes its time, is run, and its outcome is remembered under
+ * its id.
  */
 #pragma once
 
@@ -16,8 +17,10 @@
 /* Outcomes remembered; the oldest goes first. */
 #define OPERATIONS_REMEMBERED 4096
 /* Operations with an id that may be under way at once. */
-#define OPERATIONS_MAX	 1024
-#define OPERATION_ID_MAX 256
+#define OPERATIONS_MAX 1024
+/* The same for those without one. */
+#define OPERATIONS_MAX_ANONYMOUS 256
+#define OPERATION_ID_MAX	 256
 
 /* As an operation's latency: it stays started until operations_resume() or _settle(). */
 #define OPERATION_HANGS UINT64_MAX
@@ -46,6 +49,7 @@ typedef struct OperationRequest {
 	const char *device;
 	json_object *parameters; /* a repeated id must come with equal ones */
 	uint32_t queue;		 /* the DSM's requester id */
+	bool yields;		 /* it starts when nothing waits in its queue that does not */
 	/* When its turn comes: how many microseconds it takes, or OPERATION_HANGS. */
 	uint64_t (*start)(void *userdata);
 	/* Afterwards: does it. May not submit. */
@@ -78,7 +82,7 @@ sd_event *operations_event(const Operations *operations);
 
 /*
  * Queues the operation, or joins the one with the same id, or repeats that one's outcome. 0;
- * -EEXIST: the id was used for something else; -ENOBUFS: OPERATIONS_MAX; -EINVAL: a bad id;
+ * -EEXIST: the id was used for something else; -ENOBUFS: too many are under way; -EINVAL: a bad id;
  * -ENOMEM.
  */
 int operations_submit(Operations *operations, const OperationRequest *request, OperationWatch watch,
