@@ -292,7 +292,7 @@ int channel_call(struct proxy_call *call)
 		if (left == 0 && message->state == MESSAGE_TAKEN && message->heard == heard)
 			silent = true;
 		if (message->aborted)
-			mine = give_up(message, false, -ENODEV, -ENODEV, &result);
+			mine = give_up(message, false, -ENODEV, -ECANCELED, &result);
 		else if (left < 0)
 			mine = give_up(message, call->final, -EINTR, -EINTR, &result);
 		else

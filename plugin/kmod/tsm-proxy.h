@@ -146,8 +146,9 @@ enum tsm_proxy_tdisp {
  * connected, or probe was refused) · ENOTCONN no user-space TSM, or it closed before it took the
  * request: nothing was done · ECONNRESET it closed after it took the request · ETIME deadline
  * passed, request was never taken: nothing was done · ETIMEDOUT deadline passed after it was taken:
- * the outcome is unknown and a CANCEL was sent · EINTR the caller was killed · anything else:
- * the TSM's reply. A write to tsm/connect gives the same errors.
+ * the outcome is unknown and a CANCEL was sent · ECANCELED the function went away after it was
+ * taken: the same · ENOBUFS too much is left unread: nothing was done · EINTR the caller was killed
+ * · anything else: the TSM's reply. A write to tsm/connect gives the same errors.
  */
 enum tsm_proxy_scope {
 	TSM_PROXY_SCOPE_INFO = 0, /* as in linux/pci-tsm.h: enum pci_tsm_req_scope */

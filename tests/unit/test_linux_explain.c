@@ -31,8 +31,8 @@ Test(linux_explain, every_errno_has_a_sentence)
 /* What may have been done half-way is never "nothing has changed". */
 Test(linux_explain, unknown_outcomes)
 {
-	static const int unknown[] = { ETIMEDOUT, ECONNRESET, EINTR, EPROTO };
-	static const int nothing[] = { ETIME, ENOTCONN, EBUSY, ENXIO, ENODEV };
+	static const int unknown[] = { ETIMEDOUT, ECONNRESET, EINTR, EPROTO, ECANCELED };
+	static const int nothing[] = { ETIME, ENOTCONN, EBUSY, ENXIO, ENODEV, ENOBUFS, EINVAL };
 
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
 		cr_assert_eq(explain(KERNEL_BIND, KERNEL_BINDER_PROXY, unknown[i]),
@@ -60,9 +60,9 @@ Test(linux_explain, the_same_number_by_another_way)
 /* Outcomes and their errnos, for both ends of the tsm-proxy module. */
 Test(linux_explain, outcomes_cross_the_kernel)
 {
-	static const int reserved[] = { ENODEV,	   ENXIO,    ENOTCONN, ECONNRESET, ETIME,
-					ETIMEDOUT, EINTR,    EBADF,    EACCES,	   EXDEV,
-					EBUSY,	   EALREADY, EMSGSIZE };
+	static const int reserved[] = { ENODEV,	  ENXIO,     ENOTCONN, ECONNRESET, ETIME, ETIMEDOUT,
+					EINTR,	  EBADF,     EACCES,   EXDEV,	   EBUSY, EALREADY,
+					EMSGSIZE, ECANCELED, ENOBUFS,  EINVAL };
 
 	for (int i = TSM_UNKNOWN_DEVICE; i <= TSM_GUEST_MESSAGE_REJECTED; i++) {
 		int error = proxy_errno((TsmOutcome)i);

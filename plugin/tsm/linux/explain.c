@@ -60,11 +60,18 @@ static const Explanation explanations[] = {
 	  "it if that does not help" },
 	{ ANY, EINTR, true, "it was interrupted" },
 	{ ANY, ENODEV, false, "the function goes away" },
+	{ ANY, ECANCELED, true,
+	  "the function went away while the TSM had the request; look at what took it (SR-IOV, its "
+	  "driver, hot-unplug)" },
+	{ ANY, ENOBUFS, false,
+	  "too many requests wait for the user-space TSM; is it alive? Try again later" },
 	{ ANY, ENOENT, false, "the kernel has no such attribute or device file (any more)" },
 	{ ANY, EACCES, false, "the kernel does not allow it; this program has to run as root" },
 	{ ANY, EOPNOTSUPP, false,
 	  "the TSM's driver or the device does not support it; is TEE-IO enabled in the device's "
 	  "firmware?" },
+	/* Of the module and the TSM behind it: before anything else is looked at. */
+	{ ANY, EINVAL, false, "the kernel, or the TSM behind it, does not take such a request" },
 	{ ANY, EKEYREJECTED, false,
 	  "the device's certificates were rejected; is the device provisioned (certificate slot "
 	  "0)?" },
