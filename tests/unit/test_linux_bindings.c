@@ -52,14 +52,20 @@ static void put(const char *device, const char *tvm, uint64_t generation)
 #define ENTRY(device, more)                                                                        \
 	"{\"device\":\"" device "\",\"tvm\":\"" TVM_A "\",\"generation\":1,"                       \
 	"\"guest_requester_id\":512" more "}"
-#define FILE_WITH(entries) "{\"version\":1,\"boot_id\":\"" BOOT "\",\"bindings\":[" entries "]}"
+#define FILE_OF(entries, unconfirmed)                                                              \
+	"{\"version\":2,\"boot_id\":\"" BOOT "\",\"bindings\":[" entries                           \
+	"],\"unconfirmed\":[" unconfirmed "]}"
+#define FILE_WITH(entries) FILE_OF(entries, "")
 
 Test(linux_bindings, malformed)
 {
 	expect_bad("");
 	expect_bad("{}");
+	expect_bad("{\"version\":3,\"boot_id\":\"" BOOT "\",\"bindings\":[]}");
+	expect_bad("{\"version\":2,\"bindings\":[],\"unconfirmed\":[]}");
 	expect_bad("{\"version\":2,\"boot_id\":\"" BOOT "\",\"bindings\":[]}");
-	expect_bad("{\"version\":1,\"bindings\":[]}");
+	expect_bad(FILE_OF("", "1"));
+	expect_bad(FILE_OF("", "\"x\""));
 	expect_bad(FILE_WITH("1"));
 	expect_bad(FILE_WITH("{}"));
 	expect_bad(FILE_WITH(ENTRY("x", "")));
@@ -95,6 +101,27 @@ Test(linux_bindings, last_as_long_as_the_boot)
 	cr_assert_eq(bindings_count(bindings), 1);
 	cr_assert_eq(reopen("boot-2"), 0);
 	cr_assert_eq(bindings_count(bindings), 0);
+}
+
+/* That nobody confirmed the end of a bind is known until the end of another one is confirmed. */
+Test(linux_bindings, unconfirmed_ends)
+{
+	Bdf device = testing_bdf(VF0);
+
+	cr_assert_eq(reopen(BOOT), 0);
+	cr_assert_not(bindings_unconfirmed(bindings, device));
+	put(VF0, TVM_A, 7);
+	cr_assert_eq(bindings_end(bindings, device, false), 0);
+	cr_assert_null(bindings_find(bindings, device));
+	put(VF0, TVM_A, 8);
+	cr_assert_eq(bindings_drop(bindings, device), 0, "it was refused");
+	cr_assert_eq(bindings_end(bindings, device, false), 0);
+	cr_assert_eq(reopen(BOOT), 0);
+	cr_assert(bindings_unconfirmed(bindings, device));
+	cr_assert_not(bindings_unconfirmed(bindings, testing_bdf(VF1)));
+	cr_assert_eq(bindings_end(bindings, device, true), 0);
+	cr_assert_eq(reopen(BOOT), 0);
+	cr_assert_not(bindings_unconfirmed(bindings, device));
 }
 
 Test(linux_bindings, what_cannot_be_written_is_not_there)

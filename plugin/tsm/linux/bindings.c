@@ -10,13 +10,15 @@
 
 #define FILE_NAME     "bindings"
 #define FILE_SIZE_MAX (1024u * 1024)
-#define FILE_VERSION  1
+#define FILE_VERSION  2
 
 struct Bindings {
 	int directory;
 	char *boot_id;
 	Binding *list;
 	size_t n;
+	Bdf *unconfirmed;
+	size_t n_unconfirmed;
 };
 
 Bindings *bindings_free(Bindings *bindings)
@@ -27,36 +29,41 @@ Bindings *bindings_free(Bindings *bindings)
 		close(bindings->directory);
 	free(bindings->boot_id);
 	free(bindings->list);
+	free(bindings->unconfirmed);
 	free(bindings);
 	return NULL;
 }
 
+static int save_one(json_object *array, const Binding *b)
+{
+	char device[BDF_STRING_SIZE], tvm[UUID_STRING_SIZE];
+	json_object *item = NULL;
+	int r;
+
+	r = json_build(&item, J_STRING("device", bdf_format(b->device, device)),
+		       J_STRING("tvm", uuid_format(b->tvm, tvm)),
+		       J_INT("generation", (int64_t)b->generation),
+		       J_INT("guest_requester_id", b->guest_rid));
+	return r < 0 ? r : json_append_take(array, item);
+}
+
 static int save(const Bindings *bindings)
 {
-	json_object *array = json_object_new_array();
-	_cleanup_(json_unrefp) json_object *o = NULL;
+	_cleanup_(json_unrefp) json_object *array = json_object_new_array(), *o = NULL;
+	_cleanup_(json_unrefp) json_object *unconfirmed = json_object_new_array();
 	_cleanup_free_ char *text = NULL;
+	int r = array && unconfirmed ? 0 : -ENOMEM;
+	char name[BDF_STRING_SIZE];
 	size_t size;
-	int r = array ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < bindings->n; i++) {
-		const Binding *b = &bindings->list[i];
-		char device[BDF_STRING_SIZE], tvm[UUID_STRING_SIZE];
-		json_object *item = NULL;
-
-		r = json_build(&item, J_STRING("device", bdf_format(b->device, device)),
-			       J_STRING("tvm", uuid_format(b->tvm, tvm)),
-			       J_INT("generation", (int64_t)b->generation),
-			       J_INT("guest_requester_id", b->guest_rid));
-		if (r == 0)
-			r = json_append_take(array, item);
-	}
-	if (r < 0) {
-		json_object_put(array);
-		return r;
-	}
-	r = json_build(&o, J_INT("version", FILE_VERSION), J_STRING("boot_id", bindings->boot_id),
-		       J_TAKE("bindings", array));
+	for (size_t i = 0; r == 0 && i < bindings->n; i++)
+		r = save_one(array, &bindings->list[i]);
+	for (size_t i = 0; r == 0 && i < bindings->n_unconfirmed; i++)
+		r = json_append_string(unconfirmed, bdf_format(bindings->unconfirmed[i], name));
+	if (r == 0)
+		r = json_build(&o, J_INT("version", FILE_VERSION),
+			       J_STRING("boot_id", bindings->boot_id), J_REF("bindings", array),
+			       J_REF("unconfirmed", unconfirmed));
 	if (r == 0)
 		r = json_format(&text, &size, o);
 	if (r == 0)
@@ -97,12 +104,51 @@ static int load_one(Binding *ret, json_object *o, char **ret_error)
 	return 0;
 }
 
+static int load_bindings(Bindings *bindings, json_object *array, char **ret_error)
+{
+	size_t n = json_object_array_length(array);
+
+	if (n > BINDINGS_MAX)
+		return refuse(ret_error, -EBADMSG, "more than %d entries", BINDINGS_MAX);
+	bindings->list = calloc(n + 1, sizeof(*bindings->list));
+	if (!bindings->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		Binding b;
+		int r = load_one(&b, json_object_array_get_idx(array, i), ret_error);
+
+		if (r < 0)
+			return r == -ENOMEM ? r : -EBADMSG;
+		if (bindings_find(bindings, b.device))
+			return refuse(ret_error, -EBADMSG, "a device is listed twice");
+		bindings->list[bindings->n++] = b;
+	}
+	return 0;
+}
+
+static int load_unconfirmed(Bindings *bindings, json_object *array, char **ret_error)
+{
+	size_t n = json_object_array_length(array);
+
+	bindings->unconfirmed = calloc(n + 1, sizeof(*bindings->unconfirmed));
+	if (!bindings->unconfirmed)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		json_object *o = json_object_array_get_idx(array, i);
+
+		if (!json_object_is_type(o, json_type_string) ||
+		    bdf_parse(&bindings->unconfirmed[i], json_object_get_string(o)) < 0)
+			return refuse(ret_error, -EBADMSG, "unconfirmed: no device's address");
+		bindings->n_unconfirmed++;
+	}
+	return 0;
+}
+
 static int load(Bindings *bindings, const char *text, size_t size, char **ret_error)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	json_object *array;
+	json_object *array, *unconfirmed;
 	const char *boot_id;
-	size_t n;
 	int r;
 
 	r = json_parse(&o, text, size, ret_error);
@@ -112,27 +158,13 @@ static int load(Bindings *bindings, const char *text, size_t size, char **ret_er
 		return refuse(ret_error, -EBADMSG, "its version is not %d", FILE_VERSION);
 	boot_id = json_get_string(o, "boot_id");
 	array = json_get_array(o, "bindings");
-	if (!boot_id || !array)
-		return refuse(ret_error, -EBADMSG, "boot_id or bindings is missing");
+	unconfirmed = json_get_array(o, "unconfirmed");
+	if (!boot_id || !array || !unconfirmed)
+		return refuse(ret_error, -EBADMSG, "boot_id, bindings or unconfirmed is missing");
 	if (strcmp(boot_id, bindings->boot_id) != 0)
 		return 0;
-	n = json_object_array_length(array);
-	if (n > BINDINGS_MAX)
-		return refuse(ret_error, -EBADMSG, "more than %d entries", BINDINGS_MAX);
-	bindings->list = calloc(n + 1, sizeof(*bindings->list));
-	if (!bindings->list)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		Binding b;
-
-		r = load_one(&b, json_object_array_get_idx(array, i), ret_error);
-		if (r < 0)
-			return r == -ENOMEM ? r : -EBADMSG;
-		if (bindings_find(bindings, b.device))
-			return refuse(ret_error, -EBADMSG, "a device is listed twice");
-		bindings->list[bindings->n++] = b;
-	}
-	return 0;
+	r = load_bindings(bindings, array, ret_error);
+	return r < 0 ? r : load_unconfirmed(bindings, unconfirmed, ret_error);
 }
 
 int bindings_open(Bindings **ret, const char *folder, const char *boot_id, char **ret_error)
@@ -194,6 +226,42 @@ int bindings_drop(Bindings *bindings, Bdf device)
 		return 0;
 	forget(bindings, device);
 	return save(bindings);
+}
+
+static bool forget_unconfirmed(Bindings *bindings, Bdf device)
+{
+	for (size_t i = 0; i < bindings->n_unconfirmed; i++)
+		if (bdf_equal(bindings->unconfirmed[i], device)) {
+			bindings->unconfirmed[i] = bindings->unconfirmed[--bindings->n_unconfirmed];
+			return true;
+		}
+	return false;
+}
+
+int bindings_end(Bindings *bindings, Bdf device, bool confirmed)
+{
+	bool recorded = bindings_find(bindings, device);
+	bool remembered = forget_unconfirmed(bindings, device);
+	Bdf *more;
+
+	forget(bindings, device);
+	if (!confirmed) {
+		more = reallocarray(bindings->unconfirmed, bindings->n_unconfirmed + 1,
+				    sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		bindings->unconfirmed = more;
+		more[bindings->n_unconfirmed++] = device;
+	}
+	return recorded || remembered == confirmed ? save(bindings) : 0;
+}
+
+bool bindings_unconfirmed(const Bindings *bindings, Bdf device)
+{
+	for (size_t i = 0; i < bindings->n_unconfirmed; i++)
+		if (bdf_equal(bindings->unconfirmed[i], device))
+			return true;
+	return false;
 }
 
 const Binding *bindings_find(const Bindings *bindings, Bdf device)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Whose the binds are. The kernel says that a function is bound, not for which TVM and which
- * generation; so this provider keeps it, in a file that outlives its process but not the boot.
+ * generation; so this provider keeps it, in a file that outlives its process but not the boot. And
+ * of which functions a bind ended without anybody's word that the device is clean.
  */
 #pragma once
 
@@ -36,6 +37,13 @@ DEFINE_CLEANUP(Bindings, bindings_free);
 int bindings_put(Bindings *bindings, const Binding *binding);
 /* Forgets the device's. That the file could not be written is returned, and it is forgotten. */
 int bindings_drop(Bindings *bindings, Bdf device);
+
+/*
+ * The same, for a bind that is over: whether the device confirmed its end stays known until another
+ * one's end is confirmed.
+ */
+int bindings_end(Bindings *bindings, Bdf device, bool confirmed);
+bool bindings_unconfirmed(const Bindings *bindings, Bdf device);
 
 /* NULL: none. Valid until the next put or drop. */
 const Binding *bindings_find(const Bindings *bindings, Bdf device);
