@@ -170,3 +170,26 @@ Test(linux_qemu_vm, the_number_means_another_file_by_now)
 	cr_assert_eq(qemu_vm_take(&vm, testing_root, &error), -ESRCH);
 	cr_assert_lt(vm.kvm, 0);
 }
+
+/* By its device file or its IOMMU group's. */
+Test(linux_qemu_vm, holds)
+{
+	char sysfs[128];
+	HostFunction f;
+
+	snprintf(sysfs, sizeof(sysfs), "%s", testing_path("sys"));
+	cr_assert_eq(host_function_read(&f, sysfs, testing_bdf(VF0), NULL), 0);
+	cr_assert_eq(find(TVM_A), 0);
+	cr_assert_not(qemu_vm_holds(&vm, testing_root, sysfs, &f));
+	cr_assert_eq(symlink("/dev/vfio/18", testing_path("proc/%d/fd/5", (int)child)), 0);
+	cr_assert_not(qemu_vm_holds(&vm, testing_root, sysfs, &f), "another group's");
+	cr_assert_eq(symlink("/dev/vfio/17", testing_path("proc/%d/fd/6", (int)child)), 0);
+	cr_assert(qemu_vm_holds(&vm, testing_root, sysfs, &f));
+	remove(testing_path("proc/%d/fd/6", (int)child));
+	mkdir(testing_path("sys/bus/pci/devices/" VF0 "/vfio-dev"), 0755);
+	mkdir(testing_path("sys/bus/pci/devices/" VF0 "/vfio-dev/vfio3"), 0755);
+	cr_assert_not(qemu_vm_holds(&vm, testing_root, sysfs, &f));
+	cr_assert_eq(symlink("/dev/vfio/devices/vfio3", testing_path("proc/%d/fd/8", (int)child)),
+		     0);
+	cr_assert(qemu_vm_holds(&vm, testing_root, sysfs, &f));
+}

@@ -291,3 +291,39 @@ int qemu_vm_take(QemuVm *vm, const char *root, char **ret_error)
 	vm->kvm = steal_fd(&fd);
 	return 0;
 }
+
+static bool has_open(const char *root, pid_t pid, const char *wanted)
+{
+	_cleanup_(dir_closep) DIR *dir = NULL;
+	char path[PATH_MAX];
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "%s/proc/%d/fd", root, (int)pid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && link_is(dirfd(dir), entry->d_name, wanted))
+			return true;
+	return false;
+}
+
+bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
+		   const HostFunction *function)
+{
+	char path[PATH_MAX], wanted[64], bdf[BDF_STRING_SIZE];
+	_cleanup_(dir_closep) DIR *dir = NULL;
+	struct dirent *entry;
+	bool holds = false;
+
+	snprintf(wanted, sizeof(wanted), "/dev/vfio/%u", function->iommu_group);
+	holds = function->has_iommu_group && has_open(root, vm->pid, wanted);
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/vfio-dev", sysfs,
+		 bdf_format(function->bdf, bdf));
+	dir = opendir(path);
+	while (!holds && dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(wanted, sizeof(wanted), "/dev/vfio/devices/%.40s", entry->d_name);
+		holds = has_open(root, vm->pid, wanted);
+	}
+	return holds && is_alive(vm->pidfd);
+}

@@ -9,7 +9,9 @@
 #pragma once
 
 #include "core/uuid.h"
+#include "tsm/common/host-function.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,6 +38,13 @@ int qemu_vm_find(QemuVm *ret, const char *root, Uuid uuid, char **ret_error);
 
 /* Takes the KVM VM's descriptor of a process that was found. -ENOENT, -ENOTUNIQ, -ESRCH, -EPERM. */
 int qemu_vm_take(QemuVm *vm, const char *root, char **ret_error);
+
+/*
+ * Whether a process that was found has the function open by way of VFIO: its own device file, or
+ * that of its IOMMU group. sysfs: "/sys".
+ */
+bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
+		   const HostFunction *function);
 
 /*
  * The pid and the domain's UUID in a status file's text. -EBADMSG (not a status file), -EINVAL (no
