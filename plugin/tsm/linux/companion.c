@@ -2,7 +2,9 @@
 /*
  * Coming up goes step by step on the watch's connection's side: GetCapabilities, then Monitor, and
  * when the watch stands, Query. So nothing changes unseen between the answer to Query and the first
- * change reported. When the watch ends everything starts over.
+ * change reported. The two connections have no common order, and a change that is reported while
+ * Query is under way may be older or newer than its answer: it is asked again until nothing was
+ * reported meanwhile. When the watch ends everything starts over.
  *
  *	resting --timer--> asking capabilities --> watching, asking state --> ready
  *	any --a step fails, the watch ends--> resting
@@ -11,7 +13,7 @@
  */
 #include "companion.h"
 
-#include "core/digest.h"
+#include "companion-state.h"
 #include "rpc/idl.h"
 #include "rpc/log.h"
 #include "rpc/varlink-client.h"
@@ -19,18 +21,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #define INTERFACE	  "io.tdid.Tsm"
 #define CALL_TIMEOUT_USEC (5 * UINT64_C(1000000))
 #define RETRY_FIRST_USEC  (100 * UINT64_C(1000))
 #define RETRY_LAST_USEC	  (5 * UINT64_C(1000000))
 #define ACCURACY_USEC	  (10 * UINT64_C(1000))
-#define RECORDS_MAX	  65536
-
-typedef struct DsmRecord {
-	Bdf dsm;
-	char certificate[DIGEST_STRING_SIZE]; /* "": none */
-} DsmRecord;
 
 typedef struct Forward {
 	struct Forward *next;
@@ -50,14 +47,13 @@ struct Companion {
 	uint64_t retry_usec;
 
 	bool ready, watching;
+	/* A change was reported since Query was asked last. */
+	bool noticed, noticed_at_refresh;
 	char *trouble;
-	char *instance;
 	json_object *capabilities;
-	CompanionTdi *tdis;
-	size_t n_tdis;
-	DsmRecord *dsms;
-	size_t n_dsms;
+	CompanionState state;
 
+	uint64_t refresh_end; /* CLOCK_MONOTONIC */
 	void (*asked)(void *userdata, bool answered);
 	void *asked_userdata;
 	Forward *forwards;
@@ -128,98 +124,6 @@ static const char *reply_trouble(const VarlinkReply *reply)
 	return reason ?: reply->error;
 }
 
-/* --- what it says --- */
-
-static CompanionTdi *tdi_record(Companion *c, Bdf device)
-{
-	CompanionTdi *more;
-
-	for (size_t i = 0; i < c->n_tdis; i++)
-		if (bdf_equal(c->tdis[i].device, device))
-			return &c->tdis[i];
-	if (c->n_tdis == RECORDS_MAX)
-		return NULL;
-	more = reallocarray(c->tdis, c->n_tdis + 1, sizeof(*more));
-	if (!more)
-		return NULL;
-	c->tdis = more;
-	more[c->n_tdis] = (CompanionTdi){ .device = device };
-	return &more[c->n_tdis++];
-}
-
-static int take_tdi(Companion *c, json_object *o, Bdf *ret)
-{
-	CompanionTdi t = { .accepted = json_get_bool(o, "accepted", false),
-			   .generation = (uint64_t)json_get_int(o, "generation", 0) };
-	const char *tvm = json_get_string(o, "tvm");
-	CompanionTdi *record;
-
-	if (bdf_parse(&t.device, json_get_string(o, "device")) < 0 ||
-	    tdisp_state_parse(&t.state, json_get_string(o, "state")) < 0 ||
-	    (tvm && uuid_from_string(&t.tvm, tvm) < 0))
-		return -EBADMSG;
-	t.bound = tvm;
-	record = tdi_record(c, t.device);
-	if (!record)
-		return -ENOMEM;
-	*record = t;
-	*ret = t.device;
-	return 0;
-}
-
-static DsmRecord *dsm_record(Companion *c, Bdf dsm)
-{
-	DsmRecord *more;
-
-	for (size_t i = 0; i < c->n_dsms; i++)
-		if (bdf_equal(c->dsms[i].dsm, dsm))
-			return &c->dsms[i];
-	if (c->n_dsms == RECORDS_MAX)
-		return NULL;
-	more = reallocarray(c->dsms, c->n_dsms + 1, sizeof(*more));
-	if (!more)
-		return NULL;
-	c->dsms = more;
-	more[c->n_dsms] = (DsmRecord){ .dsm = dsm };
-	return &more[c->n_dsms++];
-}
-
-static int take_dsm(Companion *c, json_object *o, Bdf *ret)
-{
-	const char *certificate = json_get_string(o, "certificate_digest");
-	DsmRecord *record;
-
-	if (bdf_parse(ret, json_get_string(o, "dsm")) < 0 ||
-	    (certificate && strlen(certificate) >= DIGEST_STRING_SIZE))
-		return -EBADMSG;
-	record = dsm_record(c, *ret);
-	if (!record)
-		return -ENOMEM;
-	snprintf(record->certificate, sizeof(record->certificate), "%s", certificate ?: "");
-	return 0;
-}
-
-static int take_query(Companion *c, json_object *o)
-{
-	json_object *tdis = json_get_array(o, "tdis"), *dsms = json_get_array(o, "dsms");
-	char *instance = strdup(json_get_string(o, "instance"));
-	int r = instance ? 0 : -ENOMEM;
-	Bdf ignored;
-
-	c->n_tdis = c->n_dsms = 0;
-	for (size_t i = 0; r == 0 && i < json_object_array_length(tdis); i++)
-		r = take_tdi(c, json_object_array_get_idx(tdis, i), &ignored);
-	for (size_t i = 0; r == 0 && i < json_object_array_length(dsms); i++)
-		r = take_dsm(c, json_object_array_get_idx(dsms, i), &ignored);
-	if (r < 0) {
-		free(instance);
-		return r;
-	}
-	free(c->instance);
-	c->instance = instance;
-	return 0;
-}
-
 /* --- coming up --- */
 
 static int connect_to(Companion *c, VarlinkClient **ret, char **ret_error)
@@ -231,6 +135,16 @@ static int connect_to(Companion *c, VarlinkClient **ret, char **ret_error)
 	return varlink_client_connect(ret, c->event, c->socket, &options, ret_error);
 }
 
+static void on_query(VarlinkClient *client, const VarlinkReply *reply, void *userdata);
+
+static void ask_state(Companion *c)
+{
+	c->noticed = false;
+	if (varlink_client_call(c->step, INTERFACE ".Query", NULL, 0, CALL_TIMEOUT_USEC, on_query,
+				c, NULL) < 0)
+		lost(c, "the connection was lost");
+}
+
 static void on_query(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
 {
 	Companion *c = userdata;
@@ -239,7 +153,11 @@ static void on_query(VarlinkClient *client, const VarlinkReply *reply, void *use
 		lost(c, reply_trouble(reply));
 		return;
 	}
-	if (take_query(c, reply->parameters) < 0) {
+	if (c->noticed) {
+		ask_state(c);
+		return;
+	}
+	if (companion_state_set(&c->state, reply->parameters) < 0) {
 		lost(c, "its answer to Query is malformed");
 		return;
 	}
@@ -258,12 +176,13 @@ static void on_change(Companion *c, const VarlinkReply *reply)
 	const char *reason = json_get_string(reply->parameters, "reason");
 	Bdf bdf;
 
-	/* Before Query has answered, a change is in that answer too. */
+	/* It may be older or newer than the answer that is under way. */
+	c->noticed = c->noticed_at_refresh = true;
 	if (!c->ready)
 		return;
-	if (tdi && take_tdi(c, tdi, &bdf) == 0)
+	if (tdi && companion_state_take_tdi(&c->state, tdi, &bdf) == 0)
 		c->options.tdi_changed(c->options.userdata, bdf, reason);
-	if (dsm && take_dsm(c, dsm, &bdf) == 0)
+	if (dsm && companion_state_take_dsm(&c->state, dsm, &bdf) == 0)
 		c->options.dsm_changed(c->options.userdata, bdf, reason);
 }
 
@@ -280,9 +199,7 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 		return;
 	}
 	c->watching = true;
-	if (varlink_client_call(c->step, INTERFACE ".Query", NULL, 0, CALL_TIMEOUT_USEC, on_query,
-				c, NULL) < 0)
-		lost(c, "the connection was lost");
+	ask_state(c);
 }
 
 static void on_capabilities(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
@@ -371,9 +288,7 @@ Companion *companion_free(Companion *c)
 	json_object_put(c->capabilities);
 	free(c->socket);
 	free(c->trouble);
-	free(c->instance);
-	free(c->tdis);
-	free(c->dsms);
+	companion_state_done(&c->state);
 	sd_event_unref(c->event);
 	free(c);
 	return NULL;
@@ -386,7 +301,7 @@ const char *companion_trouble(const Companion *c)
 
 const char *companion_instance(const Companion *c)
 {
-	return c->instance;
+	return c->state.instance;
 }
 
 json_object *companion_capabilities(const Companion *c)
@@ -396,29 +311,51 @@ json_object *companion_capabilities(const Companion *c)
 
 const CompanionTdi *companion_tdi(const Companion *c, Bdf device)
 {
-	for (size_t i = 0; i < c->n_tdis; i++)
-		if (bdf_equal(c->tdis[i].device, device))
-			return &c->tdis[i];
-	return NULL;
+	return companion_state_tdi(&c->state, device);
 }
 
 const char *companion_certificate(const Companion *c, Bdf dsm)
 {
-	for (size_t i = 0; i < c->n_dsms; i++)
-		if (bdf_equal(c->dsms[i].dsm, dsm) && c->dsms[i].certificate[0])
-			return c->dsms[i].certificate;
-	return NULL;
+	return companion_state_certificate(&c->state, dsm);
 }
 
 /* --- asking anew --- */
 
+static uint64_t now_usec(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void on_refresh(VarlinkClient *client, const VarlinkReply *reply, void *userdata);
+
+/* -ETIME: there is none left. */
+static int ask_refresh(Companion *c)
+{
+	uint64_t now = now_usec();
+
+	if (now >= c->refresh_end)
+		return -ETIME;
+	c->noticed_at_refresh = false;
+	return varlink_client_call(c->refresh, INTERFACE ".Query", NULL, 0, c->refresh_end - now,
+				   on_refresh, c, NULL);
+}
+
 static void on_refresh(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
 {
+	bool answered = reply->status == 0 && !reply->error;
 	Companion *c = userdata;
-	bool answered = reply->status == 0 && !reply->error && c->ready &&
-			take_query(c, reply->parameters) == 0;
 
-	tell_asked(c, answered);
+	if (answered && c->ready && c->noticed_at_refresh && ask_refresh(c) == 0)
+		return;
+	if (answered && c->ready && !c->noticed_at_refresh &&
+	    companion_state_set(&c->state, reply->parameters) < 0) {
+		lost(c, "its answer to Query is malformed");
+		return;
+	}
+	tell_asked(c, answered && c->ready && !c->noticed_at_refresh);
 }
 
 int companion_refresh(Companion *c, uint64_t timeout_usec,
@@ -430,10 +367,10 @@ int companion_refresh(Companion *c, uint64_t timeout_usec,
 		return -EBUSY;
 	if (!c->ready)
 		return -ENOTCONN;
+	c->refresh_end = now_usec() + timeout_usec;
 	r = connect_to(c, &c->refresh, NULL);
 	if (r == 0)
-		r = varlink_client_call(c->refresh, INTERFACE ".Query", NULL, 0, timeout_usec,
-					on_refresh, c, NULL);
+		r = ask_refresh(c);
 	if (r < 0) {
 		c->refresh = varlink_client_free(c->refresh);
 		return r;

@@ -8,10 +8,9 @@
  */
 #pragma once
 
+#include "companion-state.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
-#include "core/tdisp.h"
-#include "core/uuid.h"
 #include "rpc/json.h"
 #include "rpc/varlink-server.h"
 
@@ -22,15 +21,6 @@
 #include <systemd/sd-event.h>
 
 typedef struct Companion Companion;
-
-typedef struct CompanionTdi {
-	Bdf device;
-	bool bound;
-	Uuid tvm;	     /* if bound */
-	uint64_t generation; /* if bound */
-	TdispState state;
-	bool accepted;
-} CompanionTdi;
 
 typedef struct CompanionOptions {
 	const char *socket;
