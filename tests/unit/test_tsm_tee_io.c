@@ -46,8 +46,8 @@ Test(tsm_tee_io, tsm_names)
 
 Test(tsm_tee_io, none_is_success)
 {
-	remove(testing_path("sys/bus/pci/devices/" PF "/tsm/connect"));
-	remove(testing_path("sys/bus/pci/devices/" DISTANT_PF "/tsm/connect"));
+	testing_tsm_pf_gone(PF);
+	testing_tsm_pf_gone(DISTANT_PF);
 	cr_assert_eq(read_list(), 0);
 	cr_assert_eq(n, 0);
 	cr_assert_null(tee_io_find(list, n, testing_bdf(PF)));
@@ -94,7 +94,8 @@ Test(tsm_tee_io, vfio_holds)
 
 Test(tsm_tee_io, tsm)
 {
-	char name[TEE_IO_TSM_NAME_SIZE], driver[64];
+	TeeIoTsm tsm;
+	uint64_t node;
 	const char *sysfs = strdup(testing_path("sys"));
 
 	TeeIoTsm *tsms;
@@ -112,20 +113,70 @@ Test(tsm_tee_io, tsm)
 	cr_assert_str_eq(tsms[2].name, "tsm10");
 	free(tsms);
 	rmdir(testing_path("sys/class/tsm/tsm2"));
-	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), 0);
-	cr_assert_str_eq(name, "tsm0");
-	cr_assert_str_empty(driver);
+	cr_assert_eq(tee_io_tsm(&tsm, NULL, sysfs), 0);
+	cr_assert_str_eq(tsm.name, "tsm0");
+	cr_assert_str_empty(tsm.driver);
+	cr_assert_eq(tee_io_tsm(&tsm, "tsm10", sysfs), 0);
+	cr_assert_str_eq(tsm.name, "tsm10");
+	cr_assert_eq(tee_io_tsm(&tsm, "tsm3", sysfs), -ENOENT);
 	rmdir(testing_path("sys/class/tsm/tsm0"));
 	mkdir(testing_path("sys/class/tsm/tsm10/device"), 0755);
 	cr_assert_eq(symlink("../../../bus/pci/drivers/ccp",
 			     testing_path("sys/class/tsm/tsm10/device/driver")),
 		     0);
-	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), 0);
-	cr_assert_str_eq(name, "tsm10");
-	cr_assert_str_eq(driver, "ccp");
-	remove(testing_path("sys/class/tsm/tsm10/device/driver"));
-	rmdir(testing_path("sys/class/tsm/tsm10/device"));
+	cr_assert_eq(tee_io_tsm(&tsm, NULL, sysfs), 0);
+	cr_assert_str_eq(tsm.name, "tsm10");
+	cr_assert_str_eq(tsm.driver, "ccp");
+	node = tsm.node;
+	testing_tsm_again("tsm10");
+	cr_assert_eq(tee_io_tsm(&tsm, NULL, sysfs), 0);
+	cr_assert_neq(tsm.node, node, "it was gone meanwhile");
 	rmdir(testing_path("sys/class/tsm/tsm10"));
-	cr_assert_eq(tee_io_tsm(name, driver, sizeof(driver), sysfs), -ENOENT);
+	cr_assert_eq(tee_io_tsm(&tsm, NULL, sysfs), -ENOENT);
 	free((char *)sysfs);
+}
+
+/* A DSM in a switch's upstream port serves what sits below the switch. */
+Test(tsm_tee_io, below_a_switch)
+{
+	static const char far[] = "sys/devices/pci0000:00/0000:00:01.0/0000:06:00.0/0000:07:00.0";
+	char path[256];
+
+	for (const char *p = far; (p = strchr(p + 1, '/'));) {
+		snprintf(path, sizeof(path), "%.*s", (int)(p - far), far);
+		mkdir(testing_path("%s", path), 0755);
+	}
+	mkdir(testing_path("%s", far), 0755);
+	testing_function("0000:08:00.0", "0x10d3\n", TESTING_PF_RESOURCE);
+	testing_function("0000:06:00.0", "0x0001\n", TESTING_PF_RESOURCE);
+	testing_tsm_pf("0000:06:00.0");
+	testing_tsm_attribute("0000:08:00.0", "bound", "tsm0\n");
+	snprintf(path, sizeof(path), "%s", testing_path("sys/bus/pci/devices/0000:08:00.0"));
+	cr_assert_eq(rename(path, testing_path("%s/0000:08:00.0", far)), 0);
+	cr_assert_eq(symlink("../../../devices/pci0000:00/0000:00:01.0/0000:06:00.0/0000:07:00.0/"
+			     "0000:08:00.0",
+			     path),
+		     0);
+	cr_assert_eq(read_list(), 0);
+	cr_assert(bdf_equal(tee_io_find(list, n, testing_bdf("0000:08:00.0"))->dsm,
+			    testing_bdf("0000:06:00.0")));
+	cr_assert_not(tee_io_find(list, n, testing_bdf("0000:08:00.0"))->stray);
+	testing_tsm_attribute(OTHER_PF, "bound", "tsm0\n");
+	cr_assert_eq(read_list(), 0);
+	cr_assert(tee_io_find(list, n, testing_bdf(OTHER_PF))->stray);
+}
+
+/* One that cannot be read may be bound all the same. */
+Test(tsm_tee_io, unreadable_is_not_gone)
+{
+	const TeeIoFunction *f;
+
+	testing_attribute(VF0, "vendor", "rubbish\n");
+	testing_attribute(VF1, "vendor", "rubbish\n");
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	cr_assert_eq(read_list(), 0);
+	f = tee_io_find(list, n, testing_bdf(VF0));
+	cr_assert_not_null(f);
+	cr_assert(f->unreadable);
+	cr_assert_null(tee_io_find(list, n, testing_bdf(VF1)), "it has no tsm/ directory");
 }

@@ -42,6 +42,28 @@ static inline void testing_tsm_pf(const char *bdf)
 	testing_tsm_attribute(bdf, "bound", "\n");
 }
 
+/* The TSM of this name goes, and one of the same name comes. */
+static inline void testing_tsm_again(const char *name)
+{
+	char fresh[PATH_MAX];
+
+	snprintf(fresh, sizeof(fresh), "%s", testing_path("sys/class/tsm/new"));
+	cr_assert_eq(mkdir(fresh, 0755), 0);
+	remove(testing_path("sys/class/tsm/%s/device/driver", name));
+	rmdir(testing_path("sys/class/tsm/%s/device", name));
+	cr_assert_eq(rmdir(testing_path("sys/class/tsm/%s", name)), 0);
+	cr_assert_eq(rename(fresh, testing_path("sys/class/tsm/%s", name)), 0);
+}
+
+/* As where the kernel sees no DSM, or no TSM is there to serve it. */
+static inline void testing_tsm_pf_gone(const char *bdf)
+{
+	static const char *const names[] = { "connect", "disconnect", "dsm", "bound" };
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		remove(testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, names[i]));
+}
+
 static inline void testing_linux_new(void)
 {
 	static const char *const folders[] = {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static inline DIR *dir_close(DIR *dir)
 {
@@ -46,6 +47,62 @@ Bdf tee_io_dsm(const HostFunction *f)
 	return dsm;
 }
 
+/* The directory is a symbolic link into the tree of buses: .../UPSTREAM/DOWNSTREAM/FUNCTION. */
+static bool upstream_dsm(const char *sysfs, Bdf bdf, Bdf *ret)
+{
+	char path[PATH_MAX], target[PATH_MAX], text[BDF_STRING_SIZE], *slash;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s", sysfs, bdf_format(bdf, text));
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	for (unsigned int up = 0; up < 2; up++) {
+		slash = strrchr(target, '/');
+		if (!slash)
+			return false;
+		*slash = '\0';
+	}
+	slash = strrchr(target, '/');
+	return slash && bdf_parse(ret, slash + 1) == 0 && exists(sysfs, *ret, "tsm/connect");
+}
+
+/* False: it has nothing to do with a TSM. */
+static bool find_dsm(TeeIoFunction *f, const char *sysfs)
+{
+	Bdf upstream;
+
+	f->dsm = tee_io_dsm(&f->host);
+	if (exists(sysfs, f->dsm, "tsm/connect"))
+		return true;
+	if (!exists(sysfs, f->host.bdf, "tsm/bound"))
+		return false;
+	f->stray = !upstream_dsm(sysfs, f->host.bdf, &upstream);
+	if (!f->stray)
+		f->dsm = upstream;
+	return true;
+}
+
+/* False: it is none, or not there. */
+static bool read_function(TeeIoFunction *ret, const char *sysfs, Bdf bdf)
+{
+	TeeIoFunction f = {};
+
+	if (host_function_read(&f.host, sysfs, bdf, NULL) < 0) {
+		/* One that goes away meanwhile is not there. One that stays may be bound. */
+		if (!exists(sysfs, bdf, "tsm/connect") && !exists(sysfs, bdf, "tsm/bound"))
+			return false;
+		f.unreadable = true;
+		f.host = (HostFunction){ .bdf = bdf, .physical = bdf };
+	}
+	if (!find_dsm(&f, sysfs))
+		return false;
+	f.vfio = vfio_holds(sysfs, &f.host);
+	*ret = f;
+	return true;
+}
+
 static int order(const void *a, const void *b)
 {
 	const TeeIoFunction *x = a, *y = b;
@@ -68,17 +125,11 @@ int tee_io_functions(TeeIoFunction **ret, size_t *ret_n, const char *sysfs)
 	if (!dir)
 		return -errno;
 	while ((errno = 0, entry = readdir(dir))) {
-		TeeIoFunction f = {};
+		TeeIoFunction f;
 		Bdf bdf;
 
-		/* One that goes away meanwhile, or is not to be read, is not there. */
-		if (bdf_parse(&bdf, entry->d_name) < 0 ||
-		    host_function_read(&f.host, sysfs, bdf, NULL) < 0)
+		if (bdf_parse(&bdf, entry->d_name) < 0 || !read_function(&f, sysfs, bdf))
 			continue;
-		f.dsm = tee_io_dsm(&f.host);
-		if (!exists(sysfs, f.dsm, "tsm/connect"))
-			continue;
-		f.vfio = vfio_holds(sysfs, &f.host);
 		if (n == room) {
 			TeeIoFunction *more = reallocarray(list, room * 2 + 16, sizeof(*list));
 
@@ -139,11 +190,15 @@ static int tsm_order(const void *a, const void *b)
 	return (i > j) - (i < j);
 }
 
-static void read_tsm_driver(TeeIoTsm *tsm, const char *sysfs)
+static void read_tsm(TeeIoTsm *tsm, const char *sysfs)
 {
 	char path[PATH_MAX], target[PATH_MAX];
 	const char *base;
+	struct stat st;
 	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/class/tsm/%s", sysfs, tsm->name);
+	tsm->node = stat(path, &st) < 0 ? 0 : (uint64_t)st.st_ino;
 
 	snprintf(path, sizeof(path), "%s/class/tsm/%s/device/driver", sysfs, tsm->name);
 	n = readlink(path, target, sizeof(target) - 1);
@@ -177,7 +232,7 @@ int tee_io_tsms(TeeIoTsm **ret, size_t *ret_n, const char *sysfs)
 			return -ENOMEM;
 		list = more;
 		snprintf(list[n].name, sizeof(list[n].name), "tsm%u", number);
-		read_tsm_driver(&list[n++], sysfs);
+		read_tsm(&list[n++], sysfs);
 	}
 	if (n)
 		qsort(list, n, sizeof(*list), tsm_order);
@@ -186,8 +241,7 @@ int tee_io_tsms(TeeIoTsm **ret, size_t *ret_n, const char *sysfs)
 	return 0;
 }
 
-int tee_io_tsm(char name[static TEE_IO_TSM_NAME_SIZE], char *driver, size_t driver_size,
-	       const char *sysfs)
+int tee_io_tsm(TeeIoTsm *ret, const char *name, const char *sysfs)
 {
 	_cleanup_free_ TeeIoTsm *list = NULL;
 	size_t n;
@@ -195,9 +249,10 @@ int tee_io_tsm(char name[static TEE_IO_TSM_NAME_SIZE], char *driver, size_t driv
 
 	if (r < 0)
 		return r;
-	if (n == 0)
-		return -ENOENT;
-	snprintf(name, TEE_IO_TSM_NAME_SIZE, "%s", list[0].name);
-	snprintf(driver, driver_size, "%s", list[0].driver);
-	return 0;
+	for (size_t i = 0; i < n; i++)
+		if (!name || strcmp(list[i].name, name) == 0) {
+			*ret = list[i];
+			return 0;
+		}
+	return -ENOENT;
 }

@@ -5,7 +5,8 @@
  * for, never read.
  *
  * A function 0 with tsm/connect has a DSM. It serves the functions of its slot and their virtual
- * functions, which get a tsm/ directory only while it is connected.
+ * functions, which get a tsm/ directory only while it is connected. So does a DSM in the upstream
+ * port of a switch, for what sits right below the switch (drivers/pci/tsm.c, find_dsm_dev()).
  */
 #pragma once
 
@@ -16,10 +17,16 @@
 typedef struct TeeIoFunction {
 	HostFunction host;
 	Bdf dsm;
-	bool vfio; /* a VFIO driver holds it */
+	bool stray; /* it cannot be seen what serves it: `dsm` is its own function 0 */
+	bool vfio;  /* a VFIO driver holds it */
+	/* It is there, and its other attributes could not be read: `host` has its address only. */
+	bool unreadable;
 } TeeIoFunction;
 
-/* All there are, ascending; none is success. *ret is malloc'ed. sysfs: "/sys". */
+/*
+ * All there are, ascending; none is success. *ret is malloc'ed. sysfs: "/sys". One that has a tsm/
+ * directory is listed even if it cannot be seen what serves it.
+ */
 int tee_io_functions(TeeIoFunction **ret, size_t *ret_n, const char *sysfs);
 
 /* NULL: not in the list. */
@@ -31,6 +38,7 @@ Bdf tee_io_dsm(const HostFunction *f);
 typedef struct TeeIoTsm {
 	char name[TEE_IO_TSM_NAME_SIZE];
 	char driver[64]; /* of the device that registered it; "": it has none */
+	uint64_t node;	 /* the inode in sysfs: another one when it has been gone and is back */
 } TeeIoTsm;
 
 /*
@@ -39,12 +47,8 @@ typedef struct TeeIoTsm {
  */
 int tee_io_tsms(TeeIoTsm **ret, size_t *ret_n, const char *sysfs);
 
-/*
- * The TSM with the lowest number. driver: of the device that registered it, "" if it has none.
- * -ENOENT: there is none.
- */
-int tee_io_tsm(char name[static TEE_IO_TSM_NAME_SIZE], char *driver, size_t driver_size,
-	       const char *sysfs);
+/* The TSM called `name`, or if that is NULL the one with the lowest number. -ENOENT: no such. */
+int tee_io_tsm(TeeIoTsm *ret, const char *name, const char *sysfs);
 
 /* "tsm" and a decimal number, nothing else. */
 bool tee_io_tsm_name_valid(const char *name);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 const char *kernel_verb_name(KernelVerb verb)
 {
@@ -75,68 +76,154 @@ static int look_at(const KernelRequest *q, KernelFunction *f)
 	return r;
 }
 
-static int look(const KernelRequest *q, KernelReport *report)
+static uint64_t now_msec(void)
 {
-	int r = 0;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Whether a function of the same DSM made us wait in vain already. */
+static bool is_slow(const KernelRequest *q, const KernelReport *report, size_t index)
+{
+	for (size_t i = 0; q->dsms && i < index; i++)
+		if (report->functions[i].error == -EINTR && bdf_equal(q->dsms[i], q->dsms[index]))
+			return true;
+	return false;
+}
+
+static void look(const KernelRequest *q, KernelReport *report)
+{
+	uint64_t end = now_msec() + 2 * (uint64_t)q->look_ms;
+	bool late = false;
 
 	report->n = 0;
+	/* From the first time on it ends one read after the other. */
 	if (q->look_ms)
 		tsm_attribute_arm(q->look_ms);
-	for (size_t i = 0; r == 0 && i < q->n_functions && i < KERNEL_FUNCTIONS_MAX; i++) {
-		report->functions[i] = (KernelFunction){ .bdf = q->functions[i] };
-		report->guard_device = q->functions[i];
-		r = look_at(q, &report->functions[i]);
+	for (size_t i = 0; i < q->n_functions && i < KERNEL_FUNCTIONS_MAX; i++) {
+		KernelFunction *f = &report->functions[i];
+
+		*f = (KernelFunction){ .bdf = q->functions[i], .error = -EINTR };
+		if (!late || (q->verb == KERNEL_LOOK && now_msec() < end && !is_slow(q, report, i)))
+			f->error = look_at(q, f);
+		late = late || f->error == -EINTR;
 		report->n = i + 1;
 	}
 	if (q->look_ms)
 		tsm_attribute_arm(0);
-	return r;
 }
 
-static bool any_bound(const KernelReport *report, const Bdf *list, size_t n, Bdf *ret)
+static const KernelFunction *find_listed(const KernelReport *report, const Bdf *list, size_t n,
+					 bool (*is)(const KernelFunction *f))
 {
 	for (size_t i = 0; i < n; i++) {
 		const KernelFunction *f = kernel_find(report, list[i]);
 
-		if (!f || !f->bound[0])
-			continue;
-		*ret = f->bdf;
-		return true;
+		if (f && is(f))
+			return f;
 	}
-	return false;
+	return NULL;
+}
+
+static bool is_unreadable(const KernelFunction *f)
+{
+	return f->error < 0;
+}
+
+static bool is_bound(const KernelFunction *f)
+{
+	return f->bound[0];
+}
+
+/* Of what the verb depends on; NULL: all of it was read. */
+static const KernelFunction *find_unreadable(const KernelRequest *q, const KernelReport *report)
+{
+	const Bdf always[] = { q->dsm, q->target };
+	const KernelFunction *f = find_listed(report, always, ELEMENTSOF(always), is_unreadable);
+
+	if (!f && q->verb == KERNEL_BIND)
+		f = find_listed(report, q->excluded, q->n_excluded, is_unreadable);
+	if (!f && q->verb == KERNEL_DISCONNECT)
+		f = find_listed(report, q->functions, q->n_functions, is_unreadable);
+	return f;
+}
+
+/* Of the request's DSM; one that does not say whose it is may be. */
+static const KernelFunction *find_bound(const KernelRequest *q, const KernelReport *report)
+{
+	for (size_t i = 0; i < report->n; i++) {
+		const KernelFunction *f = &report->functions[i];
+
+		if (f->bound[0] && (!f->has_dsm || bdf_equal(f->dsm, q->dsm)))
+			return f;
+	}
+	return NULL;
+}
+
+static KernelGuard guard_about(KernelReport *report, KernelGuard guard, const KernelFunction *f)
+{
+	report->guard_device = f->bdf;
+	return guard;
+}
+
+static KernelGuard guard_disconnect(const KernelRequest *q, KernelReport *report,
+				    const KernelFunction *dsm)
+{
+	const KernelFunction *bound;
+
+	if (!dsm->connect[0])
+		return KERNEL_GUARD_ALREADY;
+	if (strcmp(dsm->connect, q->tsm) != 0)
+		return KERNEL_GUARD_OTHER_TSM;
+	/* The kernel would unbind it under its TVM, and report success. */
+	bound = find_bound(q, report);
+	return bound ? guard_about(report, KERNEL_GUARD_BOUND, bound) : KERNEL_GUARD_NONE;
+}
+
+static KernelGuard guard_bind(const KernelRequest *q, KernelReport *report,
+			      const KernelFunction *dsm, const KernelFunction *target)
+{
+	const KernelFunction *bound;
+
+	if (!dsm->connect[0])
+		return KERNEL_GUARD_DISCONNECTED;
+	if (strcmp(dsm->connect, q->tsm) != 0)
+		return KERNEL_GUARD_OTHER_TSM;
+	bound = find_listed(report, q->excluded, q->n_excluded, is_bound);
+	if (bound)
+		return guard_about(report, KERNEL_GUARD_BOUND, bound);
+	if (target->bound[0] && q->adopts)
+		return KERNEL_GUARD_ALREADY;
+	return target->bound[0] ? guard_about(report, KERNEL_GUARD_BOUND, target)
+				: KERNEL_GUARD_NONE;
 }
 
 static KernelGuard guard(const KernelRequest *q, KernelReport *report)
 {
 	const KernelFunction *target = kernel_find(report, q->target);
 	const KernelFunction *dsm = kernel_find(report, q->dsm);
+	const KernelFunction *unreadable = find_unreadable(q, report);
 
+	if (q->verb == KERNEL_LOOK)
+		return KERNEL_GUARD_ALREADY;
 	if (!target || !dsm)
 		return KERNEL_GUARD_GONE;
+	if (unreadable) {
+		report->error = unreadable->error;
+		return guard_about(report, KERNEL_GUARD_UNREADABLE, unreadable);
+	}
 	switch (q->verb) {
 	case KERNEL_CONNECT:
 		if (!dsm->connect[0])
 			return KERNEL_GUARD_NONE;
 		return strcmp(dsm->connect, q->tsm) == 0 ? KERNEL_GUARD_ALREADY
 							 : KERNEL_GUARD_OTHER_TSM;
-	case KERNEL_DISCONNECT:
-		if (!dsm->connect[0])
-			return KERNEL_GUARD_ALREADY;
-		/* The kernel would unbind it under its TVM, and report success. */
-		return any_bound(report, q->functions, q->n_functions, &report->guard_device)
-			       ? KERNEL_GUARD_BOUND
-			       : KERNEL_GUARD_NONE;
-	case KERNEL_BIND:
-		if (!dsm->connect[0])
-			return KERNEL_GUARD_DISCONNECTED;
-		if (any_bound(report, &q->target, 1, &report->guard_device) ||
-		    any_bound(report, q->excluded, q->n_excluded, &report->guard_device))
-			return KERNEL_GUARD_BOUND;
-		return KERNEL_GUARD_NONE;
+	case KERNEL_DISCONNECT: return guard_disconnect(q, report, dsm);
+	case KERNEL_BIND: return guard_bind(q, report, dsm, target);
 	case KERNEL_UNBIND: return target->bound[0] ? KERNEL_GUARD_NONE : KERNEL_GUARD_ALREADY;
-	case KERNEL_GUEST_REQUEST:
-		return target->bound[0] ? KERNEL_GUARD_NONE : KERNEL_GUARD_DISCONNECTED;
-	default: return KERNEL_GUARD_ALREADY;
+	default: return target->bound[0] ? KERNEL_GUARD_NONE : KERNEL_GUARD_DISCONNECTED;
 	}
 }
 
@@ -163,8 +250,8 @@ static int proxy_unbind(const KernelRequest *q, KernelReport *report)
 	struct tsm_proxy_unbind unbind = { .function = bdf_requester_id(q->target) };
 	int r = proxy_call(q, TSM_PROXY_VMM_IOCTL_UNBIND, &unbind);
 
-	/* ENXIO: its VFIO driver let go of it between our look and now. */
-	report->unconfirmed = r < 0 || unbind.error == -ENXIO ? 0 : unbind.error;
+	/* ENXIO: its VFIO driver let go of it between our look and now, and nobody heard why. */
+	report->unconfirmed = r < 0 ? r : unbind.error;
 	return r;
 }
 
@@ -185,20 +272,26 @@ static int proxy_guest_request(const KernelRequest *q, KernelReport *report)
 	return r;
 }
 
-/* Until the worker's deadline: it is this process's end. */
+/*
+ * -ETIME: within observe_ms it did not come, and the last look said so; -EINTR: the lock was not
+ * free for the last look, so somebody is at it.
+ */
 static int observe(const KernelRequest *q, bool bound)
 {
+	uint64_t end = now_msec() + q->observe_ms;
+
 	for (;;) {
 		char text[TEE_IO_TSM_NAME_SIZE];
+		uint64_t now = now_msec();
 		int r;
 
-		if (q->look_ms)
-			tsm_attribute_arm(q->look_ms);
+		tsm_attribute_arm(now < end ? (uint32_t)(end - now) : 1);
 		r = tsm_attribute_read(q->sysfs, q->target, "bound", text, sizeof(text));
-		if (q->look_ms)
-			tsm_attribute_arm(0);
+		tsm_attribute_arm(0);
 		if (r != -EINTR && (r < 0 || !!text[0] == bound))
 			return r;
+		if (now_msec() >= end)
+			return r < 0 ? r : -ETIME;
 		poll(NULL, 0, KERNEL_OBSERVE_MSEC);
 	}
 }
@@ -223,17 +316,20 @@ void kernel_job(const void *input, void *shared)
 	const KernelRequest *q = input;
 	KernelReport *report = shared;
 
-	report->error = look(q, report);
-	if (report->error < 0) {
-		report->guard = KERNEL_GUARD_UNREADABLE;
-		return;
-	}
+	const KernelFunction *target, *dsm;
+
+	look(q, report);
 	report->guard = guard(q, report);
+	if (report->guard == KERNEL_GUARD_UNREADABLE)
+		return;
 	if (report->guard == KERNEL_GUARD_NONE) {
 		report->step = KERNEL_STEP_ACTING;
 		report->error = act(q, report);
 		report->step = KERNEL_STEP_ACTED;
-		if (look(q, report) < 0)
+		look(q, report);
+		target = kernel_find(report, q->target);
+		dsm = kernel_find(report, q->dsm);
+		if (!target || target->error < 0 || !dsm || dsm->error < 0)
 			return;
 	}
 	report->step = KERNEL_STEP_LOOKED;

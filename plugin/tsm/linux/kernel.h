@@ -38,6 +38,8 @@ typedef enum KernelBinder {
 
 typedef struct KernelFunction {
 	Bdf bdf;
+	int error; /* negative errno: it could not be read, and the rest says nothing; -EINTR: the
+		    * lock was not free */
 	char connect[TEE_IO_TSM_NAME_SIZE]; /* of a DSM's own function; "": not connected */
 	char bound[TEE_IO_TSM_NAME_SIZE];   /* "": not bound */
 	bool has_dsm;
@@ -48,7 +50,7 @@ typedef struct KernelFunction {
 typedef enum KernelGuard {
 	KERNEL_GUARD_NONE,
 	KERNEL_GUARD_ALREADY,	   /* it is so already: success */
-	KERNEL_GUARD_OTHER_TSM,	   /* CONNECT: with another TSM, see its `connect` */
+	KERNEL_GUARD_OTHER_TSM,	   /* it is connected with another TSM, see its `connect` */
 	KERNEL_GUARD_BOUND,	   /* DISCONNECT, BIND: guard_device is bound */
 	KERNEL_GUARD_DISCONNECTED, /* BIND, GUEST_REQUEST: its DSM is not connected */
 	KERNEL_GUARD_GONE,	   /* the function is not there (any more) */
@@ -59,7 +61,7 @@ typedef enum KernelStep {
 	KERNEL_STEP_LOOKING,
 	KERNEL_STEP_ACTING, /* from here on something may have been done */
 	KERNEL_STEP_ACTED,  /* `error` holds */
-	KERNEL_STEP_LOOKED, /* functions[] is as after the act */
+	KERNEL_STEP_LOOKED, /* functions[] is as after the act, target and DSM at least */
 } KernelStep;
 
 typedef struct KernelReport {
@@ -92,9 +94,9 @@ typedef struct KernelRequest {
 	KernelBinder binder;
 	Bdf target; /* CONNECT, DISCONNECT: the DSM */
 	Bdf dsm;
-	char tsm[TEE_IO_TSM_NAME_SIZE]; /* CONNECT */
-	/* What is looked at: all functions of the DSM at least. */
-	const Bdf *functions;
+	char tsm[TEE_IO_TSM_NAME_SIZE]; /* what `dsm` is, or is to be, connected with */
+	/* What is looked at: all functions of the DSM at least. dsms: LOOK: of each of them. */
+	const Bdf *functions, *dsms;
 	size_t n_functions;
 	/* BIND: those of them that must not be bound when the target is (a PF and its VFs). */
 	const Bdf *excluded;
@@ -106,9 +108,14 @@ typedef struct KernelRequest {
 	/*
 	 * How long one look may wait for the kernel's lock, in milliseconds; 0: for ever. A reader
 	 * that waits for the lock stops a disconnect under way for good, which waits for the
-	 * reader (seen on 7.3.4): it has to let go by itself.
+	 * reader (seen on 7.3.4): it has to let go by itself. A LOOK then goes on with what other
+	 * DSMs serve, for as long again at most.
 	 */
 	uint32_t look_ms;
+	/* BIND, UNBIND by the VMM: for how long it is waited for. */
+	uint32_t observe_ms;
+	/* BIND by the VMM: if it is bound already, that VMM did it. */
+	bool adopts;
 	/* GUEST_REQUEST */
 	bool state_change;
 	const uint8_t *message;

@@ -4,12 +4,20 @@
  * does it, and lets go when it takes long: see KernelRequest::look_ms. Then whoever waits gets what
  * was known before, and another attempt follows, since no event tells that the lock is free.
  *
- *	idle --something happened--> due --loop--> looking --worker--> idle
- *	due, a verb is under way --> its end --> due
- *	looking, a verb begins --> dropped; the verb's end --> due
- *	looking --lock not free--> blocked --timer--> due
+ *	idle --something happened--> owed --loop--> looking --worker--> idle
+ *	looking, something happened --> owed too; the worker's end --> looking again
+ *	owed, a verb is under way --> its end --> owed
+ *	looking, a verb begins --> dropped and owed
+ *	looking --lock not free, or failed--> idle --timer--> owed
+ *
+ * Whenever a look ends, however it ends, or none can be begun, the calls that wait for it are
+ * answered: with what is known, or with a refusal as long as nothing is.
+ *
+ * A bind of the VMM's ends without an event: the VMM closes the device and VFIO keeps it. So while
+ * one stands that this provider answers for, it looks as often as it would wait for the VMM.
  */
 #include "service-private.h"
+#include "verb-work.h"
 
 #include "rpc/log.h"
 
@@ -19,99 +27,14 @@
 #define ACCURACY_USEC	   1000
 #define BLOCKED_AGAIN_USEC (5 * UINT64_C(1000000))
 
-void service_read_tsm(Service *service)
-{
-	if (tee_io_tsm(service->tsm, service->tsm_driver, sizeof(service->tsm_driver),
-		       service->sysfs) < 0)
-		service->tsm[0] = service->tsm_driver[0] = '\0';
-}
+/* --- calls that wait for a look --- */
 
-bool service_tsm(const Service *service, char ret[static TEE_IO_TSM_NAME_SIZE])
-{
-	const char *name = service->config->tsm ?: service->tsm;
-
-	snprintf(ret, TEE_IO_TSM_NAME_SIZE, "%s", name);
-	return *name;
-}
-
-KernelBinder service_binder(const Service *service)
-{
-	switch (service->config->binder) {
-	case CONFIG_BINDER_PROXY: return KERNEL_BINDER_PROXY;
-	case CONFIG_BINDER_OBSERVE: return KERNEL_BINDER_OBSERVE;
-	default:
-		return access(service->proxy, F_OK) == 0 ? KERNEL_BINDER_PROXY
-							 : KERNEL_BINDER_OBSERVE;
-	}
-}
-
-typedef struct Telling {
-	Service *service;
-	const char *reason;
-} Telling;
-
-static void tell_tdi(void *userdata, const ViewTdi *tdi)
-{
-	char name[BDF_STRING_SIZE];
-	Telling *t = userdata;
-
-	log_info("%s: %s%s: %s", bdf_format(tdi->device, name), tdisp_state_name(tdi->state),
-		 tdi->accepted ? ", accepted" : "", t->reason ?: "no reason is known");
-	monitor_publish(t->service->monitor, service_tdi_json(tdi), NULL, t->reason);
-}
-
-static void tell_dsm(void *userdata, const ViewDsm *dsm)
-{
-	char name[BDF_STRING_SIZE];
-	Telling *t = userdata;
-
-	log_info("%s: %s: %s", bdf_format(dsm->dsm, name),
-		 dsm->connected ? "connected" : "disconnected", t->reason ?: "no reason is known");
-	monitor_publish(t->service->monitor, NULL, service_dsm_json(t->service, dsm), t->reason);
-}
-
-void service_publish(Service *service, const char *reason)
-{
-	Telling telling = { service, reason };
-
-	if (view_tell(&service->view, service->bindings, service->companion, tell_tdi, tell_dsm,
-		      &telling) < 0)
-		log_error("no memory to tell what has changed");
-}
-
-/* Binds that ended without us. A bind of ours under way has its record before it is bound. */
-static void drop_ended(Service *service)
-{
-	for (size_t i = bindings_count(service->bindings); i-- > 0 && !service->work;) {
-		Bdf device = bindings_at(service->bindings, i)->device;
-		const KernelFunction *k = view_kernel(&service->view, device);
-		char name[BDF_STRING_SIZE];
-		int r;
-
-		if (k && k->bound[0])
-			continue;
-		r = bindings_drop(service->bindings, device);
-		if (r < 0)
-			log_warning("%s: the record of its bind cannot be removed: %s",
-				    bdf_format(device, name), strerror(-r));
-	}
-}
-
-void service_saw(Service *service, const KernelReport *report, const char *reason)
-{
-	view_set_kernel(&service->view, report->functions, report->n);
-	drop_ended(service);
-	service_publish(service, reason);
-}
-
-/* --- Query waits for a look --- */
-
-static void on_query_gone(VarlinkCall *call, void *userdata)
+static void on_held_gone(VarlinkCall *call, void *userdata)
 {
 	Service *service = userdata;
 
-	for (HeldQuery **p = &service->queries; *p; p = &(*p)->next) {
-		HeldQuery *held = *p;
+	for (HeldCall **p = &service->look.held; *p; p = &(*p)->next) {
+		HeldCall *held = *p;
 
 		if (held->call != call)
 			continue;
@@ -122,84 +45,105 @@ static void on_query_gone(VarlinkCall *call, void *userdata)
 	}
 }
 
-int service_hold_query(Service *service, VarlinkCall *call)
+static int answer(Service *service, VarlinkCall *call, ServiceAnswer with)
 {
-	HeldQuery *held;
+	return service->look.once ? with(service, call) : service_refuse_unseen(service, call);
+}
+
+static bool is_in_the_way(const Service *service)
+{
+	return service->work || service_stuck(service);
+}
+
+int service_hold(Service *service, VarlinkCall *call, ServiceAnswer with)
+{
+	HeldCall *held;
 
 	/* What is known is all there is to say. */
-	if (service->blocked || service->stalled || service->work)
-		return service_answer_query(service, call);
+	if (service->look.blocked || is_in_the_way(service))
+		return answer(service, call, with);
 	held = calloc(1, sizeof(*held));
 	if (!held)
 		return -ENOMEM;
 	held->call = varlink_call_ref(call);
-	held->next = service->queries;
-	service->queries = held;
-	varlink_call_on_gone(call, on_query_gone, service);
+	held->answer = with;
+	held->later = service->look.worker;
+	held->next = service->look.held;
+	service->look.held = held;
+	varlink_call_on_gone(call, on_held_gone, service);
 	service_look(service, "seen on request");
 	return 0;
 }
 
-static void answer_queries(Service *service)
+/* all: also those that came after the look had begun. */
+static void answer_held(Service *service, bool all)
 {
-	while (service->queries) {
-		HeldQuery *held = service->queries;
+	HeldCall **p = &service->look.held;
 
-		service->queries = held->next;
+	while (*p) {
+		HeldCall *held = *p;
+		int r;
+
+		if (held->later && !all) {
+			p = &held->next;
+			continue;
+		}
+		*p = held->next;
 		varlink_call_on_gone(held->call, NULL, NULL);
-		service_answer_query(service, held->call);
+		r = answer(service, held->call, held->answer);
+		if (r < 0)
+			log_warning("a call cannot be answered: %s", strerror(-r));
 		varlink_call_unref(held->call);
 		free(held);
 	}
 }
 
-/* --- the look --- */
+/* --- what is seen --- */
 
-static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+/* A bind that ended without a verb of ours: nobody heard whether the device is clean. */
+static void end_bind(Service *service, Bdf device)
 {
-	Service *service = userdata;
+	char name[BDF_STRING_SIZE];
+	int r = bindings_end(service->bindings, device, false);
 
-	service->look_again = sd_event_source_disable_unref(service->look_again);
-	service_look(service, "seen when the kernel answered again");
-	return 0;
+	if (r < 0)
+		log_warning("%s: the end of its bind cannot be recorded: %s",
+			    bdf_format(device, name), strerror(-r));
 }
 
-static void set_blocked(Service *service, bool blocked)
+/* A verb of its own says itself what becomes of the record. */
+static bool is_worked_on(const Service *service, Bdf device)
 {
-	const char *sentence =
-		blocked ? "the kernel's PCI/TSM lock is held by another user of this host; "
-			  "connect, "
-			  "bind and hot-plug of PCI devices wait until it is released"
-			: "the kernel's PCI/TSM lock is free again";
-
-	if (blocked && !service->look_again &&
-	    sd_event_add_time_relative(service->event, &service->look_again, CLOCK_MONOTONIC,
-				       BLOCKED_AGAIN_USEC, ACCURACY_USEC, on_again, service) < 0)
-		log_error("no timer can be set to look at the kernel again");
-	if (service->blocked == blocked)
-		return;
-	service->blocked = blocked;
-	log_warning("%s", sentence);
-	monitor_publish_note(service->monitor, sentence);
+	return service->work && service->work->request.verb != KERNEL_LOOK &&
+	       bdf_equal(service->work->device, device);
 }
 
-static void on_look(Worker *worker, WorkerEnd end, void *shared, void *userdata)
+/* Of what is bound no more. One that was not read may be. */
+static void end_binds(Service *service, const KernelReport *report)
 {
-	const KernelReport *report = shared;
-	Service *service = userdata;
-	bool seen = end == WORKER_DONE && report->step == KERNEL_STEP_LOOKED;
+	for (size_t i = 0; i < report->n; i++) {
+		const KernelFunction *now = &report->functions[i];
+		const KernelFunction *before = view_kernel(&service->view, now->bdf);
 
-	if (seen) {
-		service->looked_once = true;
-		service_saw(service, report, service->look_reason);
-	} else if (end != WORKER_DONE || report->error != -EINTR) {
-		log_warning("the kernel's PCI/TSM attributes cannot be read: %s",
-			    end == WORKER_DONE ? strerror(-report->error) : "the child died");
+		if (now->error < 0 || now->bound[0] || is_worked_on(service, now->bdf))
+			continue;
+		if (bindings_find(service->bindings, now->bdf) || (before && before->bound[0]))
+			end_bind(service, now->bdf);
 	}
-	set_blocked(service, end == WORKER_DONE && report->error == -EINTR);
-	service->look = worker_free(service->look);
-	service->look_reason = NULL;
-	answer_queries(service);
+	/* A function that is gone, or has no TSM any more, took its bind with it. */
+	for (size_t i = bindings_count(service->bindings); i-- > 0;) {
+		Bdf device = bindings_at(service->bindings, i)->device;
+
+		if (!view_function(&service->view, device) && !is_worked_on(service, device))
+			end_bind(service, device);
+	}
+}
+
+void service_saw(Service *service, const KernelReport *report, const char *reason)
+{
+	end_binds(service, report);
+	view_set_kernel(&service->view, report->functions, report->n);
+	service_publish(service, reason);
 }
 
 int service_read_functions(Service *service)
@@ -219,7 +163,7 @@ int service_read_functions(Service *service)
 		return r;
 	}
 	watch_functions(service->watch, service->view.functions, service->view.n);
-	if (r > 0 && service->looked_once) {
+	if (r > 0 && service->look.once) {
 		log_info("the TEE-IO functions of this host are others now: %zu", service->view.n);
 		monitor_end(service->monitor, "the list of devices has changed");
 	}
@@ -227,88 +171,193 @@ int service_read_functions(Service *service)
 	return 0;
 }
 
-static int on_look_due(sd_event_source *source, void *userdata)
+/* --- when to look again though nothing happened --- */
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Service *service = userdata;
-	_cleanup_free_ Bdf *list = NULL;
+
+	service->look.again = sd_event_source_disable_unref(service->look.again);
+	service_look(service,
+		     service->look.blocked ? "seen when the kernel answered again" : "seen now");
+	return 0;
+}
+
+static void look_again(Service *service, uint64_t usec)
+{
+	if (!service->look.again &&
+	    sd_event_add_time_relative(service->event, &service->look.again, CLOCK_MONOTONIC, usec,
+				       ACCURACY_USEC, on_again, service) < 0)
+		log_error("no timer can be set to look at the kernel again");
+}
+
+static void watch_observed(Service *service)
+{
+	if (bindings_count(service->bindings) && service_binder(service) == KERNEL_BINDER_OBSERVE)
+		look_again(service, service->config->deadlines.observe * USEC_PER_MSEC);
+}
+
+static void set_blocked(Service *service, bool blocked)
+{
+	const char *sentence =
+		blocked ? "the kernel's PCI/TSM lock is held by another user of this host; "
+			  "connect, bind and hot-plug of PCI devices wait until it is released"
+			: "the kernel's PCI/TSM lock is free again";
+
+	if (service->look.blocked == blocked)
+		return;
+	service->look.blocked = blocked;
+	log_warning("%s", sentence);
+	monitor_publish_note(service->monitor, sentence);
+}
+
+/* --- the look --- */
+
+static int on_look_due(sd_event_source *source, void *userdata);
+
+static void arm(Service *service)
+{
+	ServiceLook *look = &service->look;
+	int r = 0;
+
+	/* Of no lower priority than what brings events: they would keep it from its turn. */
+	if (!look->due)
+		r = sd_event_add_defer(service->event, &look->due, on_look_due, service);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(look->due, SD_EVENT_ONESHOT);
+	if (r < 0)
+		log_error("cannot look at the kernel's PCI/TSM: %s", strerror(-r));
+}
+
+/* Whether anything had to be left out because the lock was not free. */
+static bool read_all(const KernelReport *report, bool *ret_blocked)
+{
+	char name[BDF_STRING_SIZE];
+
+	*ret_blocked = false;
+	for (size_t i = 0; i < report->n; i++) {
+		const KernelFunction *f = &report->functions[i];
+
+		if (f->error == -EINTR)
+			*ret_blocked = true;
+		else if (f->error < 0)
+			log_warning("%s: its tsm/ attributes cannot be read: %s",
+				    bdf_format(f->bdf, name), strerror(-f->error));
+	}
+	return !*ret_blocked;
+}
+
+static void on_look(Worker *worker, WorkerEnd end, void *shared, void *userdata)
+{
+	const KernelReport *report = shared;
+	Service *service = userdata;
+	ServiceLook *look = &service->look;
+	bool blocked = false, seen = end == WORKER_DONE && report->step == KERNEL_STEP_LOOKED;
+
+	if (seen) {
+		if (read_all(report, &blocked))
+			look->once = true;
+		service_saw(service, report, look->reason);
+	} else {
+		log_warning("the kernel's PCI/TSM attributes cannot be read: the child died");
+	}
+	set_blocked(service, blocked);
+	look->worker = worker_free(look->worker);
+	look->reason = NULL;
+	answer_held(service, blocked || !seen);
+	if (blocked || !seen)
+		look_again(service, BLOCKED_AGAIN_USEC);
+	watch_observed(service);
+	if (look->owed)
+		arm(service);
+}
+
+static int begin(Service *service)
+{
+	_cleanup_free_ Bdf *list = NULL, *dsms = NULL;
+	ServiceLook *look = &service->look;
 	KernelRequest request = { .verb = KERNEL_LOOK,
 				  .sysfs = service->sysfs,
 				  .io = service->io,
 				  .look_ms = service->config->deadlines.look };
 	int r;
 
+	r = service_read_functions(service);
+	if (r < 0)
+		return r;
+	list = calloc(service->view.n + 1, sizeof(*list));
+	dsms = calloc(service->view.n + 1, sizeof(*dsms));
+	if (!list || !dsms)
+		return -ENOMEM;
+	for (size_t i = 0; i < service->view.n; i++) {
+		list[i] = service->view.functions[i].host.bdf;
+		dsms[i] = service->view.functions[i].dsm;
+	}
+	request.functions = list;
+	request.dsms = dsms;
+	request.n_functions = service->view.n;
+	r = service_start_worker(service, &look->worker, &request, -1, 0, on_look, service);
+	if (r < 0)
+		return r;
+	look->owed = false;
+	look->reason = look->owed_reason;
+	look->owed_reason = NULL;
+	for (HeldCall *held = look->held; held; held = held->next)
+		held->later = false;
+	return 0;
+}
+
+static int on_look_due(sd_event_source *source, void *userdata)
+{
+	Service *service = userdata;
+	int r;
+
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	/* The end of the verb asks again. While a child hangs in the kernel nothing can be read. */
-	if (service->work || service->stalled) {
-		answer_queries(service);
+	if (is_in_the_way(service)) {
+		answer_held(service, true);
 		return 0;
 	}
-	service->look = worker_free(service->look);
-	service_read_functions(service);
-	list = calloc(service->view.n + 1, sizeof(*list));
-	for (size_t i = 0; list && i < service->view.n; i++)
-		list[i] = service->view.functions[i].host.bdf;
-	request.functions = list;
-	request.n_functions = service->view.n;
-	r = list ? service_start_worker(service, &service->look, &request, -1, 0, on_look, service)
-		 : -ENOMEM;
+	/* So does the end of the look under way. */
+	if (!service->look.owed || service->look.worker)
+		return 0;
+	r = begin(service);
 	if (r < 0) {
 		log_error("cannot look at the kernel's PCI/TSM: %s", strerror(-r));
-		answer_queries(service);
+		answer_held(service, true);
+		look_again(service, BLOCKED_AGAIN_USEC);
 	}
 	return 0;
 }
 
 void service_drop_look(Service *service)
 {
-	service->look = worker_free(service->look);
+	ServiceLook *look = &service->look;
+
+	if (look->worker) {
+		look->worker = worker_free(look->worker);
+		look->reason = NULL;
+		look->owed = true;
+	}
+	answer_held(service, true);
 }
 
 void service_look(Service *service, const char *reason)
 {
-	int r = 0;
+	ServiceLook *look = &service->look;
 
-	if (!service->look_reason)
-		service->look_reason = reason;
-	if (!service->look_due) {
-		r = sd_event_add_defer(service->event, &service->look_due, on_look_due, service);
-		/* After what else is due, so that a burst of uevents is one look. */
-		if (r >= 0)
-			r = sd_event_source_set_priority(service->look_due, SD_EVENT_PRIORITY_IDLE);
-	} else {
-		r = sd_event_source_set_enabled(service->look_due, SD_EVENT_ONESHOT);
-	}
-	if (r < 0)
-		log_error("cannot look at the kernel's PCI/TSM: %s", strerror(-r));
+	look->owed = true;
+	look->owed_reason = look->owed_reason ?: reason;
+	arm(service);
 }
 
 void service_look_done(Service *service)
 {
-	while (service->queries)
-		on_query_gone(service->queries->call, service);
-	worker_free(service->look);
-	sd_event_source_disable_unref(service->look_due);
-	sd_event_source_disable_unref(service->look_again);
-}
+	ServiceLook *look = &service->look;
 
-int service_start_worker(Service *service, Worker **ret, const KernelRequest *request, int fd,
-			 uint32_t deadline_ms,
-			 void (*ended)(Worker *worker, WorkerEnd end, void *shared, void *userdata),
-			 void *userdata)
-{
-	WorkerLimits limits = {
-		.deadline_usec = deadline_ms * USEC_PER_MSEC,
-		.grace_usec = service->config->deadlines.kill * USEC_PER_MSEC,
-		.kill = service->kill,
-	};
-
-	return worker_start(ret, service->event,
-			    &(WorkerOptions){ .job = kernel_job,
-					      .input = request,
-					      .shared_size = sizeof(KernelReport),
-					      .fd = fd,
-					      .held = -1,
-					      .limits = &limits,
-					      .ended = ended,
-					      .userdata = userdata });
+	while (look->held)
+		on_held_gone(look->held->call, service);
+	worker_free(look->worker);
+	sd_event_source_disable_unref(look->due);
+	sd_event_source_disable_unref(look->again);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Methods that are answered from what is known are here. What is known comes from looks at the
+ * The parts of the service, and what they hear from others. What is known comes from looks at the
  * kernel (service-look.c), after each event (watch.h), each verb (service-verbs.c) and each word of
  * the companion.
  */
@@ -14,260 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define ACTIVATION_NAME	      "linux"
-#define PREPARE_TIMEOUT_USEC  (10 * UINT64_C(1000000))
-#define EVIDENCE_TIMEOUT_USEC (60 * UINT64_C(1000000))
-
-/* TSM drivers of the kernel, by the driver of the device that registered the TSM. */
-static const struct {
-	const char *driver, *platform;
-} platforms[] = {
-	{ "ccp", "sev-tio" }, /* drivers/crypto/ccp/sev-dev-tsm.c */
-};
-
-static const char *platform_name(const Service *service)
-{
-	if (service->config->platform)
-		return service->config->platform;
-	for (size_t i = 0; i < ELEMENTSOF(platforms); i++)
-		if (strcmp(platforms[i].driver, service->tsm_driver) == 0)
-			return platforms[i].platform;
-	return NULL;
-}
-
-/* The companion's are those of the TSM, but for how many verbs the kernel takes at once. */
-static json_object *companion_says(const Service *service)
-{
-	json_object *theirs = companion_capabilities(service->companion), *ours = NULL;
-
-	if (json_build(&ours, J_STRING("platform", json_get_string(theirs, "platform")),
-		       J_BOOL("protection", json_get_bool(theirs, "protection", false)),
-		       J_STRING("bind_when", json_get_string(theirs, "bind_when")),
-		       J_STRING("lock_by", json_get_string(theirs, "lock_by")),
-		       J_STRING("start_by", json_get_string(theirs, "start_by")),
-		       J_STRING("state_source", json_get_string(theirs, "state_source")),
-		       J_STRING("evidence", json_get_string(theirs, "evidence")),
-		       J_INT("concurrency", 1)) < 0)
-		return NULL;
-	return ours;
-}
-
-static json_object *kernel_says(const Service *service)
-{
-	const char *platform = platform_name(service);
-	json_object *object = NULL;
-
-	/* The kernel exports neither evidence nor whether a bound TDI runs. */
-	json_build(&object, J_STRING("platform", platform ?: "unknown"),
-		   J_BOOL("protection", platform), J_STRING("bind_when", "guest_ready"),
-		   J_STRING("lock_by", "host"), J_STRING("start_by", "tvm"),
-		   J_STRING("state_source", "guest"), J_STRING("evidence", "guest_only"),
-		   J_INT("concurrency", 1));
-	return object;
-}
-
-void service_check_identity(Service *service)
-{
-	const char *theirs = service->companion ? companion_instance(service->companion) : NULL;
-	char instance[sizeof(service->instance)];
-
-	snprintf(instance, sizeof(instance), "%s.%s%s%.64s", service->boot_id,
-		 service->tsm[0] ? service->tsm : "none", theirs ? "." : "", theirs ?: "");
-	if (strcmp(instance, service->instance) == 0)
-		return;
-	strcpy(service->instance, instance);
-	monitor_end(service->monitor, "the TSM is another one now");
-}
-
-/* The call is refused while the companion, without whom nothing works, is not there. */
-static int on_get_capabilities(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	Service *service = userdata;
-	const char *trouble = service->companion ? companion_trouble(service->companion) : NULL;
-
-	if (trouble) {
-		_cleanup_free_ char *reason = NULL;
-
-		if (asprintf(&reason, "companion %s: %s", service->config->companion_socket,
-			     trouble) < 0)
-			return -ENOMEM;
-		return varlink_call_errorb(call, "Refused", J_STRING("object", "companion"),
-					   J_STRING("reason", reason));
-	}
-	return varlink_call_replyb(call, J_STRING("instance", service->instance),
-				   J_TAKE("capabilities", service->companion
-								  ? companion_says(service)
-								  : kernel_says(service)));
-}
-
-static json_object *device_json(const TeeIoFunction *f)
-{
-	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
-	const HostFunction *h = &f->host;
-	json_object *object = NULL;
-
-	json_build(&object, J_STRING("device", bdf_format(h->bdf, device)),
-		   J_STRING("dsm", bdf_format(f->dsm, dsm)), J_BOOL("tee_io", true),
-		   J_BOOL("is_virtual_function", h->is_virtual),
-		   J_INT("vendor_id", h->identity.vendor), J_INT("device_id", h->identity.device),
-		   J_INT("class_code", h->identity.class_code),
-		   J_STRING("driver", h->driver[0] ? h->driver : NULL),
-		   J_INT_IF(h->has_iommu_group, "iommu_group", h->iommu_group));
-	return object;
-}
-
-static int on_list_devices(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	_cleanup_free_ TeeIoFunction *functions = NULL;
-	json_object *list = json_object_new_array();
-	Service *service = userdata;
-	size_t n = 0;
-	int r;
-
-	/* Read anew: drivers change without a word to this provider. */
-	r = list ? tee_io_functions(&functions, &n, service->sysfs) : -ENOMEM;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		const TeeIoFunction *known = view_function(&service->view, functions[i].host.bdf);
-
-		if (known)
-			functions[i].dsm = known->dsm;
-		r = json_append_take(list, device_json(&functions[i]));
-	}
-	if (r < 0) {
-		json_object_put(list);
-		return r;
-	}
-	return varlink_call_replyb(call, J_TAKE("devices", list));
-}
-
-/* --- what is handed on --- */
-
-static int on_prepare_tvm(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	Service *service = userdata;
-	Uuid tvm;
-	int r;
-
-	r = answer_get_uuid(call, parameters, "tvm", &tvm);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	if (service->companion)
-		return companion_forward(service->companion, call,
-					 json_get_string(parameters, "tvm"), PREPARE_TIMEOUT_USEC);
-	/* The VMM and the firmware make the TVM's keys. */
-	return varlink_call_reply(call, NULL);
-}
-
-static int on_release_tvm(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	_cleanup_(tsm_refusal_done) TsmRefusal refusal = { .has_tvm = true };
-	Service *service = userdata;
-	int r;
-
-	r = answer_get_uuid(call, parameters, "tvm", &refusal.tvm);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	refusal.devices = calloc(bindings_count(service->bindings) + 1, sizeof(*refusal.devices));
-	if (!refusal.devices)
-		return -ENOMEM;
-	for (size_t i = 0; i < bindings_count(service->bindings); i++) {
-		const Binding *b = bindings_at(service->bindings, i);
-
-		if (uuid_equal(b->tvm, refusal.tvm))
-			refusal.devices[refusal.n_devices++] = b->device;
-	}
-	if (refusal.n_devices)
-		return answer_refused(call, TSM_TVM_BUSY, &refusal);
-	if (service->companion)
-		return companion_forward(service->companion, call,
-					 json_get_string(parameters, "tvm"), PREPARE_TIMEOUT_USEC);
-	return varlink_call_reply(call, NULL);
-}
-
-/* GetEvidence and Measure. */
-static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	Service *service = userdata;
-	const char *device = json_get_string(parameters, "device");
-	Bdf bdf;
-	int r;
-
-	r = answer_get_bdf(call, parameters, "device", &bdf);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	if (!service->companion)
-		return varlink_call_errorb(
-			call, "Refused", J_STRING("object", device),
-			J_STRING("reason",
-				 "the kernel shows a device's evidence to the host on no platform "
-				 "yet; the TVM gets it from its TSM"));
-	return companion_forward(service->companion, call, device, EVIDENCE_TIMEOUT_USEC);
-}
-
-/* --- Query and Monitor --- */
-
-json_object *service_dsm_json(const Service *service, const ViewDsm *d)
-{
-	const char *certificate = service->companion && d->connected
-					  ? companion_certificate(service->companion, d->dsm)
-					  : NULL;
-	char dsm[BDF_STRING_SIZE];
-	json_object *object = NULL;
-
-	json_build(&object, J_STRING("dsm", bdf_format(d->dsm, dsm)),
-		   J_BOOL("connected", d->connected), J_STRING("certificate_digest", certificate));
-	return object;
-}
-
-json_object *service_tdi_json(const ViewTdi *t)
-{
-	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], tvm[UUID_STRING_SIZE];
-	json_object *object = NULL;
-
-	json_build(&object, J_STRING("device", bdf_format(t->device, device)),
-		   J_STRING("dsm", bdf_format(t->dsm, dsm)),
-		   J_STRING("tvm", t->owned ? uuid_format(t->tvm, tvm) : NULL),
-		   J_INT_IF(t->owned, "generation", (int64_t)t->generation),
-		   J_STRING("state", tdisp_state_name(t->state)), J_BOOL("accepted", t->accepted));
-	return object;
-}
-
-int service_answer_query(Service *service, VarlinkCall *call)
-{
-	_cleanup_(json_unrefp) json_object *dsms = json_object_new_array();
-	_cleanup_(json_unrefp) json_object *tdis = json_object_new_array();
-	_cleanup_(json_unrefp) json_object *operations = json_object_new_array();
-	int r = dsms && tdis && operations ? 0 : -ENOMEM;
-
-	for (size_t i = 0; r == 0 && i < service->view.n; i++) {
-		ViewTdi tdi = view_tdi(&service->view, i, service->bindings, service->companion);
-		ViewDsm dsm;
-
-		r = json_append_take(tdis, service_tdi_json(&tdi));
-		if (r == 0 && view_dsm(&service->view, i, &dsm))
-			r = json_append_take(dsms, service_dsm_json(service, &dsm));
-	}
-	if (r == 0)
-		r = answer_operations(service->operations, operations);
-	if (r < 0)
-		return r;
-	return varlink_call_replyb(call, J_STRING("instance", service->instance),
-				   J_REF("dsms", dsms), J_REF("tdis", tdis),
-				   J_REF("operations", operations),
-				   J_STRING("stalled", service->stalled));
-}
-
-static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	return service_hold_query(userdata, call);
-}
-
-static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata)
-{
-	Service *service = userdata;
-
-	return monitor_add(service->monitor, call);
-}
+#define ACTIVATION_NAME "linux"
 
 /* --- what others tell --- */
 
@@ -314,29 +61,14 @@ static bool on_peer(const struct ucred *peer, void *userdata)
 
 static int bind_methods(Service *service)
 {
-	static const struct {
-		const char *name;
-		unsigned int flags;
-		VarlinkHandler handler;
-	} methods[] = {
-		{ "io.tdid.Tsm.GetCapabilities", 0, on_get_capabilities },
-		{ "io.tdid.Tsm.ListDevices", 0, on_list_devices },
-		{ "io.tdid.Tsm.PrepareTvm", 0, on_prepare_tvm },
-		{ "io.tdid.Tsm.ReleaseTvm", 0, on_release_tvm },
-		{ "io.tdid.Tsm.GetEvidence", 0, on_evidence },
-		{ "io.tdid.Tsm.Measure", 0, on_evidence },
-		{ "io.tdid.Tsm.Query", 0, on_query },
-		{ "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY, on_monitor },
+	static int (*const binders[])(Service * service) = {
+		service_bind_identity, service_bind_query, service_bind_tvms,
+		service_bind_verbs,    service_bind_guest,
 	};
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ELEMENTSOF(methods); i++)
-		r = varlink_server_bind(service->server, methods[i].name, methods[i].flags,
-					methods[i].handler, service);
-	if (r == 0)
-		r = service_bind_verbs(service);
-	if (r == 0)
-		r = service_bind_guest(service);
+	for (size_t i = 0; r == 0 && i < ELEMENTSOF(binders); i++)
+		r = binders[i](service);
 	return r;
 }
 
@@ -409,6 +141,8 @@ static int open_parts(Service *service, const ServiceOptions *options, char **re
 	if (r == 0)
 		r = bindings_open(&service->bindings, config->state, service->boot_id, ret_error);
 	if (r == 0)
+		r = service_open_lock(service, ret_error);
+	if (r == 0)
 		r = monitor_new(&service->monitor, service->instance);
 	if (r == 0)
 		r = operations_new(&service->operations, service->event);
@@ -450,11 +184,12 @@ Service *service_free(Service *service)
 	varlink_server_free(service->server);
 	companion_free(service->companion);
 	operations_free(service->operations);
-	service_verbs_done(service);
+	service_stall_done(service);
 	monitor_free(service->monitor);
 	watch_free(service->watch);
 	bindings_free(service->bindings);
 	view_done(&service->view);
+	service_identity_done(service);
 	sd_event_unref(service->event);
 	free(service->sysfs);
 	free(service->proxy);
@@ -470,4 +205,27 @@ int service_listen(Service *service, char **ret_error)
 	return fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error)
 		       : varlink_server_listen(service->server, service->config->socket, 0666,
 					       ret_error);
+}
+
+int service_start_worker(Service *service, Worker **ret, const KernelRequest *request, int fd,
+			 uint32_t deadline_ms,
+			 void (*ended)(Worker *worker, WorkerEnd end, void *shared, void *userdata),
+			 void *userdata)
+{
+	WorkerLimits limits = {
+		.deadline_usec = deadline_ms * USEC_PER_MSEC,
+		.grace_usec = service->config->deadlines.kill * USEC_PER_MSEC,
+		.kill = service->kill,
+	};
+	bool acts = request->verb != KERNEL_LOOK;
+
+	return worker_start(ret, service->event,
+			    &(WorkerOptions){ .job = kernel_job,
+					      .input = request,
+					      .shared_size = sizeof(KernelReport),
+					      .fd = fd,
+					      .held = acts ? verb_lock_fd(service->lock) : -1,
+					      .limits = &limits,
+					      .ended = ended,
+					      .userdata = userdata });
 }

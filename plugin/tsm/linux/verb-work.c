@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "verb-work.h"
 
-#include "explain.h"
+#include "rpc/log.h"
 #include "tsm/common/proxy-wire.h"
 
 #include <errno.h>
@@ -30,8 +30,9 @@ uint32_t verb_work_deadline(const VerbWork *work)
 	switch (work->verb) {
 	case KERNEL_CONNECT: return d->connect;
 	case KERNEL_DISCONNECT: return d->disconnect;
-	case KERNEL_BIND: return observes ? d->observe : d->bind;
-	case KERNEL_UNBIND: return observes ? d->observe : d->unbind;
+	/* An observer ends by itself. */
+	case KERNEL_BIND: return observes ? d->observe + d->lock : d->bind;
+	case KERNEL_UNBIND: return observes ? d->observe + d->lock : d->unbind;
 	default: return d->guest_request;
 	}
 }
@@ -50,10 +51,9 @@ static int refuse_unserved(const VerbWork *work, TsmRefusal *refusal)
 					 error ?: "no such function on this host");
 	first = function.physical;
 	first.function = 0;
-	if (!work->service->tsm[0])
-		return tsm_refuse_device(refusal, TSM_NOT_TEE_IO, work->device,
-					 "no TSM is registered with the kernel (/sys/class/tsm is "
-					 "empty); load the platform's TSM driver");
+	if (work->service->no_tsm)
+		return tsm_refuse_device(refusal, TSM_NOT_TEE_IO, work->device, "%s",
+					 work->service->no_tsm);
 	return tsm_refuse_device(refusal, TSM_NOT_TEE_IO, work->device,
 				 "the kernel offers no tsm/connect at %s, where its DSM would sit: "
 				 "it sees neither IDE nor TEE-IO there",
@@ -66,6 +66,8 @@ static int list_functions(VerbWork *work, const TeeIoFunction *all, size_t n,
 {
 	KernelRequest *q = &work->request;
 
+	free(work->functions);
+	free(work->excluded);
 	work->functions = calloc(n, sizeof(*work->functions));
 	work->excluded = calloc(n, sizeof(*work->excluded));
 	if (!work->functions || !work->excluded)
@@ -75,8 +77,10 @@ static int list_functions(VerbWork *work, const TeeIoFunction *all, size_t n,
 		const Binding *b = bindings_find(work->service->bindings, bdf);
 		bool family = bdf_equal(all[i].host.physical, work->device) ||
 			      bdf_equal(bdf, self->host.physical);
+		/* Whose it is cannot be seen: it may be bound by way of this DSM. */
+		bool stray = work->verb == KERNEL_DISCONNECT && (all[i].unreadable || all[i].stray);
 
-		if (!bdf_equal(all[i].dsm, self->dsm))
+		if (!bdf_equal(all[i].dsm, self->dsm) && !stray)
 			continue;
 		work->functions[q->n_functions++] = bdf;
 		/* A PF is not another TVM's TDI than its VFs are, and the reverse. */
@@ -97,10 +101,9 @@ static int prepare_dsm(VerbWork *work, const TeeIoFunction *self, TsmRefusal *re
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
 					 "it is not a DSM: its DSM is at %s",
 					 bdf_format(self->dsm, dsm));
-	if (!service_tsm(work->service, work->request.tsm) && work->verb == KERNEL_CONNECT)
-		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
-					 "no TSM is registered with the kernel (/sys/class/tsm is "
-					 "empty)");
+	if (work->service->no_tsm && work->verb == KERNEL_CONNECT)
+		return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "%s",
+					 work->service->no_tsm);
 	return 0;
 }
 
@@ -117,14 +120,57 @@ static int record(VerbWork *work, TsmRefusal *refusal)
 	return 0;
 }
 
-static int prepare_bind(VerbWork *work, const TeeIoFunction *self, TsmRefusal *refusal)
+static bool is_same_bind(const VerbWork *work, const Binding *b)
 {
-	const Binding *b = bindings_find(work->service->bindings, work->device);
+	return uuid_equal(b->tvm, work->tvm) && b->generation == work->generation &&
+	       b->guest_rid == work->guest_rid;
+}
+
+static int take_vm(VerbWork *work, TsmRefusal *refusal)
+{
+	const char *root = work->service->config->root;
 	_cleanup_free_ char *error = NULL;
 	int r;
 
-	if (b && uuid_equal(b->tvm, work->tvm) && b->generation == work->generation &&
-	    b->guest_rid == work->guest_rid)
+	if (work->generation > PROXY_GENERATION_MAX)
+		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
+					 "generation %" PRIu64 " does not fit into what the "
+					 "tsm-proxy module carries",
+					 work->generation);
+	r = qemu_vm_find(&work->vm, root, work->tvm, &error);
+	if (r == 0)
+		r = qemu_vm_take(&work->vm, root, &error);
+	return r == 0 ? 0
+		      : tsm_refuse_device(refusal, TSM_REFUSED, work->device, "%s",
+					  error ?: strerror(-r));
+}
+
+/* Some VMMs bind when they attach, before anybody asks for it: whose VMM it was is to be seen. */
+static bool is_open_in_vmm(const VerbWork *work, const TeeIoFunction *self)
+{
+	_cleanup_(qemu_vm_done) QemuVm vm = QEMU_VM_NONE;
+	const Service *service = work->service;
+	_cleanup_free_ char *error = NULL;
+	char name[BDF_STRING_SIZE];
+
+	if (qemu_vm_find(&vm, service->config->root, work->tvm, &error) == 0)
+		return qemu_vm_holds(&vm, service->config->root, service->sysfs, &self->host);
+	log_debug("%s: a bind of before would not be taken for the TVM's: %s",
+		  bdf_format(work->device, name), error ?: "no memory");
+	return false;
+}
+
+static int prepare_bind(VerbWork *work, const TeeIoFunction *self, TsmRefusal *refusal)
+{
+	const Binding *b = bindings_find(work->service->bindings, work->device);
+	int r = 0;
+
+	/* It may be stale, or written for an act that never came. */
+	if (b && !work->checked) {
+		work->request.verb = KERNEL_LOOK;
+		return VERB_WORK_READY;
+	}
+	if (b && is_same_bind(work, b))
 		return VERB_WORK_DONE;
 	if (b) {
 		refusal->has_tvm = true;
@@ -138,21 +184,11 @@ static int prepare_bind(VerbWork *work, const TeeIoFunction *self, TsmRefusal *r
 			"%s%s holds it, not VFIO; attach it to the domain first (managed='yes', or "
 			"virsh nodedev-detach)",
 			self->host.driver[0] ? "the driver " : "no driver", self->host.driver);
-	if (work->request.binder == KERNEL_BINDER_PROXY) {
-		if (work->generation > PROXY_GENERATION_MAX)
-			return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
-						 "generation %" PRIu64
-						 " does not fit into what the "
-						 "tsm-proxy module carries",
-						 work->generation);
-		r = qemu_vm_find(&work->vm, work->service->config->root, work->tvm, &error);
-		if (r == 0)
-			r = qemu_vm_take(&work->vm, work->service->config->root, &error);
-		if (r < 0)
-			return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "%s",
-						 error ?: strerror(-r));
-	}
-	return record(work, refusal);
+	if (work->request.binder == KERNEL_BINDER_PROXY)
+		r = take_vm(work, refusal);
+	else
+		work->request.adopts = is_open_in_vmm(work, self);
+	return r != 0 ? r : record(work, refusal);
 }
 
 int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
@@ -170,20 +206,22 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 			      .binder = service_binder(service),
 			      .target = work->device,
 			      .look_ms = service->config->deadlines.lock,
+			      .observe_ms = service->config->deadlines.observe,
 			      .guest_rid = work->guest_rid,
 			      .generation = (uint32_t)work->generation,
 			      .tvm = work->tvm,
 			      .state_change = work->state_change,
 			      .message = work->message,
 			      .message_size = work->message_size };
-	if (service->stalled)
+	if (service_stuck(service))
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "nothing was done: %s",
-					 service->stalled);
+					 service_stuck(service));
 	r = service_read_functions(service);
 	if (r < 0)
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
 					 "the PCI functions of this host cannot be listed: %s",
 					 strerror(-r));
+	snprintf(q->tsm, sizeof(q->tsm), "%s", service->tsm.name);
 	self = view_function(view, work->device);
 	/* What is gone, or never had a TSM, is not bound: the kernel saw to that. */
 	if (!self && work->verb == KERNEL_UNBIND)
@@ -197,130 +235,4 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	if (r == 0 && work->verb == KERNEL_BIND)
 		r = prepare_bind(work, self, refusal);
 	return r;
-}
-
-/* --- after --- */
-
-static int judge_lock(const VerbWork *work, TsmRefusal *refusal)
-{
-	return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
-				 "nothing was done: within %u ms the kernel's PCI/TSM lock was not "
-				 "free; another user of this host holds it",
-				 work->request.look_ms);
-}
-
-static int judge_guard(const VerbWork *work, const KernelReport *report, TsmRefusal *refusal)
-{
-	const KernelFunction *dsm = kernel_find(report, work->request.dsm);
-	const Binding *owner;
-	char name[BDF_STRING_SIZE];
-
-	switch (report->guard) {
-	case KERNEL_GUARD_OTHER_TSM:
-		refusal->state = "connected";
-		return tsm_refuse_device(refusal, TSM_INVALID_STATE, work->device,
-					 "it is connected with %s; disconnect it first",
-					 dsm ? dsm->connect : "another TSM");
-	case KERNEL_GUARD_BOUND:
-		owner = bindings_find(work->service->bindings, report->guard_device);
-		if (owner && !bdf_equal(report->guard_device, work->device)) {
-			refusal->has_tvm = true;
-			refusal->tvm = owner->tvm;
-		}
-		return tsm_refuse_device(refusal, TSM_DEVICE_BUSY, work->device,
-					 "%s is bound%s; unbind it first",
-					 bdf_format(report->guard_device, name),
-					 owner ? "" : ", by somebody else than this provider");
-	case KERNEL_GUARD_DISCONNECTED:
-		refusal->state = "disconnected";
-		return tsm_refuse_device(refusal, TSM_INVALID_STATE, work->device, "%s",
-					 work->verb == KERNEL_BIND ? "its DSM is not connected"
-								   : "it is not bound");
-	case KERNEL_GUARD_GONE:
-		return tsm_refuse_device(refusal, TSM_UNKNOWN_DEVICE, work->device,
-					 "it is not on this host any more");
-	case KERNEL_GUARD_UNREADABLE:
-		if (report->error == -EINTR)
-			return judge_lock(work, refusal);
-		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
-					 "nothing was done: the tsm/ attributes of %s cannot be "
-					 "read: %s",
-					 bdf_format(report->guard_device, name),
-					 strerror(-report->error));
-	default: return 0;
-	}
-}
-
-/* The kernel said success; whether it is so is to be seen in its attributes. */
-static int judge_success(const VerbWork *work, const KernelReport *report, TsmRefusal *refusal)
-{
-	const KernelFunction *target = kernel_find(report, work->device);
-	bool as_said;
-
-	if (report->step != KERNEL_STEP_LOOKED || !target)
-		return tsm_refuse_device(refusal, TSM_OUTCOME_UNKNOWN, work->device,
-					 "the kernel reported success, but its state could not be "
-					 "read afterwards");
-	switch (work->verb) {
-	case KERNEL_CONNECT: as_said = target->connect[0]; break;
-	case KERNEL_DISCONNECT: as_said = !target->connect[0]; break;
-	case KERNEL_BIND: as_said = target->bound[0]; break;
-	case KERNEL_UNBIND: as_said = !target->bound[0]; break;
-	default: as_said = true; break;
-	}
-	if (as_said)
-		return 0;
-	return tsm_refuse_device(
-		refusal, TSM_OUTCOME_UNKNOWN, work->device,
-		"the kernel reported success, yet tsm/%s says otherwise; somebody "
-		"else may have undone it",
-		work->verb == KERNEL_BIND || work->verb == KERNEL_UNBIND ? "bound" : "connect");
-}
-
-static int judge_killed(const VerbWork *work, const KernelReport *report, uint32_t late_ms,
-			TsmRefusal *refusal)
-{
-	bool observes = work->request.binder == KERNEL_BINDER_OBSERVE;
-	const char *verb = kernel_verb_name(work->verb);
-
-	if (report->step == KERNEL_STEP_LOOKING)
-		return judge_lock(work, refusal);
-	if (observes && work->verb == KERNEL_BIND)
-		return tsm_refuse_device(
-			refusal, TSM_REFUSED, work->device,
-			"the VMM has not bound it within %u ms (tsm/bound stayed empty); does this "
-			"QEMU bind TDIs by itself? Otherwise load the tsm-proxy module",
-			late_ms);
-	if (observes && work->verb == KERNEL_UNBIND)
-		return tsm_refuse_device(
-			refusal, TSM_OUTCOME_UNKNOWN, work->device,
-			"the VMM has not unbound it within %u ms; detach the device or end the "
-			"domain",
-			late_ms);
-	return tsm_refuse_device(
-		refusal, TSM_OUTCOME_UNKNOWN, work->device,
-		"%s did not return from the kernel within %u ms and was killed; the "
-		"device or its TSM hangs: disconnect it, or reset it, before it is "
-		"used again",
-		verb, late_ms);
-}
-
-int verb_work_judge(const VerbWork *work, WorkerEnd end, const KernelReport *report,
-		    uint32_t late_ms, TsmRefusal *refusal)
-{
-	const char *cause;
-	TsmOutcome outcome;
-
-	if (end == WORKER_ABANDONED)
-		return tsm_refuse_device(refusal, TSM_OUTCOME_UNKNOWN, work->device, "%s",
-					 work->service->stalled ?: "it hangs in the kernel");
-	if (end == WORKER_DONE && report->guard != KERNEL_GUARD_NONE)
-		return judge_guard(work, report, refusal);
-	if (report->step < KERNEL_STEP_ACTED)
-		return judge_killed(work, report, late_ms, refusal);
-	if (report->error == 0)
-		return judge_success(work, report, refusal);
-	outcome = explain_errno(work->verb, work->request.binder, -report->error, &cause);
-	return tsm_refuse_device(refusal, outcome, work->device, "%s (%s)", cause,
-				 strerror(-report->error));
 }

@@ -22,13 +22,17 @@ struct VerbWork {
 	uint8_t *message;
 	size_t message_size;
 
+	VerbWork *next; /* of the service's works */
+
 	/* Of the one that has its turn. */
-	KernelRequest request;
+	KernelRequest request; /* LOOK: see `checked` */
 	Bdf *functions, *excluded;
 	QemuVm vm;
 	Worker *worker;
 	const KernelReport *report; /* the worker's, once it has ended */
 	bool recorded;		    /* its bind is in the record, and was not before */
+	bool checked;		    /* BIND: what was recorded before was held against the kernel */
+	bool was_bound;		    /* UNBIND: as far as was known before */
 	OperationOutcome outcome;
 };
 
@@ -42,17 +46,26 @@ enum {
 	VERB_WORK_DONE = -EALREADY, /* it is so already: success without the kernel */
 };
 
-/* Fills work->request and the rest. Besides the above: a negative errno. */
+/*
+ * Fills work->request and the rest. Besides the above: a negative errno. If the request is a LOOK,
+ * the device has a record that only the kernel can tell from a stale one: to be prepared once more
+ * after it, with `checked` set.
+ */
 int verb_work_prepare(VerbWork *work, TsmRefusal *refusal);
 
+/* Of the worker for work->request, in milliseconds. */
+uint32_t verb_work_deadline(const VerbWork *work);
+
 /*
- * What the end of the worker means: 0 (success), a TsmOutcome with a refusal, or a negative errno.
- * late_ms: its deadline.
+ * verb-judge.c: what the end of the worker means: 0 (success), a TsmOutcome with a refusal, or a
+ * negative errno. late_ms: its deadline.
  */
 int verb_work_judge(const VerbWork *work, WorkerEnd end, const KernelReport *report,
 		    uint32_t late_ms, TsmRefusal *refusal);
 
-uint32_t verb_work_deadline(const VerbWork *work);
+/* The same for a LOOK of a BIND; 0: to be prepared once more. */
+int verb_work_judge_check(const VerbWork *work, WorkerEnd end, const KernelReport *report,
+			  TsmRefusal *refusal);
 
 /* service-verbs.c: queues it, with the call as its watcher; `work` is taken. */
 int service_submit_verb(Service *service, VarlinkCall *call, const char *id,

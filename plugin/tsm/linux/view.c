@@ -31,6 +31,12 @@ const KernelFunction *view_kernel(const View *view, Bdf bdf)
 	return find_kernel(view, bdf);
 }
 
+static void set_dsm(TeeIoFunction *function, const KernelFunction *kernel)
+{
+	function->dsm = kernel->dsm;
+	function->stray = false;
+}
+
 int view_set_functions(View *view, TeeIoFunction *functions, size_t n)
 {
 	KernelFunction *kernel = calloc(n + 1, sizeof(*kernel));
@@ -43,9 +49,14 @@ int view_set_functions(View *view, TeeIoFunction *functions, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const KernelFunction *old = find_kernel(view, functions[i].host.bdf);
 
-		kernel[i] = old ? *old : (KernelFunction){ .bdf = functions[i].host.bdf };
+		kernel[i] =
+			old ? *old
+			    : (KernelFunction){ .bdf = functions[i].host.bdf, .error = -EAGAIN };
+		/* It stays what it was as far as that is known. */
+		if (functions[i].unreadable && old)
+			functions[i] = view->functions[old - view->kernel];
 		if (kernel[i].has_dsm)
-			functions[i].dsm = kernel[i].dsm;
+			set_dsm(&functions[i], &kernel[i]);
 		/* Both are in ascending order. */
 		differs = differs ||
 			  !bdf_equal(functions[i].host.bdf, view->functions[i].host.bdf) ||
@@ -64,12 +75,20 @@ void view_set_kernel(View *view, const KernelFunction *list, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		KernelFunction *f = find_kernel(view, list[i].bdf);
 
-		if (!f)
+		if (!f || list[i].error < 0)
 			continue;
 		*f = list[i];
 		if (f->has_dsm)
-			view->functions[f - view->kernel].dsm = f->dsm;
+			set_dsm(&view->functions[f - view->kernel], f);
 	}
+}
+
+void view_forget(View *view, Bdf bdf)
+{
+	KernelFunction *f = find_kernel(view, bdf);
+
+	if (f)
+		f->error = -EAGAIN;
 }
 
 ViewTdi view_tdi(const View *view, size_t index, const Bindings *bindings,
@@ -77,12 +96,15 @@ ViewTdi view_tdi(const View *view, size_t index, const Bindings *bindings,
 {
 	const KernelFunction *k = &view->kernel[index];
 	const CompanionTdi *c = companion ? companion_tdi(companion, k->bdf) : NULL;
-	const Binding *b = k->bound[0] ? bindings_find(bindings, k->bdf) : NULL;
+	/* What could not be read yet is as it was recorded. */
+	const Binding *recorded = bindings_find(bindings, k->bdf);
+	bool bound = k->error < 0 ? recorded != NULL : k->bound[0] != '\0';
+	const Binding *b = bound ? recorded : NULL;
 	ViewTdi tdi = {
 		.device = k->bdf,
 		.dsm = view->functions[index].dsm,
 		.owned = b,
-		.state = k->bound[0] ? TDISP_CONFIG_LOCKED : TDISP_CONFIG_UNLOCKED,
+		.state = bound ? TDISP_CONFIG_LOCKED : TDISP_CONFIG_UNLOCKED,
 	};
 
 	if (b) {
@@ -93,7 +115,7 @@ ViewTdi view_tdi(const View *view, size_t index, const Bindings *bindings,
 	 * The TSM's own word is the better one. When it cannot be asked, what it said of a bind
 	 * holds as long as the kernel has the bind.
 	 */
-	if (c && (!companion_trouble(companion) || (k->bound[0] && c->bound))) {
+	if (c && (!companion_trouble(companion) || (bound && c->bound))) {
 		tdi.owned = c->bound;
 		tdi.tvm = c->bound ? c->tvm : (Uuid){};
 		tdi.generation = c->bound ? c->generation : 0;
@@ -107,9 +129,12 @@ bool view_dsm(const View *view, size_t index, ViewDsm *ret)
 {
 	const TeeIoFunction *f = &view->functions[index];
 
-	if (!bdf_equal(f->dsm, f->host.bdf))
+	if (f->stray || !bdf_equal(f->dsm, f->host.bdf))
 		return false;
-	*ret = (ViewDsm){ .dsm = f->dsm, .connected = view->kernel[index].connect[0] };
+	*ret = (ViewDsm){
+		.dsm = f->dsm,
+		.connected = view->tsm[0] && strcmp(view->kernel[index].connect, view->tsm) == 0,
+	};
 	return true;
 }
 

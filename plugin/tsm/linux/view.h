@@ -29,6 +29,8 @@ typedef struct View {
 	TeeIoFunction *functions; /* malloc'ed; `dsm` as the kernel says, if it says */
 	KernelFunction *kernel;	  /* malloc'ed, in the same order */
 	size_t n;
+	/* The TSM that connects: what another one has connected is not. "": there is none. */
+	char tsm[TEE_IO_TSM_NAME_SIZE];
 	/* What was told last. */
 	ViewTdi *told_tdis;
 	size_t n_told_tdis;
@@ -43,8 +45,11 @@ void view_done(View *view);
  * whether a listing of them would differ: 1, 0, or -ENOMEM.
  */
 int view_set_functions(View *view, TeeIoFunction *functions, size_t n);
-/* What the kernel says now of some of them. */
+/* What the kernel says now of some of them; what could not be read stays what it was. */
 void view_set_kernel(View *view, const KernelFunction *list, size_t n);
+
+/* What was known of it does not hold any more: until it is read its record speaks. */
+void view_forget(View *view, Bdf bdf);
 
 const TeeIoFunction *view_function(const View *view, Bdf bdf);
 const KernelFunction *view_kernel(const View *view, Bdf bdf);

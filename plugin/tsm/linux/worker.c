@@ -52,10 +52,9 @@ static bool reap(int pidfd)
 
 static int on_leftover_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-	if (reap(fd)) {
+	/* The event loop's reference was the last one. */
+	if (reap(fd))
 		sd_event_source_set_floating(source, false);
-		sd_event_source_disable_unref(source);
-	}
 	return 0;
 }
 
@@ -71,8 +70,10 @@ static void leave(sd_event *event, int pidfd)
 		r = sd_event_source_set_io_fd_own(source, true);
 	if (r >= 0)
 		r = sd_event_source_set_floating(source, true);
-	if (r >= 0)
+	if (r >= 0) {
+		sd_event_source_unref(source);
 		return;
+	}
 	log_error("a child that was killed cannot be waited for: %s", strerror(-r));
 	reap(pidfd);
 	if (source)
