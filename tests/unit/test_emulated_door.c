@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define RID 0x0200
@@ -17,8 +18,21 @@
 static Config *config;
 static sd_event *event;
 static Service *service;
-static int kernel = -1;
+static int kernel = -1, door_end = -1;
 static uint64_t last_id;
+static unsigned int n_unheard;
+static bool nobody_waits;
+
+/* In place of libc's: a socket pair does not say that nobody waits for a reply. */
+ssize_t write(int fd, const void *data, size_t size)
+{
+	if (nobody_waits && fd == door_end) {
+		n_unheard++;
+		errno = ENOENT;
+		return -1;
+	}
+	return syscall(SYS_write, fd, data, size);
+}
 
 static void set_up(void)
 {
@@ -32,6 +46,7 @@ static void set_up(void)
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
 		     0);
 	kernel = ends[0];
+	door_end = ends[1];
 	cr_assert_eq(door_new(&service->door, service, ends[1]), 0);
 }
 
@@ -283,6 +298,52 @@ Test(emulated_door, remove_ends_a_bind)
 	ask((struct tsm_proxy_request){ .op = TSM_PROXY_OP_REMOVE }, VF0);
 	expect_silence();
 	cr_assert_not(is_bound(VF0));
+}
+
+/* The kernel takes it for not connected, and so the next connect is to be a new session. */
+Test(emulated_door, remove_ends_a_session_that_was_said_to_have_failed)
+{
+	fail(VERB_CONNECT, PF, VERB_FAULT_DONE_BUT_FAILED);
+	expect(ask((struct tsm_proxy_request){ .op = TSM_PROXY_OP_CONNECT }, PF),
+	       -proxy_errno(TSM_OUTCOME_UNKNOWN));
+	cr_assert(is_connected());
+	ask((struct tsm_proxy_request){ .op = TSM_PROXY_OP_REMOVE }, VF0);
+	expect_silence();
+	cr_assert(is_connected());
+	ask((struct tsm_proxy_request){ .op = TSM_PROXY_OP_REMOVE }, PF);
+	expect_silence();
+	cr_assert_not(is_connected());
+}
+
+static void ask_for_nobody(struct tsm_proxy_request q, const char *function)
+{
+	unsigned int before = n_unheard;
+
+	nobody_waits = true;
+	ask(q, function);
+	while (n_unheard == before)
+		cr_assert_gt(sd_event_run(event, 3000000), 0, "nothing happens any more");
+	nobody_waits = false;
+}
+
+/* Also what broke off half-way, when it was done. */
+Test(emulated_door, what_nobody_waits_for_is_undone)
+{
+	struct tsm_proxy_request connect = { .op = TSM_PROXY_OP_CONNECT };
+
+	prepare();
+	ask_for_nobody(connect, PF);
+	cr_assert_not(is_connected());
+	fail(VERB_CONNECT, PF, VERB_FAULT_DONE_BUT_FAILED);
+	ask_for_nobody(connect, PF);
+	cr_assert_not(is_connected());
+	connect_it();
+	ask_for_nobody(bind_request(TVM_A, 1), VF0);
+	cr_assert_not(is_bound(VF0));
+	fail(VERB_BIND, VF0, VERB_FAULT_DONE_BUT_FAILED);
+	ask_for_nobody(bind_request(TVM_A, 1), VF0);
+	cr_assert_not(is_bound(VF0));
+	expect(ask(bind_request(TVM_A, 1), VF0), 0);
 }
 
 static void cancel(uint64_t target)

@@ -79,23 +79,32 @@ static DoorCall *find_call(Door *door, uint64_t id)
 	return NULL;
 }
 
-/* -ENOENT: nobody waits for it any more. */
-static int reply(Door *door, uint64_t id, int error, const char *payload, size_t size)
+static int write_reply(Door *door, uint64_t id, const void *message, size_t size)
 {
-	struct tsm_proxy_reply head = { .id = id, .error = error, .payload_len = (uint32_t)size };
-	_cleanup_free_ uint8_t *message = malloc(sizeof(head) + size);
-	ssize_t n;
+	ssize_t n = write(door->fd, message, size);
 
-	if (!message)
-		return -ENOMEM;
-	memcpy(message, &head, sizeof(head));
-	if (size)
-		memcpy(message + sizeof(head), payload, size);
-	n = write(door->fd, message, sizeof(head) + size);
 	if (n < 0 && errno != ENOENT)
 		log_error("the kernel does not take the reply %" PRIu64 ": %s", id,
 			  strerror(errno));
 	return n < 0 ? -errno : 0;
+}
+
+/* -ENOENT: nobody waits for it any more. One without a payload needs no memory. */
+static int reply(Door *door, uint64_t id, int error, const char *payload, size_t size)
+{
+	struct tsm_proxy_reply head = { .id = id, .error = error, .payload_len = (uint32_t)size };
+	_cleanup_free_ uint8_t *message = size ? malloc(sizeof(head) + size) : NULL;
+
+	if (size && message) {
+		memcpy(message, &head, sizeof(head));
+		memcpy(message + sizeof(head), payload, size);
+		return write_reply(door, id, message, sizeof(head) + size);
+	}
+	if (size) {
+		head.payload_len = 0;
+		head.error = -ENOMEM;
+	}
+	return write_reply(door, id, &head, sizeof(head));
 }
 
 static int result_errno(int result)
@@ -103,6 +112,29 @@ static int result_errno(int result)
 	if (result <= 0)
 		return result;
 	return -proxy_errno((TsmOutcome)result);
+}
+
+static bool is_connected(Tsm *tsm, Bdf dsm)
+{
+	_cleanup_free_ TsmDsmStatus *list = NULL;
+	size_t n = 0;
+
+	if (tsm_query_dsms(tsm, &list, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (bdf_equal(list[i].dsm, dsm))
+			return list[i].connected;
+	return false;
+}
+
+/* Whatever its outcome says: one that broke off may have been done. */
+static bool is_done(const DoorCall *call)
+{
+	Tsm *tsm = call->door->service->tsm;
+
+	if (call->op == TSM_PROXY_OP_BIND)
+		return tsm_is_bound(tsm, call->function);
+	return call->op == TSM_PROXY_OP_CONNECT && is_connected(tsm, call->function);
 }
 
 static void undo(Door *door, uint32_t op, Bdf function)
@@ -153,7 +185,7 @@ static void send_outcome(DoorCall *call, const OperationOutcome *outcome)
 	    !json_get_bool(outcome->parameters, "device_confirmed", false))
 		error = result_errno(TSM_OUTCOME_UNKNOWN);
 	r = reply(call->door, call->id, error, payload, error ? 0 : size);
-	if (r == -ENOENT && error == 0)
+	if (r == -ENOENT && is_done(call))
 		undo(call->door, call->op, call->function);
 }
 
@@ -292,14 +324,22 @@ static int take_cancel(Door *door, uint64_t target)
 	return 0;
 }
 
-/* Nothing of a function that the kernel forgets may stay bound. */
+/* Nothing of a function that the kernel forgets may stay bound, and no session of a DSM: the kernel
+ * takes a CONNECT that failed for one that was not done. */
 static int take_remove(Door *door, Bdf function)
 {
 	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
+	char name[BDF_STRING_SIZE];
 	TsmUnbound unbound;
+	int r = 0;
 
 	if (tsm_is_bound(door->service->tsm, function))
-		tsm_unbind(door->service->tsm, function, &unbound, &refusal);
+		r = tsm_unbind(door->service->tsm, function, &unbound, &refusal);
+	if (r == 0 && is_connected(door->service->tsm, function))
+		r = tsm_disconnect(door->service->tsm, function, &refusal);
+	if (r != 0)
+		log_warning("%s: the kernel forgets it: %s", bdf_format(function, name),
+			    refusal.reason ?: "failed");
 	return 0;
 }
 
