@@ -181,3 +181,81 @@ Test(linux_kernel, observes)
 	run(KERNEL_UNBIND, VF0);
 	expect_guard(KERNEL_GUARD_ALREADY);
 }
+
+/* A LOOK tells what it could read; a verb minds only what it depends on. */
+Test(linux_kernel, one_unreadable_attribute)
+{
+	testing_tsm_attribute(VF1, "bound", "rubbish without an end");
+	run(KERNEL_LOOK, PF);
+	cr_assert_eq(report->step, KERNEL_STEP_LOOKED);
+	cr_assert_eq(kernel_find(report, functions[2])->error, -EBADMSG);
+	cr_assert_eq(kernel_find(report, functions[0])->error, 0);
+	run(KERNEL_CONNECT, PF);
+	expect_done();
+	run(KERNEL_BIND, VF0);
+	cr_assert_eq(report->guard, KERNEL_GUARD_NONE);
+	run(KERNEL_DISCONNECT, PF);
+	cr_assert_eq(report->guard, KERNEL_GUARD_BOUND);
+}
+
+/* Each DSM has a lock of its own under the kernel's. */
+Test(linux_kernel, slow_dsm)
+{
+	const Bdf dsms[] = { functions[0], functions[0], functions[0], testing_bdf(DISTANT_PF) };
+
+	functions[3] = dsms[3];
+	q.n_functions = 4;
+	q.dsms = dsms;
+	q.look_ms = 50;
+	testing_tsm_attribute(DISTANT_PF, "connect", "tsm0\n");
+	remove(testing_path("sys/bus/pci/devices/" PF "/tsm/bound"));
+	cr_assert_eq(mkfifo(testing_path("sys/bus/pci/devices/" PF "/tsm/bound"), 0600), 0);
+	run(KERNEL_LOOK, PF);
+	for (unsigned int i = 0; i < 3; i++)
+		cr_assert_eq(kernel_find(report, functions[i])->error, -EINTR);
+	cr_assert_eq(kernel_find(report, functions[3])->error, 0);
+	cr_assert_str_eq(kernel_find(report, functions[3])->connect, "tsm0");
+	run(KERNEL_CONNECT, PF);
+	cr_assert_eq(report->guard, KERNEL_GUARD_UNREADABLE);
+	cr_assert_eq(report->error, -EINTR);
+}
+
+Test(linux_kernel, session_of_another_tsm)
+{
+	testing_tsm_attribute(PF, "connect", "tsm7\n");
+	run(KERNEL_BIND, VF0);
+	expect_guard(KERNEL_GUARD_OTHER_TSM);
+	run(KERNEL_DISCONNECT, PF);
+	expect_guard(KERNEL_GUARD_OTHER_TSM);
+}
+
+/* One that says which other DSM serves it is none of this one's. */
+Test(linux_kernel, disconnect_under_what_is_elsewhere)
+{
+	run(KERNEL_CONNECT, PF);
+	functions[3] = testing_bdf(OTHER_PF);
+	q.n_functions = 4;
+	testing_tsm_attribute(OTHER_PF, "bound", "tsm0\n");
+	run(KERNEL_DISCONNECT, PF);
+	expect_guard(KERNEL_GUARD_BOUND);
+	testing_tsm_attribute(OTHER_PF, "dsm", DISTANT_PF "\n");
+	run(KERNEL_DISCONNECT, PF);
+	expect_done();
+}
+
+Test(linux_kernel, observed_bind)
+{
+	q.binder = KERNEL_BINDER_OBSERVE;
+	run(KERNEL_CONNECT, PF);
+	run(KERNEL_BIND, VF0);
+	cr_assert_eq(report->error, -ETIME);
+	cr_assert_eq(report->step, KERNEL_STEP_LOOKED);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	run(KERNEL_BIND, VF0);
+	expect_guard(KERNEL_GUARD_BOUND);
+	q.adopts = true;
+	run(KERNEL_BIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+	run(KERNEL_UNBIND, VF0);
+	cr_assert_eq(report->error, -ETIME);
+}

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -106,6 +107,11 @@ static void release_job(const void *input, void *shared)
 		((Shared *)shared)->seen = 5;
 }
 
+static void write_job(const void *input, void *shared)
+{
+	(void)!write(WORKER_FD, "x", 1);
+}
+
 static void refuse_to_kill(int pidfd)
 {
 	unkillable = pidfd;
@@ -143,6 +149,38 @@ Test(linux_worker, what_cannot_be_killed_is_abandoned_and_comes_back)
 	cr_assert_eq(seen, 5);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+/* Then the caller may say that nothing was done. */
+Test(linux_worker, what_cannot_be_started_is_not_begun)
+{
+	struct rlimit limit, none;
+	int fds[2];
+	WorkerLimits limits = {};
+	char c;
+	int r;
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* Some more descriptors each time: it fails at one place after the other. */
+	for (int more = 0; more < 3; more++) {
+		none = limit;
+		none.rlim_cur = (rlim_t)(fds[1] + 1 + more);
+		setrlimit(RLIMIT_NOFILE, &none);
+		r = worker_start(&worker, event,
+				 &(WorkerOptions){ .job = write_job,
+						   .shared_size = sizeof(Shared),
+						   .fd = fds[1],
+						   .held = -1,
+						   .limits = &limits,
+						   .ended = on_ended,
+						   .userdata = event });
+		setrlimit(RLIMIT_NOFILE, &limit);
+		cr_assert_lt(r, 0, "%d", more);
+	}
+	while (sd_event_run(event, 100000) > 0)
+		;
+	cr_assert_eq(read(fds[0], &c, 1), -1, "no job has run");
 }
 
 /* Whether this process has children, dead or alive. */
