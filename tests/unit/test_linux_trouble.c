@@ -539,3 +539,45 @@ Test(linux_trouble, configured_tsm_is_missing)
 	verb("Connect", "dsm", PF);
 	expect_error("Refused", "tsm0 is");
 }
+
+/* --- a companion whose Monitor is faster than its Query --- */
+
+Test(linux_trouble, change_that_overtakes_an_answer)
+{
+	unsigned int before;
+
+	start_with_companion();
+	watch();
+	verb("Connect", "dsm", PF);
+	companion_says("run", true);
+	wait_seen("\"run\"");
+	companion_holds = true;
+	before = n_final;
+	send_call("Unbind", OBJECT(J_STRING("operation", "u"), J_STRING("device", VF0)));
+	while (!companion_query)
+		turn();
+	companion_says("config_unlocked", false);
+	wait_seen("config_unlocked");
+	companion_answers_late("run", true);
+	while (n_final == before)
+		turn();
+	expect_ok();
+	cr_assert(json_get_bool(last_reply, "device_confirmed", false));
+	cr_assert_str_eq(state(VF0), "config_unlocked");
+}
+
+Test(linux_trouble, change_while_the_companion_comes_up)
+{
+	companion_holds = true;
+	begin_with_companion();
+	while (!companion_query)
+		turn();
+	companion_says("run", true);
+	for (unsigned int i = 0; i < 5; i++)
+		sd_event_run(event, 20000);
+	companion_answers_late("config_unlocked", false);
+	do
+		call("GetCapabilities", NULL);
+	while (last_error[0]);
+	cr_assert_str_eq(state(VF0), "run");
+}

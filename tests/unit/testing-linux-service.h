@@ -32,6 +32,8 @@ static VarlinkServer *companion;
 static const char *companion_state = "config_unlocked";
 static bool companion_bound;
 static VarlinkCall *companion_watch;
+static bool companion_holds; /* the next Query */
+static VarlinkCall *companion_query;
 
 static inline int on_capabilities(VarlinkCall *call, json_object *p, void *userdata)
 {
@@ -57,7 +59,7 @@ static inline json_object *companion_tdi_json(void)
 	return o;
 }
 
-static inline int on_companion_query(VarlinkCall *call, json_object *p, void *userdata)
+static inline int companion_answer(VarlinkCall *call)
 {
 	json_object *tdis = json_object_new_array(), *dsms = json_object_new_array(), *d = NULL;
 
@@ -68,6 +70,29 @@ static inline int on_companion_query(VarlinkCall *call, json_object *p, void *us
 	return varlink_call_replyb(call, J_STRING("instance", "behind"), J_TAKE("dsms", dsms),
 				   J_TAKE("tdis", tdis),
 				   J_TAKE("operations", json_object_new_array()));
+}
+
+static inline int on_companion_query(VarlinkCall *call, json_object *p, void *userdata)
+{
+	if (!companion_holds)
+		return companion_answer(call);
+	companion_holds = false;
+	companion_query = varlink_call_ref(call);
+	return 0;
+}
+
+/* Answers the Query that was held, with what was the case when it came. */
+static inline void companion_answers_late(const char *then, bool bound)
+{
+	const char *now = companion_state;
+	bool now_bound = companion_bound;
+
+	companion_state = then;
+	companion_bound = bound;
+	companion_answer(companion_query);
+	companion_state = now;
+	companion_bound = now_bound;
+	companion_query = varlink_call_unref(companion_query);
 }
 
 static inline int on_companion_monitor(VarlinkCall *call, json_object *p, void *userdata)
@@ -335,7 +360,7 @@ static inline void expect_attribute(const char *bdf, const char *name, const cha
 	cr_assert_str_eq(text, value);
 }
 
-static inline void start_with_companion(void)
+static inline void begin_with_companion(void)
 {
 	char extra[256];
 
@@ -344,6 +369,11 @@ static inline void start_with_companion(void)
 		 ", \"companion\": {\"socket\": \"%s/companion\", \"uid\": %u}", testing_root,
 		 geteuid());
 	start(extra);
+}
+
+static inline void start_with_companion(void)
+{
+	begin_with_companion();
 	for (;;) {
 		call("GetCapabilities", NULL);
 		if (!last_error[0])

@@ -38,7 +38,9 @@ typedef struct ConfigDeadlines {
 
 typedef struct Config {
 	char *socket; /* "socket": where to serve unless systemd passes a socket */
-	char *state;  /* "state": folder of the record of binds; does not outlive the boot */
+	/* "state": folder of the record of binds, and of the lock that verbs hold; does not
+	 * outlive the boot */
+	char *state;
 	/* "root", "": in front of /sys, /proc, /dev, /run/libvirt */
 	char *root;
 	SettingsUids allow_uids; /* "allow_uids": who may connect; if absent 0 and the own uid */

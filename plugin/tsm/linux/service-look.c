@@ -24,8 +24,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define ACCURACY_USEC	   1000
-#define BLOCKED_AGAIN_USEC (5 * UINT64_C(1000000))
+#define ACCURACY_USEC	  1000
+#define UNREAD_AGAIN_USEC (5 * UINT64_C(1000000))
 
 /* --- calls that wait for a look --- */
 
@@ -229,22 +229,28 @@ static void arm(Service *service)
 		log_error("cannot look at the kernel's PCI/TSM: %s", strerror(-r));
 }
 
-/* Whether anything had to be left out because the lock was not free. */
-static bool read_all(const KernelReport *report, bool *ret_blocked)
+/* What had to be left out, because the lock was not free or for other reasons. */
+static void count_unread(const KernelReport *report, size_t *ret_blocked, size_t *ret_failed)
 {
-	char name[BDF_STRING_SIZE];
-
-	*ret_blocked = false;
+	*ret_blocked = *ret_failed = 0;
 	for (size_t i = 0; i < report->n; i++) {
 		const KernelFunction *f = &report->functions[i];
 
-		if (f->error == -EINTR)
-			*ret_blocked = true;
-		else if (f->error < 0)
-			log_warning("%s: its tsm/ attributes cannot be read: %s",
-				    bdf_format(f->bdf, name), strerror(-f->error));
+		*ret_blocked += f->error == -EINTR;
+		*ret_failed += f->error < 0 && f->error != -EINTR;
 	}
-	return !*ret_blocked;
+}
+
+static void warn_of_failures(Service *service, const KernelReport *report, size_t n_failed)
+{
+	char name[BDF_STRING_SIZE];
+
+	for (size_t i = 0; i < report->n && n_failed > service->look.n_failed; i++)
+		if (report->functions[i].error < 0 && report->functions[i].error != -EINTR)
+			log_warning("%s: its tsm/ attributes cannot be read: %s",
+				    bdf_format(report->functions[i].bdf, name),
+				    strerror(-report->functions[i].error));
+	service->look.n_failed = n_failed;
 }
 
 static void on_look(Worker *worker, WorkerEnd end, void *shared, void *userdata)
@@ -252,21 +258,23 @@ static void on_look(Worker *worker, WorkerEnd end, void *shared, void *userdata)
 	const KernelReport *report = shared;
 	Service *service = userdata;
 	ServiceLook *look = &service->look;
-	bool blocked = false, seen = end == WORKER_DONE && report->step == KERNEL_STEP_LOOKED;
+	bool seen = end == WORKER_DONE && report->step == KERNEL_STEP_LOOKED;
+	size_t n_blocked = 0, n_failed = 0;
 
 	if (seen) {
-		if (read_all(report, &blocked))
-			look->once = true;
+		count_unread(report, &n_blocked, &n_failed);
+		warn_of_failures(service, report, n_failed);
+		look->once = look->once || n_blocked == 0;
 		service_saw(service, report, look->reason);
 	} else {
 		log_warning("the kernel's PCI/TSM attributes cannot be read: the child died");
 	}
-	set_blocked(service, blocked);
+	set_blocked(service, n_blocked);
 	look->worker = worker_free(look->worker);
 	look->reason = NULL;
-	answer_held(service, blocked || !seen);
-	if (blocked || !seen)
-		look_again(service, BLOCKED_AGAIN_USEC);
+	answer_held(service, n_blocked || !seen);
+	if (n_blocked || n_failed || !seen)
+		look_again(service, UNREAD_AGAIN_USEC);
 	watch_observed(service);
 	if (look->owed)
 		arm(service);
@@ -325,7 +333,7 @@ static int on_look_due(sd_event_source *source, void *userdata)
 	if (r < 0) {
 		log_error("cannot look at the kernel's PCI/TSM: %s", strerror(-r));
 		answer_held(service, true);
-		look_again(service, BLOCKED_AGAIN_USEC);
+		look_again(service, UNREAD_AGAIN_USEC);
 	}
 	return 0;
 }

@@ -46,6 +46,8 @@ typedef struct ServiceLook {
 	bool once;
 	/* Somebody else holds the kernel's lock. */
 	bool blocked;
+	/* Functions that could not be read at the last one for other reasons. */
+	size_t n_failed;
 } ServiceLook;
 
 struct Service {
