@@ -410,3 +410,36 @@ static inline void send_uevent(void)
 
 	cr_assert_eq(send(uevents, message, sizeof(message) - 1, 0), sizeof(message) - 1);
 }
+
+#define OBSERVE ", \"binder\": \"observe\""
+
+/* Whoever reads this attribute waits, as for the kernel's lock. */
+static inline void hold(const char *bdf, const char *name)
+{
+	const char *path = testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name);
+
+	remove(path);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+}
+
+/* At no moment it is not there: that would be "not bound". */
+static inline void let_go(const char *bdf, const char *name, const char *value)
+{
+	char next[PATH_MAX];
+
+	snprintf(next, sizeof(next), "%s", testing_path("value"));
+	testing_write(next, value, strlen(value));
+	cr_assert_eq(rename(next, testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name)), 0);
+}
+
+static inline bool is_confirmed(const char *device)
+{
+	verb("Unbind", "device", device);
+	expect_ok();
+	return json_get_bool(last_reply, "device_confirmed", false);
+}
+
+static inline int64_t generation(const char *device)
+{
+	return json_get_int(queried("tdis", "device", device), "generation", -1);
+}

@@ -179,7 +179,9 @@ static inline int testing_kernel_ioctl(const char *path, unsigned long request, 
 		return 0;
 	case TSM_PROXY_VMM_IOCTL_UNBIND:
 		testing_tsm_attribute(bdf, "bound", "\n");
-		unbind->error = access(testing_path("unconfirmed"), F_OK) == 0 ? -EPROTO : 0;
+		unbind->error = access(testing_path("unconfirmed"), F_OK) == 0 ? -EPROTO
+				: access(testing_path("too_late"), F_OK) == 0  ? -ENXIO
+									       : 0;
 		return 0;
 	case TSM_PROXY_VMM_IOCTL_GUEST_REQ: {
 		char text[256];
