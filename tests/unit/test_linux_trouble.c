@@ -96,7 +96,10 @@ Test(linux_trouble, query_does_not_wait_for_a_verb)
 
 	start("");
 	call("Query", NULL);
+	hold(DISTANT_PF, "connect");
 	other = query_elsewhere();
+	for (unsigned int i = 0; i < 5; i++)
+		sd_event_run(event, 20000);
 	testing_behave("hang");
 	send_call("Connect", OBJECT(J_STRING("operation", "long"), J_STRING("dsm", PF)));
 	while (!n_other) {
