@@ -3,7 +3,7 @@
 #include "testing-config-space.h"
 #include "testing-served.h"
 
-#include "cli/devices.h"
+#include "cli/devices/devices.h"
 #include "schemas/schemas.h"
 
 #include <criterion/redirect.h>

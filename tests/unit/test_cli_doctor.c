@@ -3,7 +3,7 @@
 #include "testing-config-space.h"
 #include "testing-served.h"
 
-#include "cli/doctor.h"
+#include "cli/doctor/doctor.h"
 #include "schemas/schemas.h"
 
 #include <criterion/redirect.h>

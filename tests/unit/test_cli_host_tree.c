@@ -2,9 +2,9 @@
 /* Files, programs and the kernel's configuration of a made-up host. */
 #include "testing-host.h"
 
-#include "cli/host-tree.h"
-#include "cli/kernel-config.h"
-#include "cli/program.h"
+#include "cli/doctor/host-tree.h"
+#include "cli/doctor/kernel-config.h"
+#include "cli/doctor/program.h"
 
 #include <errno.h>
 #include <time.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which platforms this host could serve, what is missing for each, and the way out. */
-#include "cli/doctor.h"
-#include "cli/host-tree.h"
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/host-tree.h"
 #include "cli/table.h"
 #include "cli/text.h"
 

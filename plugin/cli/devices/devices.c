@@ -3,7 +3,7 @@
  * Three sources, each of which may be away or slow without taking the others along: the kernel and
  * the configuration space through a survey, tdid through one bounded call.
  */
-#include "cli/devices.h"
+#include "cli/devices/devices.h"
 
 #include "cli/text.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is looked at once for all probes, and how one check is run. */
-#include "cli/doctor.h"
-#include "cli/host-tree.h"
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/host-tree.h"
 #include "cli/text.h"
 
 #include <stdarg.h>

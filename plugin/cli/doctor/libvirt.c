@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* QEMU, libvirt, and our hook in its directory. */
-#include "cli/doctor.h"
-#include "cli/host-tree.h"
-#include "cli/program.h"
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/host-tree.h"
+#include "cli/doctor/program.h"
 #include "cli/text.h"
 
 #include <dirent.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/kernel-config.h"
+#include "cli/doctor/kernel-config.h"
 
-#include "cli/host-tree.h"
-#include "cli/program.h"
+#include "cli/doctor/host-tree.h"
+#include "cli/doctor/program.h"
 #include "cli/text.h"
 #include "core/cleanup.h"
 

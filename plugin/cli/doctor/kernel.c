@@ -3,8 +3,8 @@
  * What the kernel shows, and only then what it was built with: a feature that is there needs no
  * option to prove it.
  */
-#include "cli/doctor.h"
-#include "cli/host-tree.h"
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/host-tree.h"
 
 #include <errno.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "cli/kernel-config.h"
+#include "cli/doctor/kernel-config.h"
 #include "cli/pci-survey.h"
 #include "cli/served.h"
 #include "tsm/common/tee-io.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/devices.h"
+#include "cli/devices/devices.h"
 
 #include "cli/text.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/program.h"
+#include "cli/doctor/program.h"
 
 #include "core/cleanup.h"
 

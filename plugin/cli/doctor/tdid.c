@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/doctor.h"
-#include "cli/host-tree.h"
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/host-tree.h"
 #include "cli/text.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/doctor.h"
+#include "cli/doctor/doctor.h"
 
 #include <string.h>
 

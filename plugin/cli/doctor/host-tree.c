@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/host-tree.h"
+#include "cli/doctor/host-tree.h"
 
 #include "cli/text.h"
 #include "core/cleanup.h"

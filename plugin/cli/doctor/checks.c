@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The checks, in the order in which they are told. */
-#include "cli/doctor.h"
+#include "cli/doctor/doctor.h"
 
 #define KERNEL_WAY_OUT                                                                             \
 	"use a kernel built with it: Debian's from 7.3 (trixie-backports), or any from 6.19 with " \
