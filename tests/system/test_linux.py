@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Through the kernel's PCI/TSM: what others do to it, and a TSM that hangs or dies."""
 import json
+import re
 import time
 
-from lab import (LIBEXEC, MODULE, OTHER_PF, PF, SOCKETS, Lab, configure, lab, load_module,
-                 start_emulated, start_linux, start_tdid, tvm)
+from lab import (LIBEXEC, LINUX_CONFIG, MODULE, OTHER_PF, PF, SOCKETS, Lab, configure, lab,
+                 load_module, put_json, start_emulated, start_linux, start_tdid, stop, tvm)
 from nvme import Responder, host_with_nvme
 
 TSMS = ("linux",)
@@ -83,6 +84,8 @@ def test_sysfs_by_hand_and_tdictl_devices_agree_at_each_step():
         l, kernel = Lab(host), Kernel(host)
         watch = l.watch()
         agree(l, kernel, connected=False, bound=False, state="config_unlocked")
+        calls = host.spawn("calls", ["strace", "-f", "-qq", "-e", "trace=ioctl,pidfd_getfd,write", "-p",
+                                     str(host.process("tsm-linux").pid)])
         # Held still from the moment the TDI is locked.
         host.spawn("freezer", "tdictl watch --until locked --timeout 60 >/dev/null && "
                               "kill -STOP $(pidof qemu-system-x86_64)")
@@ -93,6 +96,11 @@ def test_sysfs_by_hand_and_tdictl_devices_agree_at_each_step():
         host.run("kill -CONT $(pidof qemu-system-x86_64)")
         watch.wait(NIC0, "running")
         agree(l, kernel, connected=True, bound=True, state="run")
+        # By the sysfs attribute, with QEMU's own KVM VM, and by the proxy: nothing went another way.
+        for call in (r'write\(\d+, "tsm0", 4\)', r"pidfd_getfd\(",
+                     *(rf"_IOC\(.*, 0x54, {number}, " for number in ("0xd8", "0xda"))):
+            assert re.search(call, calls.log()), (call, calls.log())
+        calls.kill()
         l.wait_driver(f"tvm0/{NIC0}")
         l.tvm0.detach(0)
         watch.wait(NIC0, "released")
@@ -212,6 +220,11 @@ def test_tsm_killed_under_a_running_tdi_voids_its_binds():
         host.wait_for(lambda: "tdi_state" not in l.show(f"tvm0/{NIC0}"), timeout=20)
         assert l.show(f"tvm0/{NIC0}")["state"] == "running"
         assert "companion" in l.tdictl("devices").out
+        # The module can be taken out and put back meanwhile, when nothing has it open.
+        stop(host, "tsm-linux")
+        host.run("rmmod tsm-proxy")
+        load_module(host)
+        start_linux(host, "tsm-linux-again")
         start_emulated(host, "tsm-again")
         failed = watch.wait(NIC0, "failed")
         assert "does not hold this bind any more" in failed["reason"], failed
@@ -247,6 +260,24 @@ def test_tsm_killed_in_mid_connect_and_mid_bind():
         start_emulated(host, "tsm3")
         host.wait_for(f"test -e {DEVICES}/{PF}/tsm/connect", timeout=20)
         assert not nothing_leaks(host, kernel)
+
+
+def test_start_is_refused_where_no_tsm_is_registered():
+    """Cold plug on a host whose kernel has no TSM: refused in virsh's own error, with that reason."""
+    with lab() as host:
+        l = Lab(host)
+        l.tvm0.destroy()
+        host.run(["virsh", "attach-device", "tvm0", "/dev/stdin", "--config"],
+                 input=l.tvm0.vf_xml(0))
+        stop(host, "tsm-linux", "tsm")
+        put_json(host, {k: v for k, v in LINUX_CONFIG.items() if k != "companion"},
+                 "/etc/tdid/tsm-linux.conf")
+        start_linux(host, "tsm-linux-alone")
+        host.process("tdid").wait_log("no TSM is registered", timeout=20)
+        result = host.run(["virsh", "start", "tvm0"], check=False, timeout=60)
+        for word in ("ua-tdi-nic0", VF0, "no TSM is registered with the kernel", "/sys/class/tsm"):
+            assert word in result.err, (word, result.err)
+        assert "missing" in l.tdictl("doctor", check=False).out
 
 
 def test_connect_that_hangs_quarantines_that_device_only_and_there_is_a_way_out():
