@@ -228,6 +228,11 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		};
 		engine_link(engine, event->id);
 	}
+	if (a->dsm != event->dsm) {
+		engine_unlink(engine, event->id);
+		a->dsm = event->dsm;
+		engine_link(engine, event->id);
+	}
 	a->state = ASSIGNMENT_ATTACHED;
 	a->fault = FAULT_NONE;
 	a->present = true;
@@ -496,7 +501,9 @@ static int prepare_appeared(Engine *engine, const EngineEvent *event)
 	if (!engine_tvm(engine, event->tvm) || engine->tvms[event->tvm].stopping)
 		return -EINVAL;
 	a = engine_assignment(engine, event->id);
-	if (a && (a->tvm != event->tvm || a->dsm != event->dsm || a->tdi != event->tdi))
+	/* Nothing is asked of the DSM of a final one; by now another may serve its function. */
+	if (a && (a->tvm != event->tvm || a->tdi != event->tdi ||
+		  (a->dsm != event->dsm && !engine_state_is_final(a->state))))
 		return -EINVAL;
 	r = MAKE_ROOM(engine, assignments, event->id);
 	if (r >= 0)

@@ -86,12 +86,12 @@ typedef enum OperationOutcome {
 } OperationOutcome;
 
 typedef enum EngineEventType {
-	EVENT_TVM_STARTED,    /* id = TVM: a new incarnation */
-	EVENT_TVM_STOPPING,   /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
-	EVENT_TVM_ENDED,      /* id = TVM: its QEMU is gone */
-	EVENT_APPEARED,	      /* id = assignment (new or final), tvm, dsm, tdi */
-	EVENT_GONE,	      /* id = assignment: no longer in the live domain */
-	EVENT_GUEST_READY,    /* id = assignment: what bind-when asks for holds */
+	EVENT_TVM_STARTED,  /* id = TVM: a new incarnation */
+	EVENT_TVM_STOPPING, /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
+	EVENT_TVM_ENDED,    /* id = TVM: its QEMU is gone */
+	EVENT_APPEARED,	    /* id = assignment (new or final), tvm, dsm (may be another one), tdi */
+	EVENT_GONE,	    /* id = assignment: no longer in the live domain */
+	EVENT_GUEST_READY,  /* id = assignment: what bind-when asks for holds */
 	EVENT_GUEST_REJECTED, /* id = assignment, generation */
 	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted: as the TSM says */
 	EVENT_BIND_LOST, /* id = TDI, generation: the TSM holds it no more, and not by an unbind */

@@ -469,13 +469,31 @@ const OperationHandlers director_operation_handlers = {
 	.done = on_operation_done,
 };
 
+/* Everything of the boot before is void; the read of the domain that follows brings it back. */
+static void forget_boot(Tdid *tdid, const Tvm *tvm)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
+		if (a->tvm != tvm || !engine_assignment(tdid->engine, a->id)->present)
+			continue;
+		director_mark(tdid, a, "guest reset", NULL);
+		/* The firmware may have numbered the buses otherwise. */
+		a->guest_known = false;
+		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
+	}
+}
+
 void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 {
-	bool reset = tvm->guest_boot && strcmp(tvm->guest_boot, boot_id) != 0;
-	char *copy = strdup(boot_id);
+	bool first = !tvm->guest_boot;
+	char *copy;
 	Assignment *a;
 	int r;
 
+	if (!first && strcmp(tvm->guest_boot, boot_id) == 0)
+		return;
+	copy = strdup(boot_id);
 	if (!copy)
 		return;
 	free(tvm->guest_boot);
@@ -484,27 +502,14 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	if (r < 0)
 		log_error("%s: its record cannot be written: %s",
 			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
-	for (uint32_t p = 0; !reset && (a = registry_next_assignment(tdid->registry, &p));)
+	for (uint32_t p = 0; first && (a = registry_next_assignment(tdid->registry, &p));)
 		if (a->tvm == tvm &&
 		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
 			start_guest_timer(tdid, a);
-	for (uint32_t p = 0; reset && (a = registry_next_assignment(tdid->registry, &p));) {
-		if (a->tvm != tvm || !engine_assignment(tdid->engine, a->id)->present)
-			continue;
-		director_mark(tdid, a, "guest reset", NULL);
-		/* The firmware may have numbered the buses otherwise. */
-		a->guest_known = false;
-		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
-		director_event(tdid,
-			       &(EngineEvent){ .type = EVENT_APPEARED,
-					       .id = a->id,
-					       .tvm = tvm->id,
-					       .dsm = a->dsm->id,
-					       .tdi = a->tdi->id,
-					       .unserved = !a->dsm->provider },
-			       NULL);
-	}
-	if (reset && tvm->domain)
+	if (first)
+		return;
+	forget_boot(tdid, tvm);
+	if (tvm->domain)
 		domains_read(tdid, tvm->domain);
 }
 

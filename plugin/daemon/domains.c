@@ -63,13 +63,18 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	}
 }
 
-static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
+static bool is_added(const Read *read, const DomainDevice *device)
+{
+	return read->added_alias && strcmp(read->added_alias, device->alias) == 0;
+}
+
+static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml, const Read *read)
 {
 	for (size_t i = 0; i < xml->n_devices; i++) {
 		const Assignment *a = registry_find_assignment(
 			tdid->registry, tvm, xml->devices[i].alias, xml->devices[i].host);
 
-		if (a && a->deleted)
+		if (a && a->deleted && !is_added(read, &xml->devices[i]))
 			continue;
 		if (!a || !a->guest_known || !engine_assignment(tdid->engine, a->id)->present)
 			return true;
@@ -103,6 +108,14 @@ static void ready_without_agent(Tdid *tdid, const Assignment *a)
 			       NULL);
 }
 
+static bool is_under_way(const Tdid *tdid, const Assignment *a)
+{
+	AssignmentState state = engine_assignment(tdid->engine, a->id)->state;
+
+	return state != ASSIGNMENT_RELEASED && state != ASSIGNMENT_FAILED &&
+	       state != ASSIGNMENT_DECLARED;
+}
+
 static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevice *device,
 		   const QueryPci *pci, uint64_t added_usec)
 {
@@ -126,10 +139,17 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	if (registry_tdi(tdid->registry, device->host, &tdi) < 0 ||
 	    registry_dsm(tdid->registry, dsm_bdf, &dsm) < 0)
 		return;
-	if (!dsm->provider)
+	if (!dsm->provider && !refused)
 		dsm->provider = provider;
 	if (!a && registry_add_assignment(tdid->registry, tvm, dsm, tdi, device->alias, &a) < 0)
 		return;
+	/* Who serves it may be another one, or nobody any more, since it was here before. */
+	if (engine_assignment(tdid->engine, a->id) && a->dsm != dsm) {
+		if (is_under_way(tdid, a))
+			dsm = a->dsm;
+		else
+			a->dsm = dsm;
+	}
 	timeline_clear(&a->timeline);
 	if (timeline_mark(&a->timeline, added_usec ?: timeline_now(),
 			  added_usec ? "device-added" : "seen", NULL) < 0)
@@ -182,7 +202,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 	for (size_t i = 0; xml && i < xml->n_devices; i++) {
 		const DomainDevice *device = &xml->devices[i];
 		const EngineAssignment *e;
-		bool added = read->added_alias && strcmp(read->added_alias, device->alias) == 0;
+		bool added = is_added(read, device);
 
 		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
@@ -236,7 +256,8 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 		return;
 	if (domain->has_guest_port && guest_port_open(domain->tvm) < 0)
 		log_error("%s: guest port: out of memory", domain->name);
-	if (!(read->flags & VMM_READ_GUEST_PCI) && wants_guest_address(tdid, domain->tvm, xml)) {
+	if (!(read->flags & VMM_READ_GUEST_PCI) &&
+	    wants_guest_address(tdid, domain->tvm, xml, read)) {
 		start_read(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
 			   read->added_usec);
 		return;
@@ -310,8 +331,12 @@ void domains_read_all(Tdid *tdid)
 static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 {
 	Tdid *tdid = userdata;
+	Assignment *a;
 
 	log_info("libvirt: connected, %zu domain%s running", n, n == 1 ? "" : "s");
+	/* What libvirt lists now is newer than what QEMU said before. */
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+		a->deleted = false;
 	for (size_t i = 0; i < n; i++) {
 		Uuid uuid;
 

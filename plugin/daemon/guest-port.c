@@ -27,7 +27,8 @@
 #define PORT_NAME	 "io.tdid.guest.0"
 #define READ_SIZE	 4096
 #define OUTPUT_MAX	 (512 * 1024)
-#define CALLS_MAX	 8			  /* TSM requests of one guest in flight */
+#define CALLS_MAX	 8  /* TSM requests of one guest in flight */
+#define CALLS_MAX_ALL	 32 /* of all guests: each is a connection, and the provider takes so many */
 #define TSM_TIMEOUT_USEC (60 * UINT64_C(1000000)) /* it may wait for other DSMs' verbs */
 #define RETRY_USEC	 (1000 * UINT64_C(1000))
 #define LINES_MAX	 16 /* in the log, that a guest can cause, per opened port */
@@ -96,6 +97,7 @@ static void drop_calls(GuestPort *port)
 		provider_call_forget(call->provider_call);
 		free(call);
 	}
+	port->tdid->guest_calls -= port->calls;
 	port->calls = 0;
 }
 
@@ -324,6 +326,7 @@ static void on_tsm_reply(const VarlinkReply *reply, const char *error, void *use
 		link = &(*link)->next;
 	*link = call->next;
 	port->calls--;
+	port->tdid->guest_calls--;
 	if (reply->status >= 0 && !error) {
 		send_reply(port, call->session, call->id, "TsmRequest", reply->parameters);
 		return;
@@ -355,13 +358,13 @@ static void on_tsm_request(GuestPort *port, const GuestFrame *frame)
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	_cleanup_free_ PortCall *call = NULL;
 	Provider *provider = tsm_of(port);
+	bool busy = port->calls >= CALLS_MAX || port->tdid->guest_calls >= CALLS_MAX_ALL;
 	char uuid[UUID_STRING_SIZE];
 	int r;
 
-	if (!provider || !provider_is_ready(provider) || port->calls >= CALLS_MAX) {
+	if (!provider || !provider_is_ready(provider) || busy) {
 		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
-			   port->calls >= CALLS_MAX ? "too many requests at once"
-						    : "the TSM's provider is not there");
+			   busy ? "too many requests at once" : "the TSM's provider is not there");
 		return;
 	}
 	call = calloc(1, sizeof(*call));
@@ -384,6 +387,7 @@ static void on_tsm_request(GuestPort *port, const GuestFrame *frame)
 	call->next = port->first_call;
 	port->first_call = steal_ptr(call);
 	port->calls++;
+	port->tdid->guest_calls++;
 }
 
 /* The TVM's assignment of this alias that is in the domain. */

@@ -190,8 +190,14 @@ static void call_provider(HookCall *hook)
 						: "io.tdid.Tsm.ReleaseTvm",
 				  parameters, 0, PROVIDER_TIMEOUT_USEC, on_provider_reply, hook,
 				  &hook->provider_call);
-	if (r < 0)
+	if (r < 0 && hook->release) {
+		log_warning("hook: %s: ReleaseTvm: tsm %s cannot be reached", hook->domain,
+			    provider_title(hook->service->tdid->providers[hook->provider]));
+		hook->provider++;
+		go_on(hook);
+	} else if (r < 0) {
 		give_up(hook, "the TSM's provider cannot be reached");
+	}
 }
 
 /* Whether some incarnation of this domain still has something bound. */
@@ -236,12 +242,9 @@ static void go_on(HookCall *hook)
 			answer(hook);
 			return;
 		}
-		if (!tdid_providers_ready(tdid)) {
-			/* The next PrepareTvm makes a new key anyway. */
-			if (hook->release)
-				give_up(hook, "a TSM's provider is not there to release it");
+		/* A release does not wait: the next PrepareTvm makes a new key anyway. */
+		if (!tdid_providers_ready(tdid) && !hook->release)
 			return;
-		}
 		hook->step = HOOK_CALLS;
 		if (hook->prepare && refuse_devices(hook))
 			return;

@@ -29,6 +29,7 @@ struct Operation {
 	ProviderCall *call;
 	bool sent; /* once, at least: that it cannot be sent now says nothing about it */
 	bool started;
+	char *refusal; /* of an unbind that is asked again; NULL: none */
 	sd_event_source *deadline;
 	Operation *next;
 };
@@ -58,6 +59,7 @@ static void operation_free(Operation *operation)
 {
 	provider_call_forget(operation->call);
 	sd_event_source_disable_unref(operation->deadline);
+	free(operation->refusal);
 	free(operation);
 }
 
@@ -115,6 +117,8 @@ static void finish(Operation *operation, const OperationResult *result)
 	*link = operation->next;
 	operation_free(operation);
 	arm(operations);
+	if (request.dsm->provider)
+		provider_verb_answered(request.dsm->provider);
 	operations->handlers.done(&request, result, operations->userdata);
 }
 
@@ -123,8 +127,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 	Operation *operation = userdata;
 	_cleanup_free_ char *reason = NULL;
 
-	if (asprintf(&reason, "no outcome within %" PRIu64 " ms of its start",
-		     operation->operations->deadline_usec / 1000) < 0)
+	if (asprintf(&reason, "no outcome within %" PRIu64 " ms of its start%s%s",
+		     operation->operations->deadline_usec / 1000, operation->refusal ? ": " : "",
+		     operation->refusal ?: "") < 0)
 		reason = NULL;
 	finish(operation,
 	       &(OperationResult){ .outcome = OUTCOME_UNKNOWN, .reason = reason ?: "timeout" });
@@ -163,6 +168,22 @@ static bool is_refusal(const char *error)
 	return false;
 }
 
+/*
+ * A TSM that cannot do anything just now refuses, and nothing is done. What is bound has to be
+ * unbound all the same, so it is asked again until its deadline, which counts from here.
+ */
+static void unbind_later(Operation *operation, const VarlinkReply *reply, const char *error)
+{
+	char *reason = provider_reply_reason(reply, error);
+
+	if (!operation->refusal)
+		log_warning("tdi_unbind: %s; asked again", reason ?: "out of memory");
+	free(operation->refusal);
+	operation->refusal = reason;
+	started(operation);
+	try_again(operation->operations);
+}
+
 static void on_reply(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	Operation *operation = userdata;
@@ -180,6 +201,11 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	operation->call = NULL;
 	if (reply->status == -ECONNRESET) {
 		try_again(operation->operations);
+		return;
+	}
+	if (reply->status >= 0 && error && operation->request.verb == VERB_UNBIND &&
+	    strcmp(error, "Refused") == 0) {
+		unbind_later(operation, reply, error);
 		return;
 	}
 	if (reply->status < 0 || error) {
@@ -312,7 +338,8 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 		return -ENOMEM;
 	operation->operations = operations;
 	operation->request = *request;
-	operation->sent = request->resumed;
+	/* An unbind has to be sent, whatever is in the way. */
+	operation->sent = request->resumed || request->verb == VERB_UNBIND;
 	while (*link)
 		link = &(*link)->next;
 	*link = operation;

@@ -5,8 +5,8 @@
 
 #include <errno.h>
 
-#define DEVICES_MAX 65536
-#define DRIVER_MAX  64 /* bytes; a module's name is shorter */
+#define DSMS_MAX   4096 /* no host has more, and they are searched one by one */
+#define DRIVER_MAX 64	/* bytes; a module's name is shorter */
 
 static void devices_free(ProviderDevice *devices, size_t n)
 {
@@ -69,7 +69,7 @@ int provider_view_list(ProviderView *view, json_object *array)
 	ProviderDevice *devices;
 	int r = 0;
 
-	if (n > DEVICES_MAX)
+	if (n > PROVIDER_VIEW_MAX)
 		return -E2BIG;
 	devices = calloc(n + 1, sizeof(*devices));
 	if (!devices)
@@ -98,6 +98,8 @@ static void dsm_said(ProviderView *view, const ProviderDsm *dsm)
 {
 	ProviderDsm *known = find_dsm(view, dsm->dsm);
 
+	if (!known && view->n_dsms == DSMS_MAX)
+		return;
 	if (!known) {
 		ProviderDsm *grown = realloc(view->dsms, (view->n_dsms + 1) * sizeof(*grown));
 

@@ -20,6 +20,8 @@ typedef struct ProviderTdi {
 	bool accepted;
 } ProviderTdi;
 
+#define PROVIDER_VIEW_MAX 65536 /* devices, and what is said of them */
+
 /* io.tdid.Tsm.DsmStatus */
 typedef struct ProviderDsm {
 	Bdf dsm;

@@ -226,6 +226,10 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 	dsms = json_get_array(o, "dsms");
 	n_tdis = json_object_array_length(tdis);
 	n_dsms = json_object_array_length(dsms);
+	if (n_tdis > PROVIDER_VIEW_MAX || n_dsms > PROVIDER_VIEW_MAX) {
+		lost(provider, "Query: more than a host has");
+		return;
+	}
 	all_tdis = calloc(n_tdis + 1, sizeof(*all_tdis));
 	all_dsms = calloc(n_dsms + 1, sizeof(*all_dsms));
 	if (!all_tdis || !all_dsms) {
@@ -264,6 +268,12 @@ static void ask(Provider *provider)
 	provider->asking = true;
 	provider->noticed = false;
 	step(provider, INTERFACE ".Query", on_query);
+}
+
+void provider_verb_answered(Provider *provider)
+{
+	if (provider->asking)
+		provider->noticed = true;
 }
 
 void provider_ask_again(Provider *provider)
@@ -356,6 +366,9 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 		return;
 	}
 	r = open_client(provider, &provider->watch, &why);
+	/* What it has reported by the time of an answer is taken before that answer. */
+	if (r >= 0)
+		r = varlink_client_set_priority(provider->watch, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r >= 0)
 		r = varlink_client_call(provider->watch, INTERFACE ".Monitor", NULL,
 					VARLINK_CALL_MORE, 0, on_watch, provider, NULL);

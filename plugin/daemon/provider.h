@@ -37,6 +37,8 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 Provider *provider_free(Provider *provider);
 DEFINE_CLEANUP(Provider, provider_free);
 
+/* A verb has been answered: what Query is being asked may be older. */
+void provider_verb_answered(Provider *provider);
 /* Asks once more what it holds; the answer comes through `ready`. */
 void provider_ask_again(Provider *provider);
 

@@ -30,6 +30,7 @@ typedef struct Tdid {
 	Operations *operations;
 	Provider **providers; /* as many as config->n_tsms */
 	Vmm *vmm;
+	unsigned int guest_calls; /* TSM requests of all guests in flight */
 	HookService *hook;
 	AssignmentsService *assignments;
 } Tdid;

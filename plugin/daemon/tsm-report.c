@@ -31,8 +31,10 @@ static void report_tdi(Tdid *tdid, Assignment *a, const ProviderTdi *report, con
 {
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 
-	if (is_all_it_can_say(a, e, report->state))
+	if (is_all_it_can_say(a, e, report->state)) {
+		show_state(tdid, a, true, TDISP_RUN);
 		return;
+	}
 	show_state(tdid, a, true, report->state);
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_TDI_CHANGED,
@@ -170,10 +172,12 @@ const ProviderHandlers tsm_report_handlers = {
 
 void tsm_report_accepted(Tdid *tdid, Assignment *a, uint64_t generation)
 {
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	const Provider *provider = a->dsm->provider;
 
-	if (!provider || provider_tells_state(provider) ||
-	    engine_assignment(tdid->engine, a->id)->generation != generation)
+	if (!provider || provider_tells_state(provider) || e->generation != generation ||
+	    (e->state != ASSIGNMENT_BOUND && e->state != ASSIGNMENT_LOCKED &&
+	     e->state != ASSIGNMENT_RUNNING))
 		return;
 	show_state(tdid, a, true, TDISP_RUN);
 	director_event(tdid,

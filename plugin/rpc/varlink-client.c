@@ -84,6 +84,11 @@ static Pending *pop(VarlinkClient *client)
 	return pending;
 }
 
+int varlink_client_set_priority(VarlinkClient *client, int64_t priority)
+{
+	return varlink_stream_set_priority(client->stream, priority);
+}
+
 VarlinkClient *varlink_client_free(VarlinkClient *client)
 {
 	if (!client)

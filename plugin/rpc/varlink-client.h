@@ -42,6 +42,9 @@ int varlink_client_connect(VarlinkClient **ret, sd_event *event, const char *pat
 VarlinkClient *varlink_client_free(VarlinkClient *client);
 DEFINE_CLEANUP(VarlinkClient, varlink_client_free);
 
+/* What comes on it is handed out before (smaller) or after what else is there to be read. */
+int varlink_client_set_priority(VarlinkClient *client, int64_t priority);
+
 typedef struct VarlinkReply {
 	/*
 	 * 0: an answer came, `error` tells which kind. Else no answer will come: -ETIME (its time

@@ -241,6 +241,13 @@ int varlink_stream_new(VarlinkStream **ret, sd_event *event, int fd, size_t inpu
 	return 0;
 }
 
+int varlink_stream_set_priority(VarlinkStream *stream, int64_t priority)
+{
+	int r = sd_event_source_set_priority(stream->io, priority);
+
+	return r < 0 ? r : sd_event_source_set_priority(stream->deferred, priority);
+}
+
 VarlinkStream *varlink_stream_free(VarlinkStream *stream)
 {
 	if (!stream)

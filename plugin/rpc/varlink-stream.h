@@ -23,6 +23,9 @@ int varlink_stream_new(VarlinkStream **ret, sd_event *event, int fd, size_t inpu
 VarlinkStream *varlink_stream_free(VarlinkStream *stream);
 DEFINE_CLEANUP(VarlinkStream, varlink_stream_free);
 
+/* Of its event sources; SD_EVENT_PRIORITY_NORMAL at first. Negative errno. */
+int varlink_stream_set_priority(VarlinkStream *stream, int64_t priority);
+
 /*
  * Queues a frame and writes what the socket takes at once. -ENOBUFS when more than output_max bytes
  * would wait, -ECONNRESET: in both cases the stream has failed.

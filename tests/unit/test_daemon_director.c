@@ -71,8 +71,18 @@ Test(daemon_director, guests_word_where_the_tsm_cannot_tell)
 	testing_daemon_start(&d);
 	testing_idle(d.event);
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert(testing_assignment(&d, 0, ALIAS)->tdi_state_known);
+	cr_assert_eq(testing_assignment(&d, 0, ALIAS)->tdi_state, TDISP_RUN);
 	fake_tsm_set(d.tsm, tdi(), "error", false);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	/* Too late. */
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_B);
+	testing_guest_event(SESSION_B, "Verdict",
+			    "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":\"accepted\","
+			    "\"step\":\"done\"");
+	testing_idle(d.event);
+	cr_assert_neq(testing_assignment(&d, 0, ALIAS)->tdi_state, TDISP_RUN);
 }
 
 Test(daemon_director, state_while_the_provider_is_away)
@@ -145,6 +155,25 @@ Test(daemon_director, guest_cannot_spoil_lists_and_records)
 	cr_assert_eq(timeline_to_json(&testing_assignment(&d, 0, ALIAS)->timeline, &marks), 0);
 	cr_assert_lt(strlen(json_object_to_json_string(marks)), 32u * 1024);
 	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"detaching\""), 1);
+}
+
+/* A guest that does not give the device back and boots anew gets it no more than before. */
+Test(daemon_director, refused_device_over_a_guest_reset)
+{
+	d.require_tvm = "always";
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	testing_idle(d.event);
+	testing_guest_send(
+		"|{\"session\":\"" SESSION_B "\",\"id\":1,\"call\":\"Hello\","
+		"\"parameters\":{\"protocol\":1,\"agent\":\"fake\",\"boot_id\":\"c\"}}|");
+	testing_idle(d.event);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
 }
 
 /* A boot takes its time; an agent that has said Hello does not. */

@@ -62,8 +62,37 @@ Test(daemon_domains, device_that_qemu_has_let_go)
 	/* Back at once: libvirt's device-added is newer than what QEMU said of the one before. */
 	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	fake_vmm_place(ALIAS, 5, 0, 0);
 	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_ADDED, ALIAS);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	UNTIL(d.event, testing_assignment(&d, 0, ALIAS)->guest_known);
+	/* Whatever libvirt lists when it is back is newer than what QEMU said before. */
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	fake_vmm_disconnect();
+	fake_vmm_connect();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+}
+
+/* As the refusal advises: load the TSM, attach it once more. */
+Test(daemon_domains, device_that_a_tsm_has_come_to_serve)
+{
+	fake_tsm_stop(d.tsm);
+	d.tsm->device_text = "0000:41:00.5";
+	fake_tsm_start(d.tsm);
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS, NONE);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+	fake_tsm_stop(d.tsm);
+	d.tsm->device_text = NULL;
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	UNTIL(d.event, provider_is_ready(d.tdid.providers[0]));
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
 }
 
 Test(daemon_domains, xml_that_cannot_be_read)

@@ -282,6 +282,29 @@ Test(daemon_operations, cannot_be_sent_again)
 	cr_assert_eq(last.outcome, OUTCOME_DONE);
 }
 
+/* A stalled TSM: what is bound is to be unbound all the same, when it can. */
+Test(daemon_operations, refused_unbind_is_asked_again)
+{
+	start(5000000);
+	tsm->answers[FAKE_UNBIND] = FAKE_REFUSE;
+	submit(VERB_UNBIND, 1);
+	UNTIL(event, tsm->calls[FAKE_UNBIND] == 3);
+	cr_assert_eq(n_done, 0);
+	tsm->answers[FAKE_UNBIND] = FAKE_DONE;
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+Test(daemon_operations, unbind_that_is_refused_for_too_long)
+{
+	start(300000);
+	tsm->answers[FAKE_UNBIND] = FAKE_REFUSE;
+	submit(VERB_UNBIND, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
+	cr_assert(strstr(last_reason, "no outcome within 300 ms of its start: Refused: not so"));
+}
+
 Test(daemon_operations, refused_by_the_service_itself)
 {
 	start(5000000);

@@ -52,6 +52,21 @@ Test(engine, another_object_under_the_same_id)
 	changes_nothing((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .dsm = 1 });
 }
 
+/* A TSM came or went since it was here before. */
+Test(engine, another_dsm_serves_a_device_that_comes_back)
+{
+	step((EngineEvent){ .type = EVENT_TVM_STARTED, .id = 0 });
+	step((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .dsm = 1, .unserved = true });
+	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	simple(EVENT_GONE, 0);
+	is(0, ASSIGNMENT_FAILED, FAULT_FOREIGN);
+	step((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .dsm = 0 });
+	is(0, ASSIGNMENT_CONNECTING, FAULT_NONE);
+	cr_assert_eq(engine_dsm(bench.engine, 0)->users, 1);
+	cr_assert_eq(engine_dsm(bench.engine, 1)->users, 0);
+	cr_assert_eq(engine_dsm(bench.engine, 1)->first, ENGINE_NONE);
+}
+
 static void late_and_wrong(uint32_t id)
 {
 	static const EngineEventType of_assignment[] = { EVENT_BIND_DONE, EVENT_UNBIND_DONE },

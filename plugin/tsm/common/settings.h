@@ -10,6 +10,8 @@
 
 #define SETTINGS_FILE_MAX (1024u * 1024)
 #define SETTINGS_UIDS_MAX 64
+/* Half of them for one user: tdid has one for each verb, each guest's message and its watch. */
+#define TSM_CONNECTIONS_MAX 256
 
 /* Who may connect. */
 typedef struct SettingsUids {
@@ -17,7 +19,8 @@ typedef struct SettingsUids {
 	size_t n;
 } SettingsUids;
 
-/* `array`: numbers and users' names; NULL: 0 and the own uid. -EINVAL with a sentence that names the member `name`. */
+/* `array`: numbers and users' names; NULL: 0 and the own uid. -EINVAL with a sentence that names
+ * the member `name`. */
 int settings_uids(SettingsUids *ret, json_object *array, const char *name, char **ret_error);
 bool settings_uids_have(const SettingsUids *uids, uid_t uid);
 

@@ -265,6 +265,8 @@ int service_new(Service **ret, sd_event *event, const Config *config, char **ret
 		.product = "tdi-tsm-emulated",
 		.version = TDID_VERSION,
 		.allow = on_peer,
+		.connections_max = TSM_CONNECTIONS_MAX,
+		.connections_per_uid_max = TSM_CONNECTIONS_MAX / 2,
 		.userdata = service,
 	};
 	int r;

@@ -107,6 +107,8 @@ static int open_server(Service *service, char **ret_error)
 		.product = "tdi-tsm-linux",
 		.version = TDID_VERSION,
 		.allow = on_peer,
+		.connections_max = TSM_CONNECTIONS_MAX,
+		.connections_per_uid_max = TSM_CONNECTIONS_MAX / 2,
 		.userdata = service,
 	};
 	int r;

@@ -213,9 +213,6 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 			      .state_change = work->state_change,
 			      .message = work->message,
 			      .message_size = work->message_size };
-	if (service_stuck(service))
-		return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "nothing was done: %s",
-					 service_stuck(service));
 	r = service_read_functions(service);
 	if (r < 0)
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
@@ -226,6 +223,9 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	/* What is gone, or never had a TSM, is not bound: the kernel saw to that. */
 	if (!self && work->verb == KERNEL_UNBIND)
 		return VERB_WORK_DONE;
+	if (service_stuck(service))
+		return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "nothing was done: %s",
+					 service_stuck(service));
 	if (!self)
 		return refuse_unserved(work, refusal);
 	q->dsm = self->dsm;
