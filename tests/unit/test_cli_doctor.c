@@ -379,12 +379,24 @@ Test(cli_doctor, providers)
 	EXPECT("tdid.devices", DOCTOR_OK);
 }
 
+/* Not protecting is not the same as emulated; and the way out is not to run what runs already. */
+Test(cli_doctor, provider_of_an_unknown_platform)
+{
+	look();
+	serve("{\"tsms\": [{\"name\": \"l\", \"title\": \"l (unknown, no protection)\","
+	      " \"protection\": false, \"ready\": true}], \"dsms\": [], \"devices\": []}");
+	EXPECT("tdid.provider", DOCTOR_MISSING);
+	cr_assert_not_null(strstr(finding.way_out, "\"platform\""));
+	EXPECT("emulated.provider", DOCTOR_MISSING);
+}
+
 /* --- the whole command --- */
 
 static CliStatus run(const char *platform)
 {
 	static const char reply[] =
-		"{\"parameters\":{\"tsms\":[{\"name\":\"e\",\"title\":\"e (no protection)\","
+		"{\"parameters\":{\"tsms\":[{\"name\":\"e\",\"title\":\"e (emulated, no "
+		"protection)\","
 		"\"protection\":false,\"ready\":true}],\"dsms\":[],\"devices\":[]}}|";
 	pid_t child = testing_tdid(socket_path, reply);
 	char *none[] = { NULL };

@@ -109,6 +109,46 @@ Test(linux_trouble, query_does_not_wait_for_a_verb)
 	varlink_client_free(other);
 }
 
+/* What is under way is done, and what waits is not begun. */
+Test(linux_trouble, told_to_stop_under_a_verb)
+{
+	int code;
+
+	start("");
+	call("Query", NULL);
+	testing_behave("hang");
+	send_call("Connect", OBJECT(J_STRING("operation", "long"), J_STRING("dsm", PF)));
+	for (unsigned int i = 0; i < 5; i++)
+		sd_event_run(event, 20000);
+	send_call("Connect", OBJECT(J_STRING("operation", "next"), J_STRING("dsm", DISTANT_PF)));
+	for (unsigned int i = 0; i < 5; i++)
+		sd_event_run(event, 20000);
+	service_stop(service);
+	cr_assert_eq(sd_event_get_exit_code(event, &code), -ENODATA);
+	testing_behave("");
+	testing_release();
+	while (sd_event_get_exit_code(event, &code) == -ENODATA)
+		turn();
+	cr_assert_eq(code, 0);
+	expect_attribute(PF, "connect", "tsm0");
+	expect_attribute(DISTANT_PF, "connect", "");
+}
+
+Test(linux_trouble, told_to_stop_twice)
+{
+	int code;
+
+	start("");
+	call("Query", NULL);
+	testing_behave("hang");
+	send_call("Connect", OBJECT(J_STRING("operation", "long"), J_STRING("dsm", PF)));
+	for (unsigned int i = 0; i < 5; i++)
+		sd_event_run(event, 20000);
+	service_stop(service);
+	service_stop(service);
+	cr_assert_eq(sd_event_get_exit_code(event, &code), 0);
+}
+
 /* What happened while the look was under way is seen by the next one. */
 Test(linux_trouble, events_do_not_restart_a_look)
 {

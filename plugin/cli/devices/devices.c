@@ -42,8 +42,9 @@ static void tell_gaps(const Cli *cli, const DeviceView *views, size_t n)
 	if (hidden)
 		cli_error(cli,
 			  "the capabilities of %zu function%s cannot be read and are shown as -: "
-			  "that needs root, and a kernel that reaches the extended space",
-			  hidden, hidden == 1 ? "" : "s");
+			  "that needs %s",
+			  hidden, hidden == 1 ? "" : "s",
+			  geteuid() == 0 ? "a kernel that reaches the extended space" : "root");
 }
 
 static void tell_left_out(const Cli *cli, const PciSurvey *survey, const Served *served)

@@ -166,7 +166,7 @@ const DoctorCheck doctor_checks[] = {
 	{ .id = "libvirt.hook",
 	  .platforms = DOCTOR_ALL,
 	  .why = "by it tdid learns that a domain is about to start, and may refuse",
-	  .way_out = "install -D -m 0755 /usr/libexec/tdid/tdi-hook "
+	  .way_out = "copy tdi-hook, from libexec/tdid of the prefix that tdid is installed in, to "
 		     "/etc/libvirt/hooks/qemu.d/50-tdid, then restart libvirtd (or virtqemud); "
 		     "see hooks/README.md",
 	  .probe = doctor_probe_hook },

@@ -91,8 +91,9 @@ static int end(pid_t child, int64_t deadline)
 		if (pid < 0 && errno != EINTR)
 			return -errno;
 		if (now_msec() >= deadline) {
+			/* One that cannot be killed is left to whoever is there after us. */
 			kill(child, SIGKILL);
-			waitpid(child, NULL, 0);
+			waitpid(child, NULL, WNOHANG);
 			return -ETIME;
 		}
 		/* There is nothing to wait for that would not take SIGCHLD from the caller. */

@@ -62,12 +62,24 @@ static json_object *find_provider(const Doctor *d, bool protects)
 	for (size_t i = 0; i < json_object_array_length(d->served.tsms); i++) {
 		json_object *tsm = json_object_array_get_idx(d->served.tsms, i);
 
-		if (json_get_bool(tsm, "protection", false) != protects)
+		if (protects ? !json_get_bool(tsm, "protection", false)
+			     : !strstr(json_get_string(tsm, "title"), "emulated"))
 			continue;
 		if (!found || json_get_bool(tsm, "ready", false))
 			found = tsm;
 	}
 	return found;
+}
+
+static bool has_unknown_platform(const Doctor *d)
+{
+	for (size_t i = 0; i < json_object_array_length(d->served.tsms); i++) {
+		json_object *tsm = json_object_array_get_idx(d->served.tsms, i);
+
+		if (strstr(json_get_string(tsm, "title"), "(unknown"))
+			return true;
+	}
+	return false;
 }
 
 static char *provider_words(json_object *tsm)
@@ -86,6 +98,14 @@ static void look_for_provider(const Doctor *d, DoctorFinding *ret, bool protects
 
 	if (d->served_error)
 		return;
+	if (!tsm && protects && has_unknown_platform(d)) {
+		doctor_find(ret, DOCTOR_MISSING,
+			    "a provider does not know the platform of its TSM, and so not that it "
+			    "protects");
+		ret->way_out = "say \"platform\" in /etc/tdid/tsm-linux.conf, and restart "
+			       "tdi-tsm-linux";
+		return;
+	}
 	if (tsm)
 		doctor_find(ret, json_get_bool(tsm, "ready", false) ? DOCTOR_OK : DOCTOR_MISSING,
 			    "%s", words);

@@ -25,6 +25,13 @@ static void usage(FILE *to)
 		"Exit status: 0 success, 1 failure, 2 wrong usage.\n");
 }
 
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	sd_notify(0, "STOPPING=1");
+	service_stop(userdata);
+	return 0;
+}
+
 static int serve(const Config *config)
 {
 	_cleanup_(service_freep) Service *service = NULL;
@@ -45,11 +52,11 @@ static int serve(const Config *config)
 	}
 	r = sd_event_default(&event);
 	if (r >= 0)
-		r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
-	if (r >= 0)
-		r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
-	if (r >= 0)
 		r = service_new(&service, event, &options, &error);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGTERM, on_signal, service);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGINT, on_signal, service);
 	if (r >= 0)
 		r = service_listen(service, &error);
 	if (r < 0) {
@@ -59,7 +66,6 @@ static int serve(const Config *config)
 	log_info("serving the kernel's PCI/TSM");
 	sd_notify(0, "READY=1");
 	r = sd_event_loop(event);
-	sd_notify(0, "STOPPING=1");
 	if (r < 0)
 		log_error("event loop: %s", strerror(-r));
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -78,6 +78,7 @@ struct Service {
 	/* service-verbs.c */
 	VerbWork *work;	 /* the one under way */
 	VerbWork *works; /* all there are */
+	bool stopping;	 /* no verb is begun any more */
 
 	/* service-stall.c: a child that is inside the kernel for good, and a sentence about it. */
 	Worker *stuck;

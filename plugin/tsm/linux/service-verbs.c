@@ -28,6 +28,18 @@ static void finish(VerbWork *work)
 	/* Frees the work, and starts the next; the look is taken by whichever is the last. */
 	operations_settle(service->operations, SERVICE_QUEUE, &outcome);
 	service_look(service, "seen after a verb");
+	if (service->stopping && !service->work)
+		sd_event_exit(service->event, 0);
+}
+
+void service_stop(Service *service)
+{
+	if (!service->work || service->stopping) {
+		sd_event_exit(service->event, 0);
+		return;
+	}
+	service->stopping = true;
+	log_info("stops when %s is over", kernel_verb_name(service->work->verb));
 }
 
 static void set_refused(VerbWork *work, int result, const TsmRefusal *refusal)

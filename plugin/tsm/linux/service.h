@@ -23,5 +23,11 @@ int service_new(Service **ret, sd_event *event, const ServiceOptions *options, c
 Service *service_free(Service *service);
 DEFINE_CLEANUP(Service, service_free);
 
+/*
+ * No verb is begun any more, and the event loop ends when the one under way is over: to end it half
+ * done would leave a device of which nobody knows the state. A second time it ends at once.
+ */
+void service_stop(Service *service);
+
 /* At the socket that systemd passed, else at the configured path. */
 int service_listen(Service *service, char **ret_error);

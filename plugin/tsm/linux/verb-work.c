@@ -197,6 +197,7 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	const View *view = &service->view;
 	KernelRequest *q = &work->request;
 	const TeeIoFunction *self;
+	const char *why_not;
 	int r;
 
 	*q = (KernelRequest){ .verb = work->verb,
@@ -223,9 +224,10 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	/* What is gone, or never had a TSM, is not bound: the kernel saw to that. */
 	if (!self && work->verb == KERNEL_UNBIND)
 		return VERB_WORK_DONE;
-	if (service_stuck(service))
+	why_not = service->stopping ? "this provider is being stopped" : service_stuck(service);
+	if (why_not)
 		return tsm_refuse_device(refusal, TSM_REFUSED, work->device, "nothing was done: %s",
-					 service_stuck(service));
+					 why_not);
 	if (!self)
 		return refuse_unserved(work, refusal);
 	q->dsm = self->dsm;
