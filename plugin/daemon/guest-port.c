@@ -2,7 +2,8 @@
 /*
  * What comes in here is the guest's word: framed, bounded, parsed strictly, held against the
  * interface, and believed about that guest's own devices only. It can start verification, reject,
- * and talk to the TSM; it cannot bring a TDI to RUN in tdid's records, which only the TSM can.
+ * and talk to the TSM; it cannot bring a TDI to RUN in tdid's records, which only the TSM can
+ * (unless the platform's TSM cannot tell the host: tsm-report.h).
  *
  * One session at a time: Hello opens it, frames of any other are dropped. Output is bounded: a
  * guest that does not read loses its port, and opens a new session when it reads again.
@@ -11,6 +12,7 @@
 
 #include "daemon/director.h"
 #include "daemon/domains.h"
+#include "daemon/guest-tsm.h"
 #include "daemon/tdid.h"
 #include "daemon/tsm-report.h"
 #include "rpc/frame.h"
@@ -24,14 +26,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define PORT_NAME	 "io.tdid.guest.0"
-#define READ_SIZE	 4096
-#define OUTPUT_MAX	 (512 * 1024)
-#define CALLS_MAX	 8  /* TSM requests of one guest in flight */
-#define CALLS_MAX_ALL	 32 /* of all guests: each is a connection, and the provider takes so many */
-#define TSM_TIMEOUT_USEC (60 * UINT64_C(1000000)) /* it may wait for other DSMs' verbs */
-#define RETRY_USEC	 (1000 * UINT64_C(1000))
-#define LINES_MAX	 16 /* in the log, that a guest can cause, per opened port */
+#define PORT_NAME  "io.tdid.guest.0"
+#define READ_SIZE  4096
+#define OUTPUT_MAX (512 * 1024)
+#define RETRY_USEC (1000 * UINT64_C(1000))
+#define LINES_MAX  16 /* in the log, that a guest can cause, per opened port */
 
 struct GuestPort {
 	Tdid *tdid;
@@ -45,18 +44,9 @@ struct GuestPort {
 	char session[GUEST_SESSION_LEN + 1]; /* "" before the first Hello */
 	char *output;
 	size_t output_used;
-	unsigned int calls, lines;
-	struct PortCall *first_call;
+	unsigned int lines;
+	GuestTsm *tsm;
 };
-
-/* A TSM request on its way. The port may be closed or have another session when it is back. */
-typedef struct PortCall {
-	GuestPort *port;
-	ProviderCall *provider_call;
-	char session[GUEST_SESSION_LEN + 1];
-	int64_t id;
-	struct PortCall *next;
-} PortCall;
 
 static const char *domain_name(const GuestPort *port)
 {
@@ -88,24 +78,11 @@ static void close_port(GuestPort *port)
 	frame_reader_reset(port->reader);
 }
 
-static void drop_calls(GuestPort *port)
-{
-	while (port->first_call) {
-		PortCall *call = port->first_call;
-
-		port->first_call = call->next;
-		provider_call_forget(call->provider_call);
-		free(call);
-	}
-	port->tdid->guest_calls -= port->calls;
-	port->calls = 0;
-}
-
 static void destroy(GuestPort *port)
 {
 	close_port(port);
 	sd_event_source_disable_unref(port->retry);
-	drop_calls(port);
+	port->tsm = guest_tsm_free(port->tsm);
 	frame_reader_free(port->reader);
 	idl_free(port->idl);
 	free(port->output);
@@ -118,7 +95,7 @@ GuestPort *guest_port_free(GuestPort *port)
 		return NULL;
 	if (port->opening) {
 		/* Its TVM goes; nothing but the answer to the open may touch it from here on. */
-		drop_calls(port);
+		port->tsm = guest_tsm_free(port->tsm);
 		port->orphan = true;
 		return NULL;
 	}
@@ -315,79 +292,16 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 	ask_addresses(port);
 }
 
-static void on_tsm_reply(const VarlinkReply *reply, const char *error, void *userdata)
+static void on_tsm_answered(void *userdata, const GuestTsmAnswer *answer)
 {
-	_cleanup_free_ PortCall *call = userdata;
-	_cleanup_free_ char *reason = NULL;
-	GuestPort *port = call->port;
-	PortCall **link;
+	GuestPort *port = userdata;
 
-	for (link = &port->first_call; *link != call;)
-		link = &(*link)->next;
-	*link = call->next;
-	port->calls--;
-	port->tdid->guest_calls--;
-	if (reply->status >= 0 && !error) {
-		send_reply(port, call->session, call->id, "TsmRequest", reply->parameters);
+	if (!answer->error) {
+		send_reply(port, answer->session, answer->id, "TsmRequest", answer->reply);
 		return;
 	}
-	reason = provider_reply_reason(reply, error);
-	say(port, LOG_LEVEL_WARNING, "TSM request: ", reason ?: "out of memory");
-	send_error(port, call->session, call->id, "TsmRequest",
-		   error && strcmp(error, "GuestMessageRejected") == 0 ? "TsmRejected"
-								       : "TsmUnavailable",
-		   reason ?: "out of memory");
-}
-
-/* The TSM of this TVM's devices; before it has one, the first that is ready. */
-static Provider *tsm_of(GuestPort *port)
-{
-	Assignment *a;
-
-	for (uint32_t p = 0; (a = registry_next_assignment(port->tdid->registry, &p));)
-		if (a->tvm == port->tvm && a->dsm->provider)
-			return a->dsm->provider;
-	for (size_t i = 0; i < port->tdid->config->n_tsms; i++)
-		if (provider_is_ready(port->tdid->providers[i]))
-			return port->tdid->providers[i];
-	return NULL;
-}
-
-static void on_tsm_request(GuestPort *port, const GuestFrame *frame)
-{
-	_cleanup_(json_unrefp) json_object *parameters = NULL;
-	_cleanup_free_ PortCall *call = NULL;
-	Provider *provider = tsm_of(port);
-	bool busy = port->calls >= CALLS_MAX || port->tdid->guest_calls >= CALLS_MAX_ALL;
-	char uuid[UUID_STRING_SIZE];
-	int r;
-
-	if (!provider || !provider_is_ready(provider) || busy) {
-		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
-			   busy ? "too many requests at once" : "the TSM's provider is not there");
-		return;
-	}
-	call = calloc(1, sizeof(*call));
-	if (!call)
-		return;
-	call->port = port;
-	call->id = frame->id;
-	snprintf(call->session, sizeof(call->session), "%s", frame->session);
-	r = json_build(&parameters, J_STRING("tvm", uuid_format(port->tvm->uuid, uuid)),
-		       J_STRING("scope", json_get_string(frame->parameters, "scope")),
-		       J_STRING("message", json_get_string(frame->parameters, "message")));
-	if (r >= 0)
-		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters, 0,
-				  TSM_TIMEOUT_USEC, on_tsm_reply, call, &call->provider_call);
-	if (r < 0) {
-		send_error(port, frame->session, frame->id, "TsmRequest", "TsmUnavailable",
-			   strerror(-r));
-		return;
-	}
-	call->next = port->first_call;
-	port->first_call = steal_ptr(call);
-	port->calls++;
-	port->tdid->guest_calls++;
+	say(port, LOG_LEVEL_WARNING, "TSM request: ", answer->reason);
+	send_error(port, answer->session, answer->id, "TsmRequest", answer->error, answer->reason);
 }
 
 /* The TVM's assignment of this alias that is in the domain. */
@@ -509,7 +423,7 @@ static void on_frame(GuestPort *port, const char *text, size_t len)
 	else if (hello)
 		on_hello(port, frame);
 	else if (frame->kind == GUEST_FRAME_CALL)
-		on_tsm_request(port, frame);
+		guest_tsm_request(port->tsm, frame);
 	else
 		on_event(port, frame);
 }
@@ -605,6 +519,8 @@ int guest_port_open(Tvm *tvm)
 	r = port->output ? frame_reader_new(&port->reader, FRAME_SIZE_MAX) : -ENOMEM;
 	if (r >= 0)
 		r = idl_parse(&port->idl, schema_io_tdid_guest, NULL);
+	if (r >= 0)
+		r = guest_tsm_new(&port->tsm, port->tdid, tvm, on_tsm_answered, port);
 	if (r < 0) {
 		destroy(port);
 		return r;

@@ -11,7 +11,7 @@
  * unless it says that its instance is another one. Query tells whether it is; then all binds of
  * before are void.
  */
-#include "daemon/provider.h"
+#include "daemon/provider-private.h"
 
 #include "daemon/bounded-text.h"
 #include "rpc/idl.h"
@@ -21,43 +21,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define INTERFACE	  "io.tdid.Tsm"
 #define CALL_TIMEOUT_USEC (5 * UINT64_C(1000000))
 #define RETRY_FIRST_USEC  (100 * UINT64_C(1000))
 #define RETRY_LAST_USEC	  (5 * UINT64_C(1000000))
 #define TROUBLE_MAX	  1024			/* bytes */
 #define ACCURACY_USEC	  (10 * UINT64_C(1000)) /* sd-event's own is longer than the first retry */
-
-struct Provider {
-	sd_event *event;
-	char *name, *title, *socket;
-	uid_t uid;
-	IdlInterface *idl;
-	ProviderHandlers handlers;
-	void *userdata;
-
-	bool ready, said_lost;
-	bool asking, noticed; /* Query is under way; a change was reported meanwhile */
-	bool protection, waits_for_guest, tells_state;
-	char *instance; /* of the last Query */
-	char *trouble;
-	ProviderView view;
-	VarlinkClient *watch;
-	bool stands;	     /* the watch */
-	uint64_t stood_usec; /* since when, CLOCK_MONOTONIC */
-	ProviderCall *step;  /* of coming up */
-	sd_event_source *retry;
-	uint64_t retry_usec;
-	ProviderCall *calls;
-};
-
-struct ProviderCall {
-	Provider *provider;
-	VarlinkClient *client;
-	ProviderReplied replied;
-	void *userdata;
-	ProviderCall *next, *prev;
-};
 
 static int come_up(Provider *provider);
 
@@ -267,7 +235,7 @@ static void ask(Provider *provider)
 {
 	provider->asking = true;
 	provider->noticed = false;
-	step(provider, INTERFACE ".Query", on_query);
+	step(provider, PROVIDER_INTERFACE ".Query", on_query);
 }
 
 void provider_verb_answered(Provider *provider)
@@ -340,15 +308,6 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	}
 }
 
-static int open_client(Provider *provider, VarlinkClient **ret, char **ret_error)
-{
-	VarlinkClientOptions options = { .interface = provider->idl,
-					 .check_uid = true,
-					 .uid = provider->uid };
-
-	return varlink_client_connect(ret, provider->event, provider->socket, &options, ret_error);
-}
-
 static void on_devices(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	Provider *provider = userdata;
@@ -365,12 +324,12 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 					       : strerror(-r));
 		return;
 	}
-	r = open_client(provider, &provider->watch, &why);
+	r = provider_connect(provider, &provider->watch, &why);
 	/* What it has reported by the time of an answer is taken before that answer. */
 	if (r >= 0)
 		r = varlink_client_set_priority(provider->watch, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r >= 0)
-		r = varlink_client_call(provider->watch, INTERFACE ".Monitor", NULL,
+		r = varlink_client_call(provider->watch, PROVIDER_INTERFACE ".Monitor", NULL,
 					VARLINK_CALL_MORE, 0, on_watch, provider, NULL);
 	if (r < 0)
 		lost(provider, why ?: strerror(-r));
@@ -391,12 +350,12 @@ static void on_capabilities(const VarlinkReply *reply, const char *error, void *
 	provider->waits_for_guest = strcmp(json_get_string(c, "bind_when"), "added") != 0;
 	provider->tells_state = strcmp(json_get_string(c, "state_source"), "tsm") == 0;
 	set_title(provider, json_get_string(c, "platform"));
-	step(provider, INTERFACE ".ListDevices", on_devices);
+	step(provider, PROVIDER_INTERFACE ".ListDevices", on_devices);
 }
 
 static int come_up(Provider *provider)
 {
-	return step(provider, INTERFACE ".GetCapabilities", on_capabilities);
+	return step(provider, PROVIDER_INTERFACE ".GetCapabilities", on_capabilities);
 }
 
 int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
@@ -516,91 +475,4 @@ void provider_dsm_said(Provider *provider, Bdf dsm, bool connected)
 const char *provider_trouble(const Provider *provider)
 {
 	return provider->trouble;
-}
-
-static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
-{
-	ProviderCall *call = userdata;
-	ProviderReplied replied = call->replied;
-	void *data = call->userdata;
-	const char *name = reply->error ? varlink_error_name(reply->error, INTERFACE) : NULL;
-
-	if (reply->error && !name)
-		name = reply->error;
-	if (reply->status >= 0 && !reply->error && reply->continues) {
-		replied(reply, NULL, data);
-		return;
-	}
-	/* The reply's parts are the client's until this function returns. */
-	call->client = NULL;
-	provider_call_forget(call);
-	replied(reply, name, data);
-	varlink_client_free(client);
-}
-
-int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
-		  uint64_t timeout_usec, ProviderReplied replied, void *userdata,
-		  ProviderCall **ret)
-{
-	_cleanup_free_ char *why = NULL;
-	ProviderCall *call = calloc(1, sizeof(*call));
-	int r;
-
-	if (!call)
-		return -ENOMEM;
-	call->provider = provider;
-	call->replied = replied;
-	call->userdata = userdata;
-	r = open_client(provider, &call->client, &why);
-	if (r >= 0)
-		r = varlink_client_call(call->client, method, parameters, flags, timeout_usec,
-					on_call_reply, call, NULL);
-	if (r < 0) {
-		log_debug("tsm %s: %s: %s", provider->name, method, why ?: strerror(-r));
-		varlink_client_free(call->client);
-		free(call);
-		return r;
-	}
-	call->next = provider->calls;
-	if (call->next)
-		call->next->prev = call;
-	provider->calls = call;
-	if (ret)
-		*ret = call;
-	return 0;
-}
-
-ProviderCall *provider_call_forget(ProviderCall *call)
-{
-	if (!call)
-		return NULL;
-	if (call->prev)
-		call->prev->next = call->next;
-	else
-		call->provider->calls = call->next;
-	if (call->next)
-		call->next->prev = call->prev;
-	varlink_client_free(call->client);
-	free(call);
-	return NULL;
-}
-
-char *provider_reply_reason(const VarlinkReply *reply, const char *error)
-{
-	char *text = NULL;
-
-	if (reply->status < 0)
-		return strdup(reply->status == -ETIME	     ? "no answer in time"
-			      : reply->status == -ECONNRESET ? "the connection was lost"
-			      : reply->status == -EBADMSG    ? "its answer is malformed"
-							     : strerror(-reply->status));
-	if (error) {
-		const char *why = json_get_string(reply->parameters, "reason");
-
-		if (!why)
-			why = json_get_string(reply->parameters, "message");
-		if (asprintf(&text, "%s%s%s", error, why ? ": " : "", why ?: "") < 0)
-			return NULL;
-	}
-	return text;
 }

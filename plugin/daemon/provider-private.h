@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What provider.c (a TSM provider, coming up and watched) and provider-call.c (one call) share. */
+#pragma once
+
+#include "daemon/provider.h"
+#include "rpc/idl.h"
+
+#define PROVIDER_INTERFACE "io.tdid.Tsm"
+
+struct Provider {
+	sd_event *event;
+	char *name, *title, *socket;
+	uid_t uid;
+	IdlInterface *idl;
+	ProviderHandlers handlers;
+	void *userdata;
+
+	bool ready, said_lost;
+	bool asking, noticed; /* Query is under way; a change was reported meanwhile */
+	bool protection, waits_for_guest, tells_state;
+	char *instance; /* of the last Query */
+	char *trouble;
+	ProviderView view;
+	VarlinkClient *watch;
+	bool stands;	     /* the watch */
+	uint64_t stood_usec; /* since when, CLOCK_MONOTONIC */
+	ProviderCall *step;  /* of coming up */
+	sd_event_source *retry;
+	uint64_t retry_usec;
+	ProviderCall *calls;
+};
+
+struct ProviderCall {
+	Provider *provider;
+	VarlinkClient *client;
+	ProviderReplied replied;
+	void *userdata;
+	ProviderCall *next, *prev;
+};
+
+/* A connection of its own. Negative errno, with a sentence where there is more to say. */
+int provider_connect(Provider *provider, VarlinkClient **ret, char **ret_error);
