@@ -477,7 +477,7 @@ static void forget_boot(Tdid *tdid, const Tvm *tvm)
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
 		if (a->tvm != tvm || !engine_assignment(tdid->engine, a->id)->present)
 			continue;
-		director_mark(tdid, a, "guest reset", NULL);
+		a->reset = true;
 		/* The firmware may have numbered the buses otherwise. */
 		a->guest_known = false;
 		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);

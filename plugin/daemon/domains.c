@@ -152,8 +152,12 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	}
 	timeline_clear(&a->timeline);
 	if (timeline_mark(&a->timeline, added_usec ?: timeline_now(),
-			  added_usec ? "device-added" : "seen", NULL) < 0)
+			  added_usec ? "device-added"
+			  : a->reset ? "guest reset"
+				     : "seen",
+			  NULL) < 0)
 		return;
+	a->reset = false;
 	a->announced = added_usec;
 	a->deleted = false;
 	a->guest_known = false;

@@ -72,6 +72,7 @@ typedef struct Assignment {
 	char *alias;
 	char *reason;	/* for the operator; NULL when there is nothing to say */
 	bool announced; /* libvirt told of it when it was plugged: its guest runs already */
+	bool reset;	/* its guest has booted anew since it was seen last */
 	bool deleted;	/* QEMU has let it go; libvirt's XML may still list it */
 	bool guest_known;
 	Bdf guest; /* as the TVM sees it */
