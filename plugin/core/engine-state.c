@@ -187,18 +187,22 @@ int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record)
 	return 0;
 }
 
-int engine_restore_tdi(Engine *engine, uint32_t id, uint64_t generation, bool quarantined)
+int engine_restore_tdi(Engine *engine, uint32_t id, const EngineTdi *record)
 {
+	bool clearing = record->state == TDI_CLEARING && record->operation != 0;
 	int r = MAKE_ROOM(engine, tdis, id);
 
 	if (r < 0)
 		return r;
-	if (engine->tdis[id].used)
+	if (engine->tdis[id].used || record->state >= TDI_N_STATES)
 		return -EINVAL;
 	engine->tdis[id] = (EngineTdi){ .used = true,
-					.quarantined = quarantined,
+					.state = clearing	 ? TDI_CLEARING
+						 : record->state ? TDI_QUARANTINED
+								 : TDI_KNOWN,
+					.operation = clearing ? record->operation : 0,
 					.owner = ENGINE_NONE,
-					.generation = generation };
+					.generation = record->generation };
 	return 0;
 }
 
@@ -224,6 +228,9 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 		return r;
 	if (!engine_state_is_final(record->state) && record->fault != FAULT_FOREIGN)
 		tdi->owner = id;
+	/* Of two records that do not agree the one with the doubt counts. */
+	if (record->state == ASSIGNMENT_QUARANTINED && tdi->state == TDI_KNOWN)
+		tdi->state = TDI_QUARANTINED;
 	a = &engine->assignments[id];
 	*a = (EngineAssignment){ .used = true,
 				 .state = record->state,
@@ -317,7 +324,7 @@ size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
 		if (!tdi->used)
 			continue;
 		bytes_put_u32(&w, i);
-		bytes_put_u8(&w, tdi->quarantined);
+		bytes_put_u8(&w, (uint8_t)tdi->state);
 		bytes_put_u32(&w, tdi->owner);
 	}
 	bytes_put_u32(&w, ENGINE_NONE);

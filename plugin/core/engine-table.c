@@ -7,7 +7,8 @@
  *                        unbinding -> detaching -> failed  (a fault: unbound first, then taken out)
  *
  * What is not listed changes nothing. Whatever the TSM may hold something of (binding to unbinding)
- * ends through unbinding only; an outcome that nobody knows ends in quarantined.
+ * ends through unbinding only; an outcome that nobody knows ends in quarantined, which is left when
+ * the TDI's quarantine ends, and not before.
  *
  * A guest that lets a device go tells the TSM first, so the TSM's CONFIG_UNLOCKED comes before what
  * explains it: the guest's rejection, or libvirt's word that the device has been taken out. That
@@ -88,6 +89,10 @@ const EngineTransition engine_transitions[] = {
 	{ S(HELD),       IN_REJECTED,        GUARD_LET_GO,        S(HELD),       0, FAULT_REJECTED },
 	{ S(HELD),       IN_GONE,            GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(HELD),       IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
+
+	{ S(QUARANTINED), IN_CLEARED,        GUARD_PRESENT,       S(DETACHING),  ACT_DETACH, FAULT_UNBIND },
+	{ S(QUARANTINED), IN_CLEARED,        GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_UNBIND },
+	{ S(QUARANTINED), IN_NOT_CLEARED,    GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_UNBIND },
 	/* clang-format on */
 };
 
@@ -137,6 +142,23 @@ const DsmTransition dsm_transitions[] = {
 
 const size_t dsm_n_transitions = sizeof(dsm_transitions) / sizeof(dsm_transitions[0]);
 
+/*
+ * How the quarantine of a TDI ends: by request only, through a tdi_unbind that the TSM and the
+ * device confirm. That needs no assignment: a TVM may have ended meanwhile, and its records be
+ * gone.
+ */
+#define T(x) TDI_##x
+
+const TdiTransition tdi_transitions[] = {
+	/* clang-format off */
+	{ T(QUARANTINED), TDI_IN_CLEAR_REQUESTED, TDI_GUARD_IDLE, T(CLEARING),    TDI_ACT_CLEAR, IN_N },
+	{ T(CLEARING),    TDI_IN_CLEARED,         TDI_GUARD_NONE, T(KNOWN),       0, IN_CLEARED },
+	{ T(CLEARING),    TDI_IN_NOT_CLEARED,     TDI_GUARD_NONE, T(QUARANTINED), 0, IN_NOT_CLEARED },
+	/* clang-format on */
+};
+
+const size_t tdi_n_transitions = sizeof(tdi_transitions) / sizeof(tdi_transitions[0]);
+
 const char *engine_input_name(EngineInput input)
 {
 	static const char *const names[IN_N] = {
@@ -162,6 +184,8 @@ const char *engine_input_name(EngineInput input)
 		[IN_UNBIND_CLEAN] = "unbound",
 		[IN_UNBIND_UNKNOWN] = "unbind outcome unknown",
 		[IN_DETACH_FAILED] = "detach failed",
+		[IN_CLEARED] = "quarantine ended",
+		[IN_NOT_CLEARED] = "quarantine not ended",
 	};
 
 	return input < IN_N ? names[input] : "?";
@@ -184,4 +208,15 @@ const char *dsm_input_name(DsmInput input)
 	};
 
 	return input < DSM_IN_N ? names[input] : "?";
+}
+
+const char *tdi_input_name(TdiInput input)
+{
+	static const char *const names[TDI_IN_N] = {
+		[TDI_IN_CLEAR_REQUESTED] = "clear requested",
+		[TDI_IN_CLEARED] = "cleared",
+		[TDI_IN_NOT_CLEARED] = "not cleared",
+	};
+
+	return input < TDI_IN_N ? names[input] : "?";
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The transitions of assignments and DSMs, as data. Only engine.c and its tests read this. */
+/* The transitions of assignments, DSMs and TDIs, as data. Only engine.c and its tests read this. */
 #pragma once
 
 #include "core/engine.h"
@@ -28,6 +28,8 @@ typedef enum EngineInput {
 	IN_UNBIND_CLEAN, /* freed, and the device confirmed */
 	IN_UNBIND_UNKNOWN,
 	IN_DETACH_FAILED,
+	IN_CLEARED, /* its quarantine has ended */
+	IN_NOT_CLEARED,
 	IN_N,
 } EngineInput;
 
@@ -118,3 +120,35 @@ typedef struct DsmTransition {
 
 extern const DsmTransition dsm_transitions[];
 extern const size_t dsm_n_transitions;
+
+/* What can happen to one TDI, apart from its assignment. */
+typedef enum TdiInput {
+	TDI_IN_CLEAR_REQUESTED,
+	TDI_IN_CLEARED,	    /* freed, and the device confirmed */
+	TDI_IN_NOT_CLEARED, /* anything else */
+	TDI_IN_N,
+} TdiInput;
+
+const char *tdi_input_name(TdiInput input);
+
+/* As EngineGuard. */
+typedef enum TdiGuard {
+	TDI_GUARD_NONE,
+	TDI_GUARD_IDLE, /* its assignment, if it has one, has nothing to do with the TSM */
+} TdiGuard;
+
+enum {
+	TDI_ACT_CLEAR = 1 << 0,
+};
+
+typedef struct TdiTransition {
+	TdiState from;
+	TdiInput input;
+	TdiGuard guard;
+	TdiState to;
+	unsigned int actions;
+	EngineInput tells; /* what its assignment hears; IN_N: nothing */
+} TdiTransition;
+
+extern const TdiTransition tdi_transitions[];
+extern const size_t tdi_n_transitions;

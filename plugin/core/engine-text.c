@@ -24,6 +24,12 @@ static const char *const dsm_states[DSM_N_STATES] = {
 	[DSM_QUARANTINED] = "quarantined",
 };
 
+static const char *const tdi_states[TDI_N_STATES] = {
+	[TDI_KNOWN] = "known",
+	[TDI_QUARANTINED] = "quarantined",
+	[TDI_CLEARING] = "clearing",
+};
+
 static const char *const faults[FAULT_N] = {
 	[FAULT_NONE] = "none",
 	[FAULT_CONNECT] = "connect",
@@ -60,6 +66,8 @@ static const char *const events[EVENT_N_TYPES] = {
 	[EVENT_IDLE_TIMEOUT] = "idle timeout",
 	[EVENT_CONNECT_REQUESTED] = "connect requested",
 	[EVENT_RECLAIM_REQUESTED] = "reclaim requested",
+	[EVENT_CLEAR_REQUESTED] = "clear requested",
+	[EVENT_CLEAR_DONE] = "clear done",
 };
 
 static const char *const effects[EFFECT_N_TYPES] = {
@@ -70,6 +78,7 @@ static const char *const effects[EFFECT_N_TYPES] = {
 	[EFFECT_CONNECT] = "connect",
 	[EFFECT_RECLAIM] = "reclaim",
 	[EFFECT_BIND] = "bind",
+	[EFFECT_CLEAR] = "clear",
 	[EFFECT_UNBIND] = "unbind",
 	[EFFECT_DETACH] = "detach",
 	[EFFECT_TELL_LOCKED] = "tell locked",
@@ -123,6 +132,11 @@ int dsm_state_parse(DsmState *ret, const char *name)
 		return i;
 	*ret = (DsmState)i;
 	return 0;
+}
+
+const char *tdi_state_name(TdiState state)
+{
+	return name_of(tdi_states, ELEMENTSOF(tdi_states), state);
 }
 
 const char *engine_fault_name(EngineFault fault)

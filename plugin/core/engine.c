@@ -14,7 +14,8 @@
  * what would have followed: a TDI before the assignment that refers to it; a DSM that begins to
  * connect before the assignments that wait for it; the end of a DSM's verb after all of these, so
  * that until then the verb is sent again and answers again. That a reclaim comes from quarantine is
- * in the same record as the reclaim, so there is no moment at which a refusal would end it.
+ * in the same record as the reclaim, so there is no moment at which a refusal would end it. The end
+ * of a TDI's quarantine comes after what its assignment makes of it, for the same reason.
  */
 #include "core/engine.h"
 
@@ -139,12 +140,14 @@ static bool assignment_input(Engine *engine, uint32_t id, EngineInput input)
 	if ((t->actions & ACT_DISOWN) && tdi->owner == id)
 		tdi->owner = ENGINE_NONE;
 	if (t->actions & ACT_QUARANTINE)
-		tdi->quarantined = true;
+		tdi->state = TDI_QUARANTINED;
 
-	if (t->actions & (ACT_BIND | ACT_DISOWN | ACT_QUARANTINE | ACT_BEGIN))
+	if (t->actions & (ACT_BIND | ACT_QUARANTINE | ACT_BEGIN))
 		emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	if (!(t->actions & ACT_BEGIN))
 		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+	if (t->actions & ACT_DISOWN)
+		emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
 				     .id = id,
 				     .generation = a->generation,
@@ -195,7 +198,7 @@ static void assignment_begin(Engine *engine, uint32_t id)
 	EngineDsm *dsm = &engine->dsms[a->dsm];
 
 	a->left = false;
-	if (tdi->quarantined || (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
+	if (tdi->state != TDI_KNOWN || (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
 		assignment_input(engine, id, IN_FOREIGN);
 		return;
 	}
@@ -216,9 +219,11 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		return;
 	if (a->used && !engine_state_is_final(a->state)) {
 		/* Taken out and put back while its end is under way: it starts over after that, and
-		 * what was wrong before is the operator's to judge, who has just attached it. */
+		 * what was wrong before is the operator's to judge, who has just attached it; but
+		 * for a quarantine. */
 		a->present = true;
-		a->fault = FAULT_NONE;
+		if (a->state != ASSIGNMENT_QUARANTINED)
+			a->fault = FAULT_NONE;
 		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
 		return;
 	}
@@ -335,6 +340,62 @@ static void unbind_done(Engine *engine, const EngineEvent *event)
 			 event->outcome == OUTCOME_DONE && event->device_confirmed
 				 ? IN_UNBIND_CLEAN
 				 : IN_UNBIND_UNKNOWN);
+}
+
+static bool tdi_guard_holds(const Engine *engine, const EngineTdi *tdi, TdiGuard guard)
+{
+	AssignmentState state;
+
+	switch (guard) {
+	case TDI_GUARD_NONE: return true;
+	case TDI_GUARD_IDLE:
+		if (tdi->owner == ENGINE_NONE)
+			return true;
+		state = engine->assignments[tdi->owner].state;
+		return state == ASSIGNMENT_QUARANTINED || !assignment_state_needs_session(state);
+	}
+	return false;
+}
+
+static const TdiTransition *find_tdi_transition(const Engine *engine, const EngineTdi *tdi,
+						TdiInput input)
+{
+	for (size_t i = 0; i < tdi_n_transitions; i++) {
+		const TdiTransition *t = &tdi_transitions[i];
+
+		if (t->from == tdi->state && t->input == input &&
+		    tdi_guard_holds(engine, tdi, t->guard))
+			return t;
+	}
+	return NULL;
+}
+
+static void tdi_input(Engine *engine, uint32_t id, TdiInput input)
+{
+	EngineTdi *tdi = &engine->tdis[id];
+	const TdiTransition *t = find_tdi_transition(engine, tdi, input);
+
+	if (!t)
+		return;
+	tdi->state = t->to;
+	tdi->operation = t->actions & TDI_ACT_CLEAR ? engine->next_operation++ : 0;
+	if (t->tells != IN_N && tdi->owner != ENGINE_NONE)
+		assignment_input(engine, tdi->owner, t->tells);
+	emit_plain(engine, EFFECT_PERSIST_TDI, id);
+	if (t->actions & TDI_ACT_CLEAR)
+		emit(engine,
+		     (EngineEffect){ .type = EFFECT_CLEAR, .id = id, .operation = tdi->operation });
+}
+
+static void clear_done(Engine *engine, const EngineEvent *event)
+{
+	const EngineTdi *tdi = &engine->tdis[event->id];
+
+	if (tdi->state == TDI_CLEARING && tdi->operation == event->operation)
+		tdi_input(engine, event->id,
+			  event->outcome == OUTCOME_DONE && event->device_confirmed
+				  ? TDI_IN_CLEARED
+				  : TDI_IN_NOT_CLEARED);
 }
 
 /* The next id is taken before the input, which may unlink this one. */
@@ -545,6 +606,8 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 			(*ret_reach)++;
 		break;
 	case EVENT_BIND_LOST:
+	case EVENT_CLEAR_REQUESTED:
+	case EVENT_CLEAR_DONE:
 	case EVENT_TDI_CHANGED: known = engine_tdi(engine, event->id); break;
 	default: known = engine_assignment(engine, event->id); break;
 	}
@@ -589,6 +652,8 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	case EVENT_DETACH_FAILED: assignment_input(engine, event->id, IN_DETACH_FAILED); break;
 	case EVENT_GUEST_TIMEOUT: assignment_input(engine, event->id, IN_TIMEOUT); break;
 	case EVENT_IDLE_TIMEOUT: idle_timeout(engine, event->id); break;
+	case EVENT_CLEAR_REQUESTED: tdi_input(engine, event->id, TDI_IN_CLEAR_REQUESTED); break;
+	case EVENT_CLEAR_DONE: clear_done(engine, event); break;
 	case EVENT_N_TYPES: return -EINVAL;
 	}
 

@@ -58,6 +58,16 @@ typedef enum DsmState {
 const char *dsm_state_name(DsmState state);
 int dsm_state_parse(DsmState *ret, const char *name);
 
+/* Whether it is known what the TSM holds of a TDI. */
+typedef enum TdiState {
+	TDI_KNOWN,
+	TDI_QUARANTINED, /* not known: it is for nobody; left by a confirmed tdi_unbind only */
+	TDI_CLEARING,	 /* quarantined, and that tdi_unbind is under way */
+	TDI_N_STATES,
+} TdiState;
+
+const char *tdi_state_name(TdiState state);
+
 /* Why an assignment left the way to RUN. The first cause stays; only FAULT_UNLOCKED yields. */
 typedef enum EngineFault {
 	FAULT_NONE,
@@ -105,6 +115,8 @@ typedef enum EngineEventType {
 	EVENT_IDLE_TIMEOUT,	 /* id = DSM: TIMER_IDLE went off */
 	EVENT_CONNECT_REQUESTED, /* id = DSM (may be new): connect it, and keep it connected */
 	EVENT_RECLAIM_REQUESTED, /* id = DSM: the end of that, and of a quarantine */
+	EVENT_CLEAR_REQUESTED,	 /* id = TDI: the end of its quarantine */
+	EVENT_CLEAR_DONE,	 /* id = TDI, operation, outcome, device_confirmed */
 	EVENT_N_TYPES,
 } EngineEventType;
 
@@ -131,6 +143,7 @@ typedef enum EngineEffectType {
 	EFFECT_CONNECT,		   /* id = DSM, operation */
 	EFFECT_RECLAIM,		   /* id = DSM, operation */
 	EFFECT_BIND,		   /* id = assignment, operation, generation */
+	EFFECT_CLEAR,		   /* id = TDI, operation: tdi_unbind, whoever had it */
 	EFFECT_UNBIND,		   /* id = assignment, operation */
 	EFFECT_DETACH,		   /* id = assignment: ask the VMM to take it out of the domain */
 	EFFECT_TELL_LOCKED,	   /* id = assignment, generation: the guest may verify */
@@ -171,7 +184,8 @@ typedef struct EngineAssignment {
 
 typedef struct EngineTdi {
 	bool used;
-	bool quarantined;
+	TdiState state;
+	uint64_t operation;  /* CLEARING: in flight; else 0 */
 	uint32_t owner;	     /* assignment, or ENGINE_NONE */
 	uint64_t generation; /* the last one given out */
 } EngineTdi;
@@ -221,15 +235,15 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
 
 /*
  * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
- * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of an assignment
- * state, fault, tvm, dsm, tdi, generation, operation, present, left and guest_ready; lists and
- * counters are rebuilt. An operation that was in flight stays in flight: the caller sends it again
- * under its old number and the engine waits for the outcome. -EINVAL on contradictions (an unused
- * TVM, two owners of a TDI, an id that is taken).
+ * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of a TDI state,
+ * operation and generation; of an assignment state, fault, tvm, dsm, tdi, generation, operation,
+ * present, left and guest_ready; lists and counters are rebuilt. An operation that was in flight
+ * stays in flight: the caller sends it again under its old number and the engine waits for the
+ * outcome. -EINVAL on contradictions (an unused TVM, two owners of a TDI, an id that is taken).
  */
 int engine_restore_tvm(Engine *engine, uint32_t id);
 int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record);
-int engine_restore_tdi(Engine *engine, uint32_t id, uint64_t generation, bool quarantined);
+int engine_restore_tdi(Engine *engine, uint32_t id, const EngineTdi *record);
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record);
 
 /*

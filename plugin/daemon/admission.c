@@ -103,11 +103,11 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 					  : NULL;
 	char text[BDF_STRING_SIZE];
 
-	if (e && e->quarantined)
+	if (e && e->state != TDI_KNOWN)
 		return refuse(ret_why,
 			      "it is quarantined: what the TSM holds of it is not known. See "
-			      "'tdictl list' for why; use another device until this host has been "
-			      "rebooted");
+			      "'tdictl devices' for why; 'tdictl clear %s' is the way out",
+			      bdf_format(device->host, text));
 	if (f && f->state == DSM_QUARANTINED)
 		return refuse(ret_why,
 			      "its DSM %s is quarantined: whether the TSM has a session with it is "

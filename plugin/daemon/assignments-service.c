@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/assignments-service.h"
 
+#include "daemon/clear-requests.h"
 #include "daemon/dsm-requests.h"
 #include "daemon/inventory.h"
 #include "rpc/log.h"
@@ -23,6 +24,7 @@ struct AssignmentsService {
 	Tdid *tdid;
 	VarlinkServer *server;
 	DsmRequests *requests;
+	ClearRequests *clears;
 	Watcher *first;
 };
 
@@ -188,10 +190,22 @@ static int on_reclaim(VarlinkCall *call, json_object *parameters, void *userdata
 				 json_get_string(parameters, "dsm"), call);
 }
 
+static int on_clear(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return clear_requests_take(((AssignmentsService *)userdata)->clears,
+				   json_get_string(parameters, "device"), call);
+}
+
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
 {
 	if (service)
 		dsm_requests_settle(service->requests, dsm);
+}
+
+void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi)
+{
+	if (service)
+		clear_requests_settle(service->clears, tdi);
 }
 
 static void watcher_free(Watcher *watcher)
@@ -287,6 +301,7 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		{ "io.tdid.Assignments.Devices", 0, on_devices },
 		{ "io.tdid.Assignments.Connect", 0, on_connect },
 		{ "io.tdid.Assignments.Reclaim", 0, on_reclaim },
+		{ "io.tdid.Assignments.Clear", 0, on_clear },
 	};
 	VarlinkServerOptions options = { .vendor = "tdid",
 					 .product = "tdid",
@@ -303,6 +318,8 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		return -ENOMEM;
 	}
 	r = dsm_requests_new(&service->requests, tdid);
+	if (r >= 0)
+		r = clear_requests_new(&service->clears, tdid);
 	if (r >= 0)
 		r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
@@ -333,6 +350,7 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 	while (service->first)
 		watcher_free(service->first);
 	dsm_requests_free(service->requests);
+	clear_requests_free(service->clears);
 	free(service);
 	return NULL;
 }

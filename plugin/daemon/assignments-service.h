@@ -9,6 +9,8 @@ AssignmentsService *assignments_service_free(AssignmentsService *service);
 
 /* Who waits for what becomes of this DSM is answered, if it is over. */
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm);
+/* Likewise of this TDI. */
+void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi);
 
 /* Tells the watchers: anything about it, or (state) that it has just come into this state. */
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);

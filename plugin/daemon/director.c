@@ -203,8 +203,7 @@ static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest
 	char object[BDF_STRING_SIZE] = "";
 
 	if (request->dsm)
-		bdf_format(request->assignment ? request->assignment->tdi->bdf : request->dsm->bdf,
-			   object);
+		bdf_format(operation_object(request), object);
 	if (asprintf(&reason, "%s %s: %s", verb_name(request->verb), object, why) < 0)
 		reason = NULL;
 	director_event(tdid, event, reason);
@@ -213,10 +212,9 @@ static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest
 static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recorded, bool resumed)
 {
 	static const EngineEventType events[VERB_N] = {
-		[VERB_CONNECT] = EVENT_CONNECT_DONE,
-		[VERB_RECLAIM] = EVENT_RECLAIM_DONE,
-		[VERB_BIND] = EVENT_BIND_DONE,
-		[VERB_UNBIND] = EVENT_UNBIND_DONE,
+		[VERB_CONNECT] = EVENT_CONNECT_DONE, [VERB_RECLAIM] = EVENT_RECLAIM_DONE,
+		[VERB_BIND] = EVENT_BIND_DONE,	     [VERB_UNBIND] = EVENT_UNBIND_DONE,
+		[VERB_CLEAR] = EVENT_CLEAR_DONE,
 	};
 	bool forward = verb == VERB_CONNECT || verb == VERB_BIND;
 	OperationRequest request = { .verb = verb,
@@ -229,6 +227,9 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 	if (verb == VERB_BIND || verb == VERB_UNBIND) {
 		request.assignment = registry_assignment_at(tdid->registry, effect->id);
 		request.dsm = request.assignment ? request.assignment->dsm : NULL;
+	} else if (verb == VERB_CLEAR) {
+		request.tdi = registry_tdi_at(tdid->registry, effect->id);
+		request.dsm = request.tdi ? request.tdi->dsm : NULL;
 	} else {
 		request.dsm = registry_dsm_at(tdid->registry, effect->id);
 	}
@@ -313,6 +314,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *recorded, false); break;
 	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *recorded, false); break;
 	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *recorded, false); break;
+	case EFFECT_CLEAR: submit(tdid, VERB_CLEAR, effect, *recorded, false); break;
 	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *recorded, false); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
@@ -350,6 +352,38 @@ static Dsm *dsm_of(Tdid *tdid, const EngineEvent *event)
 	}
 }
 
+/* The TDI whose quarantine the event may begin or end, or NULL. */
+static Tdi *tdi_of(Tdid *tdid, const EngineEvent *event)
+{
+	const Assignment *a;
+
+	switch (event->type) {
+	case EVENT_BIND_DONE:
+	case EVENT_UNBIND_DONE:
+		a = registry_assignment_at(tdid->registry, event->id);
+		return a ? a->tdi : NULL;
+	case EVENT_CLEAR_REQUESTED:
+	case EVENT_CLEAR_DONE: return registry_tdi_at(tdid->registry, event->id);
+	default: return NULL;
+	}
+}
+
+static TdiState tdi_state_of(const Tdid *tdid, const Tdi *tdi)
+{
+	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
+
+	return e ? e->state : TDI_KNOWN;
+}
+
+/* While it is being cleared the reason is what it was. */
+static void set_tdi_reason(Tdi *tdi, TdiState state, const char *reason)
+{
+	if (state == TDI_CLEARING)
+		return;
+	free(tdi->reason);
+	tdi->reason = state != TDI_KNOWN && reason ? bounded_text(reason, REASON_MAX) : NULL;
+}
+
 static void set_dsm_reason(Dsm *dsm, const char *reason)
 {
 	free(dsm->reason);
@@ -361,6 +395,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	Dsm *dsm = dsm_of(tdid, event);
 	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
 	DsmState before = e ? e->state : DSM_IDLE;
+	Tdi *tdi = tdi_of(tdid, event);
+	TdiState tdi_before = tdi_state_of(tdid, tdi);
 	const EngineEffect *effects;
 	bool recorded = true;
 	size_t n;
@@ -369,6 +405,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
 	if (e && e->state != before)
 		set_dsm_reason(dsm, event->type == EVENT_APPEARED ? NULL : reason);
+	if (tdi && tdi_state_of(tdid, tdi) != tdi_before)
+		set_tdi_reason(tdi, tdi_state_of(tdid, tdi), reason);
 	if (r < 0) {
 		log_error("engine: %s of %" PRIu32 " refused: %s", engine_event_name(event->type),
 			  event->id, strerror(-r));
@@ -380,6 +418,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));
 	if (dsm)
 		assignments_service_dsm_changed(tdid->assignments, dsm);
+	if (tdi)
+		assignments_service_tdi_changed(tdid->assignments, tdi);
 }
 
 void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
@@ -420,10 +460,40 @@ static void on_operation_started(const OperationRequest *request, void *userdata
 			      NULL);
 		return;
 	}
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+	for (uint32_t p = 0;
+	     request->verb == VERB_CONNECT && (a = registry_next_assignment(tdid->registry, &p));)
 		if (a->dsm == request->dsm &&
 		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
 			director_mark(tdid, a, "device_connect started", NULL);
+}
+
+/* What tdid knows, and what else the operator can do. */
+static char *reason_of(const OperationRequest *request, const OperationResult *result)
+{
+	char object[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], *text = NULL;
+	int r;
+
+	bdf_format(operation_object(request), object);
+	bdf_format(request->dsm->bdf, dsm);
+	if (request->verb == VERB_CLEAR)
+		r = asprintf(&text,
+			     "%s %s: tsm %s: %s. It stays quarantined: reset it "
+			     "(/sys/bus/pci/devices/%s/reset), or %s when nothing else of that "
+			     "device is in use, and 'tdictl clear' it again; a reboot of this host "
+			     "ends it in any case",
+			     verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason, object, dsm);
+	else if (request->verb == VERB_UNBIND ||
+		 (request->verb == VERB_BIND && result->outcome == OUTCOME_UNKNOWN))
+		r = asprintf(&text,
+			     "%s %s: tsm %s: %s. What the TSM holds of it is not known: 'tdictl "
+			     "clear %s' is the way out",
+			     verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason, object);
+	else
+		r = asprintf(&text, "%s %s: tsm %s: %s", verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason);
+	return r < 0 ? NULL : text;
 }
 
 static void on_operation_done(const OperationRequest *request, const OperationResult *result,
@@ -437,24 +507,26 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	_cleanup_free_ char *reason = NULL;
 	char object[BDF_STRING_SIZE];
 
-	bdf_format(request->assignment ? request->assignment->tdi->bdf : request->dsm->bdf, object);
+	bdf_format(operation_object(request), object);
 	if (result->outcome != OUTCOME_DONE || result->reason) {
-		if (asprintf(&reason, "%s %s: tsm %s: %s", verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason) < 0)
-			reason = NULL;
+		reason = reason_of(request, result);
 		log_warning("%s", reason ?: "out of memory");
 	} else {
 		log_info("%s %s: done (tsm: %s)", verb_name(request->verb), object,
 			 provider_title(request->dsm->provider));
 	}
-	event.id = request->assignment ? request->assignment->id : request->dsm->id;
-	if (!request->assignment && result->outcome == OUTCOME_DONE)
+	event.id = request->tdi		 ? request->tdi->id
+		   : request->assignment ? request->assignment->id
+					 : request->dsm->id;
+	if ((request->verb == VERB_CONNECT || request->verb == VERB_RECLAIM) &&
+	    result->outcome == OUTCOME_DONE)
 		provider_dsm_said(request->dsm->provider, request->dsm->bdf,
 				  request->verb == VERB_CONNECT);
 	switch (request->verb) {
 	case VERB_CONNECT: event.type = EVENT_CONNECT_DONE; break;
 	case VERB_RECLAIM: event.type = EVENT_RECLAIM_DONE; break;
 	case VERB_BIND: event.type = EVENT_BIND_DONE; break;
+	case VERB_CLEAR: event.type = EVENT_CLEAR_DONE; break;
 	default: event.type = EVENT_UNBIND_DONE; break;
 	}
 	director_event(tdid, &event, reason);
@@ -516,6 +588,7 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 void director_resume(Tdid *tdid)
 {
 	Assignment *a;
+	Tdi *tdi;
 	Dsm *dsm;
 
 	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
@@ -531,6 +604,14 @@ void director_resume(Tdid *tdid)
 		else if (e->idle_timer)
 			start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer,
 				    dsm);
+	}
+	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p));) {
+		const EngineTdi *e = engine_tdi(tdid->engine, tdi->id);
+
+		if (e && e->state == TDI_CLEARING)
+			submit(tdid, VERB_CLEAR,
+			       &(EngineEffect){ .id = tdi->id, .operation = e->operation }, true,
+			       true);
 	}
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
 		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);

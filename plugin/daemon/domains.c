@@ -141,6 +141,8 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 		return;
 	if (!dsm->provider && !refused)
 		dsm->provider = provider;
+	if (provider)
+		tdi->dsm = dsm;
 	if (!a && registry_add_assignment(tdid->registry, tvm, dsm, tdi, device->alias, &a) < 0)
 		return;
 	/* Who serves it may be another one, or nobody any more, since it was here before. */

@@ -13,10 +13,10 @@
 
 #include "daemon/director.h"
 #include "daemon/inventory.h"
+#include "daemon/refusal.h"
 #include "rpc/log.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 typedef struct Request Request;
@@ -74,32 +74,6 @@ static void on_gone(VarlinkCall *call, void *userdata)
 
 /* --- refusals --- */
 
-/* A sentence behind "OBJECT: STEP: ". */
-__attribute__((format(printf, 4, 5))) static int answer_refused(VarlinkCall *call, Bdf object,
-								Verb verb, const char *format, ...)
-{
-	_cleanup_free_ char *text = NULL, *message = NULL;
-	char device[BDF_STRING_SIZE];
-	va_list arguments;
-	int r;
-
-	va_start(arguments, format);
-	r = vasprintf(&text, format, arguments);
-	va_end(arguments);
-	if (r < 0) {
-		text = NULL;
-		return -ENOMEM;
-	}
-	bdf_format(object, device);
-	if (asprintf(&message, "%s: %s: %s", device, verb_name(verb), text) < 0) {
-		message = NULL;
-		return -ENOMEM;
-	}
-	log_info("refused: %s", message);
-	return varlink_call_errorb(call, "Refused", J_STRING("object", device),
-				   J_STRING("message", message));
-}
-
 static Provider *provider_of_dsm(Tdid *tdid, Bdf bdf)
 {
 	const Dsm *known = registry_find_dsm(tdid->registry, bdf);
@@ -137,12 +111,12 @@ static int answer_no_dsm(Tdid *tdid, VarlinkCall *call, Bdf bdf, Verb verb)
 	Bdf dsm;
 
 	if (find_dsm_of(tdid, bdf, &dsm))
-		return answer_refused(call, bdf, verb,
+		return refusal_answer(call, bdf, verb,
 				      "it is a function of the DSM %s. Name that one",
 				      bdf_format(dsm, text));
 	for (size_t i = 0; i < tdid->config->n_tsms; i++)
 		if (!provider_is_ready(tdid->providers[i]))
-			return answer_refused(call, bdf, verb,
+			return refusal_answer(call, bdf, verb,
 					      "what serves it is not known while tsm %s is not "
 					      "ready: %s. Try again when it is",
 					      provider_title(tdid->providers[i]),
@@ -161,27 +135,23 @@ static const Assignment *find_user(Tdid *tdid, const Dsm *dsm)
 	return NULL;
 }
 
-static const char *way_out(AssignmentState state)
-{
-	switch (state) {
-	case ASSIGNMENT_UNBINDING: return "Try again when that is over";
-	case ASSIGNMENT_QUARANTINED:
-		return "What the TSM holds of it is not known, and nothing less than a restart of "
-		       "the host ends that";
-	default: return "Detach it first";
-	}
-}
-
 static int answer_in_use(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, const Assignment *user)
 {
 	AssignmentState state = engine_assignment(tdid->engine, user->id)->state;
 	char device[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	const char *domain =
+		user->tvm->domain ? user->tvm->domain->name : uuid_format(user->tvm->uuid, uuid);
 
-	return answer_refused(call, dsm->bdf, VERB_RECLAIM, "%s/%s (%s) is %s. %s",
-			      user->tvm->domain ? user->tvm->domain->name
-						: uuid_format(user->tvm->uuid, uuid),
-			      user->alias, bdf_format(user->tdi->bdf, device),
-			      assignment_state_name(state), way_out(state));
+	bdf_format(user->tdi->bdf, device);
+	if (state == ASSIGNMENT_QUARANTINED)
+		return refusal_answer(call, dsm->bdf, VERB_RECLAIM,
+				      "%s/%s (%s) is quarantined: what the TSM holds of it is not "
+				      "known. 'tdictl clear %s' first",
+				      domain, user->alias, device, device);
+	return refusal_answer(call, dsm->bdf, VERB_RECLAIM, "%s/%s (%s) is %s. %s", domain,
+			      user->alias, device, assignment_state_name(state),
+			      state == ASSIGNMENT_UNBINDING ? "Try again when that is over"
+							    : "Detach it first");
 }
 
 /* 1 when it has been refused. */
@@ -190,11 +160,11 @@ static int refuse_connect(VarlinkCall *call, const Dsm *dsm, DsmState state)
 	int r = 0;
 
 	if (state == DSM_QUARANTINED)
-		r = answer_refused(call, dsm->bdf, VERB_CONNECT,
+		r = refusal_answer(call, dsm->bdf, VERB_CONNECT,
 				   "it is quarantined (%s). Reclaim it first",
 				   dsm->reason ?: "the outcome of a verb is not known");
 	else if (state != DSM_CONNECTED && !provider_is_ready(dsm->provider))
-		r = answer_refused(call, dsm->bdf, VERB_CONNECT,
+		r = refusal_answer(call, dsm->bdf, VERB_CONNECT,
 				   "tsm %s is not ready: %s. Try again when it is",
 				   provider_title(dsm->provider),
 				   provider_trouble(dsm->provider) ?: "?");
@@ -211,17 +181,17 @@ static int refuse_reclaim(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, DsmStat
 	if (user)
 		r = answer_in_use(tdid, call, dsm, user);
 	else if (state == DSM_CONNECTING)
-		r = answer_refused(call, dsm->bdf, VERB_RECLAIM,
+		r = refusal_answer(call, dsm->bdf, VERB_RECLAIM,
 				   "device_connect of it is under way. Try again when that is "
 				   "over");
 	else if (!provider_is_ready(dsm->provider))
-		r = answer_refused(call, dsm->bdf, VERB_RECLAIM,
+		r = refusal_answer(call, dsm->bdf, VERB_RECLAIM,
 				   "tsm %s is not ready: %s. Try again when it is",
 				   provider_title(dsm->provider),
 				   provider_trouble(dsm->provider) ?: "?");
 	else if (state == DSM_IDLE &&
 		 provider_view_dsm_is_connected(provider_view(dsm->provider), dsm->bdf))
-		r = answer_refused(call, dsm->bdf, VERB_RECLAIM,
+		r = refusal_answer(call, dsm->bdf, VERB_RECLAIM,
 				   "its session is not tdid's: somebody else has connected it. "
 				   "Disconnect it in that way, or connect it here first");
 	else
@@ -239,7 +209,7 @@ static int answer_failed(const Request *request, DsmState state)
 	char device[BDF_STRING_SIZE];
 
 	if (!reason)
-		return answer_refused(request->call, request->dsm->bdf, request->verb,
+		return refusal_answer(request->call, request->dsm->bdf, request->verb,
 				      "another request has taken it back. Ask again if that was "
 				      "not meant");
 	way = state == DSM_QUARANTINED ? "It is quarantined now. Reclaim it"

@@ -35,9 +35,11 @@ static int device_to_json(Tdid *tdid, const Provider *provider, const ProviderDe
 				      ? registry_assignment_at(tdid->registry, e->owner)
 				      : NULL;
 	char text[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
-	bool quarantined = e && e->quarantined;
+	bool quarantined = e && e->state != TDI_KNOWN;
 	const char *reason = a ? a->reason : NULL;
 
+	if (quarantined && tdi->reason)
+		reason = tdi->reason;
 	if (quarantined && !reason)
 		reason = "what the TSM holds of it is not known";
 	return json_build(
@@ -52,6 +54,15 @@ static int device_to_json(Tdid *tdid, const Provider *provider, const ProviderDe
 		J_STRING("domain_name", a && a->tvm->domain ? a->tvm->domain->name : NULL),
 		J_STRING("name", a ? a->alias : NULL), J_BOOL("quarantined", quarantined),
 		J_STRING("reason", reason));
+}
+
+int inventory_device_to_json(Tdid *tdid, const Provider *provider, Bdf device, Bdf dsm,
+			     json_object **ret)
+{
+	const ProviderDevice *listed = provider_view_device(provider_view(provider), device);
+	ProviderDevice unlisted = { .device = device, .dsm = dsm, .iommu_group = -1 };
+
+	return device_to_json(tdid, provider, listed ?: &unlisted, ret);
 }
 
 /* The lists of an inventory while they grow. */

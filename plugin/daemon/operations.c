@@ -46,13 +46,19 @@ struct Operations {
 const char *verb_name(Verb verb)
 {
 	static const char *const names[VERB_N] = {
-		[VERB_CONNECT] = "device_connect",
-		[VERB_RECLAIM] = "device_reclaim",
-		[VERB_BIND] = "tdi_bind",
-		[VERB_UNBIND] = "tdi_unbind",
+		[VERB_CONNECT] = "device_connect", [VERB_RECLAIM] = "device_reclaim",
+		[VERB_BIND] = "tdi_bind",	   [VERB_UNBIND] = "tdi_unbind",
+		[VERB_CLEAR] = "tdi_unbind",
 	};
 
 	return verb < VERB_N ? names[verb] : "?";
+}
+
+Bdf operation_object(const OperationRequest *request)
+{
+	return request->tdi	     ? request->tdi->bdf
+	       : request->assignment ? request->assignment->tdi->bdf
+				     : request->dsm->bdf;
 }
 
 static void operation_free(Operation *operation)
@@ -229,20 +235,20 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 		result.state = TDISP_ERROR;
 	result.device_confirmed = json_get_bool(reply->parameters, "freed", false) &&
 				  json_get_bool(reply->parameters, "device_confirmed", false);
-	if (operation->request.verb == VERB_UNBIND && !result.device_confirmed)
+	if ((operation->request.verb == VERB_UNBIND || operation->request.verb == VERB_CLEAR) &&
+	    !result.device_confirmed)
 		result.reason = "the device has not confirmed STOP";
 	finish(operation, &result);
 }
 
 static int build_parameters(const OperationRequest *request, json_object **ret)
 {
-	char number[20], device[BDF_STRING_SIZE] = "", dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	char number[20], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	const Assignment *a = request->assignment;
 
 	snprintf(number, sizeof(number), "%016" PRIx64, request->number);
 	bdf_format(request->dsm->bdf, dsm);
-	if (a)
-		bdf_format(a->tdi->bdf, device);
+	bdf_format(operation_object(request), device);
 	switch (request->verb) {
 	case VERB_CONNECT:
 	case VERB_RECLAIM:
@@ -255,6 +261,9 @@ static int build_parameters(const OperationRequest *request, json_object **ret)
 				  J_INT("generation", (int64_t)request->generation));
 	case VERB_UNBIND:
 		return json_build(ret, J_STRING("operation", number), J_STRING("device", device));
+	case VERB_CLEAR:
+		return json_build(ret, J_STRING("operation", number), J_STRING("device", device),
+				  J_BOOL("force", true));
 	default: return -EINVAL;
 	}
 }
@@ -262,10 +271,9 @@ static int build_parameters(const OperationRequest *request, json_object **ret)
 static void send_operation(Operation *operation)
 {
 	static const char *const methods[VERB_N] = {
-		[VERB_CONNECT] = "io.tdid.Tsm.Connect",
-		[VERB_RECLAIM] = "io.tdid.Tsm.Disconnect",
-		[VERB_BIND] = "io.tdid.Tsm.Bind",
-		[VERB_UNBIND] = "io.tdid.Tsm.Unbind",
+		[VERB_CONNECT] = "io.tdid.Tsm.Connect", [VERB_RECLAIM] = "io.tdid.Tsm.Disconnect",
+		[VERB_BIND] = "io.tdid.Tsm.Bind",	[VERB_UNBIND] = "io.tdid.Tsm.Unbind",
+		[VERB_CLEAR] = "io.tdid.Tsm.Unbind",
 	};
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	int r = build_parameters(&operation->request, &parameters);

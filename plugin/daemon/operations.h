@@ -16,6 +16,7 @@ typedef enum Verb {
 	VERB_RECLAIM, /* device_reclaim */
 	VERB_BIND,    /* tdi_bind */
 	VERB_UNBIND,  /* tdi_unbind */
+	VERB_CLEAR,   /* tdi_unbind of a quarantined TDI, whoever had it */
 	VERB_N,
 } Verb;
 
@@ -26,14 +27,18 @@ typedef struct OperationRequest {
 	uint64_t number;
 	Dsm *dsm;
 	Assignment *assignment; /* of bind and unbind */
+	Tdi *tdi;		/* of clear */
 	uint64_t generation;
 	bool resumed; /* an earlier run of tdid may have sent it */
 } OperationRequest;
 
+/* The host's address of what it is about. Its DSM has to be known. */
+Bdf operation_object(const OperationRequest *request);
+
 typedef struct OperationResult {
 	OperationOutcome outcome;
 	TdispState state;      /* of bind */
-	bool device_confirmed; /* of unbind */
+	bool device_confirmed; /* of unbind and clear */
 	const char *reason;    /* unless done */
 } OperationResult;
 

@@ -77,7 +77,7 @@ int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
 	const Assignment *owner;
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	char name[NAME_SIZE], bdf[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	char name[NAME_SIZE], bdf[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	int r;
 
 	if (!e)
@@ -85,8 +85,10 @@ int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 	owner = e->owner == ENGINE_NONE ? NULL : registry_assignment_at(tdid->registry, e->owner);
 	bdf_name(name, "tdi", tdi->bdf);
 	r = json_build(&o, J_STRING("kind", "tdi"), J_STRING("device", bdf_format(tdi->bdf, bdf)),
+		       J_STRING("dsm", tdi->dsm ? bdf_format(tdi->dsm->bdf, dsm) : NULL),
 		       J_INT("generation", (int64_t)e->generation),
-		       J_BOOL("quarantined", e->quarantined),
+		       J_BOOL("quarantined", e->state != TDI_KNOWN),
+		       J_STRING("reason", tdi->reason), J_INT("operation", (int64_t)e->operation),
 		       J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL));
 	return r < 0 ? r : store_write(tdid->store, name, o);
 }
@@ -257,18 +259,24 @@ static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 
 static int restore_tdi(Tdid *tdid, const RawRecord *raw)
 {
+	EngineTdi e = { .operation = (uint64_t)raw->operation,
+			.generation = (uint64_t)raw->generation };
 	Tdi *tdi;
-	Bdf bdf;
+	Bdf bdf, dsm;
 	int r;
 
 	if (!raw->device || bdf_parse(&bdf, raw->device) < 0 ||
-	    registry_find_tdi(tdid->registry, bdf))
+	    registry_find_tdi(tdid->registry, bdf) || (raw->dsm && bdf_parse(&dsm, raw->dsm) < 0))
 		return -EBADMSG;
 	r = registry_tdi(tdid->registry, bdf, &tdi);
+	if (r >= 0 && raw->dsm)
+		r = registry_dsm(tdid->registry, dsm, &tdi->dsm);
 	if (r < 0)
 		return r;
-	return engine_restore_tdi(tdid->engine, tdi->id, (uint64_t)raw->generation,
-				  raw->quarantined);
+	tdi->reason = raw->reason ? strdup(raw->reason) : NULL;
+	if (raw->quarantined)
+		e.state = e.operation ? TDI_CLEARING : TDI_QUARANTINED;
+	return engine_restore_tdi(tdid->engine, tdi->id, &e);
 }
 
 /* A DSM without a session has no record. */

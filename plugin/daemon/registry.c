@@ -125,8 +125,10 @@ Registry *registry_free(Registry *registry)
 		free(dsm->reason);
 		free(dsm);
 	}
-	for (p = 0; (tdi = registry_next_tdi(registry, &p));)
+	for (p = 0; (tdi = registry_next_tdi(registry, &p));) {
+		free(tdi->reason);
 		free(tdi);
+	}
 	tdestroy(registry->domains_by_uuid, nothing);
 	tdestroy(registry->dsms_by_bdf, nothing);
 	tdestroy(registry->tdis_by_bdf, nothing);

@@ -61,6 +61,8 @@ typedef struct Dsm {
 typedef struct Tdi {
 	uint32_t id;
 	Bdf bdf;
+	Dsm *dsm;     /* as its provider said when it was seen last; NULL: never */
+	char *reason; /* why it is quarantined */
 } Tdi;
 
 typedef struct Assignment {

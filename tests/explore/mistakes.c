@@ -34,6 +34,11 @@ static const Mistake mistakes[] = {
 	{ "an unknown bind leaves its TDI free",     S(BINDING), IN_BIND_UNKNOWN, GUARD_NONE, S(FAILED), ACT_DISOWN, DROPS },
 	{ "an unknown bind does not keep its DSM",   S(BINDING), IN_BIND_UNKNOWN, GUARD_NONE, S(FAILED), ACT_QUARANTINE, DROPS },
 	{ "an unknown unbind leaves its TDI free",   S(UNBINDING), IN_UNBIND_UNKNOWN, GUARD_NONE, S(RELEASED), ACT_DISOWN, DROPS },
+	{ "the end of a quarantine is not heard",    S(QUARANTINED), IN_CLEARED, GUARD_NONE, SKIP, 0, DROPS },
+	{ "a cleared TDI stays its assignment's",    S(QUARANTINED), IN_CLEARED, GUARD_NONE, S(FAILED), 0, DROPS },
+	{ "nobody clears",                           SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_CLEAR },
+	{ "a cleared TDI stays in its domain",       S(QUARANTINED), IN_CLEARED, GUARD_PRESENT, S(DETACHING), 0, DROPS },
+	{ "a refused clear frees its assignment",    S(QUARANTINED), IN_NOT_CLEARED, GUARD_NONE, S(FAILED), ACT_DISOWN, DROPS },
 	{ "the TDI is not given free",               S(UNBINDING), IN_UNBIND_CLEAN, GUARD_NONE, SKIP, 0, DROPS },
 	{ "the guest timer is not stopped",          S(LOCKED), IN_RUN, GUARD_NONE, S(RUNNING), 0, DROPS },
 	{ "nobody unbinds",                          SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_UNBIND },
@@ -79,6 +84,49 @@ static const DsmMistake dsm_mistakes[] = {
 	{ "a reclaim under an unknown bind",         D(QUARANTINED), DSM_IN_RECLAIM_REQUESTED, DSM_GUARD_UNUSED, D(RECLAIMING), DSM_ACT_DOUBT | DSM_ACT_RECLAIM, DSM_GUARD_NONE },
 	/* clang-format on */
 };
+
+/* Likewise of a TDI's. */
+typedef struct TdiMistake {
+	const char *text;
+	TdiState from;
+	TdiInput input;
+	TdiState to;
+	unsigned int actions;
+	EngineInput tells;
+	TdiGuard instead;
+} TdiMistake;
+
+#define T(x) TDI_##x
+
+static const TdiMistake tdi_mistakes[] = {
+	/* clang-format off */
+	{ "a request alone ends a TDI's quarantine", T(QUARANTINED), TDI_IN_CLEAR_REQUESTED, T(KNOWN), 0, IN_CLEARED, TDI_GUARD_IDLE },
+	{ "a clear is sent and not waited for",      T(QUARANTINED), TDI_IN_CLEAR_REQUESTED, T(QUARANTINED), TDI_ACT_CLEAR, IN_N, TDI_GUARD_IDLE },
+	{ "a clear under an unanswered verb",        T(QUARANTINED), TDI_IN_CLEAR_REQUESTED, T(CLEARING), TDI_ACT_CLEAR, IN_N, TDI_GUARD_NONE },
+	{ "a refused clear ends the quarantine",     T(CLEARING), TDI_IN_NOT_CLEARED, T(KNOWN), 0, IN_CLEARED, TDI_GUARD_NONE },
+	{ "a refused clear is waited for",           T(CLEARING), TDI_IN_NOT_CLEARED, T(N_STATES), 0, IN_N, TDI_GUARD_NONE },
+	{ "a cleared TDI does not tell its user",    T(CLEARING), TDI_IN_CLEARED, T(KNOWN), 0, IN_N, TDI_GUARD_NONE },
+	/* clang-format on */
+};
+
+static bool make_tdi(const TdiMistake *mistake)
+{
+	TdiTransition *row;
+
+	table_restore();
+	row = table_tdi_row(mistake->from, mistake->input);
+	if (!row)
+		return false;
+	if (mistake->to == T(N_STATES)) {
+		row->from = T(N_STATES);
+	} else {
+		row->to = mistake->to;
+		row->actions = mistake->actions;
+		row->tells = mistake->tells;
+		row->guard = mistake->instead;
+	}
+	return true;
+}
 
 static bool make_dsm(const DsmMistake *mistake)
 {
@@ -135,7 +183,8 @@ static int try_mistake(const Scenario *scenario, const char *text, bool made,
 
 int mistakes_prove(const Scenario *scenario)
 {
-	size_t n = ELEMENTSOF(mistakes) + ELEMENTSOF(dsm_mistakes), noticed = 0;
+	size_t n = ELEMENTSOF(mistakes) + ELEMENTSOF(dsm_mistakes) + ELEMENTSOF(tdi_mistakes),
+	       noticed = 0;
 	SearchResult result;
 	int r;
 
@@ -154,6 +203,12 @@ int mistakes_prove(const Scenario *scenario)
 	}
 	for (size_t i = 0; i < ELEMENTSOF(dsm_mistakes); i++) {
 		r = try_mistake(scenario, dsm_mistakes[i].text, make_dsm(&dsm_mistakes[i]), DROPS);
+		if (r < 0)
+			return 2;
+		noticed += (size_t)r;
+	}
+	for (size_t i = 0; i < ELEMENTSOF(tdi_mistakes); i++) {
+		r = try_mistake(scenario, tdi_mistakes[i].text, make_tdi(&tdi_mistakes[i]), DROPS);
 		if (r < 0)
 			return 2;
 		noticed += (size_t)r;

@@ -24,6 +24,7 @@ void model_resync(Model *model);
 /* A verb reaches the TSM. */
 void world_execute_dsm(Model *model, uint32_t dsm, Execution how);
 void world_execute_tdi(Model *model, uint32_t assignment, Execution how);
+void world_execute_clear(Model *model, uint32_t tdi, Execution how);
 
 /* The TDI is in another state, and the TSM says so. */
 void world_tdi_moves(Model *model, uint32_t tdi, TdispState state, bool accepted);

@@ -49,7 +49,8 @@ int model_reset(Model *model)
 
 	model->engine = engine_free(model->engine);
 	model->world = (World){ .trouble = model->scenario->trouble,
-				.requests = model->scenario->requests };
+				.requests = model->scenario->requests,
+				.clears = model->scenario->clears };
 	model->broken = NULL;
 	r = engine_new(&model->engine, FIRST_OPERATION);
 	if (r >= 0)
@@ -155,6 +156,19 @@ static int restore_assignment(Model *model, Engine *engine, uint32_t id)
 				     .guest_ready = a->record_ready });
 }
 
+/* The record has no word for the clear but its operation. */
+static int restore_tdi(Engine *engine, uint32_t id, const WorldTdi *tdi)
+{
+	TdiState state = !tdi->record_quarantined     ? TDI_KNOWN
+			 : tdi->record_operation != 0 ? TDI_CLEARING
+						      : TDI_QUARANTINED;
+
+	return engine_restore_tdi(engine, id,
+				  &(EngineTdi){ .state = state,
+						.operation = tdi->record_operation,
+						.generation = tdi->record_generation });
+}
+
 static int restore(Model *model, Engine *engine)
 {
 	int r = 0;
@@ -166,8 +180,7 @@ static int restore(Model *model, Engine *engine)
 		r = restore_dsms(model, engine);
 	for (uint32_t i = 0; r >= 0 && i < model->scenario->tdis; i++)
 		if (model->world.tdis[i].recorded)
-			r = engine_restore_tdi(engine, i, model->world.tdis[i].record_generation,
-					       model->world.tdis[i].record_quarantined);
+			r = restore_tdi(engine, i, &model->world.tdis[i]);
 	for (uint32_t i = 0; r >= 0 && i < model->scenario->assignments; i++)
 		if (model->world.assignments[i].recorded)
 			r = restore_assignment(model, engine, i);
@@ -219,6 +232,16 @@ static void resume_assignment(Model *model, uint32_t id)
 		   e ? e->generation : 0);
 }
 
+static void resume_tdi(Model *model, uint32_t id)
+{
+	const EngineTdi *e = engine_tdi(model->engine, id);
+	WorldTdi *tdi = &model->world.tdis[id];
+
+	tdi->n_notices = 0;
+	memset(tdi->notices, 0, sizeof(tdi->notices));
+	send_again(&tdi->operation, e ? e->operation : 0, VERB_CLEAR, 0);
+}
+
 void model_crash(Model *model)
 {
 	World *w = &model->world;
@@ -240,10 +263,8 @@ void model_crash(Model *model)
 	}
 	for (uint32_t i = 0; i < model->scenario->tvms; i++)
 		w->tvms[i].told_stopping = w->tvms[i].told_ended = w->tvms[i].quiet = false;
-	for (uint32_t i = 0; i < model->scenario->tdis; i++) {
-		w->tdis[i].n_notices = 0;
-		memset(w->tdis[i].notices, 0, sizeof(w->tdis[i].notices));
-	}
+	for (uint32_t i = 0; i < model->scenario->tdis; i++)
+		resume_tdi(model, i);
 	for (uint32_t i = 0; i < model->scenario->dsms; i++)
 		resume_dsm(model, i);
 	for (uint32_t i = 0; i < model->scenario->assignments; i++)

@@ -27,6 +27,7 @@ typedef struct Scenario {
 	uint8_t arrivals; /* per assignment */
 	uint8_t trouble;
 	uint8_t requests; /* to connect or reclaim a DSM, altogether */
+	uint8_t clears;	  /* requests to clear a TDI, altogether */
 	bool guest_locks; /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
 } Scenario;
 
@@ -36,6 +37,7 @@ typedef enum Verb {
 	VERB_RECLAIM,
 	VERB_BIND,
 	VERB_UNBIND,
+	VERB_CLEAR,
 } Verb;
 
 /* A verb between the effect that sends it and the event that answers it. */
@@ -84,7 +86,8 @@ typedef struct WorldTdi {
 	bool accepted; /* by the TVM, since this bind */
 	bool unknown;
 	bool recorded, record_quarantined;
-	uint32_t record_generation;
+	uint32_t record_generation, record_operation;
+	Operation operation; /* of a clear */
 	uint8_t n_notices;
 	Notice notices[MAX_NOTICES];
 } WorldTdi;
@@ -105,27 +108,29 @@ typedef struct World {
 	WorldDsm dsms[MAX_DSMS];
 	WorldTdi tdis[MAX_TDIS];
 	WorldAssignment assignments[MAX_ASSIGNMENTS];
-	uint8_t trouble, requests;
+	uint8_t trouble, requests, clears;
 	bool resync; /* restarted, and the provider has not yet said what it holds */
-	bool asked;  /* somebody's request to reclaim is being stepped */
+	bool asked;  /* somebody's request to reclaim or to clear is being stepped */
 } World;
 
 typedef enum MoveType {
 	/* What comes by itself if nobody does anything: the first of these is a state's completion.
 	 */
 	MOVE_RESYNC,
-	MOVE_RETELL,	   /* object = TVM */
-	MOVE_REREAD,	   /* object = assignment */
-	MOVE_EXECUTE_DSM,  /* object = DSM, how */
-	MOVE_EXECUTE_TDI,  /* object = assignment, how */
-	MOVE_ANSWER_DSM,   /* object = DSM */
-	MOVE_ANSWER_TDI,   /* object = assignment */
-	MOVE_NOTICE_TDI,   /* object = TDI */
-	MOVE_NOTICE_DSM,   /* object = DSM */
-	MOVE_LET_GO,	   /* object = assignment: the guest gives it back as asked */
-	MOVE_GUEST_TIMER,  /* object = assignment */
-	MOVE_IDLE_TIMER,   /* object = DSM */
-	MOVE_N_COMPLETING, /* not a move */
+	MOVE_RETELL,	    /* object = TVM */
+	MOVE_REREAD,	    /* object = assignment */
+	MOVE_EXECUTE_DSM,   /* object = DSM, how */
+	MOVE_EXECUTE_TDI,   /* object = assignment, how */
+	MOVE_EXECUTE_CLEAR, /* object = TDI, how */
+	MOVE_ANSWER_DSM,    /* object = DSM */
+	MOVE_ANSWER_TDI,    /* object = assignment */
+	MOVE_ANSWER_CLEAR,  /* object = TDI */
+	MOVE_NOTICE_TDI,    /* object = TDI */
+	MOVE_NOTICE_DSM,    /* object = DSM */
+	MOVE_LET_GO,	    /* object = assignment: the guest gives it back as asked */
+	MOVE_GUEST_TIMER,   /* object = assignment */
+	MOVE_IDLE_TIMER,    /* object = DSM */
+	MOVE_N_COMPLETING,  /* not a move */
 	/* What people and guests do. */
 	MOVE_ARRIVE,	  /* object = assignment */
 	MOVE_LEAVE,	  /* object = assignment */
@@ -136,6 +141,7 @@ typedef enum MoveType {
 	MOVE_END,	  /* object = TVM */
 	MOVE_ASK_CONNECT, /* object = DSM */
 	MOVE_ASK_RECLAIM, /* object = DSM */
+	MOVE_ASK_CLEAR,	  /* object = TDI */
 	/* What goes wrong. */
 	MOVE_REJECT,	     /* object = assignment */
 	MOVE_RUN_UNACCEPTED, /* object = TDI */

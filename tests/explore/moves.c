@@ -84,6 +84,12 @@ static void completing_moves(const Model *model, Moves *moves)
 		if (pending(&w->assignments[i].operation, true))
 			add(moves, MOVE_ANSWER_TDI, i, 0);
 	}
+	for (uint32_t i = 0; !w->resync && i < s->tdis; i++) {
+		if (pending(&w->tdis[i].operation, false))
+			add(moves, MOVE_EXECUTE_CLEAR, i, EXECUTE_WELL);
+		if (pending(&w->tdis[i].operation, true))
+			add(moves, MOVE_ANSWER_CLEAR, i, 0);
+	}
 	for (uint32_t i = 0; i < s->tdis; i++)
 		if (w->tdis[i].n_notices > 0 && !waits_for_bind(model, i))
 			add(moves, MOVE_NOTICE_TDI, i, 0);
@@ -105,8 +111,17 @@ static void completing_moves(const Model *model, Moves *moves)
 static void tdi_moves(const Model *model, Moves *moves, uint32_t id)
 {
 	const WorldTdi *tdi = &model->world.tdis[id];
+	const EngineTdi *e = engine_tdi(model->engine, id);
 	bool alive;
 
+	if (e && e->state == TDI_QUARANTINED && model->world.clears > 0 && !model->world.resync)
+		add(moves, MOVE_ASK_CLEAR, id, 0);
+	if (!model->world.resync && model->world.trouble > 0 && pending(&tdi->operation, false)) {
+		add(moves, MOVE_EXECUTE_CLEAR, id, EXECUTE_REFUSE);
+		add(moves, MOVE_EXECUTE_CLEAR, id, EXECUTE_UNKNOWN_NOT_DONE);
+		add(moves, MOVE_EXECUTE_CLEAR, id, EXECUTE_UNKNOWN_DONE);
+		add(moves, MOVE_EXECUTE_CLEAR, id, EXECUTE_UNCONFIRMED);
+	}
 	if (tdi->holder == ENGINE_NONE)
 		return;
 	alive = !model->world.tvms[model->scenario->tvm_of[tdi->holder]].stopping;
@@ -270,6 +285,33 @@ static void answer_dsm(Model *model, uint32_t id)
 		dsm->unknown |= before; /* it died before it knew */
 }
 
+/*
+ * The quarantine ends when the engine has taken the TSM's word for it. One that dies within that
+ * step is told again; if it had let the assignment go, it had taken it.
+ */
+static void answer_clear(Model *model, uint32_t id)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+	bool before = tdi->unknown;
+	const EngineTdi *e;
+
+	if (tdi->operation.outcome == OUTCOME_DONE && tdi->operation.confirmed)
+		tdi->unknown = false;
+	tdi->operation.answered = true;
+	model_step(model, &(EngineEvent){ .type = EVENT_CLEAR_DONE,
+					  .id = id,
+					  .operation = tdi->operation.number,
+					  .outcome = (OperationOutcome)tdi->operation.outcome,
+					  .device_confirmed = tdi->operation.confirmed });
+	if (tdi->operation.answered) {
+		tdi->operation = (Operation){};
+		return;
+	}
+	e = engine_tdi(model->engine, id);
+	tdi->unknown = before && e->owner != ENGINE_NONE &&
+		       engine_assignment(model->engine, e->owner)->state == ASSIGNMENT_QUARANTINED;
+}
+
 static void ask_connect(Model *model, uint32_t id)
 {
 	model->world.requests--;
@@ -283,6 +325,14 @@ static void ask_reclaim(Model *model, uint32_t id)
 	model->world.dsms[id].pinned = false;
 	model->world.asked = true;
 	simple(model, EVENT_RECLAIM_REQUESTED, id);
+	model->world.asked = false;
+}
+
+static void ask_clear(Model *model, uint32_t id)
+{
+	model->world.clears--;
+	model->world.asked = true;
+	simple(model, EVENT_CLEAR_REQUESTED, id);
 	model->world.asked = false;
 }
 
@@ -338,6 +388,8 @@ static void make(Model *model, Move move)
 		break;
 	case MOVE_EXECUTE_DSM: world_execute_dsm(model, id, (Execution)move.how); break;
 	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
+	case MOVE_EXECUTE_CLEAR: world_execute_clear(model, id, (Execution)move.how); break;
+	case MOVE_ANSWER_CLEAR: answer_clear(model, id); break;
 	case MOVE_ANSWER_DSM: answer_dsm(model, id); break;
 	case MOVE_ANSWER_TDI:
 		answer(model, &w->assignments[id].operation,
@@ -373,6 +425,7 @@ static void make(Model *model, Move move)
 	case MOVE_END: tvm_move(model, id, true); break;
 	case MOVE_ASK_CONNECT: ask_connect(model, id); break;
 	case MOVE_ASK_RECLAIM: ask_reclaim(model, id); break;
+	case MOVE_ASK_CLEAR: ask_clear(model, id); break;
 	case MOVE_REJECT:
 		model_step(
 			model,
@@ -398,7 +451,7 @@ static void make(Model *model, Move move)
 uint8_t move_trouble(Move move)
 {
 	bool wrong = move.type >= MOVE_REJECT ||
-		     ((move.type == MOVE_EXECUTE_DSM || move.type == MOVE_EXECUTE_TDI) &&
+		     (move.type >= MOVE_EXECUTE_DSM && move.type <= MOVE_EXECUTE_CLEAR &&
 		      move.how != EXECUTE_WELL);
 
 	return (uint8_t)(wrong + (move.cut > 0));

@@ -20,6 +20,8 @@
 #define PINNED	    "a pinned DSM is not reclaimed"
 #define PIN_RECORD  "a pin is on record, and forgotten with what it was for"
 #define DSM_LEFT    "a quarantined DSM is left through a confirmed reclaim only"
+#define TDI_LEFT    "a quarantined TDI is left through a confirmed unbind by request only"
+#define OWNED	    "a TDI is nobody's when its assignment is over"
 #define READY	    "bind only a present device whose guest is ready"
 #define TRUE_REST   "at rest the engine and the TSM agree"
 #define STALE	    "late and repeated events change nothing"
@@ -129,6 +131,24 @@ static void before_unbind(Model *model, const EngineEffect *effect)
 		broken(model, RECORDED, "tdi_unbind of a%" PRIu32, effect->id);
 }
 
+static void before_clear(Model *model, const EngineEffect *effect)
+{
+	const WorldTdi *tdi = &model->world.tdis[effect->id];
+
+	if (!tdi->unknown || !model->world.asked)
+		broken(model, TDI_LEFT, "nobody has asked, or need ask, for tdi%" PRIu32,
+		       effect->id);
+	if (tdi->operation.verb && !tdi->operation.answered)
+		broken(model, ONE_VERB, "tdi%" PRIu32, effect->id);
+	for (uint32_t a = 0; a < model->scenario->assignments; a++)
+		if (model->scenario->tdi_of[a] == effect->id &&
+		    model->world.assignments[a].operation.verb &&
+		    !model->world.assignments[a].operation.answered)
+			broken(model, ONE_VERB, "a%" PRIu32 " of tdi%" PRIu32, a, effect->id);
+	if (!tdi->recorded || tdi->record_operation != effect->operation)
+		broken(model, RECORDED, "clear of tdi%" PRIu32, effect->id);
+}
+
 static void before_quiet(Model *model, const EngineEffect *effect)
 {
 	const Scenario *s = model->scenario;
@@ -153,6 +173,7 @@ void properties_of_effect(Model *model, const EngineEffect *effect)
 	case EFFECT_CONNECT: before_connect(model, effect); break;
 	case EFFECT_RECLAIM: before_reclaim(model, effect); break;
 	case EFFECT_BIND: before_bind(model, effect); break;
+	case EFFECT_CLEAR: before_clear(model, effect); break;
 	case EFFECT_UNBIND: before_unbind(model, effect); break;
 	case EFFECT_TVM_QUIET: before_quiet(model, effect); break;
 	default: break;
@@ -183,6 +204,21 @@ static void properties_of_assignment(Model *model, uint32_t id)
 		       assignment_state_name(state), a->timer ? "runs" : "does not run");
 	if (a->operation.verb && (!e || e->operation != a->operation.number))
 		broken(model, ONE_VERB, "the engine does not wait for a%" PRIu32 "'s", id);
+}
+
+static void properties_of_tdi(Model *model, uint32_t id)
+{
+	const WorldTdi *tdi = &model->world.tdis[id];
+	const EngineTdi *e = engine_tdi(model->engine, id);
+	const EngineAssignment *owner =
+		e && e->owner != ENGINE_NONE ? engine_assignment(model->engine, e->owner) : NULL;
+
+	if (tdi->unknown && (!e || e->state == TDI_KNOWN))
+		broken(model, TDI_LEFT, "tdi%" PRIu32 " is taken for known", id);
+	if (owner && (owner->state == ASSIGNMENT_RELEASED || owner->state == ASSIGNMENT_FAILED))
+		broken(model, OWNED, "tdi%" PRIu32 " is a%" PRIu32 "'s", id, e->owner);
+	if (tdi->operation.verb && (!e || e->operation != tdi->operation.number))
+		broken(model, ONE_VERB, "the engine does not wait for tdi%" PRIu32 "'s", id);
 }
 
 static void properties_of_dsm(Model *model, uint32_t id)
@@ -219,6 +255,8 @@ void properties_of_state(Model *model)
 {
 	for (uint32_t a = 0; a < model->scenario->assignments; a++)
 		properties_of_assignment(model, a);
+	for (uint32_t t = 0; t < model->scenario->tdis; t++)
+		properties_of_tdi(model, t);
 	for (uint32_t d = 0; d < model->scenario->dsms; d++)
 		properties_of_dsm(model, d);
 }
@@ -239,6 +277,19 @@ void properties_of_rest(Model *model)
 		else if (w->tdis[a->tdi].state != TDISP_RUN)
 			broken(model, TRUE_REST, "a%" PRIu32 " is running, its TDI is in %s", i,
 			       tdisp_state_name(w->tdis[a->tdi].state));
+	}
+	for (uint32_t t = 0; t < model->scenario->tdis; t++) {
+		const EngineTdi *tdi = engine_tdi(model->engine, t);
+		const EngineAssignment *a = tdi && tdi->owner != ENGINE_NONE
+						    ? engine_assignment(model->engine, tdi->owner)
+						    : NULL;
+
+		if (tdi && (tdi->state == TDI_CLEARING || tdi->operation != 0))
+			broken(model, RESTS, "tdi%" PRIu32 " stays %s and waits", t,
+			       tdi_state_name(tdi->state));
+		if (a && a->state == ASSIGNMENT_QUARANTINED && tdi->state == TDI_KNOWN)
+			broken(model, RESTS, "a%" PRIu32 " stays quarantined, its TDI is not",
+			       tdi->owner);
 	}
 	for (uint32_t d = 0; d < model->scenario->dsms; d++) {
 		const EngineDsm *dsm = engine_dsm(model->engine, d);
@@ -319,6 +370,18 @@ void properties_of_stale_events(Model *model)
 							     .generation = a->generation,
 							     .tdi_state = state,
 							     .accepted = true });
+	}
+	for (uint32_t t = 0; t < model->scenario->tdis; t++) {
+		const EngineTdi *tdi = engine_tdi(model->engine, t);
+
+		if (!tdi)
+			continue;
+		stale(model, &(EngineEvent){ .type = EVENT_CLEAR_DONE,
+					     .id = t,
+					     .operation = 1,
+					     .device_confirmed = true });
+		if (tdi->state != TDI_QUARANTINED)
+			stale(model, &(EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = t });
 	}
 	for (uint32_t t = 0; t < model->scenario->tvms; t++)
 		if (engine_tvm(model->engine, t) && model->world.tvms[t].told_stopping)

@@ -84,11 +84,16 @@ static void put_operation(ByteWriter *w, const Operation *operation, uint64_t ex
 	bytes_put_u8(w, operation->tdi_state);
 }
 
-static void put_tdi(ByteWriter *w, const WorldTdi *tdi, uint64_t last)
+static void put_tdi(ByteWriter *w, const WorldTdi *tdi, const EngineTdi *e)
 {
+	uint64_t last = e ? e->generation : 0, operation = e ? e->operation : 0;
+
 	bytes_put_u8(w, (uint8_t)tdi->holder);
 	bytes_put_u8(w, (uint8_t)(tdi->state | tdi->accepted << 2 | tdi->unknown << 3 |
-				  tdi->recorded << 4 | tdi->record_quarantined << 5));
+				  tdi->recorded << 4 | tdi->record_quarantined << 5 |
+				  (tdi->record_operation != 0) << 6 |
+				  (tdi->record_operation == operation) << 7));
+	put_operation(w, &tdi->operation, operation);
 	bytes_put_u8(w, tdi->holder == ENGINE_NONE ? 0 : (uint8_t)(last - tdi->generation));
 	bytes_put_u8(w, tdi->recorded ? (uint8_t)(last - tdi->record_generation) : 0);
 	bytes_put_u8(w, tdi->n_notices);
@@ -127,6 +132,7 @@ size_t model_serialize(const Model *model, uint8_t bytes[MODEL_BYTES_MAX])
 	size_t n = engine_serialize(model->engine, bytes, MODEL_BYTES_MAX);
 	ByteWriter w = byte_writer(bytes + n, MODEL_BYTES_MAX - n);
 
+	bytes_put_u8(&w, world->clears);
 	bytes_put_u8(&w, (uint8_t)(world->requests << 5 | world->trouble << 1 | world->resync));
 	for (uint32_t i = 0; i < model->scenario->tvms; i++) {
 		const WorldTvm *tvm = &world->tvms[i];
@@ -148,11 +154,8 @@ size_t model_serialize(const Model *model, uint8_t bytes[MODEL_BYTES_MAX])
 					   dsm->record_doubtful << 4));
 		put_operation(&w, &dsm->operation, operation);
 	}
-	for (uint32_t i = 0; i < model->scenario->tdis; i++) {
-		const EngineTdi *e = engine_tdi(model->engine, i);
-
-		put_tdi(&w, &world->tdis[i], e ? e->generation : 0);
-	}
+	for (uint32_t i = 0; i < model->scenario->tdis; i++)
+		put_tdi(&w, &world->tdis[i], engine_tdi(model->engine, i));
 	for (uint32_t i = 0; i < model->scenario->assignments; i++)
 		put_assignment(&w, model, i);
 	return n && !w.failed ? n + w.used : 0;

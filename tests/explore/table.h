@@ -13,4 +13,6 @@ void table_restore(void);
 /* The row of this state, input and guard, to be changed; NULL when there is none. */
 EngineTransition *table_row(AssignmentState from, EngineInput input, EngineGuard guard);
 /* The same of a DSM's. */
+/* Of a TDI. */
+TdiTransition *table_tdi_row(TdiState from, TdiInput input);
 DsmTransition *table_dsm_row(DsmState from, DsmInput input, DsmGuard guard);

@@ -3,8 +3,10 @@
 
 static const char *verb_text(uint8_t verb)
 {
-	static const char *const texts[] = { "nothing", "device_connect", "device_reclaim",
-					     "tdi_bind", "tdi_unbind" };
+	static const char *const texts[] = {
+		"nothing",  "device_connect", "device_reclaim",
+		"tdi_bind", "tdi_unbind",     "tdi_unbind, by request,"
+	};
 
 	return texts[verb];
 }
@@ -27,11 +29,13 @@ static const char *outcome_text(uint8_t outcome)
 static void trace_verb(FILE *to, const Model *model, Move move)
 {
 	bool dsm = move.type == MOVE_EXECUTE_DSM || move.type == MOVE_ANSWER_DSM;
-	const Operation *operation = dsm ? &model->world.dsms[move.object].operation
-					 : &model->world.assignments[move.object].operation;
-	const char *object = dsm ? "dsm" : "a";
+	bool clear = move.type == MOVE_EXECUTE_CLEAR || move.type == MOVE_ANSWER_CLEAR;
+	const Operation *operation = dsm     ? &model->world.dsms[move.object].operation
+				     : clear ? &model->world.tdis[move.object].operation
+					     : &model->world.assignments[move.object].operation;
+	const char *object = dsm ? "dsm" : clear ? "tdi" : "a";
 
-	if (move.type == MOVE_EXECUTE_DSM || move.type == MOVE_EXECUTE_TDI)
+	if (move.type <= MOVE_EXECUTE_CLEAR)
 		fprintf(to, "the TSM carries out %s of %s%u: %s", verb_text(operation->verb),
 			object, move.object, how_text(move.how));
 	else
@@ -74,6 +78,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_END] = "ended has tvm",
 		[MOVE_ASK_CONNECT] = "somebody asks to connect dsm",
 		[MOVE_ASK_RECLAIM] = "somebody asks to reclaim dsm",
+		[MOVE_ASK_CLEAR] = "somebody asks to clear tdi",
 		[MOVE_REJECT] = "the guest rejects a",
 		[MOVE_RUN_UNACCEPTED] = "to RUN without acceptance goes tdi",
 		[MOVE_ERROR] = "to ERROR goes tdi",
@@ -85,7 +90,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 	};
 
 	fprintf(to, "%4u. ", number);
-	if (move.type >= MOVE_EXECUTE_DSM && move.type <= MOVE_ANSWER_TDI)
+	if (move.type >= MOVE_EXECUTE_DSM && move.type <= MOVE_ANSWER_CLEAR)
 		trace_verb(to, model, move);
 	else if (move.type == MOVE_NOTICE_TDI)
 		trace_notice(to, model, move);

@@ -108,6 +108,17 @@ void world_execute_tdi(Model *model, uint32_t id, Execution how)
 	operation->tdi_state = tdi->state;
 }
 
+void world_execute_clear(Model *model, uint32_t id, Execution how)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+
+	if (!decide(&tdi->operation, how))
+		return;
+	tdi->holder = ENGINE_NONE;
+	tdi->state = TDISP_CONFIG_UNLOCKED;
+	tdi->accepted = false;
+}
+
 static void send(Operation *to, Verb verb, const EngineEffect *effect)
 {
 	*to = (Operation){ .verb = (uint8_t)verb,
@@ -134,7 +145,8 @@ static void write_tdi(Model *model, uint32_t id)
 	WorldTdi *tdi = &model->world.tdis[id];
 
 	tdi->recorded = true;
-	tdi->record_quarantined = e->quarantined;
+	tdi->record_quarantined = e->state != TDI_KNOWN;
+	tdi->record_operation = (uint32_t)e->operation;
 	tdi->record_generation = (uint32_t)e->generation;
 }
 
@@ -180,6 +192,7 @@ void world_carry_out(Model *model, const EngineEffect *effect)
 		send(&w->assignments[id].operation, VERB_BIND, effect);
 		w->assignments[id].left = false;
 		break;
+	case EFFECT_CLEAR: send(&w->tdis[id].operation, VERB_CLEAR, effect); break;
 	case EFFECT_UNBIND: send(&w->assignments[id].operation, VERB_UNBIND, effect); break;
 	case EFFECT_DETACH: w->assignments[id].detach = true; break;
 	case EFFECT_TIMER_GUEST: w->assignments[id].timer = true; break;

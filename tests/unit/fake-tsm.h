@@ -69,6 +69,7 @@ typedef struct FakeTsm {
 	unsigned int calls[FAKE_VERB_N];
 	char operation[FAKE_VERB_N][20];
 	int64_t requester_id;
+	bool forced; /* the last Unbind */
 	VarlinkCall *held[16];
 	FakeVerb held_verb[16];
 	size_t n_held;

@@ -124,7 +124,9 @@ Test(daemon_dsm_requests, reclaim_under_an_unknown_bind)
 	attach();
 	testing_guest_event(SESSION_A, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
-	expect("Reclaim", DSM, "is quarantined. What the TSM holds of it is not known");
+	expect("Reclaim", DSM,
+	       "is quarantined: what the TSM holds of it is not known. 'tdictl clear "
+	       "0000:41:00.1' first");
 	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 0);
 }
 

@@ -275,6 +275,7 @@ Test(daemon_records, quarantined_stays_so)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
 	expect_same_after_restart(FAKE_VERB_N);
 	cr_assert_not_null(testing_assignment(&d, 0, ALIAS)->reason);
-	cr_assert(
-		engine_tdi(d.tdid.engine, testing_assignment(&d, 0, ALIAS)->tdi->id)->quarantined);
+	cr_assert_eq(engine_tdi(d.tdid.engine, testing_assignment(&d, 0, ALIAS)->tdi->id)->state,
+		     TDI_QUARANTINED);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->tdi->reason, "it broke off"));
 }

@@ -265,7 +265,7 @@ Test(engine, bind_unknown)
 	to_binding(0);
 	bind_done(0, OUTCOME_UNKNOWN, TDISP_CONFIG_UNLOCKED);
 	is(0, ASSIGNMENT_QUARANTINED, FAULT_BIND);
-	cr_assert(engine_tdi(bench.engine, 0)->quarantined);
+	cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_QUARANTINED);
 	cr_assert_lt(position(EFFECT_PERSIST_TDI), position(EFFECT_PERSIST_ASSIGNMENT));
 	cr_assert_eq(count(EFFECT_UNBIND) + count(EFFECT_DETACH), 0);
 	simple(EVENT_GONE, 0);
@@ -297,8 +297,120 @@ Test(engine, unbind_failed)
 		simple(EVENT_GONE, i);
 		unbind_done(i, bad[i].outcome, bad[i].confirmed);
 		is(i, ASSIGNMENT_QUARANTINED, FAULT_UNBIND);
-		cr_assert(engine_tdi(bench.engine, i)->quarantined);
+		cr_assert_eq(engine_tdi(bench.engine, i)->state, TDI_QUARANTINED);
 	}
+}
+
+static void quarantine(uint32_t id)
+{
+	to_binding(id);
+	bind_done(id, OUTCOME_UNKNOWN, TDISP_CONFIG_UNLOCKED);
+	is(id, ASSIGNMENT_QUARANTINED, FAULT_BIND);
+}
+
+static void clear_done(uint32_t tdi, OperationOutcome outcome, bool confirmed)
+{
+	step((EngineEvent){ .type = EVENT_CLEAR_DONE,
+			    .id = tdi,
+			    .operation = engine_tdi(bench.engine, tdi)->operation,
+			    .outcome = outcome,
+			    .device_confirmed = confirmed });
+}
+
+Test(engine, clear_of_what_is_not_quarantined)
+{
+	to_running(0);
+	changes_nothing((EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = 0 });
+	changes_nothing((EngineEvent){ .type = EVENT_CLEAR_DONE, .device_confirmed = true });
+	simple(EVENT_GONE, 0);
+	changes_nothing((EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = 0 });
+}
+
+Test(engine, clear_that_is_not_confirmed)
+{
+	static const struct {
+		OperationOutcome outcome;
+		bool confirmed;
+	} bad[] = { { OUTCOME_REFUSED, true }, { OUTCOME_UNKNOWN, true }, { OUTCOME_DONE, false } };
+
+	quarantine(0);
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		simple(EVENT_CLEAR_REQUESTED, 0);
+		cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_CLEARING);
+		cr_assert_lt(position(EFFECT_PERSIST_TDI), position(EFFECT_CLEAR));
+		cr_assert_eq(effect(EFFECT_CLEAR)->operation,
+			     engine_tdi(bench.engine, 0)->operation);
+		changes_nothing((EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = 0 });
+		changes_nothing((EngineEvent){
+			.type = EVENT_CLEAR_DONE, .operation = 1, .device_confirmed = true });
+		clear_done(0, bad[i].outcome, bad[i].confirmed);
+		is(0, ASSIGNMENT_QUARANTINED, FAULT_BIND);
+		/* With it the new reason is written and told. */
+		effect(EFFECT_PERSIST_ASSIGNMENT);
+		effect(EFFECT_CHANGED);
+		cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_QUARANTINED);
+		appear_in(1, 1, 0);
+		is(1, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+		simple(EVENT_GONE, 1);
+	}
+}
+
+Test(engine, clear_of_a_device_that_is_still_there)
+{
+	quarantine(0);
+	simple(EVENT_CLEAR_REQUESTED, 0);
+	appear_in(1, 1, 0);
+	is(1, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	clear_done(0, OUTCOME_DONE, true);
+	is(0, ASSIGNMENT_DETACHING, FAULT_BIND);
+	effect(EFFECT_DETACH);
+	effect(EFFECT_TIMER_IDLE);
+	cr_assert_lt(position(EFFECT_PERSIST_ASSIGNMENT), position(EFFECT_PERSIST_TDI));
+	cr_assert_eq(engine_tdi(bench.engine, 0)->owner, 0, "until it is gone");
+	simple(EVENT_GONE, 0);
+	is(0, ASSIGNMENT_FAILED, FAULT_BIND);
+	appear(0);
+	is(0, ASSIGNMENT_WAITING, FAULT_NONE);
+	simple(EVENT_GUEST_READY, 0);
+	cr_assert_eq(effect(EFFECT_BIND)->generation, 2);
+}
+
+Test(engine, clear_after_the_device_has_left)
+{
+	quarantine(0);
+	simple(EVENT_GONE, 0);
+	simple(EVENT_CLEAR_REQUESTED, 0);
+	clear_done(0, OUTCOME_DONE, true);
+	is(0, ASSIGNMENT_FAILED, FAULT_BIND);
+	cr_assert_eq(count(EFFECT_DETACH), 0);
+	cr_assert_eq(engine_tdi(bench.engine, 0)->owner, ENGINE_NONE);
+	appear_in(1, 1, 0);
+	is(1, ASSIGNMENT_WAITING, FAULT_NONE);
+}
+
+Test(engine, clear_after_the_tvm_has_ended)
+{
+	quarantine(0);
+	simple(EVENT_TVM_ENDED, 0);
+	is(0, ASSIGNMENT_QUARANTINED, FAULT_BIND);
+	simple(EVENT_CLEAR_REQUESTED, 0);
+	clear_done(0, OUTCOME_DONE, true);
+	cr_assert_lt(position(EFFECT_FORGET_ASSIGNMENT), bench.n - 1);
+	cr_assert_eq(bench.effects[bench.n - 1].type, EFFECT_PERSIST_TDI);
+	cr_assert_null(engine_assignment(bench.engine, 0));
+	cr_assert_null(engine_tvm(bench.engine, 0));
+}
+
+/* Attached again by somebody who does not know: what is wrong with it stays known. */
+Test(engine, quarantined_device_that_comes_back)
+{
+	quarantine(0);
+	simple(EVENT_GONE, 0);
+	appear(0);
+	is(0, ASSIGNMENT_QUARANTINED, FAULT_BIND);
+	simple(EVENT_CLEAR_REQUESTED, 0);
+	clear_done(0, OUTCOME_DONE, true);
+	is(0, ASSIGNMENT_DETACHING, FAULT_BIND);
 }
 
 static void reject(uint32_t id)

@@ -14,6 +14,13 @@ static const EngineAssignment record = {
 	.state = ASSIGNMENT_RUNNING, .generation = 3, .present = true, .guest_ready = true
 };
 
+static int restore_tdi(uint32_t id, TdiState state, uint64_t operation, uint64_t generation)
+{
+	return engine_restore_tdi(
+		bench.engine, id,
+		&(EngineTdi){ .state = state, .operation = operation, .generation = generation });
+}
+
 static void restore(AssignmentState state, DsmState dsm, uint64_t operation)
 {
 	EngineAssignment a = record;
@@ -27,7 +34,7 @@ static void restore(AssignmentState state, DsmState dsm, uint64_t operation)
 	cr_assert_eq(engine_restore_dsm(bench.engine, 0,
 					&(EngineDsm){ .state = dsm, .operation = verb ? 7 : 0 }),
 		     0);
-	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), 0);
+	cr_assert_eq(restore_tdi(0, TDI_KNOWN, 0, 3), 0);
 	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), 0);
 }
 
@@ -40,11 +47,12 @@ Test(engine_records, contradictory_records)
 	cr_assert_eq(engine_restore_dsm(bench.engine, 0, &(EngineDsm){}), -EINVAL);
 	cr_assert_eq(engine_restore_dsm(bench.engine, 1, &(EngineDsm){ .state = DSM_N_STATES }),
 		     -EINVAL);
-	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, false), -EINVAL);
-	cr_assert_eq(engine_restore_tdi(bench.engine, ENGINE_MAX_ID, 3, false), -EINVAL);
+	cr_assert_eq(restore_tdi(0, TDI_KNOWN, 0, 3), -EINVAL);
+	cr_assert_eq(restore_tdi(ENGINE_MAX_ID, TDI_KNOWN, 0, 3), -EINVAL);
 	cr_assert_eq(engine_restore_assignment(bench.engine, 0, &a), -EINVAL, "taken");
 	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "two owners");
-	cr_assert_eq(engine_restore_tdi(bench.engine, 1, 2, false), 0);
+	cr_assert_eq(restore_tdi(1, TDI_N_STATES, 0, 2), -EINVAL);
+	cr_assert_eq(restore_tdi(1, TDI_KNOWN, 0, 2), 0);
 	a.tdi = 1;
 	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "generation");
 	a.generation = 2;
@@ -170,9 +178,36 @@ Test(engine_records, restored_quarantine)
 	end();
 	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
 	cr_assert_eq(engine_restore_tvm(bench.engine, 1), 0);
-	cr_assert_eq(engine_restore_tdi(bench.engine, 0, 3, true), 0);
+	cr_assert_eq(restore_tdi(0, TDI_QUARANTINED, 0, 3), 0);
 	appear_in(0, 1, 0);
 	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+}
+
+/* The TVM and its assignment may be forgotten meanwhile. */
+Test(engine_records, restored_clear)
+{
+	end();
+	cr_assert_eq(engine_new(&bench.engine, 1000), 0);
+	cr_assert_eq(restore_tdi(0, TDI_CLEARING, 50, 3), 0);
+	cr_assert_eq(restore_tdi(1, TDI_CLEARING, 0, 3), 0, "none in flight: no clear");
+	cr_assert_eq(restore_tdi(2, TDI_KNOWN, 50, 3), 0);
+	cr_assert_eq(engine_tdi(bench.engine, 1)->state, TDI_QUARANTINED);
+	cr_assert_eq(engine_tdi(bench.engine, 2)->operation, 0);
+	changes_nothing((EngineEvent){
+		.type = EVENT_CLEAR_DONE, .operation = 51, .device_confirmed = true });
+	step((EngineEvent){ .type = EVENT_CLEAR_DONE, .operation = 50, .device_confirmed = true });
+	cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_KNOWN);
+	simple(EVENT_CLEAR_REQUESTED, 1);
+	cr_assert_geq(effect(EFFECT_CLEAR)->operation, 1000);
+}
+
+/* The one with the doubt counts. */
+Test(engine_records, quarantined_assignment_of_a_tdi_that_is_not)
+{
+	restore(ASSIGNMENT_QUARANTINED, DSM_CONNECTED, 0);
+	cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_QUARANTINED);
+	simple(EVENT_CLEAR_REQUESTED, 0);
+	effect(EFFECT_CLEAR);
 }
 
 Test(engine_records, copy_is_equal_and_apart)

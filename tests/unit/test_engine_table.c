@@ -111,6 +111,25 @@ Test(engine_table, no_row_of_a_dsm_hides_another)
 	}
 }
 
+Test(engine_table, a_quarantine_is_left_through_a_clear_only)
+{
+	for (size_t i = 0; i < tdi_n_transitions; i++) {
+		const TdiTransition *row = &tdi_transitions[i];
+
+		cr_assert_lt(row->from, TDI_N_STATES);
+		cr_assert_lt(row->to, TDI_N_STATES);
+		cr_assert_lt(row->input, TDI_IN_N);
+		cr_assert_eq(row->to == TDI_CLEARING, (row->actions & TDI_ACT_CLEAR) != 0);
+		if (row->to == TDI_KNOWN)
+			cr_assert(row->from == TDI_CLEARING && row->input == TDI_IN_CLEARED, "%s",
+				  tdi_input_name(row->input));
+	}
+	for (size_t i = 0; i < engine_n_transitions; i++)
+		if (engine_transitions[i].from == ASSIGNMENT_QUARANTINED &&
+		    engine_transitions[i].to != ASSIGNMENT_QUARANTINED)
+			cr_assert_eq(engine_transitions[i].input, IN_CLEARED);
+}
+
 Test(engine_table, every_verb_of_a_dsm_has_its_state)
 {
 	for (size_t i = 0; i < dsm_n_transitions; i++) {

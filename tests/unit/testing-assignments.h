@@ -34,8 +34,9 @@ static inline void testing_caller_done(TestingCaller *caller)
 	caller->answer = NULL;
 }
 
-/* One call on a connection of its own; `dsm` may be NULL. */
-static inline void testing_call(TestingCaller *caller, const char *method, const char *dsm)
+/* One call on a connection of its own; `value` may be NULL. */
+static inline void testing_call_with(TestingCaller *caller, const char *method,
+				     const char *parameter, const char *value)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	char path[128], full[64];
@@ -44,10 +45,16 @@ static inline void testing_call(TestingCaller *caller, const char *method, const
 	snprintf(path, sizeof(path), "%s/io.tdid.Assignments", d.directory);
 	snprintf(full, sizeof(full), "io.tdid.Assignments.%s", method);
 	cr_assert_eq(varlink_client_connect(&caller->client, d.event, path, NULL, NULL), 0);
-	cr_assert_eq(json_build(&o, J_STRING("dsm", dsm)), 0);
+	cr_assert_eq(json_build(&o, J_STRING(parameter, value)), 0);
 	cr_assert_eq(
 		varlink_client_call(caller->client, full, o, 0, 0, on_testing_answer, caller, NULL),
 		0);
+}
+
+/* The same where the parameter is `dsm`. */
+static inline void testing_call(TestingCaller *caller, const char *method, const char *dsm)
+{
+	testing_call_with(caller, method, "dsm", dsm);
 }
 
 /* Whether the answer, when it is there, contains the text. */
