@@ -65,6 +65,7 @@ extern const Command command_devices;
 extern const Command command_doctor;
 extern const Command command_connect;
 extern const Command command_reclaim;
+extern const Command command_clear;
 
 /* "tdictl COMMAND: ..." on standard error, made harmless for a terminal. */
 void cli_error(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

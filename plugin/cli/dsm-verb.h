@@ -2,20 +2,16 @@
 /* A verb on one DSM, and the wait for what comes of it: what connect and reclaim share. */
 #pragma once
 
-#include "cli/cli.h"
+#include "cli/verb.h"
 
 /*
  * Calls `method` (Connect, Reclaim) for the DSM at `address` and prints the Dsm that it has become.
- * `verb` is its name in messages: device_connect, device_reclaim. After a second standard error
- * says what is waited for; after cli->timeout_usec (0: DSM_VERB_TIMEOUT_USEC) the wait is over, and
- * what was asked for goes on.
+ * `verb` is its name in messages: device_connect, device_reclaim. As verb_run().
  */
-#define DSM_VERB_TIMEOUT_USEC (300 * 1000000ULL)
 CliStatus dsm_verb_run(const Cli *cli, const char *method, const char *verb, const char *address);
 
 /* For the help of both. */
 #define DSM_VERB_HELP                                                                              \
-	"\n"                                                                                       \
-	"  --timeout SECONDS  wait no longer than that, and end with 4 (300); it goes on\n"        \
+	VERB_TIMEOUT_HELP                                                                          \
 	"\n"                                                                                       \
 	"--json prints {dsm, tsm, state, connected, pinned, reason}.\n"

@@ -13,7 +13,7 @@
 
 static const Command *const commands[] = {
 	&command_list,	  &command_show,    &command_watch,   &command_evidence, &command_timeline,
-	&command_devices, &command_connect, &command_reclaim, &command_doctor,
+	&command_devices, &command_connect, &command_reclaim, &command_clear,	 &command_doctor,
 };
 
 enum {

@@ -14,7 +14,9 @@ const Command command_reclaim = {
 		"ends\n"
 		"the session (device_reclaim) without waiting for the idle grace. Refused while a\n"
 		"TDI of it is in use. For a quarantined DSM this is the way out: when the TSM\n"
-		"confirms that it holds no session, the DSM is idle again.\n" DSM_VERB_HELP,
+		"confirms that it holds no session, the DSM is idle again. A quarantined TDI of "
+		"it\n"
+		"has to be cleared first, with 'tdictl clear'.\n" DSM_VERB_HELP,
 	.options = COMMAND_TIMEOUT,
 	.min_arguments = 1,
 	.max_arguments = 1,
