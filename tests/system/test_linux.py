@@ -257,9 +257,17 @@ def test_tsm_killed_in_mid_connect_and_mid_bind():
         host.process("tsm2").kill(9)
         quarantined = watch.wait(NIC0, "quarantined")
         assert "user-space TSM ended" in quarantined["reason"], quarantined
+        refused = host.run(["virsh", "attach-device", "tvm1", "/dev/stdin"], check=False,
+                           input=l.tvm1.vf_xml(0, "ua-tdi-other"))
+        assert refused.rc != 0 or "tdictl clear" in watch.wait("ua-tdi-other", "failed")["reason"]
         start_emulated(host, "tsm3")
         host.wait_for(f"test -e {DEVICES}/{PF}/tsm/connect", timeout=20)
         assert not nothing_leaks(host, kernel)
+        # The way out, when there is a TSM to say that nothing is left.
+        host.wait_for(f"tdictl clear {VF0}", timeout=30)
+        watch.wait(NIC0, "failed")
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
 
 
 def test_start_is_refused_where_no_tsm_is_registered():
