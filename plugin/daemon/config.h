@@ -29,7 +29,7 @@ typedef struct Config {
 	char *libvirt; /* URI */
 	char *sysfs;   /* "/sys"; elsewhere in tests */
 	uint64_t idle_grace_usec;    /* from the last unbind to device_reclaim */
-	uint64_t guest_timeout_usec; /* for the guest to get ready, and to validate */
+	uint64_t guest_timeout_usec; /* for the guest to get ready, and to validate; not paused */
 	/* For its agent's Hello, while a domain boots that was started with the device. */
 	uint64_t boot_timeout_usec;
 	uint64_t

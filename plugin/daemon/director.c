@@ -11,6 +11,7 @@
 #include "daemon/domains.h"
 #include "daemon/evidence-store.h"
 #include "daemon/guest-port.h"
+#include "daemon/guest-timer.h"
 #include "daemon/hook-service.h"
 #include "daemon/records.h"
 #include "rpc/log.h"
@@ -166,25 +167,6 @@ static void start_timer(Tdid *tdid, sd_event_source **timer, uint64_t usec,
 		log_error("cannot set a timer: %s", strerror(-r));
 }
 
-static int on_guest_timer(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	Assignment *a = userdata;
-
-	a->guest_timer = sd_event_source_disable_unref(a->guest_timer);
-	director_event(a->tdid, &(EngineEvent){ .type = EVENT_GUEST_TIMEOUT, .id = a->id }, NULL);
-	return 0;
-}
-
-/* A domain that was started with the device may boot for longer than its agent takes to answer. */
-static void start_guest_timer(Tdid *tdid, Assignment *a)
-{
-	bool boots = !a->announced && !a->tvm->guest_boot;
-
-	start_timer(tdid, &a->guest_timer,
-		    boots ? tdid->config->boot_timeout_usec : tdid->config->guest_timeout_usec,
-		    on_guest_timer, a);
-}
-
 static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Dsm *dsm = userdata;
@@ -321,10 +303,8 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_TELL_WITHDRAWN:
 		guest_port_tell_withdrawn(a, effect->generation, a->reason ?: "released");
 		break;
-	case EFFECT_TIMER_GUEST: start_guest_timer(tdid, a); break;
-	case EFFECT_TIMER_GUEST_OFF:
-		a->guest_timer = sd_event_source_disable_unref(a->guest_timer);
-		break;
+	case EFFECT_TIMER_GUEST: guest_timer_start(a); break;
+	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
 	case EFFECT_TIMER_IDLE:
 		start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer, dsm);
 		break;
@@ -577,7 +557,7 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	for (uint32_t p = 0; first && (a = registry_next_assignment(tdid->registry, &p));)
 		if (a->tvm == tvm &&
 		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
-			start_guest_timer(tdid, a);
+			guest_timer_start(a);
 	if (first)
 		return;
 	forget_boot(tdid, tvm);
@@ -625,7 +605,7 @@ void director_resume(Tdid *tdid)
 			submit(tdid, VERB_UNBIND, &effect, true, true);
 		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
 			 e->state == ASSIGNMENT_LOCKED)
-			start_guest_timer(tdid, a);
+			guest_timer_start(a);
 		a->detach_again = e->state == ASSIGNMENT_DETACHING;
 		director_mark(tdid, a, "tdid restarted", NULL);
 	}

@@ -13,6 +13,7 @@
 #include "daemon/admission.h"
 #include "daemon/director.h"
 #include "daemon/guest-port.h"
+#include "daemon/guest-timer.h"
 #include "daemon/incarnation.h"
 #include "rpc/log.h"
 
@@ -253,7 +254,10 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 	free(domain->name);
 	domain->name = strdup(seen->name);
 	domain->has_guest_port = xml->has_guest_port;
-	domain->paused = seen->paused;
+	if (domain->paused != seen->paused) {
+		domain->paused = seen->paused;
+		guest_timers_pause(tdid, domain, domain->paused);
+	}
 	if (!domain->name)
 		return;
 	if (!domain->tvm)

@@ -84,8 +84,9 @@ typedef struct Assignment {
 	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;
-	sd_event_source *guest_timer;
-	json_object *evidence; /* what the TSM showed to the host, or NULL */
+	sd_event_source *guest_timer; /* guest-timer.c */
+	uint64_t guest_timer_left;    /* usec, while it stands still; 0: it does not */
+	json_object *evidence;	      /* what the TSM showed to the host, or NULL */
 	uint64_t evidence_generation, evidence_usec;
 	ProviderCall *evidence_call; /* evidence-store.c */
 	uint64_t evidence_asked;     /* the generation that it is about */

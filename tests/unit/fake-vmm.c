@@ -103,6 +103,7 @@ static void answer_read(const Pending *pending, int r)
 	FakeDomain *domain = find(pending->uuid);
 	VmmDomain seen = { .present = domain,
 			   .active = domain && domain->xml,
+			   .paused = fake_vmm.paused,
 			   .name = domain ? domain->name : NULL,
 			   .xml = domain ? domain->xml : NULL,
 			   .id = 1 };

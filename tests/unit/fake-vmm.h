@@ -10,8 +10,9 @@
 #include <stdio.h>
 
 typedef struct FakeVmm {
-	Vmm *vmm;  /* NULL: tdid has none */
-	bool hold; /* calls pile up unanswered */
+	Vmm *vmm;    /* NULL: tdid has none */
+	bool hold;   /* calls pile up unanswered */
+	bool paused; /* every domain is */
 	int read_result;
 	int detach_result; /* 0: VMM_DETACH_REQUESTED */
 	const char *detach_message;
