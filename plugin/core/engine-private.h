@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What engine.c (the steps) and engine-state.c (the objects) share. Not for others. */
+/*
+ * What engine.c (events), engine-move.c (what an input does) and engine-state.c (the objects)
+ * share. Not for others.
+ */
 #pragma once
 
 #include "core/cleanup.h"
 #include "core/engine.h"
+#include "core/engine-table.h"
 
 struct Engine {
 	uint64_t next_operation;
@@ -38,3 +42,21 @@ void engine_count(Engine *engine, const EngineAssignment *a, AssignmentState sta
 bool engine_state_is_bound(AssignmentState state);
 /* Nothing more happens to it, unless it appears again. */
 bool engine_state_is_final(AssignmentState state);
+
+/* An effect of this step; room was made at its start. */
+void engine_emit(Engine *engine, EngineEffect effect);
+void engine_emit_plain(Engine *engine, EngineEffectType type, uint32_t id);
+
+/* False when nothing of it changes. */
+bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input);
+void engine_dsm_input(Engine *engine, uint32_t id, DsmInput input);
+void engine_tdi_input(Engine *engine, uint32_t id, TdiInput input);
+
+/*
+ * The assignment is in the domain and nothing has been asked of the TSM for it. The TDI's record
+ * has been written; the assignment's follows with where it goes from here.
+ */
+void engine_assignment_begin(Engine *engine, uint32_t id);
+
+/* The last assignment of a TVM that has ended takes the TVM with it. */
+void engine_forget(Engine *engine, uint32_t id);

@@ -4,7 +4,7 @@
  *
  * A step first makes room for every effect that it can possibly produce, so that nothing fails
  * once the state has begun to change. Then the event is translated into inputs of single
- * assignments and of their DSM; engine-table.c says what these do.
+ * assignments, DSMs and TDIs; engine-table.c says what these do, engine-move.c does it.
  *
  * A DSM counts its users; when the last one has gone a grace timer runs, and only then is it
  * reclaimed, unless it is pinned. A quarantined assignment remains a user: nothing is reclaimed
@@ -28,6 +28,7 @@
 
 /* No transition gives more effects than this; a step makes one or two per assignment. */
 #define EFFECTS_PER_ASSIGNMENT 24
+
 static int reserve_effects(Engine *engine, size_t n)
 {
 	EngineEffect *grown;
@@ -40,175 +41,6 @@ static int reserve_effects(Engine *engine, size_t n)
 	engine->effects = grown;
 	engine->effects_capacity = n;
 	return 0;
-}
-
-/* Room was made at the start of the step. */
-static void emit(Engine *engine, EngineEffect effect)
-{
-	if (engine->n_effects < engine->effects_capacity)
-		engine->effects[engine->n_effects++] = effect;
-}
-
-static void emit_plain(Engine *engine, EngineEffectType type, uint32_t id)
-{
-	emit(engine, (EngineEffect){ .type = type, .id = id });
-}
-
-/* The grace timer runs exactly while a connected DSM has no user and is not pinned. */
-static void dsm_settle(Engine *engine, uint32_t id)
-{
-	EngineDsm *dsm = &engine->dsms[id];
-	bool idle = dsm->state == DSM_CONNECTED && dsm->users == 0 && !dsm->pinned;
-
-	if (idle == dsm->idle_timer)
-		return;
-	dsm->idle_timer = idle;
-	emit_plain(engine, idle ? EFFECT_TIMER_IDLE : EFFECT_TIMER_IDLE_OFF, id);
-}
-
-static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
-{
-	switch (guard) {
-	case GUARD_NONE: return true;
-	case GUARD_READY: return a->guest_ready;
-	case GUARD_LEFT: return a->left;
-	case GUARD_PRESENT: return a->present;
-	case GUARD_FAULT: return a->fault != FAULT_NONE;
-	case GUARD_LET_GO: return a->fault == FAULT_UNLOCKED;
-	case GUARD_ENDED: return a->fault == FAULT_UNLOCKED || a->fault == FAULT_VOIDED;
-	case GUARD_PRESENT_FAULT: return a->present && a->fault != FAULT_NONE;
-	}
-	return false;
-}
-
-static const EngineTransition *find_transition(const EngineAssignment *a, EngineInput input)
-{
-	for (size_t i = 0; i < engine_n_transitions; i++) {
-		const EngineTransition *t = &engine_transitions[i];
-
-		if (t->from == a->state && t->input == input && guard_holds(a, t->guard))
-			return t;
-	}
-	return NULL;
-}
-
-static void assignment_begin(Engine *engine, uint32_t id);
-static void dsm_input(Engine *engine, uint32_t id, DsmInput input);
-
-/* The last assignment of a TVM that has ended takes the TVM with it. */
-static void forget(Engine *engine, uint32_t id)
-{
-	EngineAssignment *a = &engine->assignments[id];
-	EngineTvm *tvm = &engine->tvms[a->tvm];
-
-	engine_unlink(engine, id);
-	a->used = false;
-	if (tvm->ended && tvm->first == ENGINE_NONE)
-		tvm->used = false;
-	emit_plain(engine, EFFECT_FORGET_ASSIGNMENT, id);
-}
-
-/* False when nothing of it changes. */
-static bool assignment_input(Engine *engine, uint32_t id, EngineInput input)
-{
-	EngineAssignment *a = &engine->assignments[id];
-	EngineTdi *tdi = &engine->tdis[a->tdi];
-	EngineTvm *tvm = &engine->tvms[a->tvm];
-	const EngineTransition *t = find_transition(a, input);
-	bool was_kept = engine_state_is_bound(a->state);
-
-	if (!t)
-		return false;
-
-	engine_count(engine, a, a->state, -1);
-	if (t->to != a->state)
-		a->operation = 0;
-	a->state = t->to;
-	engine_count(engine, a, a->state, +1);
-	if (t->to == ASSIGNMENT_RELEASED)
-		a->fault = FAULT_NONE;
-	else if (a->fault == FAULT_NONE || (a->fault == FAULT_UNLOCKED && t->fault != FAULT_NONE))
-		a->fault = t->fault;
-	if (t->actions & ACT_BIND) {
-		a->generation = ++tdi->generation;
-		a->left = false;
-		a->seen = TDISP_N_STATES;
-		a->seen_accepted = false;
-	}
-	if (t->actions & (ACT_BIND | ACT_UNBIND))
-		a->operation = engine->next_operation++;
-	if ((t->actions & ACT_DISOWN) && tdi->owner == id)
-		tdi->owner = ENGINE_NONE;
-	if (t->actions & ACT_QUARANTINE)
-		tdi->state = TDI_QUARANTINED;
-
-	if (t->actions & (ACT_BIND | ACT_QUARANTINE | ACT_BEGIN))
-		emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
-	if (!(t->actions & ACT_BEGIN))
-		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
-	if (t->actions & ACT_DISOWN)
-		emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
-	emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
-				     .id = id,
-				     .generation = a->generation,
-				     .state = a->state });
-	if (t->actions & ACT_WITHDRAW)
-		emit(engine, (EngineEffect){ .type = EFFECT_TELL_WITHDRAWN,
-					     .id = id,
-					     .generation = a->generation });
-	if (t->actions & ACT_TIMER_OFF)
-		emit_plain(engine, EFFECT_TIMER_GUEST_OFF, id);
-	if (t->actions & ACT_BIND)
-		emit(engine, (EngineEffect){ .type = EFFECT_BIND,
-					     .id = id,
-					     .operation = a->operation,
-					     .generation = a->generation });
-	if (t->actions & ACT_UNBIND)
-		emit(engine, (EngineEffect){ .type = EFFECT_UNBIND,
-					     .id = id,
-					     .operation = a->operation,
-					     .generation = a->generation });
-	if (t->actions & ACT_DETACH)
-		emit_plain(engine, EFFECT_DETACH, id);
-	if (t->actions & ACT_TELL_LOCKED)
-		emit(engine, (EngineEffect){ .type = EFFECT_TELL_LOCKED,
-					     .id = id,
-					     .generation = a->generation });
-	if (t->actions & ACT_TIMER)
-		emit_plain(engine, EFFECT_TIMER_GUEST, id);
-	if (t->actions & ACT_BEGIN)
-		assignment_begin(engine, id);
-
-	dsm_settle(engine, a->dsm);
-	if (was_kept && tvm->stopping && tvm->bound == 0)
-		emit_plain(engine, EFFECT_TVM_QUIET, a->tvm);
-	if (engine_state_is_final(a->state) && tvm->ended)
-		forget(engine, id);
-	return true;
-}
-
-/*
- * The assignment is in the domain and nothing has been asked of the TSM for it. The TDI's record
- * has been written; the assignment's follows with where it goes from here.
- */
-static void assignment_begin(Engine *engine, uint32_t id)
-{
-	EngineAssignment *a = &engine->assignments[id];
-	EngineTdi *tdi = &engine->tdis[a->tdi];
-	EngineDsm *dsm = &engine->dsms[a->dsm];
-
-	a->left = false;
-	if (tdi->state != TDI_KNOWN || (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
-		assignment_input(engine, id, IN_FOREIGN);
-		return;
-	}
-	tdi->owner = id;
-	switch (dsm->state) {
-	case DSM_CONNECTED: assignment_input(engine, id, IN_DSM_READY); break;
-	case DSM_QUARANTINED: assignment_input(engine, id, IN_DSM_REFUSED); break;
-	case DSM_IDLE: dsm_input(engine, a->dsm, DSM_IN_NEEDED); /* fall through */
-	default: assignment_input(engine, id, IN_DSM_NEEDED); break;
-	}
 }
 
 static void assignment_appeared(Engine *engine, const EngineEvent *event)
@@ -224,7 +56,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		a->present = true;
 		if (a->state != ASSIGNMENT_QUARANTINED)
 			a->fault = FAULT_NONE;
-		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
+		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
 		return;
 	}
 	if (!a->used) {
@@ -242,12 +74,13 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	a->fault = FAULT_NONE;
 	a->present = true;
 	a->guest_ready = false;
-	emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
-	emit(engine, (EngineEffect){ .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
+	engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
+	engine_emit(engine,
+		    (EngineEffect){ .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
 	if (event->unserved)
-		assignment_input(engine, event->id, IN_FOREIGN);
+		engine_assignment_input(engine, event->id, IN_FOREIGN);
 	else
-		assignment_begin(engine, event->id);
+		engine_assignment_begin(engine, event->id);
 }
 
 static void assignment_gone(Engine *engine, uint32_t id)
@@ -259,8 +92,8 @@ static void assignment_gone(Engine *engine, uint32_t id)
 	a->present = false;
 	a->left = true;
 	a->guest_ready = false;
-	if (!assignment_input(engine, id, IN_GONE))
-		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+	if (!engine_assignment_input(engine, id, IN_GONE))
+		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
 }
 
 static void assignment_guest_ready(Engine *engine, uint32_t id)
@@ -270,8 +103,8 @@ static void assignment_guest_ready(Engine *engine, uint32_t id)
 	if (!a->present || a->guest_ready)
 		return;
 	a->guest_ready = true;
-	if (!assignment_input(engine, id, IN_GUEST_READY))
-		emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+	if (!engine_assignment_input(engine, id, IN_GUEST_READY))
+		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
 }
 
 static EngineInput input_of_tdi_state(TdispState state, bool accepted)
@@ -300,7 +133,7 @@ static void tdi_changed(Engine *engine, const EngineEvent *event)
 		a->seen_accepted = event->accepted;
 		return;
 	}
-	assignment_input(engine, id, input_of_tdi_state(event->tdi_state, event->accepted));
+	engine_assignment_input(engine, id, input_of_tdi_state(event->tdi_state, event->accepted));
 }
 
 static void bind_lost(Engine *engine, const EngineEvent *event)
@@ -308,7 +141,7 @@ static void bind_lost(Engine *engine, const EngineEvent *event)
 	uint32_t id = engine->tdis[event->id].owner;
 
 	if (id != ENGINE_NONE && engine->assignments[id].generation == event->generation)
-		assignment_input(engine, id, IN_VOIDED);
+		engine_assignment_input(engine, id, IN_VOIDED);
 }
 
 static void bind_done(Engine *engine, const EngineEvent *event)
@@ -318,16 +151,17 @@ static void bind_done(Engine *engine, const EngineEvent *event)
 	if (a->state != ASSIGNMENT_BINDING || a->operation != event->operation)
 		return;
 	if (event->outcome == OUTCOME_REFUSED)
-		assignment_input(engine, event->id, IN_BIND_REFUSED);
+		engine_assignment_input(engine, event->id, IN_BIND_REFUSED);
 	else if (event->outcome == OUTCOME_UNKNOWN || event->tdi_state == TDISP_ERROR)
-		assignment_input(engine, event->id, IN_BIND_UNKNOWN);
+		engine_assignment_input(engine, event->id, IN_BIND_UNKNOWN);
 	else if (event->tdi_state == TDISP_CONFIG_UNLOCKED)
-		assignment_input(engine, event->id, IN_BIND_BOUND);
+		engine_assignment_input(engine, event->id, IN_BIND_BOUND);
 	else
-		assignment_input(engine, event->id, IN_BIND_LOCKED);
+		engine_assignment_input(engine, event->id, IN_BIND_LOCKED);
 	if (a->used && (a->state == ASSIGNMENT_LOCKED || a->state == ASSIGNMENT_BOUND) &&
 	    a->seen != TDISP_N_STATES)
-		assignment_input(engine, event->id, input_of_tdi_state(a->seen, a->seen_accepted));
+		engine_assignment_input(engine, event->id,
+					input_of_tdi_state(a->seen, a->seen_accepted));
 }
 
 static void unbind_done(Engine *engine, const EngineEvent *event)
@@ -336,55 +170,10 @@ static void unbind_done(Engine *engine, const EngineEvent *event)
 
 	if (a->state != ASSIGNMENT_UNBINDING || a->operation != event->operation)
 		return;
-	assignment_input(engine, event->id,
-			 event->outcome == OUTCOME_DONE && event->device_confirmed
-				 ? IN_UNBIND_CLEAN
-				 : IN_UNBIND_UNKNOWN);
-}
-
-static bool tdi_guard_holds(const Engine *engine, const EngineTdi *tdi, TdiGuard guard)
-{
-	AssignmentState state;
-
-	switch (guard) {
-	case TDI_GUARD_NONE: return true;
-	case TDI_GUARD_IDLE:
-		if (tdi->owner == ENGINE_NONE)
-			return true;
-		state = engine->assignments[tdi->owner].state;
-		return state == ASSIGNMENT_QUARANTINED || !assignment_state_needs_session(state);
-	}
-	return false;
-}
-
-static const TdiTransition *find_tdi_transition(const Engine *engine, const EngineTdi *tdi,
-						TdiInput input)
-{
-	for (size_t i = 0; i < tdi_n_transitions; i++) {
-		const TdiTransition *t = &tdi_transitions[i];
-
-		if (t->from == tdi->state && t->input == input &&
-		    tdi_guard_holds(engine, tdi, t->guard))
-			return t;
-	}
-	return NULL;
-}
-
-static void tdi_input(Engine *engine, uint32_t id, TdiInput input)
-{
-	EngineTdi *tdi = &engine->tdis[id];
-	const TdiTransition *t = find_tdi_transition(engine, tdi, input);
-
-	if (!t)
-		return;
-	tdi->state = t->to;
-	tdi->operation = t->actions & TDI_ACT_CLEAR ? engine->next_operation++ : 0;
-	if (t->tells != IN_N && tdi->owner != ENGINE_NONE)
-		assignment_input(engine, tdi->owner, t->tells);
-	emit_plain(engine, EFFECT_PERSIST_TDI, id);
-	if (t->actions & TDI_ACT_CLEAR)
-		emit(engine,
-		     (EngineEffect){ .type = EFFECT_CLEAR, .id = id, .operation = tdi->operation });
+	engine_assignment_input(engine, event->id,
+				event->outcome == OUTCOME_DONE && event->device_confirmed
+					? IN_UNBIND_CLEAN
+					: IN_UNBIND_UNKNOWN);
 }
 
 static void clear_done(Engine *engine, const EngineEvent *event)
@@ -392,21 +181,10 @@ static void clear_done(Engine *engine, const EngineEvent *event)
 	const EngineTdi *tdi = &engine->tdis[event->id];
 
 	if (tdi->state == TDI_CLEARING && tdi->operation == event->operation)
-		tdi_input(engine, event->id,
-			  event->outcome == OUTCOME_DONE && event->device_confirmed
-				  ? TDI_IN_CLEARED
-				  : TDI_IN_NOT_CLEARED);
-}
-
-/* The next id is taken before the input, which may unlink this one. */
-static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
-{
-	uint32_t next;
-
-	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
-		next = engine->assignments[id].next_of_dsm;
-		assignment_input(engine, id, input);
-	}
+		engine_tdi_input(engine, event->id,
+				 event->outcome == OUTCOME_DONE && event->device_confirmed
+					 ? TDI_IN_CLEARED
+					 : TDI_IN_NOT_CLEARED);
 }
 
 static void tvm_gone(Engine *engine, uint32_t tvm)
@@ -419,76 +197,6 @@ static void tvm_gone(Engine *engine, uint32_t tvm)
 	}
 }
 
-static bool is_waited_for(const Engine *engine, const EngineDsm *dsm)
-{
-	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = engine->assignments[id].next_of_dsm)
-		if (engine->assignments[id].state == ASSIGNMENT_WAITING ||
-		    engine->assignments[id].state == ASSIGNMENT_CONNECTING)
-			return true;
-	return false;
-}
-
-static bool dsm_guard_holds(const Engine *engine, const EngineDsm *dsm, DsmGuard guard)
-{
-	switch (guard) {
-	case DSM_GUARD_NONE: return true;
-	case DSM_GUARD_UNUSED: return dsm->users == 0;
-	case DSM_GUARD_FREE: return dsm->users == 0 && !dsm->pinned;
-	case DSM_GUARD_WANTED: return dsm->users > 0 || dsm->pinned;
-	case DSM_GUARD_WAITED: return is_waited_for(engine, dsm);
-	case DSM_GUARD_DOUBTFUL: return dsm->doubtful;
-	}
-	return false;
-}
-
-static const DsmTransition *find_dsm_transition(const Engine *engine, const EngineDsm *dsm,
-						DsmInput input)
-{
-	for (size_t i = 0; i < dsm_n_transitions; i++) {
-		const DsmTransition *t = &dsm_transitions[i];
-
-		if (t->from == dsm->state && t->input == input &&
-		    dsm_guard_holds(engine, dsm, t->guard))
-			return t;
-	}
-	return NULL;
-}
-
-/*
- * Its record follows when all that wait for it have heard, and comes before the verb that it
- * announces. Of its assignments only WAITING and CONNECTING ones move on what they hear.
- */
-static void dsm_input(Engine *engine, uint32_t id, DsmInput input)
-{
-	EngineDsm *dsm = &engine->dsms[id];
-	const DsmTransition *t = find_dsm_transition(engine, dsm, input);
-	bool pinned;
-
-	if (!t)
-		return;
-	pinned = (dsm->pinned || (t->actions & DSM_ACT_PIN)) && !(t->actions & DSM_ACT_UNPIN);
-	if (t->to == dsm->state && pinned == dsm->pinned)
-		return;
-
-	if (t->to != dsm->state)
-		dsm->operation = 0;
-	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
-		dsm->operation = engine->next_operation++;
-	dsm->state = t->to;
-	dsm->pinned = pinned;
-	dsm->doubtful = t->to == DSM_RECLAIMING && (dsm->doubtful || (t->actions & DSM_ACT_DOUBT));
-
-	if (t->tells != IN_N)
-		tell_assignments(engine, id, t->tells);
-	emit_plain(engine, EFFECT_PERSIST_DSM, id);
-	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
-		emit(engine, (EngineEffect){ .type = t->actions & DSM_ACT_CONNECT ? EFFECT_CONNECT
-										  : EFFECT_RECLAIM,
-					     .id = id,
-					     .operation = dsm->operation });
-	dsm_settle(engine, id);
-}
-
 static void dsm_done(Engine *engine, const EngineEvent *event, DsmState verb)
 {
 	static const DsmInput inputs[][2] = {
@@ -499,13 +207,13 @@ static void dsm_done(Engine *engine, const EngineEvent *event, DsmState verb)
 	const EngineDsm *dsm = &engine->dsms[event->id];
 
 	if (dsm->state == verb && dsm->operation == event->operation)
-		dsm_input(engine, event->id, inputs[event->outcome][verb == DSM_RECLAIMING]);
+		engine_dsm_input(engine, event->id, inputs[event->outcome][verb == DSM_RECLAIMING]);
 }
 
 static void idle_timeout(Engine *engine, uint32_t id)
 {
 	engine->dsms[id].idle_timer = false;
-	dsm_input(engine, id, DSM_IN_IDLE_TIMEOUT);
+	engine_dsm_input(engine, id, DSM_IN_IDLE_TIMEOUT);
 }
 
 static void tvm_started(Engine *engine, uint32_t id)
@@ -524,7 +232,7 @@ static void tvm_stopping(Engine *engine, uint32_t id)
 	tvm->stopping = true;
 	tvm_gone(engine, id);
 	if (quiet)
-		emit_plain(engine, EFFECT_TVM_QUIET, id);
+		engine_emit_plain(engine, EFFECT_TVM_QUIET, id);
 }
 
 static void tvm_ended(Engine *engine, uint32_t id)
@@ -538,7 +246,7 @@ static void tvm_ended(Engine *engine, uint32_t id)
 		next = engine->assignments[a].next_of_tvm;
 		if (!engine_state_is_final(engine->assignments[a].state))
 			continue;
-		forget(engine, a);
+		engine_forget(engine, a);
 	}
 	if (tvm->first == ENGINE_NONE)
 		tvm->used = false;
@@ -638,21 +346,29 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	case EVENT_GUEST_READY: assignment_guest_ready(engine, event->id); break;
 	case EVENT_GUEST_REJECTED:
 		if (engine->assignments[event->id].generation == event->generation)
-			assignment_input(engine, event->id, IN_REJECTED);
+			engine_assignment_input(engine, event->id, IN_REJECTED);
 		break;
 	case EVENT_BIND_LOST: bind_lost(engine, event); break;
 	case EVENT_TDI_CHANGED: tdi_changed(engine, event); break;
-	case EVENT_DSM_LOST: dsm_input(engine, event->id, DSM_IN_LOST); break;
+	case EVENT_DSM_LOST: engine_dsm_input(engine, event->id, DSM_IN_LOST); break;
 	case EVENT_CONNECT_DONE: dsm_done(engine, event, DSM_CONNECTING); break;
 	case EVENT_RECLAIM_DONE: dsm_done(engine, event, DSM_RECLAIMING); break;
-	case EVENT_CONNECT_REQUESTED: dsm_input(engine, event->id, DSM_IN_CONNECT_REQUESTED); break;
-	case EVENT_RECLAIM_REQUESTED: dsm_input(engine, event->id, DSM_IN_RECLAIM_REQUESTED); break;
+	case EVENT_CONNECT_REQUESTED:
+		engine_dsm_input(engine, event->id, DSM_IN_CONNECT_REQUESTED);
+		break;
+	case EVENT_RECLAIM_REQUESTED:
+		engine_dsm_input(engine, event->id, DSM_IN_RECLAIM_REQUESTED);
+		break;
 	case EVENT_BIND_DONE: bind_done(engine, event); break;
 	case EVENT_UNBIND_DONE: unbind_done(engine, event); break;
-	case EVENT_DETACH_FAILED: assignment_input(engine, event->id, IN_DETACH_FAILED); break;
-	case EVENT_GUEST_TIMEOUT: assignment_input(engine, event->id, IN_TIMEOUT); break;
+	case EVENT_DETACH_FAILED:
+		engine_assignment_input(engine, event->id, IN_DETACH_FAILED);
+		break;
+	case EVENT_GUEST_TIMEOUT: engine_assignment_input(engine, event->id, IN_TIMEOUT); break;
 	case EVENT_IDLE_TIMEOUT: idle_timeout(engine, event->id); break;
-	case EVENT_CLEAR_REQUESTED: tdi_input(engine, event->id, TDI_IN_CLEAR_REQUESTED); break;
+	case EVENT_CLEAR_REQUESTED:
+		engine_tdi_input(engine, event->id, TDI_IN_CLEAR_REQUESTED);
+		break;
 	case EVENT_CLEAR_DONE: clear_done(engine, event); break;
 	case EVENT_N_TYPES: return -EINVAL;
 	}

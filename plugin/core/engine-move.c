@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What one input does to one assignment, DSM or TDI: the row of the table that fits
+ * (engine-table.c), the new state, and the effects in their order.
+ */
+#include "core/engine.h"
+
+#include "core/engine-private.h"
+#include "core/engine-table.h"
+
+void engine_emit(Engine *engine, EngineEffect effect)
+{
+	if (engine->n_effects < engine->effects_capacity)
+		engine->effects[engine->n_effects++] = effect;
+}
+
+void engine_emit_plain(Engine *engine, EngineEffectType type, uint32_t id)
+{
+	engine_emit(engine, (EngineEffect){ .type = type, .id = id });
+}
+
+/* The grace timer runs exactly while a connected DSM has no user and is not pinned. */
+static void dsm_settle(Engine *engine, uint32_t id)
+{
+	EngineDsm *dsm = &engine->dsms[id];
+	bool idle = dsm->state == DSM_CONNECTED && dsm->users == 0 && !dsm->pinned;
+
+	if (idle == dsm->idle_timer)
+		return;
+	dsm->idle_timer = idle;
+	engine_emit_plain(engine, idle ? EFFECT_TIMER_IDLE : EFFECT_TIMER_IDLE_OFF, id);
+}
+
+static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
+{
+	switch (guard) {
+	case GUARD_NONE: return true;
+	case GUARD_READY: return a->guest_ready;
+	case GUARD_LEFT: return a->left;
+	case GUARD_PRESENT: return a->present;
+	case GUARD_FAULT: return a->fault != FAULT_NONE;
+	case GUARD_LET_GO: return a->fault == FAULT_UNLOCKED;
+	case GUARD_ENDED: return a->fault == FAULT_UNLOCKED || a->fault == FAULT_VOIDED;
+	case GUARD_PRESENT_FAULT: return a->present && a->fault != FAULT_NONE;
+	}
+	return false;
+}
+
+static const EngineTransition *find_transition(const EngineAssignment *a, EngineInput input)
+{
+	for (size_t i = 0; i < engine_n_transitions; i++) {
+		const EngineTransition *t = &engine_transitions[i];
+
+		if (t->from == a->state && t->input == input && guard_holds(a, t->guard))
+			return t;
+	}
+	return NULL;
+}
+
+void engine_forget(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineTvm *tvm = &engine->tvms[a->tvm];
+
+	engine_unlink(engine, id);
+	a->used = false;
+	if (tvm->ended && tvm->first == ENGINE_NONE)
+		tvm->used = false;
+	engine_emit_plain(engine, EFFECT_FORGET_ASSIGNMENT, id);
+}
+
+bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineTdi *tdi = &engine->tdis[a->tdi];
+	EngineTvm *tvm = &engine->tvms[a->tvm];
+	const EngineTransition *t = find_transition(a, input);
+	bool was_kept = engine_state_is_bound(a->state);
+
+	if (!t)
+		return false;
+
+	engine_count(engine, a, a->state, -1);
+	if (t->to != a->state)
+		a->operation = 0;
+	a->state = t->to;
+	engine_count(engine, a, a->state, +1);
+	if (t->to == ASSIGNMENT_RELEASED)
+		a->fault = FAULT_NONE;
+	else if (a->fault == FAULT_NONE || (a->fault == FAULT_UNLOCKED && t->fault != FAULT_NONE))
+		a->fault = t->fault;
+	if (t->actions & ACT_BIND) {
+		a->generation = ++tdi->generation;
+		a->left = false;
+		a->seen = TDISP_N_STATES;
+		a->seen_accepted = false;
+	}
+	if (t->actions & (ACT_BIND | ACT_UNBIND))
+		a->operation = engine->next_operation++;
+	if ((t->actions & ACT_DISOWN) && tdi->owner == id)
+		tdi->owner = ENGINE_NONE;
+	if (t->actions & ACT_QUARANTINE)
+		tdi->state = TDI_QUARANTINED;
+
+	if (t->actions & (ACT_BIND | ACT_QUARANTINE | ACT_BEGIN))
+		engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
+	if (!(t->actions & ACT_BEGIN))
+		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+	if (t->actions & ACT_DISOWN)
+		engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
+	engine_emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
+					    .id = id,
+					    .generation = a->generation,
+					    .state = a->state });
+	if (t->actions & ACT_WITHDRAW)
+		engine_emit(engine, (EngineEffect){ .type = EFFECT_TELL_WITHDRAWN,
+						    .id = id,
+						    .generation = a->generation });
+	if (t->actions & ACT_TIMER_OFF)
+		engine_emit_plain(engine, EFFECT_TIMER_GUEST_OFF, id);
+	if (t->actions & ACT_BIND)
+		engine_emit(engine, (EngineEffect){ .type = EFFECT_BIND,
+						    .id = id,
+						    .operation = a->operation,
+						    .generation = a->generation });
+	if (t->actions & ACT_UNBIND)
+		engine_emit(engine, (EngineEffect){ .type = EFFECT_UNBIND,
+						    .id = id,
+						    .operation = a->operation,
+						    .generation = a->generation });
+	if (t->actions & ACT_DETACH)
+		engine_emit_plain(engine, EFFECT_DETACH, id);
+	if (t->actions & ACT_TELL_LOCKED)
+		engine_emit(engine, (EngineEffect){ .type = EFFECT_TELL_LOCKED,
+						    .id = id,
+						    .generation = a->generation });
+	if (t->actions & ACT_TIMER)
+		engine_emit_plain(engine, EFFECT_TIMER_GUEST, id);
+	if (t->actions & ACT_BEGIN)
+		engine_assignment_begin(engine, id);
+
+	dsm_settle(engine, a->dsm);
+	if (was_kept && tvm->stopping && tvm->bound == 0)
+		engine_emit_plain(engine, EFFECT_TVM_QUIET, a->tvm);
+	if (engine_state_is_final(a->state) && tvm->ended)
+		engine_forget(engine, id);
+	return true;
+}
+
+void engine_assignment_begin(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	EngineTdi *tdi = &engine->tdis[a->tdi];
+	EngineDsm *dsm = &engine->dsms[a->dsm];
+
+	a->left = false;
+	if (tdi->state != TDI_KNOWN || (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
+		engine_assignment_input(engine, id, IN_FOREIGN);
+		return;
+	}
+	tdi->owner = id;
+	switch (dsm->state) {
+	case DSM_CONNECTED: engine_assignment_input(engine, id, IN_DSM_READY); break;
+	case DSM_QUARANTINED: engine_assignment_input(engine, id, IN_DSM_REFUSED); break;
+	case DSM_IDLE: engine_dsm_input(engine, a->dsm, DSM_IN_NEEDED); /* fall through */
+	default: engine_assignment_input(engine, id, IN_DSM_NEEDED); break;
+	}
+}
+
+static bool tdi_guard_holds(const Engine *engine, const EngineTdi *tdi, TdiGuard guard)
+{
+	AssignmentState state;
+
+	switch (guard) {
+	case TDI_GUARD_NONE: return true;
+	case TDI_GUARD_IDLE:
+		if (tdi->owner == ENGINE_NONE)
+			return true;
+		state = engine->assignments[tdi->owner].state;
+		return state == ASSIGNMENT_QUARANTINED || !assignment_state_needs_session(state);
+	}
+	return false;
+}
+
+static const TdiTransition *find_tdi_transition(const Engine *engine, const EngineTdi *tdi,
+						TdiInput input)
+{
+	for (size_t i = 0; i < tdi_n_transitions; i++) {
+		const TdiTransition *t = &tdi_transitions[i];
+
+		if (t->from == tdi->state && t->input == input &&
+		    tdi_guard_holds(engine, tdi, t->guard))
+			return t;
+	}
+	return NULL;
+}
+
+void engine_tdi_input(Engine *engine, uint32_t id, TdiInput input)
+{
+	EngineTdi *tdi = &engine->tdis[id];
+	const TdiTransition *t = find_tdi_transition(engine, tdi, input);
+
+	if (!t)
+		return;
+	tdi->state = t->to;
+	tdi->operation = t->actions & TDI_ACT_CLEAR ? engine->next_operation++ : 0;
+	if (t->tells != IN_N && tdi->owner != ENGINE_NONE)
+		engine_assignment_input(engine, tdi->owner, t->tells);
+	engine_emit_plain(engine, EFFECT_PERSIST_TDI, id);
+	if (t->actions & TDI_ACT_CLEAR)
+		engine_emit(engine, (EngineEffect){ .type = EFFECT_CLEAR,
+						    .id = id,
+						    .operation = tdi->operation });
+}
+
+/* The next id is taken before the input, which may unlink this one. */
+static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
+{
+	uint32_t next;
+
+	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
+		next = engine->assignments[id].next_of_dsm;
+		engine_assignment_input(engine, id, input);
+	}
+}
+
+static bool is_waited_for(const Engine *engine, const EngineDsm *dsm)
+{
+	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = engine->assignments[id].next_of_dsm)
+		if (engine->assignments[id].state == ASSIGNMENT_WAITING ||
+		    engine->assignments[id].state == ASSIGNMENT_CONNECTING)
+			return true;
+	return false;
+}
+
+static bool dsm_guard_holds(const Engine *engine, const EngineDsm *dsm, DsmGuard guard)
+{
+	switch (guard) {
+	case DSM_GUARD_NONE: return true;
+	case DSM_GUARD_UNUSED: return dsm->users == 0;
+	case DSM_GUARD_FREE: return dsm->users == 0 && !dsm->pinned;
+	case DSM_GUARD_WANTED: return dsm->users > 0 || dsm->pinned;
+	case DSM_GUARD_WAITED: return is_waited_for(engine, dsm);
+	case DSM_GUARD_DOUBTFUL: return dsm->doubtful;
+	}
+	return false;
+}
+
+static const DsmTransition *find_dsm_transition(const Engine *engine, const EngineDsm *dsm,
+						DsmInput input)
+{
+	for (size_t i = 0; i < dsm_n_transitions; i++) {
+		const DsmTransition *t = &dsm_transitions[i];
+
+		if (t->from == dsm->state && t->input == input &&
+		    dsm_guard_holds(engine, dsm, t->guard))
+			return t;
+	}
+	return NULL;
+}
+
+/*
+ * Its record follows when all that wait for it have heard, and comes before the verb that it
+ * announces. Of its assignments only WAITING and CONNECTING ones move on what they hear.
+ */
+void engine_dsm_input(Engine *engine, uint32_t id, DsmInput input)
+{
+	EngineDsm *dsm = &engine->dsms[id];
+	const DsmTransition *t = find_dsm_transition(engine, dsm, input);
+	bool pinned;
+
+	if (!t)
+		return;
+	pinned = (dsm->pinned || (t->actions & DSM_ACT_PIN)) && !(t->actions & DSM_ACT_UNPIN);
+	if (t->to == dsm->state && pinned == dsm->pinned)
+		return;
+
+	if (t->to != dsm->state)
+		dsm->operation = 0;
+	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
+		dsm->operation = engine->next_operation++;
+	dsm->state = t->to;
+	dsm->pinned = pinned;
+	dsm->doubtful = t->to == DSM_RECLAIMING && (dsm->doubtful || (t->actions & DSM_ACT_DOUBT));
+
+	if (t->tells != IN_N)
+		tell_assignments(engine, id, t->tells);
+	engine_emit_plain(engine, EFFECT_PERSIST_DSM, id);
+	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
+		engine_emit(engine,
+			    (EngineEffect){ .type = t->actions & DSM_ACT_CONNECT ? EFFECT_CONNECT
+										 : EFFECT_RECLAIM,
+					    .id = id,
+					    .operation = dsm->operation });
+	dsm_settle(engine, id);
+}
