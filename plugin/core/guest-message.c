@@ -27,8 +27,9 @@ static const char *const outcomes[_GUEST_MESSAGE_OUTCOME_MAX] = {
 		"The session is unknown or has been replaced: a new OPEN is needed.",
 	[GUEST_MESSAGE_OUT_OF_SEQUENCE] = "The message is out of sequence.",
 	[GUEST_MESSAGE_UNRELATED] = "The response belongs to another request.",
-	[GUEST_MESSAGE_FORGED] = "The message is not authentic: it was altered on the way, or the "
-				 "other side has another key.",
+	[GUEST_MESSAGE_FORGED] =
+		("The message is not authentic: it was altered on the way, or the other side "
+		 "has another key."),
 	[GUEST_MESSAGE_UNEXPECTED] = "There is no request that this could answer.",
 };
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a TSM provider answers: held against io.tdid.Tsm first, then taken over by tdid (its view)
+ * and, as a companion's, by tdi-tsm-linux. Input: which method, its reply's parameters.
+ */
+#include "daemon/provider-view.h"
+#include "fuzz.h"
+#include "rpc/idl.h"
+#include "schemas/schemas.h"
+#include "tsm/linux/companion-state.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void take_list(json_object *reply)
+{
+	ProviderView view = {};
+	json_object *devices = json_get_array(reply, "devices");
+	int r = provider_view_list(&view, devices);
+
+	CHECK(r == 0 || r == -EBADMSG);
+	CHECK(r < 0 || view.n_devices == json_object_array_length(devices));
+	for (size_t i = 0; i < view.n_devices; i++) {
+		const ProviderDevice *d = &view.devices[i];
+		const ProviderDevice *found = provider_view_device(&view, d->device);
+
+		CHECK(found && bdf_equal(found->device, d->device) && !d->state_known);
+		CHECK(!d->driver || json_utf8_valid(d->driver, strlen(d->driver)));
+		CHECK(!provider_view_dsm_is_connected(&view, d->dsm));
+	}
+	provider_view_clear(&view);
+}
+
+static void take_query(json_object *reply)
+{
+	CompanionState state = {};
+	int r = companion_state_set(&state, reply);
+
+	CHECK(r == 0 || r == -EBADMSG);
+	CHECK(r == 0 || (!state.instance && !state.tdis && !state.dsms));
+	for (size_t i = 0; i < state.n_tdis; i++)
+		CHECK(companion_state_tdi(&state, state.tdis[i].device) == &state.tdis[i]);
+	for (size_t i = 0; i < state.n_dsms; i++)
+		companion_state_certificate(&state, state.dsms[i].dsm);
+	companion_state_done(&state);
+}
+
+bool fuzz_one(const uint8_t *data, size_t size)
+{
+	static IdlInterface *tsm;
+	_cleanup_(json_unrefp) json_object *reply = NULL;
+	char *field = NULL, *error = NULL;
+	const IdlMethod *method;
+	size_t n = 0;
+	int r;
+
+	if (!tsm)
+		CHECK(idl_parse(&tsm, schema_io_tdid_tsm, NULL) == 0);
+	while (idl_method_at(tsm, n))
+		n++;
+	if (size == 0 || json_parse(&reply, (const char *)data + 1, size - 1, NULL) < 0)
+		return false;
+	method = idl_method_at(tsm, data[0] % n);
+	r = idl_check(tsm, method->output, reply, &field, &error);
+	CHECK(!field == !r);
+	free(field);
+	if (!fuzz_good(r, error))
+		return false;
+	if (strcmp(method->name, "ListDevices") == 0)
+		take_list(reply);
+	else if (strcmp(method->name, "Query") == 0)
+		take_query(reply);
+	return true;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The store's records: what makes no sense is set aside and never keeps tdid from starting, and
+ * what was put back is written as it was. Input: records, a NUL between each two.
+ */
+#include "daemon/records.h"
+#include "daemon/store.h"
+#include "fuzz.h"
+#include "folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#define BOOT	    "00000000-0000-0000-0000-000000000000"
+#define RECORDS_MAX 12
+
+typedef struct Counts {
+	unsigned int tvms, dsms, tdis, assignments;
+} Counts;
+
+/* As tdid_start() does, as far as records need it. */
+static int restore(Tdid *tdid, const char *folder, char **ret_error)
+{
+	static Config config;
+	_cleanup_free_ char *path = NULL;
+
+	CHECK(asprintf(&path, "%s/%s", fuzz_folder(), folder) > 0);
+	config.records = path;
+	tdid->config = &config;
+	CHECK(sd_event_new(&tdid->event) >= 0);
+	CHECK(store_open(&tdid->store, path, BOOT, NULL) == 0);
+	CHECK(registry_new(&tdid->registry, tdid) == 0);
+	CHECK(engine_new(&tdid->engine, 1000) == 0);
+	return records_restore(tdid, ret_error);
+}
+
+static void done(Tdid *tdid)
+{
+	registry_free(tdid->registry);
+	engine_free(tdid->engine);
+	store_free(tdid->store);
+	sd_event_unref(tdid->event);
+}
+
+/* Counts, and writes everything that there is. */
+static Counts walk(Tdid *tdid, Store *store)
+{
+	Counts counts = {};
+	Store *own = tdid->store;
+	Assignment *a;
+	Tvm *tvm;
+	Dsm *dsm;
+	Tdi *tdi;
+
+	tdid->store = store ?: own;
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p)); counts.tvms++)
+		CHECK(!store || records_write_tvm(tdid, tvm) == 0);
+	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
+		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
+
+		counts.dsms += e && e->state != DSM_IDLE;
+		CHECK(!store || !e || records_write_dsm(tdid, dsm) == 0);
+	}
+	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p)); counts.tdis++)
+		CHECK(!store || records_write_tdi(tdid, tdi) == 0);
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));
+	     counts.assignments++)
+		CHECK(!store || records_write_assignment(tdid, a) == 0);
+	tdid->store = own;
+	return counts;
+}
+
+static void check_again(Tdid *tdid)
+{
+	_cleanup_(store_freep) Store *store = NULL;
+	_cleanup_free_ char *path = NULL;
+	Counts counts, again;
+	Tdid other = {};
+
+	CHECK(asprintf(&path, "%s/again", fuzz_folder()) > 0);
+	CHECK(store_open(&store, path, BOOT, NULL) == 0);
+	counts = walk(tdid, store);
+	CHECK(restore(&other, "again", NULL) == 0);
+	again = walk(&other, NULL);
+	CHECK(memcmp(&counts, &again, sizeof(counts)) == 0);
+	done(&other);
+	fuzz_folder_remove("again");
+}
+
+static unsigned int put_records(const uint8_t *data, size_t size)
+{
+	unsigned int n = 0;
+
+	fuzz_folder_remove("records");
+	for (const uint8_t *end = data + size; data < end && n < RECORDS_MAX; n++) {
+		const uint8_t *nul = memchr(data, '\0', (size_t)(end - data)) ?: end;
+		char name[32];
+
+		snprintf(name, sizeof(name), "records/r%02u.json", n);
+		fuzz_folder_put(name, data, (size_t)(nul - data));
+		data = nul < end ? nul + 1 : end;
+	}
+	return n;
+}
+
+static unsigned int set_aside(void)
+{
+	_cleanup_free_ char *path = NULL;
+	struct dirent *entry;
+	unsigned int n = 0;
+	DIR *stream;
+
+	CHECK(asprintf(&path, "%s/records", fuzz_folder()) > 0);
+	stream = opendir(path);
+	CHECK(stream);
+	while ((entry = readdir(stream)))
+		n += strstr(entry->d_name, ".unreadable") != NULL;
+	closedir(stream);
+	return n;
+}
+
+bool fuzz_one(const uint8_t *data, size_t size)
+{
+	unsigned int n = put_records(data, size), aside;
+	char *error = NULL;
+	Tdid tdid = {};
+	int r = restore(&tdid, "records", &error);
+
+	/* Only a newer tdid's record ends it. */
+	CHECK(r == 0 || r == -EPROTO);
+	if (fuzz_good(r, error))
+		check_again(&tdid);
+	done(&tdid);
+	aside = set_aside();
+	return r == 0 && n > 0 && aside == 0;
+}
