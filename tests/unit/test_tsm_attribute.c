@@ -26,13 +26,27 @@ static int read_bound(const char *text)
 
 Test(tsm_attribute, malformed)
 {
-	static const char *const bad[] = { "", "tsm0", "0123456789abcdef\n",
-					   "tsm0 and much more than fits\n" };
+	static const char *const bad[] = { "",
+					   "tsm0",
+					   "0123456789abcdef\n",
+					   "tsm0 and much more than fits\n",
+					   "tsm0\ntsm1\n",
+					   "\n\n" };
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
 		cr_assert_eq(read_bound(bad[i]), -EBADMSG, "'%s'", bad[i]);
 		cr_assert_str_empty(value);
 	}
+}
+
+/* Else it would be taken for what stands before it, an empty one for "not bound". */
+Test(tsm_attribute, nul)
+{
+	testing_write(testing_path("sys/bus/pci/devices/" PF "/tsm/bound"), "\0tsm0\n", 6);
+	cr_assert_eq(read_bound(NULL), -EBADMSG);
+	testing_write(testing_path("sys/bus/pci/devices/" PF "/tsm/bound"), "tsm0\0\n", 6);
+	cr_assert_eq(read_bound(NULL), -EBADMSG);
+	cr_assert_str_empty(value);
 }
 
 Test(tsm_attribute, path_too_long)

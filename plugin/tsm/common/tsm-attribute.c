@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/time.h>
 
 int tsm_attribute_path(char *buffer, size_t size, const char *sysfs, Bdf bdf, const char *name)
@@ -42,12 +43,13 @@ int tsm_attribute_read(const char *sysfs, Bdf bdf, const char *name, char *buffe
 	n = read(fd, buffer, size);
 	if (n < 0)
 		return errno == ENODEV ? 0 : -errno;
-	if (n == 0 || buffer[n - 1] != '\n') {
-		buffer[0] = '\0';
-		return -EBADMSG;
+	if (n > 0 && buffer[n - 1] == '\n') {
+		buffer[n - 1] = '\0';
+		if (strcspn(buffer, "\n") == (size_t)n - 1)
+			return 0;
 	}
-	buffer[n - 1] = '\0';
-	return 0;
+	buffer[0] = '\0';
+	return -EBADMSG;
 }
 
 static void on_alarm(int signal)
