@@ -47,7 +47,8 @@ static int refuse(const Check *check, const Path *path, const char *what)
 	write_path(f, path);
 	if (fclose(f) != 0)
 		return -ENOMEM;
-	error_set(check->ret_error, 0, "\"%s\" %s", path->up ? text : "parameters", what);
+	error_set(check->ret_error, 0, "\"%s\" %s", path->up ? json_shown(text) : "parameters",
+		  what);
 	if (check->ret_field)
 		*check->ret_field = steal_ptr(text);
 	return -EINVAL;

@@ -38,7 +38,8 @@ const IdlType *idl_error_find(const IdlInterface *interface, const char *name);
  * optional, wrong kinds, strings that are no member of the enum. `value` NULL counts as {} where
  * a struct is asked for; null is the same as absent.
  * Returns 0; -EINVAL; -ENOMEM. On -EINVAL *ret_field is the path ("flags.lock_msix",
- * "devices[2]"), *ret_error a sentence that contains it; both allocated, both may be NULL.
+ * "devices[2]"), *ret_error a sentence that contains it (as
+ * far as it can be shown, json_shown()); both allocated, both may be NULL.
  */
 int idl_check(const IdlInterface *interface, const IdlType *type, json_object *value,
 	      char **ret_field, char **ret_error);

@@ -99,6 +99,20 @@ int json_parse(json_object **ret, const char *text, size_t len, char **ret_error
 	return json_parse_limited(ret, text, len, JSON_SIZE_MAX, ret_error);
 }
 
+const char *json_shown(const char *text)
+{
+	size_t n = strnlen(text, JSON_SHOWN_MAX + 1);
+
+	/* C0, DEL, and C1 as UTF-8 has it. */
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
+
+		if (c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next <= 0x9f))
+			return "(not printable)";
+	}
+	return n > JSON_SHOWN_MAX ? "(too long to show)" : text;
+}
+
 /* --- reading by table --- */
 
 static int refuse_kind(const JsonField *field, const char *wanted, char **ret_error)
@@ -183,7 +197,8 @@ int json_dispatch(json_object *object, const JsonField *fields, void *dest, unsi
 		{
 			(void)member;
 			if (!field_known(fields, name))
-				return error_set(ret_error, -EINVAL, "\"%s\" is not known", name);
+				return error_set(ret_error, -EINVAL, "\"%s\" is not known",
+						 json_shown(name));
 		}
 	}
 	for (const JsonField *field = fields; field->name; field++) {

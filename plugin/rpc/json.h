@@ -38,6 +38,13 @@ int json_parse(json_object **ret, const char *text, size_t len, char **ret_error
 /* True when the bytes are UTF-8 (RFC 3629: shortest forms, no surrogates, up to U+10FFFF). */
 bool json_utf8_valid(const char *text, size_t len);
 
+/*
+ * UTF-8 of somebody else's for a sentence: `text` if it is short (JSON_SHOWN_MAX bytes) and has no
+ * control characters, else words in its place.
+ */
+#define JSON_SHOWN_MAX 200u
+const char *json_shown(const char *text);
+
 /* --- reading by table --- */
 
 typedef enum JsonFieldType {

@@ -154,7 +154,8 @@ static int walk_buses(Walk *walk, json_object *reply)
 
 	if (error)
 		return sentence(walk->ret_error, -EREMOTEIO, "query-pci: QEMU answered: %s",
-				json_get_string(error, "desc") ?: "an error without description");
+				json_shown(json_get_string(error, "desc")
+						   ?: "an error without description"));
 	if (!buses)
 		return sentence(walk->ret_error, -EBADMSG,
 				"query-pci: the answer has no array 'return'");

@@ -216,6 +216,7 @@ Test(json, dispatch_refuses)
 	expect_refusal("{\"name\":null}", "\"name\"");
 	expect_refusal("{\"name\":1}", "\"name\"");
 	expect_refusal("{\"name\":\"\",\"what\":1}", "\"what\" is not known");
+	expect_refusal("{\"name\":\"\",\"\\u001b[2J\":1}", "\"(not printable)\" is not known");
 	expect_refusal("{\"name\":\"\",\"enabled\":1}", "\"enabled\"");
 	expect_refusal("{\"name\":\"\",\"offset\":6}", "\"offset\" is 6, must be from -5 to 5");
 	expect_refusal("{\"name\":\"\",\"offset\":-6}", "\"offset\"");
@@ -227,6 +228,22 @@ Test(json, dispatch_refuses)
 	expect_refusal("{\"name\":\"\",\"list\":{}}", "\"list\"");
 	expect_refusal("{\"name\":\"\",\"more\":[]}", "\"more\"");
 	cr_assert_eq(json_dispatch(NULL, sample_fields, &(Sample){ 0 }, 0, NULL), -EINVAL);
+}
+
+Test(json, shows_what_can_be_shown)
+{
+	char text[JSON_SHOWN_MAX + 2];
+
+	memset(text, 'a', sizeof(text));
+	text[JSON_SHOWN_MAX + 1] = '\0';
+	cr_assert_str_eq(json_shown(text), "(too long to show)");
+	text[JSON_SHOWN_MAX] = '\0';
+	cr_assert_str_eq(json_shown(text), text);
+	cr_assert_str_eq(json_shown("a\nb"), "(not printable)");
+	cr_assert_str_eq(json_shown("\x7f"), "(not printable)");
+	cr_assert_str_eq(json_shown("\xc2\x9b"), "(not printable)");
+	cr_assert_str_eq(json_shown("\xc2\xa0\xc3\xa4"), "\xc2\xa0\xc3\xa4");
+	cr_assert_str_eq(json_shown(""), "");
 }
 
 Test(json, dispatch_reads)

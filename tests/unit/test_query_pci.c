@@ -175,6 +175,7 @@ Test(query_pci, error_reply)
 			    "\"desc\":\"The command query-pci has not been found\"}}",
 			    "has not been found"),
 		     -EREMOTEIO);
+	cr_expect_eq(refuse("{\"error\":{\"desc\":\"a\\nb\"}}", "(not printable)"), -EREMOTEIO);
 }
 
 Test(query_pci, no_devices)
