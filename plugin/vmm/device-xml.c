@@ -2,21 +2,14 @@
 #include "vmm/device-xml.h"
 
 #include "core/cleanup.h"
+#include "core/xml-tree.h"
 #include "vmm/sentence.h"
 
-#include <libxml/parser.h>
 #include <libxml/tree.h>
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-
-static inline xmlDoc *doc_free(xmlDoc *doc)
-{
-	xmlFreeDoc(doc);
-	return NULL;
-}
-DEFINE_CLEANUP(xmlDoc, doc_free);
 
 static inline xmlBuffer *buffer_free(xmlBuffer *buffer)
 {
@@ -84,9 +77,12 @@ static bool is_pci_hostdev(xmlNode *device)
 static int read_host(Bdf *ret, xmlNode *device)
 {
 	xmlNode *address = child(child(device, "source"), "address");
-	unsigned long segment, bus, slot, function;
+	unsigned long segment = 0, bus, slot, function;
 
-	if (!address || attribute_number(address, "domain", 0xffff, &segment) < 0 ||
+	/* Domain 0 need not be written. */
+	if (!address ||
+	    (xmlHasNsProp(address, (const xmlChar *)"domain", NULL) &&
+	     attribute_number(address, "domain", 0xffff, &segment) < 0) ||
 	    attribute_number(address, "bus", 0xff, &bus) < 0 ||
 	    attribute_number(address, "slot", 0x1f, &slot) < 0 ||
 	    attribute_number(address, "function", 7, &function) < 0)
@@ -130,19 +126,24 @@ static int print(char **ret, xmlDoc *doc, xmlNode *node)
 int device_xml_cut(char **ret, const char *xml, size_t len, const char *alias, Bdf host,
 		   char **ret_error)
 {
-	_cleanup_(doc_freep) xmlDoc *doc = NULL;
+	_cleanup_(xml_doc_freep) xmlDoc *doc = NULL;
+	_cleanup_free_ char *why = NULL;
 	char wanted[BDF_STRING_SIZE], found[BDF_STRING_SIZE];
 	xmlNode *root, *devices, *device = NULL;
 	unsigned n;
 	Bdf is;
+	int r;
 
 	if (len > DEVICE_XML_MAX_DOMAIN)
 		return sentence(ret_error, -E2BIG, "the domain's XML has %zu bytes", len);
-	doc = xmlReadMemory(xml, (int)len, NULL, NULL,
-			    XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	r = xml_tree_parse(&doc, xml, len, &why);
+	if (r == -ENOMEM)
+		return r;
 	root = doc ? xmlDocGetRootElement(doc) : NULL;
-	if (!root || doc->intSubset || !is_element(root, "domain"))
-		return sentence(ret_error, -EBADMSG, "what libvirt gave is not a domain's XML");
+	if (!root || !is_element(root, "domain"))
+		return sentence(ret_error, r < 0 ? r : -EBADMSG,
+				"what libvirt gave is not a domain's XML%s%s", why ? ": " : "",
+				why ?: "");
 	devices = child(root, "devices");
 	n = devices ? find_alias(&device, devices, alias) : 0;
 	if (n == 0)

@@ -136,6 +136,25 @@ Test(vmm_device_xml, bad_addresses)
 	}
 }
 
+/* As core/domain-xml.h reads it: what was seen there has to be found here. */
+Test(vmm_device_xml, domain_0_need_not_be_written)
+{
+	_cleanup_free_ char *device = NULL;
+	static const char xml[] =
+		DOMAIN(HOSTDEV("ua-tdi-a", "<address bus='0x01' slot='0x10' function='0x2'/>"));
+
+	cr_assert_eq(device_xml_cut(&device, xml, sizeof(xml) - 1, "ua-tdi-a", host, NULL), 0);
+}
+
+Test(vmm_device_xml, too_deep)
+{
+	char xml[4096] = "<domain>";
+
+	for (unsigned i = 0; i < 200; i++)
+		strcat(xml, "<a>");
+	cr_expect_eq(cut(xml, "a", "deeper"), -E2BIG);
+}
+
 Test(vmm_device_xml, hostdev)
 {
 	const char *xml = DOMAIN(HOSTDEV("ua-tdi-x", ADDRESS("0x0000", "0x01", "0x10", "0x0"))
