@@ -64,7 +64,8 @@ static void read_extended(PciConfig *ret, struct pci_dev *device)
 	for (const struct pci_cap *cap = device->first_cap; cap; cap = cap->next) {
 		int at = (int)cap->addr;
 
-		if (cap->type != PCI_CAP_EXTENDED)
+		/* A malformed chain may lead back to below; there is none. */
+		if (cap->type != PCI_CAP_EXTENDED || at < FIRST_EXTENDED)
 			continue;
 		switch (cap->id) {
 		case EXT_CAP_ID_IDE:

@@ -163,6 +163,12 @@ Test(cli_pci_survey, capability_loops)
 	testing_config_extended(0x100, 0x30, 0x100);
 	testing_config_write(PF, TESTING_CONFIG_SIZE);
 	cr_assert(config_of(PF)->has_ide, "one that is its own next");
+
+	testing_config_extended(0x100, 0x30, 0x80);
+	testing_config_extended(0x80, 0x2e, 0);
+	testing_config[TESTING_EXPRESS + 1] = 0;
+	testing_config_write(PF, TESTING_CONFIG_SIZE);
+	cr_assert_eq(config_of(PF)->n_doe, 0, "one that leads out of the extended space");
 }
 
 Test(cli_pci_survey, more_mailboxes_than_are_told)
