@@ -31,7 +31,8 @@ Test(tsm_attribute, malformed)
 					   "0123456789abcdef\n",
 					   "tsm0 and much more than fits\n",
 					   "tsm0\ntsm1\n",
-					   "\n\n" };
+					   "\n\n",
+					   "0123456789abcde\nf\n" };
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
 		cr_assert_eq(read_bound(bad[i]), -EBADMSG, "'%s'", bad[i]);

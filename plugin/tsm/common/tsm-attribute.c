@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/time.h>
 
+#define ATTRIBUTE_MAX 4096 /* the kernel's bound, a page (fs/sysfs/file.c) */
+
 int tsm_attribute_path(char *buffer, size_t size, const char *sysfs, Bdf bdf, const char *name)
 {
 	char text[BDF_STRING_SIZE];
@@ -34,22 +36,23 @@ static int attribute_open(const char *sysfs, Bdf bdf, const char *name)
 int tsm_attribute_read(const char *sysfs, Bdf bdf, const char *name, char *buffer, size_t size)
 {
 	_cleanup_close_ int fd = attribute_open(sysfs, bdf, name);
+	char text[ATTRIBUTE_MAX];
 	ssize_t n;
 
 	buffer[0] = '\0';
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	/* The NUL takes the place of the newline. */
-	n = read(fd, buffer, size);
+	n = read(fd, text, sizeof(text));
 	if (n < 0)
 		return errno == ENODEV ? 0 : -errno;
-	if (n > 0 && buffer[n - 1] == '\n') {
-		buffer[n - 1] = '\0';
-		if (strcspn(buffer, "\n") == (size_t)n - 1)
-			return 0;
-	}
-	buffer[0] = '\0';
-	return -EBADMSG;
+	/* The NUL takes the place of the newline. */
+	if (n == 0 || (size_t)n > size || text[n - 1] != '\n')
+		return -EBADMSG;
+	text[n - 1] = '\0';
+	if (strcspn(text, "\n") != (size_t)n - 1)
+		return -EBADMSG;
+	memcpy(buffer, text, (size_t)n);
+	return 0;
 }
 
 static void on_alarm(int signal)
