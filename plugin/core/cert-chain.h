@@ -57,7 +57,7 @@ int cert_chain_verify(const CertChain *chain, const CertChainTrust *trust, char 
 
 size_t cert_chain_depth(const CertChain *chain);
 
-/* Borrowed. */
+/* Borrowed. NULL: it cannot be read; such a chain does not verify. */
 EVP_PKEY *cert_chain_leaf_key(const CertChain *chain);
 
 /* SHA-384 of the root's DER, and of the leaf's SubjectPublicKeyInfo DER. */

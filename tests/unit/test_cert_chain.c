@@ -39,6 +39,26 @@ static void verified(TestingChain *t, const CertChainTrust *trust)
 	cr_assert_eq(cert_chain_verify(chain, trust ? trust : &own, &error), 0, "%s", error);
 }
 
+/* A key that libcrypto cannot read: the point of the leaf's is not on the curve. */
+Test(cert_chain, leaf_key_that_is_none)
+{
+	TestingChain t = testing_chain_init();
+	_cleanup_(cert_chain_freep) CertChain *chain = NULL;
+	uint8_t *spki = NULL, *at;
+	int size;
+
+	testing_chain_make(&t);
+	size = i2d_PUBKEY(t.keys[TESTING_LEAF], &spki);
+	at = memmem(t.data, t.size, spki, (size_t)size);
+	cr_assert_not_null(at);
+	at[size - 1] ^= 1;
+	cr_assert_eq(cert_chain_parse(&chain, t.data, t.size, NULL), 0);
+	cr_assert_null(cert_chain_leaf_key(chain));
+	not_verified(&t, NULL, "its key");
+	OPENSSL_free(spki);
+	testing_chain_done(&t);
+}
+
 Test(cert_chain, broken_structure)
 {
 	uint8_t copy[sizeof(capture_chain) + 1] = {};
