@@ -65,13 +65,20 @@ static int attribute_number(xmlNode *node, const char *name, unsigned long max, 
 	return 0;
 }
 
+/* What need not be written is taken to be so; see core/domain-xml-devices.c. */
+static bool attribute_may_be(xmlNode *node, const char *name, const char *value)
+{
+	return node && (!xmlHasNsProp(node, (const xmlChar *)name, NULL) ||
+			attribute_is(node, name, value));
+}
+
 static bool is_pci_hostdev(xmlNode *device)
 {
 	if (is_element(device, "hostdev"))
-		return attribute_is(device, "mode", "subsystem") &&
+		return attribute_may_be(device, "mode", "subsystem") &&
 		       attribute_is(device, "type", "pci");
 	return is_element(device, "interface") && attribute_is(device, "type", "hostdev") &&
-	       attribute_is(child(child(device, "source"), "address"), "type", "pci");
+	       attribute_may_be(child(child(device, "source"), "address"), "type", "pci");
 }
 
 static int read_host(Bdf *ret, xmlNode *device)

@@ -137,13 +137,18 @@ Test(vmm_device_xml, bad_addresses)
 }
 
 /* As core/domain-xml.h reads it: what was seen there has to be found here. */
-Test(vmm_device_xml, domain_0_need_not_be_written)
+Test(vmm_device_xml, what_need_not_be_written)
 {
-	_cleanup_free_ char *device = NULL;
-	static const char xml[] =
-		DOMAIN(HOSTDEV("ua-tdi-a", "<address bus='0x01' slot='0x10' function='0x2'/>"));
+	static const char *const bare[] = {
+		DOMAIN(HOSTDEV("ua-tdi-a", "<address bus='0x01' slot='0x10' function='0x2'/>")),
+		DOMAIN("<hostdev type='pci'><source>" GOOD
+		       "</source><alias name='ua-tdi-a'/></hostdev>"),
+		DOMAIN("<interface type='hostdev'><source>" GOOD
+		       "</source><alias name='ua-tdi-a'/></interface>"),
+	};
 
-	cr_assert_eq(device_xml_cut(&device, xml, sizeof(xml) - 1, "ua-tdi-a", host, NULL), 0);
+	for (size_t i = 0; i < ELEMENTSOF(bare); i++)
+		cr_expect_eq(cut(bare[i], "ua-tdi-a", ""), 0, "%s", bare[i]);
 }
 
 Test(vmm_device_xml, too_deep)
