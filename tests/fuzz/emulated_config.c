@@ -8,7 +8,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	_cleanup_(config_freep) Config *config = NULL;
 	char *error = NULL;
 
-	if (!fuzz_good(config_parse(&config, (const char *)data, size, &error), error))
+	if (!fuzz_good_own(config_parse(&config, (const char *)data, size, &error), error))
 		return false;
 	CHECK(config->socket && config->state && config->keys && config->sysfs);
 	CHECK(config->n_devices <= CONFIG_MAX_DEVICES);

@@ -32,6 +32,8 @@ __attribute__((noreturn)) void fuzz_fail(const char *file, int line, const char 
 bool fuzz_good(int r, char *sentence);
 /* The same where a refusal need not have a sentence. */
 bool fuzz_good_or_silent(int r, char *sentence);
+/* The same for a file of the operator's own, whose words may be quoted as they are. */
+bool fuzz_good_own(int r, char *sentence);
 
 /* An allocated copy with a NUL behind, NULL if there is one within: C strings end there. */
 char *fuzz_text(const uint8_t *data, size_t size);

@@ -22,7 +22,9 @@ static void check_ranges(const InterfaceReport *report, const InterfaceBar *bars
 		CHECK(range->id < INTERFACE_REPORT_N_BARS);
 		bar = &bars[range->id];
 		CHECK(bar->present && bar->is_memory);
-		CHECK(page + range->n_pages <= bar->size / INTERFACE_REPORT_PAGE_SIZE);
+		/* One smaller than a page is taken for a page. */
+		CHECK(page + range->n_pages <=
+		      (bar->size + INTERFACE_REPORT_PAGE_SIZE - 1) / INTERFACE_REPORT_PAGE_SIZE);
 	}
 	for (unsigned int i = 1; i < report->n_ranges; i++)
 		CHECK(report->ranges[i - 1].id <= report->ranges[i].id);

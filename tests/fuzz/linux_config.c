@@ -8,11 +8,11 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	_cleanup_(config_freep) Config *config = NULL;
 	char *error = NULL;
 
-	if (!fuzz_good(config_parse(&config, (const char *)data, size, &error), error))
+	if (!fuzz_good_own(config_parse(&config, (const char *)data, size, &error), error))
 		return false;
 	CHECK(config->socket && config->state && config->root);
 	CHECK(!config->tsm || tee_io_tsm_name_valid(config->tsm));
-	CHECK(config->allow_uids.n > 0 && config->allow_uids.n <= SETTINGS_UIDS_MAX);
+	CHECK(config->allow_uids.n <= SETTINGS_UIDS_MAX);
 	CHECK(config->deadlines.connect >= CONFIG_MIN_DEADLINE_MS &&
 	      config->deadlines.look <= CONFIG_MAX_DEADLINE_MS);
 	return true;

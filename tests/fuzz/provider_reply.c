@@ -31,6 +31,30 @@ static void take_list(json_object *reply)
 	provider_view_clear(&view);
 }
 
+/* In one word and in single ones it is the same, and the last word counts. */
+static void take_dsms(json_object *array)
+{
+	ProviderView at_once = {}, singly = {};
+	size_t n = json_object_array_length(array);
+	_cleanup_free_ ProviderDsm *dsms = calloc(n + 1, sizeof(*dsms));
+
+	CHECK(dsms);
+	for (size_t i = 0; i < n; i++) {
+		json_object *o = json_object_array_get_idx(array, i);
+
+		dsms[i].connected = json_get_bool(o, "connected", false);
+		bdf_parse(&dsms[i].dsm, json_get_string(o, "dsm"));
+		provider_view_said(&singly, NULL, 0, &dsms[i], 1);
+	}
+	provider_view_said(&at_once, NULL, 0, dsms, n);
+	CHECK(at_once.n_dsms == singly.n_dsms);
+	for (size_t i = 0; i < n; i++)
+		CHECK(provider_view_dsm_is_connected(&at_once, dsms[i].dsm) ==
+		      provider_view_dsm_is_connected(&singly, dsms[i].dsm));
+	provider_view_clear(&at_once);
+	provider_view_clear(&singly);
+}
+
 static void take_query(json_object *reply)
 {
 	CompanionState state = {};
@@ -43,6 +67,7 @@ static void take_query(json_object *reply)
 	for (size_t i = 0; i < state.n_dsms; i++)
 		companion_state_certificate(&state, state.dsms[i].dsm);
 	companion_state_done(&state);
+	take_dsms(json_get_array(reply, "dsms"));
 }
 
 bool fuzz_one(const uint8_t *data, size_t size)

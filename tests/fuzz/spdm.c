@@ -81,6 +81,9 @@ static int take_one(ByteReader *reader, size_t signature_size)
 		CHECK(k == -EBADMSG || k == -EPROTONOSUPPORT);
 		return k;
 	}
+	/* An ERROR before the version is agreed upon carries 1.0, and we send none that early. */
+	if (h.code == SPDM_ERROR)
+		buffer[0] = h.version;
 	CHECK(!w.failed && r.at == start + w.used && memcmp(start, buffer, w.used) == 0);
 	*reader = r;
 	return 0;
