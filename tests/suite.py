@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs every test, or those that are named: unit tests, the explorer, end-to-end tests in the bed.
+"""Runs every test, or those that are named: unit tests, the explorer, fuzzers, end-to-end tests.
 
-Names: unit/NOUN, explore, system/WHAT-IT-SHOWS; a name may be the beginning of several. End-to-end
+Names: unit/NOUN, explore, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the beginning of several. End-to-end
 tests run once with each TSM (tests/system/lab.py), unless their file says otherwise in TSMS. The
 last line is `N passed, N failed` (and `, N skipped`).
 """
@@ -22,8 +22,11 @@ TESTS = pathlib.Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER") or REPOSITORY / "build").absolute()
 PROGRAMS, SANITIZED, LOGS = BUILD / "programs", BUILD / "unit", BUILD / "logs"
+FUZZ = BUILD / "fuzz"
 os.environ["TDID_BUILD"] = str(PROGRAMS)
 sys.path.insert(0, str(TESTS / "system"))
+sys.path.insert(0, str(TESTS / "fuzz"))
+import fuzz  # noqa: E402
 import lab  # noqa: E402
 
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
@@ -173,10 +176,11 @@ def tail(log, lines=30):
                      for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def build(folder, targets, *options):
+def build(folder, targets, *options, cc=None):
     if not (folder / "build.ninja").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        command(f"{folder.name}-setup", ["/usr/bin/meson", "setup", folder, REPOSITORY, *options])
+        command(f"{folder.name}-setup", ["/usr/bin/meson", "setup", folder, REPOSITORY, *options],
+                env={**os.environ, "CC": cc} if cc else None)
     seconds = command(f"{folder.name}-build", ["/usr/bin/ninja", "-C", folder, *targets])
     say(f"built {folder.relative_to(BUILD.parent)} in {seconds:.0f} s")
 
@@ -230,6 +234,30 @@ def run_explore(count):
             print(output[-6000:], flush=True)
 
 
+def run_fuzz(names, count):
+    """Each over its corpora, and then on from there; together for about TDID_FUZZ_SECONDS."""
+    build(FUZZ, [f"tests/fuzz/fuzz_{name.split('/', 1)[1]}" for name in names], *fuzz.OPTIONS,
+          cc=fuzz.COMPILER)
+    begin = time.monotonic()
+    seconds = fuzz.share(len(names))
+    with fuzz.scratch() as scratch, concurrent.futures.ThreadPoolExecutor(fuzz.JOBS) as pool:
+        def run(name):
+            result = fuzz.run(FUZZ, name.split("/", 1)[1], seconds, scratch, LOGS, children.run)
+            count.add(passed=result.good, failed=not result.good)
+            if not result.good:
+                say(f"FAIL {name}: {result.verdict()}")
+                print(tail(result.log, 60), flush=True)
+            return result
+        results = list(pool.map(run, names))
+    good = all(result.good for result in results)
+    say(f"{'ok  ' if good else 'FAIL'} fuzz: {len(results)} targets, {sum(r.seeds for r in results)} "
+        f"seeds, {sum(r.executions for r in results):,} executions in "
+        f"{time.monotonic() - begin:.0f} s, with address and undefined sanitizers")
+    if seconds >= 2:
+        for result in results:
+            say(f"     fuzz/{result.noun}: {result.figures()}")
+
+
 def run_system(test, tsm, count):
     title = f"{test.name} [{tsm}]" if tsm else test.name
     log = LOGS / (test.name.replace("/", "-") + (f"-{tsm}" if tsm else "") + ".log")
@@ -279,13 +307,14 @@ def main():
     parser.add_argument("name", nargs="*")
     arguments = parser.parse_args()
     system = system_tests()
-    everything = [*unit_names(), "explore", *system]
+    everything = [*unit_names(), "explore", *(f"fuzz/{noun}" for noun in fuzz.names()), *system]
     if arguments.list:
         for name in everything:
             print(f"{name:40}  {system[name].shows if name in system else ''}".rstrip())
         return 0
     chosen = choose(everything, arguments.name)
     units = [name for name in chosen if name.startswith("unit/")]
+    fuzzers = [name for name in chosen if name.startswith("fuzz/")]
     cases = [(system[name], tsm) for name in chosen if name in system
              for tsm in system[name].tsms if not arguments.tsm or tsm in (None, arguments.tsm)]
     count = Count()
@@ -294,7 +323,8 @@ def main():
     bed = threading.Thread(target=guarded, args=(prepare_bed,)) if cases else None
     if bed:
         bed.start()
-    build_programs("tests/explore/explore")
+    if fuzzers != chosen:
+        build_programs("tests/explore/explore")
     if units:
         build(SANITIZED, [f"tests/unit/test_{name.split('/', 1)[1]}" for name in units],
               "-Db_sanitize=address,undefined", "-Db_lundef=false")
@@ -305,6 +335,8 @@ def main():
             f"in {time.monotonic() - begin:.1f} s, with address and undefined sanitizers")
     if "explore" in chosen:
         run_explore(count)
+    if fuzzers:
+        run_fuzz(fuzzers, count)
     if bed:
         bed.join()
         if failures:
