@@ -6,11 +6,16 @@
 
 #define ALIAS_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
-int domain_reader_check_alias(DomainReader *reader, const xmlNode *node, const char *alias)
+bool domain_xml_alias_valid(const char *alias)
 {
 	size_t n = strlen(alias);
 
-	if (n == 0 || n > DOMAIN_XML_MAX_ALIAS || strspn(alias, ALIAS_CHARACTERS) != n)
+	return n > 0 && n <= DOMAIN_XML_MAX_ALIAS && strspn(alias, ALIAS_CHARACTERS) == n;
+}
+
+int domain_reader_check_alias(DomainReader *reader, const xmlNode *node, const char *alias)
+{
+	if (!domain_xml_alias_valid(alias))
 		return xml_refuse(reader->ret_error, node, -EINVAL,
 				  "alias '%s' is not 1 to %u of the characters a-z, A-Z, 0-9, "
 				  "hyphen, underscore",

@@ -104,5 +104,9 @@ DEFINE_CLEANUP(DomainXml, domain_xml_free);
 /* The trusted device of this alias, or NULL. */
 const DomainDevice *domain_xml_device(const DomainXml *domain, const char *alias);
 
+/* 1 to DOMAIN_XML_MAX_ALIAS of a-z, A-Z, 0-9, hyphen, underscore: what a trusted device may have.
+ */
+bool domain_xml_alias_valid(const char *alias);
+
 /* "none", "sev", "sev-snp", "tdx", "s390-pv", "other" */
 const char *launch_security_name(LaunchSecurity security);

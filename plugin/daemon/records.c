@@ -6,6 +6,7 @@
  */
 #include "daemon/records.h"
 
+#include "core/domain-xml.h"
 #include "daemon/incarnation.h"
 #include "rpc/log.h"
 
@@ -304,9 +305,10 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	Dsm *dsm;
 	int r;
 
-	if (!raw->domain || !raw->name || uuid_from_string(&uuid, raw->domain) < 0 ||
-	    bdf_parse(&device, raw->device) < 0 || bdf_parse(&dsm_bdf, raw->dsm) < 0 ||
-	    assignment_state_parse(&e.state, raw->state) < 0 ||
+	/* The name goes into the record's own, so that another could be read but not written. */
+	if (!raw->domain || !raw->name || !domain_xml_alias_valid(raw->name) ||
+	    uuid_from_string(&uuid, raw->domain) < 0 || bdf_parse(&device, raw->device) < 0 ||
+	    bdf_parse(&dsm_bdf, raw->dsm) < 0 || assignment_state_parse(&e.state, raw->state) < 0 ||
 	    engine_fault_parse(&e.fault, raw->fault) < 0)
 		return -EBADMSG;
 	tvm = find_tvm(tdid, uuid, raw->pid);

@@ -99,6 +99,13 @@ Test(daemon_records, that_contradict_each_other)
 	put("tvm-2", text);
 	put("tdi-1", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
 	put("tdi-2", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	/* A name that could not be that of a file. */
+	snprintf(text, sizeof(text),
+		 "\"kind\":\"assignment\",\"domain\":\"" TVM0 "\",\"name\":\"../a\",\"pid\":%d,"
+		 "\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\",\"state\":\"locked\","
+		 "\"fault\":\"none\",\"generation\":2,\"present\":true",
+		 getpid());
+	put("assignment-0", text);
 	/* Two owners of one TDI; a bind that the TDI does not know of; an unknown TVM. */
 	for (int i = 1; i <= 4; i++) {
 		char name[32];
@@ -118,6 +125,7 @@ Test(daemon_records, that_contradict_each_other)
 	cr_assert(set_aside("tvm-2"));
 	cr_assert(!set_aside("tdi-1"));
 	cr_assert(set_aside("tdi-2"));
+	cr_assert(set_aside("assignment-0"));
 	cr_assert(!set_aside("assignment-1"));
 	cr_assert(set_aside("assignment-2"));
 	cr_assert(set_aside("assignment-3"));
