@@ -70,8 +70,8 @@ static int read_digest_text(const char *text, Digest *ret, char **ret_error)
 	if (hex_decode(ret->bytes, DIGEST_SIZE, text) < 0)
 		return refuse(ret_error, -EINVAL,
 			      "a digest is SHA-384 in %d lower-case hexadecimal digits, this is "
-			      "\"%.100s\"",
-			      2 * DIGEST_SIZE, text);
+			      "\"%s\"",
+			      2 * DIGEST_SIZE, json_shown(text));
 	return 0;
 }
 
@@ -316,9 +316,9 @@ static int read_unverified(json_object *element, void *item, char **ret_error)
 		return r;
 	}
 	return refuse(ret_error, -EINVAL,
-		      "\"%.40s\" must be an address (0000:00:02.0), \"virtio\", or a class "
+		      "\"%s\" must be an address (0000:00:02.0), \"virtio\", or a class "
 		      "(\"class:03\", two, four or six digits)",
-		      text);
+		      json_shown(text));
 }
 
 typedef struct PolicyText {

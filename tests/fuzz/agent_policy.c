@@ -33,7 +33,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	char *error = NULL;
 	int r = agent_policy_parse(&policy, (const char *)data, size, &error);
 
-	if (!fuzz_good_own(r, error)) {
+	if (!fuzz_good(r, error)) {
 		CHECK(r == -EINVAL || r == -EBADMSG || r == -E2BIG);
 		return false;
 	}

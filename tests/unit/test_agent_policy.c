@@ -39,6 +39,15 @@ Test(agent_policy, no_json)
 	refused("{\"version\":1,}", "JSON");
 }
 
+/* Nothing is cut within a character: a sentence is UTF-8. */
+Test(agent_policy, quoted_whole_or_not)
+{
+	refused("{\"version\":1,\"unverified\":[\"0000:00:02.0123456789012345678901234567\u00e4x\"]"
+		"}",
+		"4567\u00e4x\"");
+	refused("{\"version\":1,\"unverified\":[\"a\\nb\"]}", "(not printable)");
+}
+
 Test(agent_policy, members)
 {
 	refused("{}", "\"version\"");
