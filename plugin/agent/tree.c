@@ -39,10 +39,9 @@ __attribute__((format(printf, 3, 0))) static int open_v(const Tree *tree, int fl
 
 static int read_all(int fd, char *buffer, size_t size, size_t *ret_size)
 {
-	size_t used = 0;
-
-	while (used < size) {
-		ssize_t n = read(fd, buffer + used, size - used);
+	*ret_size = 0;
+	while (*ret_size < size) {
+		ssize_t n = read(fd, buffer + *ret_size, size - *ret_size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -50,9 +49,8 @@ static int read_all(int fd, char *buffer, size_t size, size_t *ret_size)
 			return -errno;
 		if (n == 0)
 			break;
-		used += (size_t)n;
+		*ret_size += (size_t)n;
 	}
-	*ret_size = used;
 	return 0;
 }
 

@@ -169,12 +169,13 @@ static uint64_t skip_regions(const InterfaceRegion *regions, size_t n, unsigned 
 	return page;
 }
 
-/* Lowest and highest page that the ranges of a BAR have. False if it has no range. */
+/* Lowest and highest page that the ranges of a BAR have. False, and 0, if it has no range. */
 static bool bar_span(const InterfaceReport *report, unsigned int bar, uint64_t *ret_lowest,
 		     uint64_t *ret_highest)
 {
 	bool found = false;
 
+	*ret_lowest = *ret_highest = 0;
 	for (unsigned int i = 0; i < report->n_ranges; i++) {
 		const InterfaceRange *range = &report->ranges[i];
 

@@ -266,9 +266,11 @@ int tsm_disconnect(Tsm *tsm, Bdf bdf, TsmRefusal *refusal)
 
 static int connected_dsm(Tsm *tsm, Bdf device, Dsm **ret, Tdi **ret_tdi, TsmRefusal *refusal)
 {
-	int r = tsm_dsm_of(tsm, device, ret, NULL, refusal);
 	Tdi *tdi = tsm_find_tdi(tsm, device);
+	int r;
 
+	*ret_tdi = tdi && tdi->bound ? tdi : NULL;
+	r = tsm_dsm_of(tsm, device, ret, NULL, refusal);
 	if (r != 0)
 		return r;
 	if (!(*ret)->connected) {
@@ -276,7 +278,6 @@ static int connected_dsm(Tsm *tsm, Bdf device, Dsm **ret, Tdi **ret_tdi, TsmRefu
 		return tsm_refuse_device(refusal, TSM_INVALID_STATE, device,
 					 "its DSM is not connected");
 	}
-	*ret_tdi = tdi && tdi->bound ? tdi : NULL;
 	return 0;
 }
 
