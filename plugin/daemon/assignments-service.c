@@ -23,8 +23,7 @@ struct Watcher {
 struct AssignmentsService {
 	Tdid *tdid;
 	VarlinkServer *server;
-	DsmRequests *requests;
-	ClearRequests *clears;
+	WaitingCalls *dsm_requests, *clear_requests;
 	Watcher *first;
 };
 
@@ -180,32 +179,38 @@ static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata
 
 static int on_connect(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	return dsm_requests_take(((AssignmentsService *)userdata)->requests, VERB_CONNECT,
+	AssignmentsService *service = userdata;
+
+	return dsm_requests_take(service->tdid, service->dsm_requests, VERB_CONNECT,
 				 json_get_string(parameters, "dsm"), call);
 }
 
 static int on_reclaim(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	return dsm_requests_take(((AssignmentsService *)userdata)->requests, VERB_RECLAIM,
+	AssignmentsService *service = userdata;
+
+	return dsm_requests_take(service->tdid, service->dsm_requests, VERB_RECLAIM,
 				 json_get_string(parameters, "dsm"), call);
 }
 
 static int on_clear(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	return clear_requests_take(((AssignmentsService *)userdata)->clears,
+	AssignmentsService *service = userdata;
+
+	return clear_requests_take(service->tdid, service->clear_requests,
 				   json_get_string(parameters, "device"), call);
 }
 
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
 {
 	if (service)
-		dsm_requests_settle(service->requests, dsm);
+		waiting_calls_settle(service->dsm_requests, dsm);
 }
 
 void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi)
 {
 	if (service)
-		clear_requests_settle(service->clears, tdi);
+		waiting_calls_settle(service->clear_requests, tdi);
 }
 
 static void watcher_free(Watcher *watcher)
@@ -289,11 +294,7 @@ void assignments_service_state(AssignmentsService *service, const Assignment *a,
 
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error)
 {
-	static const struct {
-		const char *method;
-		unsigned int flags;
-		VarlinkHandler handler;
-	} methods[] = {
+	static const VarlinkMethod methods[] = {
 		{ "io.tdid.Assignments.List", 0, on_list },
 		{ "io.tdid.Assignments.Get", 0, on_get },
 		{ "io.tdid.Assignments.Evidence", 0, on_evidence },
@@ -317,17 +318,16 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		free(service);
 		return -ENOMEM;
 	}
-	r = dsm_requests_new(&service->requests, tdid);
+	r = waiting_calls_new(&service->dsm_requests, tdid, dsm_requests_answer);
 	if (r >= 0)
-		r = clear_requests_new(&service->clears, tdid);
+		r = waiting_calls_new(&service->clear_requests, tdid, clear_requests_answer);
 	if (r >= 0)
 		r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
 		r = varlink_server_add_interface(service->server, schema_io_tdid_assignments,
 						 ret_error);
-	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(methods); i++)
-		r = varlink_server_bind(service->server, methods[i].method, methods[i].flags,
-					methods[i].handler, service);
+	if (r >= 0)
+		r = varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 	if (r >= 0) {
 		fd = varlink_activation_fd("io.tdid.Assignments", path);
 		r = fd >= 0 ? varlink_server_listen_fd(service->server, fd, ret_error)
@@ -349,8 +349,8 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 	varlink_server_free(service->server);
 	while (service->first)
 		watcher_free(service->first);
-	dsm_requests_free(service->requests);
-	clear_requests_free(service->clears);
+	waiting_calls_free(service->dsm_requests);
+	waiting_calls_free(service->clear_requests);
 	free(service);
 	return NULL;
 }

@@ -6,65 +6,10 @@
  */
 #include "daemon/clear-requests.h"
 
-#include "daemon/director.h"
 #include "daemon/inventory.h"
 #include "daemon/refusal.h"
-#include "rpc/log.h"
 
 #include <errno.h>
-#include <string.h>
-
-typedef struct Request Request;
-
-struct Request {
-	ClearRequests *requests;
-	const Tdi *tdi;
-	VarlinkCall *call;
-	Request *next;
-};
-
-struct ClearRequests {
-	Tdid *tdid;
-	Request *first;
-};
-
-int clear_requests_new(ClearRequests **ret, Tdid *tdid)
-{
-	ClearRequests *requests = calloc(1, sizeof(*requests));
-
-	if (!requests)
-		return -ENOMEM;
-	requests->tdid = tdid;
-	*ret = requests;
-	return 0;
-}
-
-static void request_free(Request *request)
-{
-	Request **link = &request->requests->first;
-
-	while (*link != request)
-		link = &(*link)->next;
-	*link = request->next;
-	varlink_call_on_gone(request->call, NULL, NULL);
-	varlink_call_unref(request->call);
-	free(request);
-}
-
-ClearRequests *clear_requests_free(ClearRequests *requests)
-{
-	if (!requests)
-		return NULL;
-	while (requests->first)
-		request_free(requests->first);
-	free(requests);
-	return NULL;
-}
-
-static void on_gone(VarlinkCall *call, void *userdata)
-{
-	request_free(userdata);
-}
 
 static TdiState state_of(const Tdid *tdid, const Tdi *tdi)
 {
@@ -136,69 +81,28 @@ static int refuse(Tdid *tdid, VarlinkCall *call, const Tdi *tdi, const Provider 
 
 /* --- outcomes --- */
 
-static int answer_failed(const Request *request)
+static int answer_failed(VarlinkCall *call, const Tdi *tdi)
 {
-	const char *reason = request->tdi->reason ?: "its quarantine has not ended";
 	char device[BDF_STRING_SIZE];
 
-	return varlink_call_errorb(request->call, "Refused",
-				   J_STRING("object", bdf_format(request->tdi->bdf, device)),
-				   J_STRING("message", reason));
+	return varlink_call_errorb(call, "Refused", J_STRING("object", bdf_format(tdi->bdf, device)),
+				   J_STRING("message", tdi->reason ?: "its quarantine has not ended"));
 }
 
-static void settle(Request *request)
+int clear_requests_answer(Tdid *tdid, const WaitingCall *waiting)
 {
-	Tdid *tdid = request->requests->tdid;
-	const Tdi *tdi = request->tdi;
+	const Tdi *tdi = waiting->object;
 	TdiState state = state_of(tdid, tdi);
-	int r;
 
 	if (state == TDI_CLEARING)
-		return;
-	r = state == TDI_KNOWN
-		    ? answer_done(tdid, request->call, tdi->dsm->provider, tdi->bdf, tdi->dsm->bdf)
-		    : answer_failed(request);
-	if (r < 0 && r != -ECONNRESET)
-		log_error("clear: cannot be answered: %s", strerror(-r));
-	request_free(request);
+		return 1;
+	return state == TDI_KNOWN ? answer_done(tdid, waiting->call, tdi->dsm->provider, tdi->bdf,
+						tdi->dsm->bdf)
+				  : answer_failed(waiting->call, tdi);
 }
 
-void clear_requests_settle(ClearRequests *requests, const Tdi *tdi)
+int clear_requests_take(Tdid *tdid, WaitingCalls *calls, const char *text, VarlinkCall *call)
 {
-	Request *next;
-
-	for (Request *r = requests->first; r; r = next) {
-		next = r->next;
-		if (r->tdi == tdi)
-			settle(r);
-	}
-}
-
-static int begin(ClearRequests *requests, const Tdi *tdi, VarlinkCall *call)
-{
-	Request *request = calloc(1, sizeof(*request));
-	char device[BDF_STRING_SIZE];
-
-	if (!request)
-		return -ENOMEM;
-	request->requests = requests;
-	request->tdi = tdi;
-	request->call = varlink_call_ref(call);
-	request->next = requests->first;
-	requests->first = request;
-	varlink_call_on_gone(call, on_gone, request);
-	log_info("clear %s: asked for by uid %u", bdf_format(tdi->bdf, device),
-		 (unsigned)varlink_call_peer(call)->uid);
-	director_event(requests->tdid,
-		       &(EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = tdi->id }, NULL);
-	/* Should the engine not have taken it, nothing else would answer. */
-	clear_requests_settle(requests, tdi);
-	return 0;
-}
-
-int clear_requests_take(ClearRequests *requests, const char *text, VarlinkCall *call)
-{
-	Tdid *tdid = requests->tdid;
 	Provider *provider;
 	Tdi *tdi;
 	Bdf bdf, dsm;
@@ -223,5 +127,6 @@ int clear_requests_take(ClearRequests *requests, const char *text, VarlinkCall *
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	return begin(requests, tdi, call);
+	return waiting_calls_begin(calls, &(WaitingCall){ call, VERB_CLEAR, tdi, tdi->bdf },
+				   &(EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = tdi->id });
 }

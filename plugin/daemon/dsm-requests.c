@@ -6,71 +6,13 @@
  *
  *   connect: while connecting or reclaiming; connected is success
  *   reclaim: while reclaiming; idle, or connecting again for others, is success
- *
- * The engine's state is all that counts. A call that is lost, or a restart, loses nothing.
  */
 #include "daemon/dsm-requests.h"
 
-#include "daemon/director.h"
 #include "daemon/inventory.h"
 #include "daemon/refusal.h"
-#include "rpc/log.h"
 
 #include <errno.h>
-#include <string.h>
-
-typedef struct Request Request;
-
-struct Request {
-	DsmRequests *requests;
-	Verb verb;
-	const Dsm *dsm;
-	VarlinkCall *call;
-	Request *next;
-};
-
-struct DsmRequests {
-	Tdid *tdid;
-	Request *first;
-};
-
-int dsm_requests_new(DsmRequests **ret, Tdid *tdid)
-{
-	DsmRequests *requests = calloc(1, sizeof(*requests));
-
-	if (!requests)
-		return -ENOMEM;
-	requests->tdid = tdid;
-	*ret = requests;
-	return 0;
-}
-
-static void request_free(Request *request)
-{
-	Request **link = &request->requests->first;
-
-	while (*link != request)
-		link = &(*link)->next;
-	*link = request->next;
-	varlink_call_on_gone(request->call, NULL, NULL);
-	varlink_call_unref(request->call);
-	free(request);
-}
-
-DsmRequests *dsm_requests_free(DsmRequests *requests)
-{
-	if (!requests)
-		return NULL;
-	while (requests->first)
-		request_free(requests->first);
-	free(requests);
-	return NULL;
-}
-
-static void on_gone(VarlinkCall *call, void *userdata)
-{
-	request_free(userdata);
-}
 
 /* --- refusals --- */
 
@@ -202,93 +144,52 @@ static int refuse_reclaim(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, DsmStat
 /* --- outcomes --- */
 
 /* dsm->reason is about the verb that has just ended, if that did not end well. */
-static int answer_failed(const Request *request, DsmState state)
+static int answer_failed(const WaitingCall *waiting, const Dsm *dsm, DsmState state)
 {
 	_cleanup_free_ char *message = NULL;
-	const char *reason = request->dsm->reason, *way;
 	char device[BDF_STRING_SIZE];
+	const char *way;
 
-	if (!reason)
-		return refusal_answer(request->call, request->dsm->bdf, request->verb,
+	if (!dsm->reason)
+		return refusal_answer(waiting->call, dsm->bdf, waiting->verb,
 				      "another request has taken it back. Ask again if that was "
 				      "not meant");
 	way = state == DSM_QUARANTINED ? "It is quarantined now. Reclaim it"
 	      : state == DSM_CONNECTED ? "It is still connected. Look into that and ask again"
 				       : "It is not connected. Look into that and ask again";
-	if (asprintf(&message, "%s. %s", reason, way) < 0) {
+	if (asprintf(&message, "%s. %s", dsm->reason, way) < 0) {
 		message = NULL;
 		return -ENOMEM;
 	}
-	return varlink_call_errorb(request->call, "Refused",
-				   J_STRING("object", bdf_format(request->dsm->bdf, device)),
+	return varlink_call_errorb(waiting->call, "Refused",
+				   J_STRING("object", bdf_format(dsm->bdf, device)),
 				   J_STRING("message", message));
 }
 
-static int answer_done(const Request *request)
+static int answer_done(Tdid *tdid, VarlinkCall *call, const Dsm *dsm)
 {
 	json_object *o = NULL;
-	int r = inventory_dsm_to_json(request->requests->tdid, request->dsm->provider,
-				      request->dsm->bdf, &o);
+	int r = inventory_dsm_to_json(tdid, dsm->provider, dsm->bdf, &o);
 
-	return r < 0 ? r : varlink_call_replyb(request->call, J_TAKE("dsm", o));
+	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("dsm", o));
 }
 
-static void settle(Request *request)
+int dsm_requests_answer(Tdid *tdid, const WaitingCall *waiting)
 {
-	const EngineDsm *e = engine_dsm(request->requests->tdid->engine, request->dsm->id);
+	const Dsm *dsm = waiting->object;
+	const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
 	DsmState state = e ? e->state : DSM_IDLE;
-	bool connect = request->verb == VERB_CONNECT, done;
-	int r;
+	bool connect = waiting->verb == VERB_CONNECT, done;
 
 	if (state == DSM_RECLAIMING || (connect && state == DSM_CONNECTING))
-		return;
+		return 1;
 	done = connect ? state == DSM_CONNECTED : state == DSM_IDLE || state == DSM_CONNECTING;
-	r = done ? answer_done(request) : answer_failed(request, state);
-	if (r < 0 && r != -ECONNRESET)
-		log_error("%s: cannot be answered: %s", verb_name(request->verb), strerror(-r));
-	request_free(request);
+	return done ? answer_done(tdid, waiting->call, dsm) : answer_failed(waiting, dsm, state);
 }
 
-void dsm_requests_settle(DsmRequests *requests, const Dsm *dsm)
+int dsm_requests_take(Tdid *tdid, WaitingCalls *calls, Verb verb, const char *text,
+		      VarlinkCall *call)
 {
-	Request *next;
-
-	for (Request *r = requests->first; r; r = next) {
-		next = r->next;
-		if (r->dsm == dsm)
-			settle(r);
-	}
-}
-
-static int begin(DsmRequests *requests, Verb verb, const Dsm *dsm, VarlinkCall *call)
-{
-	Request *request = calloc(1, sizeof(*request));
-	char device[BDF_STRING_SIZE];
-
-	if (!request)
-		return -ENOMEM;
-	request->requests = requests;
-	request->verb = verb;
-	request->dsm = dsm;
-	request->call = varlink_call_ref(call);
-	request->next = requests->first;
-	requests->first = request;
-	varlink_call_on_gone(call, on_gone, request);
-	log_info("%s %s: asked for by uid %u", verb_name(verb), bdf_format(dsm->bdf, device),
-		 (unsigned)varlink_call_peer(call)->uid);
-	director_event(requests->tdid,
-		       &(EngineEvent){ .type = verb == VERB_CONNECT ? EVENT_CONNECT_REQUESTED
-								    : EVENT_RECLAIM_REQUESTED,
-				       .id = dsm->id },
-		       NULL);
-	/* Should the engine not have taken it, nothing else would answer. */
-	dsm_requests_settle(requests, dsm);
-	return 0;
-}
-
-int dsm_requests_take(DsmRequests *requests, Verb verb, const char *text, VarlinkCall *call)
-{
-	Tdid *tdid = requests->tdid;
 	const EngineDsm *e;
 	Provider *provider;
 	DsmState state;
@@ -312,11 +213,11 @@ int dsm_requests_take(DsmRequests *requests, Verb verb, const char *text, Varlin
 				 : refuse_reclaim(tdid, call, dsm, state);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (verb == VERB_RECLAIM && !e) {
-		/* Nothing was ever asked of it. */
-		Request nothing = { .requests = requests, .dsm = dsm, .call = call };
-
-		return answer_done(&nothing);
-	}
-	return begin(requests, verb, dsm, call);
+	if (verb == VERB_RECLAIM && !e)
+		return answer_done(tdid, call, dsm); /* nothing was ever asked of it */
+	return waiting_calls_begin(calls, &(WaitingCall){ call, verb, dsm, dsm->bdf },
+				   &(EngineEvent){ .type = verb == VERB_CONNECT
+								   ? EVENT_CONNECT_REQUESTED
+								   : EVENT_RECLAIM_REQUESTED,
+						   .id = dsm->id });
 }

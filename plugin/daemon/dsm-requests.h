@@ -2,19 +2,11 @@
 /* io.tdid.Assignments Connect and Reclaim: calls that wait for what becomes of a DSM. */
 #pragma once
 
-#include "daemon/tdid.h"
+#include "daemon/waiting-calls.h"
 
-typedef struct DsmRequests DsmRequests;
+/* VERB_CONNECT or VERB_RECLAIM of `dsm` (an address as text): answered now, or waiting. */
+int dsm_requests_take(Tdid *tdid, WaitingCalls *calls, Verb verb, const char *dsm,
+		      VarlinkCall *call);
 
-int dsm_requests_new(DsmRequests **ret, Tdid *tdid);
-/* The server has to be gone already. */
-DsmRequests *dsm_requests_free(DsmRequests *requests);
-
-/*
- * VERB_CONNECT or VERB_RECLAIM of `dsm` (an address as text). The call is answered now or, when the
- * verb is over, by dsm_requests_settle. A caller that goes away changes nothing.
- */
-int dsm_requests_take(DsmRequests *requests, Verb verb, const char *dsm, VarlinkCall *call);
-
-/* Answers whoever waits for this DSM, if what it waits for is over. */
-void dsm_requests_settle(DsmRequests *requests, const Dsm *dsm);
+/* The calls' WaitingAnswer. */
+int dsm_requests_answer(Tdid *tdid, const WaitingCall *waiting);

@@ -169,6 +169,17 @@ int varlink_server_bind(VarlinkServer *server, const char *method, unsigned flag
 	return 0;
 }
 
+int varlink_server_bind_all(VarlinkServer *server, const VarlinkMethod *methods, size_t n,
+			    void *userdata)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = varlink_server_bind(server, methods[i].name, methods[i].flags,
+					methods[i].handler, userdata);
+	return r;
+}
+
 int server_check_complete(const VarlinkServer *server, char **ret_error)
 {
 	for (size_t i = 0; i < server->n_bindings; i++)

@@ -54,6 +54,16 @@ enum {
 int varlink_server_bind(VarlinkServer *server, const char *method, unsigned flags,
 			VarlinkHandler handler, void *userdata);
 
+typedef struct VarlinkMethod {
+	const char *name; /* with its interface */
+	unsigned flags;
+	VarlinkHandler handler;
+} VarlinkMethod;
+
+/* As many, up to the first that fails. */
+int varlink_server_bind_all(VarlinkServer *server, const VarlinkMethod *methods, size_t n,
+			    void *userdata);
+
 /*
  * Starts to serve. -ENOSYS, with a sentence naming it, while a described method is unbound.
  * listen makes the socket with `mode` whatever the umask is; a stale socket at the path is

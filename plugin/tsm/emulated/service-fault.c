@@ -141,21 +141,17 @@ static int on_clear(VarlinkCall *call, json_object *parameters, void *userdata)
 
 int service_bind_faults(Service *service)
 {
-	static const struct {
-		const char *name;
-		VarlinkHandler handler;
-	} methods[] = {
-		{ "io.tdid.TsmEmulated.FailVerb", on_fail_verb },
-		{ "io.tdid.TsmEmulated.FailDevice", on_fail_device },
-		{ "io.tdid.TsmEmulated.ResetFunction", on_reset_function },
-		{ "io.tdid.TsmEmulated.Violate", on_violate },
-		{ "io.tdid.TsmEmulated.Clear", on_clear },
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.TsmEmulated.FailVerb", 0, on_fail_verb },
+		{ "io.tdid.TsmEmulated.FailDevice", 0, on_fail_device },
+		{ "io.tdid.TsmEmulated.ResetFunction", 0, on_reset_function },
+		{ "io.tdid.TsmEmulated.Violate", 0, on_violate },
+		{ "io.tdid.TsmEmulated.Clear", 0, on_clear },
 	};
 	int r;
 
 	r = varlink_server_add_interface(service->server, interface_text, NULL);
-	for (size_t i = 0; r == 0 && i < ELEMENTSOF(methods); i++)
-		r = varlink_server_bind(service->server, methods[i].name, 0, methods[i].handler,
-					service);
-	return r;
+	if (r < 0)
+		return r;
+	return varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 }

@@ -212,12 +212,10 @@ static int on_measure(VarlinkCall *call, json_object *parameters, void *userdata
 
 int service_bind_guest(Service *service)
 {
-	int r;
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.Tsm.GuestRequest", 0, on_guest_request },
+		{ "io.tdid.Tsm.Measure", 0, on_measure },
+	};
 
-	r = varlink_server_bind(service->server, "io.tdid.Tsm.GuestRequest", 0, on_guest_request,
-				service);
-	if (r == 0)
-		r = varlink_server_bind(service->server, "io.tdid.Tsm.Measure", 0, on_measure,
-					service);
-	return r;
+	return varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 }

@@ -232,11 +232,7 @@ static bool on_peer(const struct ucred *peer, void *userdata)
 
 static int bind_methods(Service *service)
 {
-	static const struct {
-		const char *name;
-		unsigned int flags;
-		VarlinkHandler handler;
-	} methods[] = {
+	static const VarlinkMethod methods[] = {
 		{ "io.tdid.Tsm.GetCapabilities", 0, on_get_capabilities },
 		{ "io.tdid.Tsm.ListDevices", 0, on_list_devices },
 		{ "io.tdid.Tsm.PrepareTvm", 0, on_prepare_tvm },
@@ -245,11 +241,8 @@ static int bind_methods(Service *service)
 		{ "io.tdid.Tsm.Query", 0, on_query },
 		{ "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY, on_monitor },
 	};
-	int r = 0;
+	int r = varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 
-	for (size_t i = 0; r == 0 && i < ELEMENTSOF(methods); i++)
-		r = varlink_server_bind(service->server, methods[i].name, methods[i].flags,
-					methods[i].handler, service);
 	if (r == 0)
 		r = service_bind_verbs(service);
 	if (r == 0)

@@ -116,18 +116,11 @@ static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
 
 int service_bind_verbs(Service *service)
 {
-	static const struct {
-		const char *name;
-		VarlinkHandler handler;
-	} methods[] = {
-		{ "io.tdid.Tsm.Connect", on_connect }, { "io.tdid.Tsm.Disconnect", on_disconnect },
-		{ "io.tdid.Tsm.Bind", on_bind },       { "io.tdid.Tsm.Unbind", on_unbind },
-		{ "io.tdid.Tsm.Cancel", on_cancel },
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.Tsm.Connect", 0, on_connect }, { "io.tdid.Tsm.Disconnect", 0, on_disconnect },
+		{ "io.tdid.Tsm.Bind", 0, on_bind },       { "io.tdid.Tsm.Unbind", 0, on_unbind },
+		{ "io.tdid.Tsm.Cancel", 0, on_cancel },
 	};
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ELEMENTSOF(methods); i++)
-		r = varlink_server_bind(service->server, methods[i].name, 0, methods[i].handler,
-					service);
-	return r;
+	return varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 }

@@ -161,14 +161,11 @@ int service_refuse_unseen(Service *service, VarlinkCall *call)
 
 int service_bind_query(Service *service)
 {
-	VarlinkServer *server = service->server;
-	int r;
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.Tsm.ListDevices", 0, on_list_devices },
+		{ "io.tdid.Tsm.Query", 0, on_query },
+		{ "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY, on_monitor },
+	};
 
-	r = varlink_server_bind(server, "io.tdid.Tsm.ListDevices", 0, on_list_devices, service);
-	if (r == 0)
-		r = varlink_server_bind(server, "io.tdid.Tsm.Query", 0, on_query, service);
-	if (r == 0)
-		r = varlink_server_bind(server, "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY,
-					on_monitor, service);
-	return r;
+	return varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 }

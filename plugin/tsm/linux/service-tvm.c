@@ -97,19 +97,12 @@ static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdat
 
 int service_bind_tvms(Service *service)
 {
-	static const struct {
-		const char *name;
-		VarlinkHandler handler;
-	} methods[] = {
-		{ "io.tdid.Tsm.PrepareTvm", on_prepare_tvm },
-		{ "io.tdid.Tsm.ReleaseTvm", on_release_tvm },
-		{ "io.tdid.Tsm.GetEvidence", on_evidence },
-		{ "io.tdid.Tsm.Measure", on_evidence },
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.Tsm.PrepareTvm", 0, on_prepare_tvm },
+		{ "io.tdid.Tsm.ReleaseTvm", 0, on_release_tvm },
+		{ "io.tdid.Tsm.GetEvidence", 0, on_evidence },
+		{ "io.tdid.Tsm.Measure", 0, on_evidence },
 	};
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ELEMENTSOF(methods); i++)
-		r = varlink_server_bind(service->server, methods[i].name, 0, methods[i].handler,
-					service);
-	return r;
+	return varlink_server_bind_all(service->server, methods, ELEMENTSOF(methods), service);
 }
