@@ -126,6 +126,13 @@ int domain_reader_add_missing(DomainReader *reader, const char *alias)
 	return 0;
 }
 
+static Policy policy_of(DomainReader *reader, const char *alias)
+{
+	const DomainNamed *named = domain_reader_named(reader, alias);
+
+	return named ? policy_tighten(&reader->policy, &named->policy) : reader->policy;
+}
+
 static int add_device(DomainReader *reader, const DomainHost *host)
 {
 	DomainXml *domain = reader->domain;
@@ -146,6 +153,7 @@ static int add_device(DomainReader *reader, const DomainHost *host)
 							 : DOMAIN_DEVICE_HOSTDEV,
 		.managed = managed && strcmp(managed, "yes") == 0,
 		.mark = host->mark,
+		.policy = policy_of(reader, host->alias),
 		.line = xmlGetLineNo((xmlNode *)host->node),
 	};
 	if (!more[domain->n_devices].alias)

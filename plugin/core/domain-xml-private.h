@@ -9,6 +9,7 @@
 typedef struct DomainNamed {
 	const char *alias;
 	bool found;
+	Policy policy; /* its own */
 } DomainNamed;
 
 /* A PCI device of the host's that is given to the domain, trusted or not. */
@@ -27,6 +28,7 @@ typedef struct DomainReader {
 	size_t n_named;
 	DomainHost hosts[DOMAIN_XML_MAX_ITEMS];
 	size_t n_hosts;
+	Policy policy; /* of the domain */
 } DomainReader;
 
 /* Whether this can be the alias of a trusted device, wherever it is said to be one. -EINVAL. */
@@ -36,6 +38,13 @@ int domain_reader_check_alias(DomainReader *reader, const xmlNode *node, const c
 DomainNamed *domain_reader_named(DomainReader *reader, const char *alias);
 
 int domain_reader_add_missing(DomainReader *reader, const char *alias);
+
+/*
+ * Tightens *policy by the attributes of an element of ours; `known` is one that is no policy's, or
+ * NULL. Sets the domain's policy_trouble. -ENOMEM.
+ */
+int domain_reader_policy(DomainReader *reader, const xmlNode *node, const char *known,
+			 Policy *policy);
 
 /* Any child element of <devices>, after the metadata. */
 int domain_reader_device(DomainReader *reader, const xmlNode *device);

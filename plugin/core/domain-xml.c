@@ -65,6 +65,12 @@ static int read_metadata(DomainReader *reader, const xmlNode *parent)
 
 		if (!is_ours(child))
 			continue;
+		if (strcmp((const char *)child->name, "policy") == 0) {
+			r = domain_reader_policy(reader, child, NULL, &reader->policy);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		if (strcmp((const char *)child->name, "device") != 0) {
 			r = read_metadata(reader, child);
 			if (r < 0)
@@ -85,7 +91,12 @@ static int read_metadata(DomainReader *reader, const xmlNode *parent)
 			return xml_refuse(reader->ret_error, child, -E2BIG,
 					  "the metadata names more than %u devices",
 					  DOMAIN_XML_MAX_ITEMS);
-		reader->named[reader->n_named++].alias = alias;
+		reader->named[reader->n_named] =
+			(DomainNamed){ .alias = alias, .policy = policy_lenient };
+		r = domain_reader_policy(reader, child, "alias",
+					 &reader->named[reader->n_named++].policy);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -253,6 +264,7 @@ int domain_xml_parse(DomainXml **ret, const char *text, size_t size, char **ret_
 		return -ENOMEM;
 	reader->domain = domain;
 	reader->ret_error = ret_error;
+	reader->policy = policy_lenient;
 	r = read_domain(reader, xmlDocGetRootElement(doc));
 	if (r < 0)
 		return r;
@@ -275,6 +287,7 @@ DomainXml *domain_xml_free(DomainXml *domain)
 	free(domain->devices);
 	free(domain->missing);
 	free(domain->fwcfg);
+	free(domain->policy_trouble);
 	free(domain->quote_socket);
 	free(domain->launch_security_type);
 	free(domain->name);

@@ -9,6 +9,7 @@
 
 #include "core/bdf.h"
 #include "core/cleanup.h"
+#include "core/policy.h"
 #include "core/uuid.h"
 
 #include <stdbool.h>
@@ -60,6 +61,7 @@ typedef struct DomainDevice {
 	DomainDeviceKind kind;
 	bool managed;	   /* libvirt takes it from the host's driver and gives it back */
 	unsigned int mark; /* DomainMark */
+	Policy policy;	   /* of the metadata: the domain's and the device's own */
 	long line;	   /* in the XML, for messages */
 } DomainDevice;
 
@@ -86,6 +88,12 @@ typedef struct DomainXml {
 	 */
 	char **missing;
 	size_t n_missing;
+	/*
+	 * What is wrong with the metadata's policy, or NULL. One that makes no sense counts as the
+	 * strictest, because it was meant to tighten, and the devices have to be looked after all
+	 * the same.
+	 */
+	char *policy_trouble;
 	DomainFwcfg *fwcfg; /* entries below DOMAIN_XML_FWCFG_PREFIX */
 	size_t n_fwcfg;
 } DomainXml;

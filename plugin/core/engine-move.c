@@ -31,6 +31,36 @@ static void dsm_settle(Engine *engine, uint32_t id)
 	engine_emit_plain(engine, idle ? EFFECT_TIMER_IDLE : EFFECT_TIMER_IDLE_OFF, id);
 }
 
+/* What is not listed has no policy: the device must not stay. */
+static PolicyAction action_of(const EngineAssignment *a)
+{
+	switch (a->fault) {
+	case FAULT_REJECTED: return a->policy.on_reject;
+	case FAULT_NOT_READY:
+	case FAULT_NO_VERDICT: return a->policy.on_timeout;
+	case FAULT_CONNECT:
+	case FAULT_BIND:
+	case FAULT_ERROR:
+	case FAULT_UNLOCKED:
+	case FAULT_VOIDED: return a->policy.on_error;
+	case FAULT_FOREIGN: /* binding it again is for nobody to decide here */
+		return a->policy.on_error == POLICY_DETACH ? POLICY_DETACH : POLICY_HOLD;
+	default: return POLICY_DETACH;
+	}
+}
+
+/* The timer runs while it waits to be bound again, and until a rebound one has run steadily. */
+static void retry_settle(Engine *engine, uint32_t id, bool waits)
+{
+	EngineAssignment *a = &engine->assignments[id];
+	bool wanted = waits || (a->state == ASSIGNMENT_RUNNING && a->rebinds > 0);
+
+	if (wanted == a->retry_timer)
+		return;
+	a->retry_timer = wanted;
+	engine_emit_plain(engine, wanted ? EFFECT_TIMER_RETRY : EFFECT_TIMER_RETRY_OFF, id);
+}
+
 static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
 {
 	switch (guard) {
@@ -42,6 +72,9 @@ static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
 	case GUARD_LET_GO: return a->fault == FAULT_UNLOCKED;
 	case GUARD_ENDED: return a->fault == FAULT_UNLOCKED || a->fault == FAULT_VOIDED;
 	case GUARD_PRESENT_FAULT: return a->present && a->fault != FAULT_NONE;
+	case GUARD_REBIND: return action_of(a) == POLICY_REBIND && a->rebinds < a->policy.rebinds;
+	case GUARD_RETRY: return action_of(a) == POLICY_REBIND && a->rebinds <= a->policy.rebinds;
+	case GUARD_HOLD: return action_of(a) != POLICY_DETACH;
 	}
 	return false;
 }
@@ -85,7 +118,7 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 		a->operation = 0;
 	a->state = t->to;
 	engine_count(engine, a, a->state, +1);
-	if (t->to == ASSIGNMENT_RELEASED)
+	if (t->to == ASSIGNMENT_RELEASED || (t->actions & ACT_BEGIN))
 		a->fault = FAULT_NONE;
 	else if (a->fault == FAULT_NONE || (a->fault == FAULT_UNLOCKED && t->fault != FAULT_NONE))
 		a->fault = t->fault;
@@ -101,6 +134,8 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 		tdi->owner = ENGINE_NONE;
 	if (t->actions & ACT_QUARANTINE)
 		tdi->state = TDI_QUARANTINED;
+	if (t->actions & ACT_RETRY)
+		a->rebinds++;
 
 	if (t->actions & (ACT_BIND | ACT_QUARANTINE | ACT_BEGIN))
 		engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
@@ -128,6 +163,8 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 						    .id = id,
 						    .operation = a->operation,
 						    .generation = a->generation });
+	if (t->actions & ACT_LOOK)
+		engine_emit_plain(engine, EFFECT_LOOK, id);
 	if (t->actions & ACT_DETACH)
 		engine_emit_plain(engine, EFFECT_DETACH, id);
 	if (t->actions & ACT_TELL_LOCKED)
@@ -136,6 +173,7 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 						    .generation = a->generation });
 	if (t->actions & ACT_TIMER)
 		engine_emit_plain(engine, EFFECT_TIMER_GUEST, id);
+	retry_settle(engine, id, t->actions & ACT_RETRY);
 	if (t->actions & ACT_BEGIN)
 		engine_assignment_begin(engine, id);
 
@@ -213,6 +251,12 @@ void engine_tdi_input(Engine *engine, uint32_t id, TdiInput input)
 						    .operation = tdi->operation });
 }
 
+/* Others have no use for its session, or have it already. */
+static bool waits_for_dsm(const EngineAssignment *a)
+{
+	return a->state == ASSIGNMENT_WAITING || a->state == ASSIGNMENT_CONNECTING;
+}
+
 /* The next id is taken before the input, which may unlink this one. */
 static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
 {
@@ -220,15 +264,15 @@ static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
 
 	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
 		next = engine->assignments[id].next_of_dsm;
-		engine_assignment_input(engine, id, input);
+		if (waits_for_dsm(&engine->assignments[id]))
+			engine_assignment_input(engine, id, input);
 	}
 }
 
 static bool is_waited_for(const Engine *engine, const EngineDsm *dsm)
 {
 	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = engine->assignments[id].next_of_dsm)
-		if (engine->assignments[id].state == ASSIGNMENT_WAITING ||
-		    engine->assignments[id].state == ASSIGNMENT_CONNECTING)
+		if (waits_for_dsm(&engine->assignments[id]))
 			return true;
 	return false;
 }
@@ -261,7 +305,7 @@ static const DsmTransition *find_dsm_transition(const Engine *engine, const Engi
 
 /*
  * Its record follows when all that wait for it have heard, and comes before the verb that it
- * announces. Of its assignments only WAITING and CONNECTING ones move on what they hear.
+ * announces.
  */
 void engine_dsm_input(Engine *engine, uint32_t id, DsmInput input)
 {

@@ -3,12 +3,18 @@
  * How an assignment moves. To be read beside the states in engine.h:
  *
  *   attached -> connecting -> waiting -> binding -> [bound ->] locked -> running
- *        any of these -> unbinding -> released          (taken out of the domain)
- *                        unbinding -> detaching -> failed  (a fault: unbound first, then taken out)
+ *        any of these -> unbinding -> released   (taken out of the domain)
+ *                        unbinding -> attached   (a fault: unbound first, then its policy)
+ *
+ *   attached, with a fault -> detaching -> failed, or held, or after a while connecting again
  *
  * What is not listed changes nothing. Whatever the TSM may hold something of (binding to unbinding)
  * ends through unbinding only; an outcome that nobody knows ends in quarantined, which is left when
  * the TDI's quarantine ends, and not before.
+ *
+ * What becomes of a device with a fault is decided when its domain has been read anew: a guest that
+ * is reset, or lets the device go, makes QEMU reset the function, which the TSM reports first. Then
+ * the policy has no say, because the domain ends this bind by itself.
  *
  * A guest that lets a device go tells the TSM first, so the TSM's CONFIG_UNLOCKED comes before what
  * explains it: the guest's rejection, or libvirt's word that the device has been taken out. That
@@ -26,24 +32,32 @@ const EngineTransition engine_transitions[] = {
 	{ S(ATTACHED),   IN_DSM_NEEDED,      GUARD_NONE,          S(CONNECTING), 0, FAULT_NONE },
 	{ S(ATTACHED),   IN_DSM_READY,       GUARD_READY,         S(BINDING),    ACT_BIND, FAULT_NONE },
 	{ S(ATTACHED),   IN_DSM_READY,       GUARD_NONE,          S(WAITING),    ACT_TIMER, FAULT_NONE },
-	{ S(ATTACHED),   IN_DSM_REFUSED,     GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_CONNECT },
-	{ S(ATTACHED),   IN_FOREIGN,         GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_FOREIGN },
+	{ S(ATTACHED),   IN_DSM_REFUSED,     GUARD_NONE,          S(ATTACHED),   ACT_LOOK, FAULT_CONNECT },
+	{ S(ATTACHED),   IN_FOREIGN,         GUARD_NONE,          S(ATTACHED),   ACT_LOOK, FAULT_FOREIGN },
+	{ S(ATTACHED),   IN_REJECTED,        GUARD_LET_GO,        S(ATTACHED),   ACT_LOOK, FAULT_REJECTED },
+	{ S(ATTACHED),   IN_LOOKED,          GUARD_REBIND,        S(ATTACHED),   ACT_RETRY, FAULT_NONE },
+	{ S(ATTACHED),   IN_LOOKED,          GUARD_HOLD,          S(HELD),       0, FAULT_NONE },
+	{ S(ATTACHED),   IN_LOOKED,          GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_NONE },
+	{ S(ATTACHED),   IN_RETRY,           GUARD_RETRY,         S(ATTACHED),   ACT_BEGIN, FAULT_NONE },
+	{ S(ATTACHED),   IN_RETRY,           GUARD_NONE,          S(ATTACHED),   ACT_LOOK, FAULT_NONE },
+	{ S(ATTACHED),   IN_GONE,            GUARD_ENDED,         S(RELEASED),   ACT_DISOWN, FAULT_NONE },
+	{ S(ATTACHED),   IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
 
 	{ S(CONNECTING), IN_DSM_READY,       GUARD_READY,         S(BINDING),    ACT_BIND, FAULT_NONE },
 	{ S(CONNECTING), IN_DSM_READY,       GUARD_NONE,          S(WAITING),    ACT_TIMER, FAULT_NONE },
-	{ S(CONNECTING), IN_DSM_REFUSED,     GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_CONNECT },
+	{ S(CONNECTING), IN_DSM_REFUSED,     GUARD_NONE,          S(ATTACHED),   ACT_LOOK, FAULT_CONNECT },
 	{ S(CONNECTING), IN_GONE,            GUARD_NONE,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 
 	{ S(WAITING),    IN_GUEST_READY,     GUARD_NONE,          S(BINDING),    ACT_TIMER_OFF | ACT_BIND, FAULT_NONE },
 	{ S(WAITING),    IN_DSM_LOST,        GUARD_NONE,          S(CONNECTING), ACT_TIMER_OFF, FAULT_NONE },
-	{ S(WAITING),    IN_TIMEOUT,         GUARD_NONE,          S(DETACHING),  ACT_DETACH, FAULT_NOT_READY },
+	{ S(WAITING),    IN_TIMEOUT,         GUARD_NONE,          S(ATTACHED),   ACT_LOOK, FAULT_NOT_READY },
 	{ S(WAITING),    IN_GONE,            GUARD_NONE,          S(RELEASED),   ACT_TIMER_OFF | ACT_DISOWN, FAULT_NONE },
 
 	{ S(BINDING),    IN_BIND_LOCKED,     GUARD_LEFT,          S(UNBINDING),  ACT_UNBIND, FAULT_NONE },
 	{ S(BINDING),    IN_BIND_LOCKED,     GUARD_NONE,          S(LOCKED),     ACT_TELL_LOCKED | ACT_TIMER, FAULT_NONE },
 	{ S(BINDING),    IN_BIND_BOUND,      GUARD_LEFT,          S(UNBINDING),  ACT_UNBIND, FAULT_NONE },
 	{ S(BINDING),    IN_BIND_BOUND,      GUARD_NONE,          S(BOUND),      ACT_TELL_LOCKED | ACT_TIMER, FAULT_NONE },
-	{ S(BINDING),    IN_BIND_REFUSED,    GUARD_PRESENT,       S(DETACHING),  ACT_DETACH, FAULT_BIND },
+	{ S(BINDING),    IN_BIND_REFUSED,    GUARD_PRESENT,       S(ATTACHED),   ACT_LOOK, FAULT_BIND },
 	{ S(BINDING),    IN_BIND_REFUSED,    GUARD_LEFT,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(BINDING),    IN_BIND_UNKNOWN,    GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_BIND },
 
@@ -73,7 +87,7 @@ const EngineTransition engine_transitions[] = {
 	{ S(RUNNING),    IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
 	{ S(RUNNING),    IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },
 
-	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT_FAULT, S(DETACHING),  ACT_DETACH, FAULT_NONE },
+	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT_FAULT, S(ATTACHED),   ACT_LOOK, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_PRESENT,       S(ATTACHED),   ACT_BEGIN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_ENDED,         S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(UNBINDING),  IN_UNBIND_CLEAN,    GUARD_FAULT,         S(FAILED),     ACT_DISOWN, FAULT_NONE },
@@ -86,11 +100,11 @@ const EngineTransition engine_transitions[] = {
 	{ S(DETACHING),  IN_GONE,            GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(DETACHING),  IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
 	{ S(DETACHING),  IN_DETACH_FAILED,   GUARD_NONE,          S(HELD),       0, FAULT_NONE },
-	{ S(HELD),       IN_REJECTED,        GUARD_LET_GO,        S(HELD),       0, FAULT_REJECTED },
+	{ S(HELD),       IN_REJECTED,        GUARD_LET_GO,        S(ATTACHED),   ACT_LOOK, FAULT_REJECTED },
 	{ S(HELD),       IN_GONE,            GUARD_LET_GO,        S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(HELD),       IN_GONE,            GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_NONE },
 
-	{ S(QUARANTINED), IN_CLEARED,        GUARD_PRESENT,       S(DETACHING),  ACT_DETACH, FAULT_UNBIND },
+	{ S(QUARANTINED), IN_CLEARED,        GUARD_PRESENT,       S(ATTACHED),   ACT_LOOK, FAULT_UNBIND },
 	{ S(QUARANTINED), IN_CLEARED,        GUARD_NONE,          S(FAILED),     ACT_DISOWN, FAULT_UNBIND },
 	{ S(QUARANTINED), IN_NOT_CLEARED,    GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_UNBIND },
 	/* clang-format on */
@@ -180,6 +194,8 @@ const char *engine_input_name(EngineInput input)
 		[IN_VOIDED] = "bind voided",
 		[IN_REJECTED] = "rejected",
 		[IN_TIMEOUT] = "timeout",
+		[IN_LOOKED] = "looked",
+		[IN_RETRY] = "retry",
 		[IN_GONE] = "gone",
 		[IN_UNBIND_CLEAN] = "unbound",
 		[IN_UNBIND_UNKNOWN] = "unbind outcome unknown",

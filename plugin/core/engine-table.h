@@ -24,6 +24,8 @@ typedef enum EngineInput {
 	IN_VOIDED, /* the TSM holds no bind any more */
 	IN_REJECTED,
 	IN_TIMEOUT,
+	IN_LOOKED, /* after a fault: its domain has been read anew, and still has it */
+	IN_RETRY,  /* the wait before it is bound again is over */
 	IN_GONE,
 	IN_UNBIND_CLEAN, /* freed, and the device confirmed */
 	IN_UNBIND_UNKNOWN,
@@ -45,6 +47,9 @@ typedef enum EngineGuard {
 	GUARD_LET_GO,  /* all that is on record is that it fell back to CONFIG_UNLOCKED */
 	GUARD_ENDED,   /* the same, or that the TSM does not hold the bind any more */
 	GUARD_PRESENT_FAULT,
+	GUARD_REBIND, /* the policy for its fault says rebind, and not so often yet */
+	GUARD_RETRY,  /* ... and still does */
+	GUARD_HOLD,   /* ... says hold, or rebind that is not to be had */
 } EngineGuard;
 
 /* Carried out in this order. */
@@ -58,7 +63,9 @@ enum {
 	ACT_DETACH = 1 << 6,
 	ACT_TELL_LOCKED = 1 << 7,
 	ACT_TIMER = 1 << 8,
-	ACT_BEGIN = 1 << 9, /* start over, as if it had just appeared */
+	ACT_BEGIN = 1 << 9,  /* start over, as if it had just appeared */
+	ACT_LOOK = 1 << 10,  /* what becomes of it is decided when its domain has been read */
+	ACT_RETRY = 1 << 11, /* start over after a while */
 };
 
 typedef struct EngineTransition {

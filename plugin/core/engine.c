@@ -54,6 +54,8 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		 * what was wrong before is the operator's to judge, who has just attached it; but
 		 * for a quarantine. */
 		a->present = true;
+		a->policy = event->policy;
+		a->rebinds = 0;
 		if (a->state != ASSIGNMENT_QUARANTINED)
 			a->fault = FAULT_NONE;
 		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
@@ -72,6 +74,8 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	}
 	a->state = ASSIGNMENT_ATTACHED;
 	a->fault = FAULT_NONE;
+	a->policy = event->policy;
+	a->rebinds = 0;
 	a->present = true;
 	a->guest_ready = false;
 	engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
@@ -105,6 +109,38 @@ static void assignment_guest_ready(Engine *engine, uint32_t id)
 	a->guest_ready = true;
 	if (!engine_assignment_input(engine, id, IN_GUEST_READY))
 		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+}
+
+/* Of one that waits to be bound again it has been decided. */
+static void looked(Engine *engine, uint32_t id)
+{
+	const EngineAssignment *a = &engine->assignments[id];
+
+	if (a->present && a->fault != FAULT_NONE && !a->retry_timer)
+		engine_assignment_input(engine, id, IN_LOOKED);
+}
+
+static void retry_timeout(Engine *engine, uint32_t id)
+{
+	EngineAssignment *a = &engine->assignments[id];
+
+	if (!a->retry_timer)
+		return;
+	a->retry_timer = false;
+	if (engine_assignment_input(engine, id, IN_RETRY))
+		return;
+	a->rebinds = 0;
+	engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
+}
+
+static void policy_changed(Engine *engine, const EngineEvent *event)
+{
+	EngineAssignment *a = &engine->assignments[event->id];
+
+	if (policy_equal(&a->policy, &event->policy))
+		return;
+	a->policy = event->policy;
+	engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, event->id);
 }
 
 static EngineInput input_of_tdi_state(TdispState state, bool accepted)
@@ -361,6 +397,9 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 		break;
 	case EVENT_BIND_DONE: bind_done(engine, event); break;
 	case EVENT_UNBIND_DONE: unbind_done(engine, event); break;
+	case EVENT_LOOKED: looked(engine, event->id); break;
+	case EVENT_RETRY_TIMEOUT: retry_timeout(engine, event->id); break;
+	case EVENT_POLICY_CHANGED: policy_changed(engine, event); break;
 	case EVENT_DETACH_FAILED:
 		engine_assignment_input(engine, event->id, IN_DETACH_FAILED);
 		break;

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "core/policy.h"
 #include "core/tdisp.h"
 
 #include <stdbool.h>
@@ -23,7 +24,8 @@
 typedef enum AssignmentState {
 	ASSIGNMENT_DECLARED,	/* in the XML of a domain that is not running yet */
 	ASSIGNMENT_WAITING,	/* its DSM is connected; bind-when does not hold yet */
-	ASSIGNMENT_ATTACHED,	/* in the TVM through VFIO, nothing asked of the TSM */
+	ASSIGNMENT_ATTACHED,	/* in the TVM through VFIO, nothing asked of the TSM; with a fault:
+				   what becomes of it is decided, or it waits to be bound again */
 	ASSIGNMENT_CONNECTING,	/* waits for device_connect of its DSM */
 	ASSIGNMENT_BINDING,	/* tdi_bind under way */
 	ASSIGNMENT_BOUND,	/* bound, not locked: where the guest asks for LOCK */
@@ -99,9 +101,9 @@ typedef enum EngineEventType {
 	EVENT_TVM_STARTED,  /* id = TVM: a new incarnation */
 	EVENT_TVM_STOPPING, /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
 	EVENT_TVM_ENDED,    /* id = TVM: its QEMU is gone */
-	EVENT_APPEARED,	    /* id = assignment (new or final), tvm, dsm (may be another one), tdi */
-	EVENT_GONE,	    /* id = assignment: no longer in the live domain */
-	EVENT_GUEST_READY,  /* id = assignment: what bind-when asks for holds */
+	EVENT_APPEARED, /* id = assignment (new or final), tvm, dsm (may be another), tdi, policy */
+	EVENT_GONE,	/* id = assignment: no longer in the live domain */
+	EVENT_GUEST_READY,    /* id = assignment: what bind-when asks for holds */
 	EVENT_GUEST_REJECTED, /* id = assignment, generation */
 	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted: as the TSM says */
 	EVENT_BIND_LOST, /* id = TDI, generation: the TSM holds it no more, and not by an unbind */
@@ -110,6 +112,9 @@ typedef enum EngineEventType {
 	EVENT_RECLAIM_DONE,	 /* id = DSM, operation, outcome */
 	EVENT_BIND_DONE,	 /* id = assignment, operation, outcome, tdi_state */
 	EVENT_UNBIND_DONE,	 /* id = assignment, operation, outcome, device_confirmed */
+	EVENT_LOOKED,		 /* id = assignment: read anew, and still in the live domain */
+	EVENT_RETRY_TIMEOUT,	 /* id = assignment: TIMER_RETRY went off */
+	EVENT_POLICY_CHANGED,	 /* id = assignment, policy: for what is decided from now on */
 	EVENT_DETACH_FAILED,	 /* id = assignment: the VMM refused for good */
 	EVENT_GUEST_TIMEOUT,	 /* id = assignment: TIMER_GUEST went off */
 	EVENT_IDLE_TIMEOUT,	 /* id = DSM: TIMER_IDLE went off */
@@ -127,6 +132,7 @@ typedef struct EngineEvent {
 	uint32_t id;
 	uint32_t tvm, dsm, tdi; /* EVENT_APPEARED only */
 	bool unserved;		/* EVENT_APPEARED: no TSM serves this device */
+	Policy policy;		/* EVENT_APPEARED, EVENT_POLICY_CHANGED */
 	uint64_t operation;
 	uint64_t generation;
 	OperationOutcome outcome;
@@ -145,11 +151,15 @@ typedef enum EngineEffectType {
 	EFFECT_BIND,		   /* id = assignment, operation, generation */
 	EFFECT_CLEAR,		   /* id = TDI, operation: tdi_unbind, whoever had it */
 	EFFECT_UNBIND,		   /* id = assignment, operation */
-	EFFECT_DETACH,		   /* id = assignment: ask the VMM to take it out of the domain */
-	EFFECT_TELL_LOCKED,	   /* id = assignment, generation: the guest may verify */
-	EFFECT_TELL_WITHDRAWN,	   /* id = assignment, generation */
-	EFFECT_TIMER_GUEST,	   /* id = assignment: start (anew) the wait for the guest */
+	EFFECT_LOOK,   /* id = assignment: read its domain anew, then EVENT_LOOKED or EVENT_GONE */
+	EFFECT_DETACH, /* id = assignment: ask the VMM to take it out of the domain */
+	EFFECT_TELL_LOCKED,    /* id = assignment, generation: the guest may verify */
+	EFFECT_TELL_WITHDRAWN, /* id = assignment, generation */
+	EFFECT_TIMER_GUEST,    /* id = assignment: start (anew) the wait for the guest */
 	EFFECT_TIMER_GUEST_OFF,
+	EFFECT_TIMER_RETRY, /* id = assignment: ATTACHED: the wait before it is bound again;
+			       RUNNING: how long until what was before counts no more */
+	EFFECT_TIMER_RETRY_OFF,
 	EFFECT_TIMER_IDLE, /* id = DSM: start the grace before device_reclaim */
 	EFFECT_TIMER_IDLE_OFF,
 	EFFECT_CHANGED,	  /* id = assignment: its state or fault is another */
@@ -177,6 +187,9 @@ typedef struct EngineAssignment {
 	bool present;	     /* in the live domain */
 	bool left;	     /* was taken out of the domain since this bind began */
 	bool guest_ready;
+	Policy policy;
+	uint32_t rebinds; /* of policy.rebinds, so far */
+	bool retry_timer;
 	TdispState seen; /* BINDING: what the TSM said last, TDISP_N_STATES: nothing yet */
 	bool seen_accepted;
 	uint32_t next_of_dsm, prev_of_dsm, next_of_tvm, prev_of_tvm;
@@ -237,9 +250,10 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
  * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
  * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of a TDI state,
  * operation and generation; of an assignment state, fault, tvm, dsm, tdi, generation, operation,
- * present, left and guest_ready; lists and counters are rebuilt. An operation that was in flight
- * stays in flight: the caller sends it again under its old number and the engine waits for the
- * outcome. -EINVAL on contradictions (an unused TVM, two owners of a TDI, an id that is taken).
+ * present, left, guest_ready, policy, rebinds and retry_timer; lists and counters are rebuilt. An
+ * operation that was in flight stays in flight: the caller sends it again under its old number and
+ * the engine waits for the outcome. -EINVAL on contradictions (an unused TVM, two owners of a TDI,
+ * an id that is taken).
  */
 int engine_restore_tvm(Engine *engine, uint32_t id);
 int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record);

@@ -81,13 +81,13 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	if (!provider)
 		return refuse_unserved(tdid, ret_why);
 	if (xml->launch_security == LAUNCH_SECURITY_NONE &&
-	    (require == CONFIG_REQUIRE_TVM_ALWAYS ||
+	    (device->policy.require_tvm || require == CONFIG_REQUIRE_TVM_ALWAYS ||
 	     (require == CONFIG_REQUIRE_TVM_PROTECTED && provider_protects(provider))))
 		return refuse(
 			ret_why,
 			"its domain is no confidential VM (the XML has no <launchSecurity>), "
 			"so nothing would be protected by it. Make it one, or see require_tvm "
-			"in tdid.conf");
+			"in tdid.conf and require-tvm in its metadata");
 	return 0;
 }
 
@@ -121,6 +121,12 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 
 int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 {
+	if (xml->policy_trouble)
+		return refuse(
+			ret_why,
+			"the policy in its metadata: %s. Set it right with 'virsh metadata' or "
+			"'virsh edit'",
+			xml->policy_trouble);
 	for (size_t i = 0; i < xml->n_devices; i++) {
 		const DomainDevice *device = &xml->devices[i];
 		_cleanup_free_ char *why = NULL;

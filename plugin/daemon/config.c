@@ -12,9 +12,10 @@
 #define TSMS_MAX	16
 
 typedef struct RawConfig {
-	const char *records, *sockets, *libvirt, *sysfs, *require_tvm;
-	int64_t idle_grace_ms, guest_timeout_ms, boot_timeout_ms, operation_deadline_ms,
-		stop_timeout_ms;
+	const char *records, *sockets, *libvirt, *sysfs, *require_tvm, *on_reject, *on_timeout,
+		*on_error;
+	int64_t rebinds, rebind_backoff_ms, rebind_steady_ms, idle_grace_ms, guest_timeout_ms,
+		boot_timeout_ms, operation_deadline_ms, stop_timeout_ms;
 	json_object *tsms;
 } RawConfig;
 
@@ -24,6 +25,14 @@ static const JsonField config_fields[] = {
 	{ "libvirt", JSON_FIELD_STRING, 0, offsetof(RawConfig, libvirt) },
 	{ "sysfs", JSON_FIELD_STRING, 0, offsetof(RawConfig, sysfs) },
 	{ "require_tvm", JSON_FIELD_STRING, 0, offsetof(RawConfig, require_tvm) },
+	{ "on_reject", JSON_FIELD_STRING, 0, offsetof(RawConfig, on_reject) },
+	{ "on_timeout", JSON_FIELD_STRING, 0, offsetof(RawConfig, on_timeout) },
+	{ "on_error", JSON_FIELD_STRING, 0, offsetof(RawConfig, on_error) },
+	{ "rebinds", JSON_FIELD_INT, 0, offsetof(RawConfig, rebinds), 0, 1000000 },
+	{ "rebind_backoff_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, rebind_backoff_ms), 1,
+	  3600000 },
+	{ "rebind_steady_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, rebind_steady_ms), 1,
+	  86400000 },
 	{ "idle_grace_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, idle_grace_ms), 0, 86400000 },
 	{ "guest_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, guest_timeout_ms), 1,
 	  86400000 },
@@ -87,6 +96,32 @@ static int take_require_tvm(Config *config, const char *word, const char *origin
 	return refuse(ret_error, origin, "require_tvm: is not protected, always or never", -EINVAL);
 }
 
+static int take_action(PolicyAction *ret, const char *word, const char *key, const char *origin,
+		       char **ret_error)
+{
+	if (policy_action_parse(ret, word) >= 0)
+		return 0;
+	if (ret_error &&
+	    asprintf(ret_error, "%s: %s: is not detach, hold or rebind", origin, key) < 0)
+		*ret_error = NULL;
+	return -EINVAL;
+}
+
+static int take_policy(Policy *policy, const RawConfig *raw, const char *origin, char **ret_error)
+{
+	int r;
+
+	policy->rebinds = (uint32_t)raw->rebinds;
+	policy->guest_timeout_usec = (uint64_t)raw->guest_timeout_ms * 1000;
+	r = take_action(&policy->on_reject, raw->on_reject, "on_reject", origin, ret_error);
+	if (r >= 0)
+		r = take_action(&policy->on_timeout, raw->on_timeout, "on_timeout", origin,
+				ret_error);
+	if (r >= 0)
+		r = take_action(&policy->on_error, raw->on_error, "on_error", origin, ret_error);
+	return r;
+}
+
 static int take_tsms(Config *config, json_object *array, const char *origin, char **ret_error)
 {
 	size_t n = json_object_array_length(array);
@@ -139,6 +174,12 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 		.libvirt = "qemu:///system",
 		.sysfs = "/sys",
 		.require_tvm = "protected",
+		.on_reject = "detach",
+		.on_timeout = "detach",
+		.on_error = "detach",
+		.rebinds = 3,
+		.rebind_backoff_ms = 2000,
+		.rebind_steady_ms = 600000,
 		.idle_grace_ms = 30000,
 		.guest_timeout_ms = 60000,
 		.boot_timeout_ms = 300000,
@@ -168,7 +209,11 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 	if (r < 0)
 		return r;
 	config->idle_grace_usec = (uint64_t)raw.idle_grace_ms * 1000;
-	config->guest_timeout_usec = (uint64_t)raw.guest_timeout_ms * 1000;
+	r = take_policy(&config->policy, &raw, origin, ret_error);
+	if (r < 0)
+		return r;
+	config->rebind_backoff_usec = (uint64_t)raw.rebind_backoff_ms * 1000;
+	config->rebind_steady_usec = (uint64_t)raw.rebind_steady_ms * 1000;
 	config->boot_timeout_usec = (uint64_t)raw.boot_timeout_ms * 1000;
 	config->operation_deadline_usec = (uint64_t)raw.operation_deadline_ms * 1000;
 	config->stop_timeout_usec = (uint64_t)raw.stop_timeout_ms * 1000;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/cleanup.h"
+#include "core/policy.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +29,12 @@ typedef struct Config {
 	char *sockets; /* directory of io.tdid.Hook and io.tdid.Assignments */
 	char *libvirt; /* URI */
 	char *sysfs;   /* "/sys"; elsewhere in tests */
-	uint64_t idle_grace_usec;    /* from the last unbind to device_reclaim */
-	uint64_t guest_timeout_usec; /* for the guest to get ready, and to validate; not paused */
+	uint64_t idle_grace_usec; /* from the last unbind to device_reclaim */
+	/* The floor; a domain's metadata may tighten it. The guest's time stands still when paused.
+	 */
+	Policy policy;
+	uint64_t rebind_backoff_usec; /* the first wait before a rebind; then twice as long */
+	uint64_t rebind_steady_usec;  /* in RUN, until the rebinds before count no more */
 	/* For its agent's Hello, while a domain boots that was started with the device. */
 	uint64_t boot_timeout_usec;
 	uint64_t

@@ -7,13 +7,14 @@
 #include "daemon/director.h"
 
 #include "daemon/assignments-service.h"
-#include "daemon/bounded-text.h"
 #include "daemon/domains.h"
 #include "daemon/evidence-store.h"
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/hook-service.h"
+#include "daemon/reason.h"
 #include "daemon/records.h"
+#include "daemon/retry-timer.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -21,7 +22,6 @@
 #include <string.h>
 
 #define GUEST_MARKS_MAX 32
-#define REASON_MAX	1024 /* bytes; a guest or a provider may have more to say */
 
 typedef struct QueuedEvent QueuedEvent;
 
@@ -65,45 +65,6 @@ void director_free(Tdid *tdid)
 	tdid->queue = NULL;
 }
 
-static const char *fault_text(EngineFault fault)
-{
-	switch (fault) {
-	case FAULT_CONNECT: return "device_connect failed";
-	case FAULT_BIND: return "tdi_bind failed";
-	case FAULT_NOT_READY:
-		return "the guest did not get ready for it in time (does tdi-agent run in the TVM, "
-		       "and "
-		       "is the guest port open?)";
-	case FAULT_NO_VERDICT:
-		return "the guest did not validate it in time (does tdi-agent run in the TVM?)";
-	case FAULT_REJECTED: return "the guest rejected it";
-	case FAULT_ERROR: return "the TDI went to ERROR";
-	case FAULT_UNLOCKED: return "the TDI fell back to CONFIG_UNLOCKED";
-	case FAULT_FOREIGN:
-		return "it is another TVM's, or quarantined, or no TSM serves it as a TDI";
-	case FAULT_UNBIND: return "tdi_unbind failed: what the TSM holds of it is not known";
-	case FAULT_UNACCOUNTED: return "the TDI is in RUN without an acceptance of this bind";
-	case FAULT_RECORD: return "its record could not be written";
-	default: return NULL;
-	}
-}
-
-static void set_reason(Assignment *a, const EngineAssignment *e, const char *reason)
-{
-	const char *text = e->fault == FAULT_NONE ? NULL : reason ?: a->reason;
-	char *copy = NULL;
-
-	if (e->fault != FAULT_NONE && !text)
-		text = fault_text(e->fault);
-	if (text) {
-		copy = bounded_text(text, REASON_MAX);
-		if (!copy)
-			return;
-	}
-	free(a->reason);
-	a->reason = copy;
-}
-
 static void log_change(const Assignment *a, AssignmentState state, uint64_t generation)
 {
 	char device[BDF_STRING_SIZE];
@@ -145,7 +106,7 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 	if (!a)
 		return;
 	if (e)
-		set_reason(a, e, reason);
+		reason_of_assignment(a, e, reason);
 	log_change(a, effect->state, effect->generation);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
@@ -270,7 +231,7 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 	else if (!a || !e)
 		return true; /* this same step forgets it, and its record goes */
 	else {
-		set_reason(a, e, reason);
+		reason_of_assignment(a, e, reason);
 		r = records_write_assignment(tdid, a);
 	}
 	if (r < 0)
@@ -298,6 +259,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *recorded, false); break;
 	case EFFECT_CLEAR: submit(tdid, VERB_CLEAR, effect, *recorded, false); break;
 	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *recorded, false); break;
+	case EFFECT_LOOK: domains_look(tdid, a); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
 	case EFFECT_TELL_WITHDRAWN:
@@ -305,6 +267,8 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 		break;
 	case EFFECT_TIMER_GUEST: guest_timer_start(a); break;
 	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
+	case EFFECT_TIMER_RETRY: retry_timer_start(a); break;
+	case EFFECT_TIMER_RETRY_OFF: retry_timer_stop(a); break;
 	case EFFECT_TIMER_IDLE:
 		start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer, dsm);
 		break;
@@ -355,21 +319,6 @@ static TdiState tdi_state_of(const Tdid *tdid, const Tdi *tdi)
 	return e ? e->state : TDI_KNOWN;
 }
 
-/* While it is being cleared the reason is what it was. */
-static void set_tdi_reason(Tdi *tdi, TdiState state, const char *reason)
-{
-	if (state == TDI_CLEARING)
-		return;
-	free(tdi->reason);
-	tdi->reason = state != TDI_KNOWN && reason ? bounded_text(reason, REASON_MAX) : NULL;
-}
-
-static void set_dsm_reason(Dsm *dsm, const char *reason)
-{
-	free(dsm->reason);
-	dsm->reason = reason ? bounded_text(reason, REASON_MAX) : NULL;
-}
-
 static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 {
 	Dsm *dsm = dsm_of(tdid, event);
@@ -377,6 +326,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	DsmState before = e ? e->state : DSM_IDLE;
 	Tdi *tdi = tdi_of(tdid, event);
 	TdiState tdi_before = tdi_state_of(tdid, tdi);
+	_cleanup_free_ char *held = NULL;
 	const EngineEffect *effects;
 	bool recorded = true;
 	size_t n;
@@ -384,14 +334,17 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 
 	e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
 	if (e && e->state != before)
-		set_dsm_reason(dsm, event->type == EVENT_APPEARED ? NULL : reason);
+		reason_of_dsm(dsm, event->type == EVENT_APPEARED ? NULL : reason);
 	if (tdi && tdi_state_of(tdid, tdi) != tdi_before)
-		set_tdi_reason(tdi, tdi_state_of(tdid, tdi), reason);
+		reason_of_tdi(tdi, tdi_state_of(tdid, tdi), reason);
 	if (r < 0) {
 		log_error("engine: %s of %" PRIu32 " refused: %s", engine_event_name(event->type),
 			  event->id, strerror(-r));
 		return;
 	}
+	if (event->type == EVENT_LOOKED &&
+	    engine_assignment(tdid->engine, event->id)->state == ASSIGNMENT_HELD)
+		reason = held = reason_of_hold(registry_assignment_at(tdid->registry, event->id));
 	for (size_t i = 0; i < n; i++)
 		carry_out(tdid, &effects[i], reason, &recorded);
 	if (event->type == EVENT_TVM_ENDED)
@@ -447,35 +400,6 @@ static void on_operation_started(const OperationRequest *request, void *userdata
 			director_mark(tdid, a, "device_connect started", NULL);
 }
 
-/* What tdid knows, and what else the operator can do. */
-static char *reason_of(const OperationRequest *request, const OperationResult *result)
-{
-	char object[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], *text = NULL;
-	int r;
-
-	bdf_format(operation_object(request), object);
-	bdf_format(request->dsm->bdf, dsm);
-	if (request->verb == VERB_CLEAR)
-		r = asprintf(&text,
-			     "%s %s: tsm %s: %s. It stays quarantined: reset it "
-			     "(/sys/bus/pci/devices/%s/reset), or %s when nothing else of that "
-			     "device is in use, and 'tdictl clear' it again; a reboot of this host "
-			     "ends it in any case",
-			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, object, dsm);
-	else if (request->verb == VERB_UNBIND ||
-		 (request->verb == VERB_BIND && result->outcome == OUTCOME_UNKNOWN))
-		r = asprintf(&text,
-			     "%s %s: tsm %s: %s. What the TSM holds of it is not known: 'tdictl "
-			     "clear %s' is the way out",
-			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, object);
-	else
-		r = asprintf(&text, "%s %s: tsm %s: %s", verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason);
-	return r < 0 ? NULL : text;
-}
-
 static void on_operation_done(const OperationRequest *request, const OperationResult *result,
 			      void *userdata)
 {
@@ -489,7 +413,7 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 
 	bdf_format(operation_object(request), object);
 	if (result->outcome != OUTCOME_DONE || result->reason) {
-		reason = reason_of(request, result);
+		reason = reason_of_operation(request, result);
 		log_warning("%s", reason ?: "out of memory");
 	} else {
 		log_info("%s %s: done (tsm: %s)", verb_name(request->verb), object,
@@ -521,6 +445,15 @@ const OperationHandlers director_operation_handlers = {
 	.done = on_operation_done,
 };
 
+static void write_tvm(Tdid *tdid, const Tvm *tvm)
+{
+	int r = records_write_tvm(tdid, tvm);
+
+	if (r < 0)
+		log_error("%s: its record cannot be written: %s",
+			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
+}
+
 /* Everything of the boot before is void; the read of the domain that follows brings it back. */
 static void forget_boot(Tdid *tdid, const Tvm *tvm)
 {
@@ -536,12 +469,23 @@ static void forget_boot(Tdid *tdid, const Tvm *tvm)
 	}
 }
 
+void director_guest_reset(Tdid *tdid, Tvm *tvm)
+{
+	log_info("%s: reset", tvm->domain ? tvm->domain->name : "?");
+	guest_port_end_session(tvm->port);
+	free(tvm->guest_boot);
+	tvm->guest_boot = NULL;
+	write_tvm(tdid, tvm);
+	forget_boot(tdid, tvm);
+	if (tvm->domain)
+		domains_read(tdid, tvm->domain);
+}
+
 void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 {
 	bool first = !tvm->guest_boot;
 	char *copy;
 	Assignment *a;
-	int r;
 
 	if (!first && strcmp(tvm->guest_boot, boot_id) == 0)
 		return;
@@ -550,10 +494,7 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 		return;
 	free(tvm->guest_boot);
 	tvm->guest_boot = copy;
-	r = records_write_tvm(tdid, tvm);
-	if (r < 0)
-		log_error("%s: its record cannot be written: %s",
-			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
+	write_tvm(tdid, tvm);
 	for (uint32_t p = 0; first && (a = registry_next_assignment(tdid->registry, &p));)
 		if (a->tvm == tvm &&
 		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
@@ -606,6 +547,8 @@ void director_resume(Tdid *tdid)
 		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
 			 e->state == ASSIGNMENT_LOCKED)
 			guest_timer_start(a);
+		if (e->retry_timer)
+			retry_timer_start(a);
 		a->detach_again = e->state == ASSIGNMENT_DETACHING;
 		director_mark(tdid, a, "tdid restarted", NULL);
 	}

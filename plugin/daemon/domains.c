@@ -26,6 +26,7 @@ typedef struct Read {
 	Tdid *tdid;
 	Uuid uuid;
 	unsigned int flags;
+	uint64_t number;   /* of the domain's, 0: it was not known yet */
 	char *added_alias; /* what the mark that caused it was about, or NULL */
 	uint64_t added_usec;
 } Read;
@@ -53,7 +54,11 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	read = calloc(1, sizeof(*read));
 	if (!read)
 		return;
-	*read = (Read){ .tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec };
+	*read = (Read){ .tdid = tdid,
+			.uuid = uuid,
+			.flags = flags,
+			.number = domain ? ++domain->reads : 0,
+			.added_usec = added_usec };
 	read->added_alias = added_alias ? strdup(added_alias) : NULL;
 	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
 	if (r < 0) {
@@ -107,6 +112,18 @@ static void ready_without_agent(Tdid *tdid, const Assignment *a)
 	    a->guest_known && !e->guest_ready)
 		director_event(tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id },
 			       NULL);
+}
+
+/* What the metadata cannot loosen. */
+static Policy policy_of(const Tdid *tdid, const DomainDevice *device)
+{
+	return policy_tighten(&tdid->config->policy, &device->policy);
+}
+
+static void look(Tdid *tdid, const Assignment *a, const Read *read)
+{
+	if (read->number > a->look_after)
+		director_event(tdid, &(EngineEvent){ .type = EVENT_LOOKED, .id = a->id }, NULL);
 }
 
 static bool is_under_way(const Tdid *tdid, const Assignment *a)
@@ -170,7 +187,8 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 				       .tvm = tvm->id,
 				       .dsm = dsm->id,
 				       .tdi = tdi->id,
-				       .unserved = refused },
+				       .unserved = refused,
+				       .policy = policy_of(tdid, device) },
 		       reason);
 	if (!engine_assignment(tdid->engine, a->id)) {
 		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
@@ -219,6 +237,12 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 			appear(tdid, tvm, xml, device, pci, added ? read->added_usec : 0);
 			continue;
 		}
+		director_event(tdid,
+			       &(EngineEvent){ .type = EVENT_POLICY_CHANGED,
+					       .id = a->id,
+					       .policy = policy_of(tdid, device) },
+			       NULL);
+		look(tdid, a, read);
 		if (!a->guest_known)
 			learn_guest_address(a, pci);
 		ready_without_agent(tdid, a);
@@ -254,6 +278,10 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 	free(domain->name);
 	domain->name = strdup(seen->name);
 	domain->has_guest_port = xml->has_guest_port;
+	if (xml->policy_trouble && !domain->policy_trouble)
+		log_warning("%s: the policy in its metadata: %s. It counts as the strictest",
+			    seen->name, xml->policy_trouble);
+	domain->policy_trouble = xml->policy_trouble;
 	if (domain->paused != seen->paused) {
 		domain->paused = seen->paused;
 		guest_timers_pause(tdid, domain, domain->paused);
@@ -286,6 +314,16 @@ static void forget_if_unused(Tdid *tdid, Domain *domain)
 	registry_remove_domain(tdid->registry, domain);
 }
 
+/* libvirt is there and does not tell, and no event will say that it does again. */
+static void go_on_without(Tdid *tdid, const Tvm *tvm, const Read *read)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+		if (a->tvm == tvm)
+			look(tdid, a, read);
+}
+
 static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
 {
 	Read *read = userdata;
@@ -306,6 +344,8 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	if (r < 0) {
 		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
 			    message ?: strerror(-r));
+		if (r == -EREMOTEIO && domain && domain->tvm)
+			go_on_without(tdid, domain->tvm, read);
 	} else if (!seen->active) {
 		if (domain && domain->tvm)
 			compare(tdid, domain->tvm, NULL, read, NULL);
@@ -321,6 +361,14 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	} else if (domain && !domain->reading && r >= 0 && !seen->active) {
 		forget_if_unused(tdid, domain);
 	}
+}
+
+void domains_look(Tdid *tdid, Assignment *a)
+{
+	if (!a->tvm->domain)
+		return; /* its QEMU ends */
+	a->look_after = a->tvm->domain->reads;
+	start_read(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 
 void domains_read(Tdid *tdid, Domain *domain)
@@ -400,6 +448,8 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 		return; /* it carries no marker of ours */
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_CHANNEL)
 		guest_port_nudge(domain->tvm->port);
+	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_REBOOT)
+		director_guest_reset(tdid, domain->tvm);
 	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
 		let_go(tdid, domain->tvm, dirty->alias);
 	start_read(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);

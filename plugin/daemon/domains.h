@@ -16,5 +16,10 @@ extern const VmmHandlers domains_handlers;
 void domains_read_all(Tdid *tdid);
 /* The domain has an incarnation now, or its channels changed. */
 void domains_read(Tdid *tdid, Domain *domain);
+/*
+ * Reads the assignment's domain anew; if it still has the device, EVENT_LOOKED follows. QEMU
+ * answers a part of it, so that of a guest's reset that is under way the event comes first.
+ */
+void domains_look(Tdid *tdid, Assignment *assignment);
 /* Asks libvirt to take the device out of the domain; failure comes back as an event. */
 void domains_detach(Tdid *tdid, Assignment *assignment);

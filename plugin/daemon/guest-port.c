@@ -129,6 +129,12 @@ static void give_up_connection(GuestPort *port, const char *why)
 	retry_later(port);
 }
 
+void guest_port_end_session(GuestPort *port)
+{
+	if (port)
+		port->session[0] = '\0';
+}
+
 /* Writes what is queued. False when the port had to be closed. */
 static bool flush(GuestPort *port)
 {

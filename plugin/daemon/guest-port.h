@@ -15,6 +15,9 @@ GuestPort *guest_port_free(GuestPort *port);
 /* Something happened to the domain's channels: a good moment to try again. */
 void guest_port_nudge(GuestPort *port);
 
+/* The guest that opened the session is no more. NULL-safe. */
+void guest_port_end_session(GuestPort *port);
+
 /* Said when a session is open; otherwise the agent learns it after its next Hello. */
 void guest_port_tell_offer(Assignment *assignment);
 void guest_port_tell_locked(Assignment *assignment, uint64_t generation);

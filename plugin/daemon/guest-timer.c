@@ -47,10 +47,11 @@ static void stand_still(Assignment *a)
 void guest_timer_start(Assignment *a)
 {
 	const Config *config = a->tdid->config;
+	const Policy *policy = &engine_assignment(a->tdid->engine, a->id)->policy;
 	bool boots = !a->announced && !a->tvm->guest_boot;
 
 	guest_timer_stop(a);
-	a->guest_timer_left = boots ? config->boot_timeout_usec : config->guest_timeout_usec;
+	a->guest_timer_left = boots ? config->boot_timeout_usec : policy->guest_timeout_usec;
 	if (!a->tvm->domain || !a->tvm->domain->paused)
 		go_on(a);
 }

@@ -120,6 +120,12 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 		J_INT("generation", (int64_t)e->generation),
 		J_INT("operation", (int64_t)e->operation), J_BOOL("present", e->present),
 		J_BOOL("left", e->left), J_BOOL("guest_ready", e->guest_ready),
+		J_STRING("on_reject", policy_action_name(e->policy.on_reject)),
+		J_STRING("on_timeout", policy_action_name(e->policy.on_timeout)),
+		J_STRING("on_error", policy_action_name(e->policy.on_error)),
+		J_INT("rebinds_max", e->policy.rebinds),
+		J_INT("guest_timeout_usec", (int64_t)e->policy.guest_timeout_usec),
+		J_INT("rebinds", e->rebinds), J_BOOL("retry_timer", e->retry_timer),
 		J_TAKE("timeline", marks));
 	return r < 0 ? r : store_write(tdid->store, name, o);
 }
@@ -151,9 +157,10 @@ void records_remove_assignment(Tdid *tdid, const Assignment *a)
 
 typedef struct RawRecord {
 	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
-		*state, *fault, *reason, *owner, *guest_boot;
-	int64_t version, pid, start_time, generation, operation;
-	bool pinned, doubtful, quarantined, present, left, guest_ready;
+		*state, *fault, *reason, *owner, *guest_boot, *on_reject, *on_timeout, *on_error;
+	int64_t version, pid, start_time, generation, operation, rebinds_max, rebinds,
+		guest_timeout_usec;
+	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer;
 	json_object *timeline;
 } RawRecord;
 
@@ -185,17 +192,24 @@ static const JsonField record_fields[] = {
 	STRING(reason),
 	STRING(owner),
 	STRING(guest_boot),
+	STRING(on_reject),
+	STRING(on_timeout),
+	STRING(on_error),
 	NUMBER(version),
 	NUMBER(pid),
 	NUMBER(start_time),
 	NUMBER(generation),
 	NUMBER(operation),
+	NUMBER(rebinds_max),
+	NUMBER(rebinds),
+	NUMBER(guest_timeout_usec),
 	BOOLEAN(pinned),
 	BOOLEAN(doubtful),
 	BOOLEAN(quarantined),
 	BOOLEAN(present),
 	BOOLEAN(left),
 	BOOLEAN(guest_ready),
+	BOOLEAN(retry_timer),
 	{ "timeline", JSON_FIELD_ARRAY, 0, offsetof(RawRecord, timeline) },
 	{},
 };
@@ -290,6 +304,24 @@ static int idle_dsm(Tdid *tdid, Bdf bdf, Dsm **ret)
 	return r;
 }
 
+/* One of before there were policies has none: the next read of its domain brings it. */
+static int restore_policy(const Tdid *tdid, const RawRecord *raw, EngineAssignment *e)
+{
+	e->policy = tdid->config->policy;
+	if (!raw->on_reject)
+		return 0;
+	if (policy_action_parse(&e->policy.on_reject, raw->on_reject) < 0 || !raw->on_timeout ||
+	    policy_action_parse(&e->policy.on_timeout, raw->on_timeout) < 0 || !raw->on_error ||
+	    policy_action_parse(&e->policy.on_error, raw->on_error) < 0 ||
+	    raw->rebinds_max > UINT32_MAX || raw->rebinds > UINT32_MAX)
+		return -EBADMSG;
+	e->policy.rebinds = (uint32_t)raw->rebinds_max;
+	e->policy.guest_timeout_usec = (uint64_t)raw->guest_timeout_usec;
+	e->rebinds = (uint32_t)raw->rebinds;
+	e->retry_timer = raw->retry_timer;
+	return 0;
+}
+
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 {
 	EngineAssignment e = { .generation = (uint64_t)raw->generation,
@@ -309,7 +341,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	if (!raw->domain || !raw->name || !domain_xml_alias_valid(raw->name) ||
 	    uuid_from_string(&uuid, raw->domain) < 0 || bdf_parse(&device, raw->device) < 0 ||
 	    bdf_parse(&dsm_bdf, raw->dsm) < 0 || assignment_state_parse(&e.state, raw->state) < 0 ||
-	    engine_fault_parse(&e.fault, raw->fault) < 0)
+	    engine_fault_parse(&e.fault, raw->fault) < 0 || restore_policy(tdid, raw, &e) < 0)
 		return -EBADMSG;
 	tvm = find_tvm(tdid, uuid, raw->pid);
 	tdi = registry_find_tdi(tdid->registry, device);

@@ -29,9 +29,11 @@ typedef struct Domain {
 	Tvm *tvm;	 /* the present incarnation, or NULL */
 	bool reading;	 /* a re-read is under way */
 	bool read_again; /* it became dirty meanwhile */
+	uint64_t reads;	 /* begun so far */
 	bool has_guest_port;
 	bool listed; /* libvirt has it: seen in the latest read */
 	bool paused;
+	bool policy_trouble; /* that of its metadata makes no sense, which has been said */
 } Domain;
 
 /* An incarnation of a domain: one QEMU process. */
@@ -86,6 +88,8 @@ typedef struct Assignment {
 	uint64_t guest_marks_generation;
 	sd_event_source *guest_timer; /* guest-timer.c */
 	uint64_t guest_timer_left;    /* usec, while it stands still; 0: it does not */
+	sd_event_source *retry_timer; /* retry-timer.c */
+	uint64_t look_after;	      /* domains.c: the read of its domain that is too old */
 	json_object *evidence;	      /* what the TSM showed to the host, or NULL */
 	uint64_t evidence_generation, evidence_usec;
 	ProviderCall *evidence_call; /* evidence-store.c */

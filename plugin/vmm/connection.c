@@ -29,7 +29,7 @@ typedef struct Watcher {
 	uint64_t generation;
 } Watcher;
 
-enum { N_DOMAIN_EVENTS = 5 };
+enum { N_DOMAIN_EVENTS = 6 };
 
 struct Connection {
 	atomic_uint refs;
@@ -109,6 +109,12 @@ static void on_reboot(virConnectPtr conn, virDomainPtr domain, void *opaque)
 	mark(opaque, domain, VMM_DIRTY_REBOOT, NULL);
 }
 
+static void on_metadata(virConnectPtr conn, virDomainPtr domain, int type, const char *uri,
+			void *opaque)
+{
+	mark(opaque, domain, VMM_DIRTY_METADATA, NULL);
+}
+
 static void on_device_added(virConnectPtr conn, virDomainPtr domain, const char *alias,
 			    void *opaque)
 {
@@ -133,6 +139,7 @@ static const struct {
 } domain_events[N_DOMAIN_EVENTS] = {
 	{ VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle) },
 	{ VIR_DOMAIN_EVENT_ID_REBOOT, VIR_DOMAIN_EVENT_CALLBACK(on_reboot) },
+	{ VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata) },
 	{ VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(on_device_added) },
 	{ VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device_removed) },
 	{ VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED,

@@ -415,6 +415,7 @@ const char *vmm_dirty_reason_to_string(VmmDirtyReason reason)
 		[VMM_DIRTY_RESUMED] = "resumed",
 		[VMM_DIRTY_LIFECYCLE] = "lifecycle",
 		[VMM_DIRTY_REBOOT] = "reboot",
+		[VMM_DIRTY_METADATA] = "metadata",
 		[VMM_DIRTY_DEVICE_ADDED] = "device-added",
 		[VMM_DIRTY_DEVICE_DELETED] = "device-deleted",
 		[VMM_DIRTY_DEVICE_REMOVED] = "device-removed",

@@ -56,6 +56,7 @@ typedef enum VmmDirtyReason {
 	VMM_DIRTY_LIFECYCLE, /* any other lifecycle event: defined, undefined, suspended to RAM ...
 			      */
 	VMM_DIRTY_REBOOT,    /* the guest was reset */
+	VMM_DIRTY_METADATA,  /* somebody has changed the metadata */
 	VMM_DIRTY_DEVICE_ADDED,
 	VMM_DIRTY_DEVICE_DELETED, /* QEMU has let the device go; libvirt may still list it */
 	VMM_DIRTY_DEVICE_REMOVED, /* libvirt no longer lists it */

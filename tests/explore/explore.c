@@ -31,7 +31,7 @@ static const Scenario scenarios[] = {
 	  .trouble = 3,
 	  .requests = 2,
 	  .clears = 1 },
-	{ .name = "the same where the guest locks",
+	{ .name = "the same, held when rejected, bound again after a timeout",
 	  .tvms = 1,
 	  .dsms = 1,
 	  .tdis = 1,
@@ -39,9 +39,22 @@ static const Scenario scenarios[] = {
 	  .tvm_of = { 0 },
 	  .tdi_of = { 0 },
 	  .dsm_of = { 0 },
-	  .arrivals = 2,
+	  .arrivals = 1,
 	  .trouble = 3,
-	  .guest_locks = true },
+	  .clears = 1,
+	  .policy = { .on_reject = POLICY_HOLD, .on_timeout = POLICY_REBIND, .rebinds = 1 } },
+	{ .name = "the same where the guest locks, bound again after errors",
+	  .tvms = 1,
+	  .dsms = 1,
+	  .tdis = 1,
+	  .assignments = 1,
+	  .tvm_of = { 0 },
+	  .tdi_of = { 0 },
+	  .dsm_of = { 0 },
+	  .arrivals = 1,
+	  .trouble = 3,
+	  .guest_locks = true,
+	  .policy = { .on_error = POLICY_REBIND, .rebinds = 1 } },
 	{ .name = "one TDI wanted by two TVMs",
 	  .tvms = 2,
 	  .dsms = 1,
@@ -117,7 +130,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--deep") == 0)
 		return explore(1);
 	if (argc == 2 && strcmp(argv[1], "--prove") == 0)
-		return mistakes_prove(&scenarios[0]);
+		return mistakes_prove(scenarios, 2);
 	fprintf(stderr, "usage: explore [--deep | --prove]\n");
 	return 2;
 }

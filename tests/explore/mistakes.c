@@ -37,8 +37,15 @@ static const Mistake mistakes[] = {
 	{ "the end of a quarantine is not heard",    S(QUARANTINED), IN_CLEARED, GUARD_NONE, SKIP, 0, DROPS },
 	{ "a cleared TDI stays its assignment's",    S(QUARANTINED), IN_CLEARED, GUARD_NONE, S(FAILED), 0, DROPS },
 	{ "nobody clears",                           SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_CLEAR },
-	{ "a cleared TDI stays in its domain",       S(QUARANTINED), IN_CLEARED, GUARD_PRESENT, S(DETACHING), 0, DROPS },
+	{ "a cleared TDI stays in its domain",       S(QUARANTINED), IN_CLEARED, GUARD_PRESENT, S(ATTACHED), 0, DROPS },
 	{ "a refused clear frees its assignment",    S(QUARANTINED), IN_NOT_CLEARED, GUARD_NONE, S(FAILED), ACT_DISOWN, DROPS },
+	{ "the policy is never asked",               SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_LOOK },
+	{ "what is to be held is taken out",         S(ATTACHED), IN_LOOKED, GUARD_HOLD, S(DETACHING), ACT_DETACH, DROPS },
+	{ "what is to be taken out is held",         S(ATTACHED), IN_LOOKED, GUARD_NONE, S(HELD), 0, DROPS },
+	{ "what is to be bound again is held",       S(ATTACHED), IN_RETRY, GUARD_RETRY, SKIP, 0, DROPS },
+	{ "bound again without end",                 S(ATTACHED), IN_LOOKED, GUARD_REBIND, S(ATTACHED), ACT_BEGIN, DROPS },
+	{ "the wait for a bind is never over",       SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_TIMER_RETRY },
+	{ "a device that waits leaves unnoticed",    S(ATTACHED), IN_GONE, GUARD_NONE, SKIP, 0, DROPS },
 	{ "the TDI is not given free",               S(UNBINDING), IN_UNBIND_CLEAN, GUARD_NONE, SKIP, 0, DROPS },
 	{ "the guest timer is not stopped",          S(LOCKED), IN_RUN, GUARD_NONE, S(RUNNING), 0, DROPS },
 	{ "nobody unbinds",                          SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_UNBIND },
@@ -165,50 +172,52 @@ static bool make(const Mistake *mistake)
 	return true;
 }
 
-/* 1 when it is noticed. */
-static int try_mistake(const Scenario *scenario, const char *text, bool made,
+/* 1 when it is noticed in one of the scenarios. */
+static int try_mistake(const Scenario *scenarios, size_t n, const char *text, bool made,
 		       EngineEffectType dropped)
 {
-	SearchResult result;
+	SearchResult result = {};
 
 	if (!made) {
 		printf("%-42s NO SUCH ROW\n", text);
 		return 0;
 	}
-	if (search(scenario, dropped, NULL, &result) < 0)
-		return -1;
+	for (size_t i = 0; i < n && !result.broken; i++)
+		if (search(&scenarios[i], dropped, NULL, &result) < 0)
+			return -1;
 	printf("%-42s %s\n", text, result.broken ? result.broken : "NOT NOTICED");
 	return result.broken != NULL;
 }
 
-int mistakes_prove(const Scenario *scenario)
+int mistakes_prove(const Scenario *scenarios, size_t n_scenarios)
 {
 	size_t n = ELEMENTSOF(mistakes) + ELEMENTSOF(dsm_mistakes) + ELEMENTSOF(tdi_mistakes),
 	       noticed = 0;
-	SearchResult result;
+	SearchResult result = {};
 	int r;
 
 	table_restore();
-	if (search(scenario, DROPS, stdout, &result) < 0)
-		return 2;
+	for (size_t i = 0; i < n_scenarios && !result.broken; i++)
+		if (search(&scenarios[i], DROPS, stdout, &result) < 0)
+			return 2;
 	printf("%-42s %s\n", "no mistake", result.broken ? "BROKEN" : "all properties hold");
 	if (result.broken)
 		return 1;
 	for (size_t i = 0; i < ELEMENTSOF(mistakes); i++) {
-		r = try_mistake(scenario, mistakes[i].text, make(&mistakes[i]),
+		r = try_mistake(scenarios, n_scenarios, mistakes[i].text, make(&mistakes[i]),
 				mistakes[i].dropped);
 		if (r < 0)
 			return 2;
 		noticed += (size_t)r;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(dsm_mistakes); i++) {
-		r = try_mistake(scenario, dsm_mistakes[i].text, make_dsm(&dsm_mistakes[i]), DROPS);
+		r = try_mistake(scenarios, n_scenarios, dsm_mistakes[i].text, make_dsm(&dsm_mistakes[i]), DROPS);
 		if (r < 0)
 			return 2;
 		noticed += (size_t)r;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(tdi_mistakes); i++) {
-		r = try_mistake(scenario, tdi_mistakes[i].text, make_tdi(&tdi_mistakes[i]), DROPS);
+		r = try_mistake(scenarios, n_scenarios, tdi_mistakes[i].text, make_tdi(&tdi_mistakes[i]), DROPS);
 		if (r < 0)
 			return 2;
 		noticed += (size_t)r;

@@ -5,4 +5,4 @@
 #include "model.h"
 
 /* 0 when all are noticed (and the engine without any is found right), 1 when not, 2 on failure. */
-int mistakes_prove(const Scenario *scenario);
+int mistakes_prove(const Scenario *scenarios, size_t n_scenarios);

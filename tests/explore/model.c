@@ -153,7 +153,10 @@ static int restore_assignment(Model *model, Engine *engine, uint32_t id)
 				     .operation = a->record_operation,
 				     .present = a->record_present,
 				     .left = a->record_left,
-				     .guest_ready = a->record_ready });
+				     .guest_ready = a->record_ready,
+				     .policy = model->scenario->policy,
+				     .rebinds = a->record_rebinds,
+				     .retry_timer = a->record_retry });
 }
 
 /* The record has no word for the clear but its operation. */
@@ -224,6 +227,8 @@ static void resume_assignment(Model *model, uint32_t id)
 	a->timer = e && (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
 			 e->state == ASSIGNMENT_LOCKED);
 	a->detach = e && e->state == ASSIGNMENT_DETACHING;
+	a->retry = e && e->retry_timer;
+	a->look = e && e->state == ASSIGNMENT_ATTACHED && !e->retry_timer;
 	/* Of a bind that was recorded and not sent yet, what left before counts for nothing. */
 	if (e && e->state == ASSIGNMENT_BINDING && a->operation.number != e->operation)
 		a->left = false;

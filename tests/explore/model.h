@@ -28,6 +28,7 @@ typedef struct Scenario {
 	uint8_t trouble;
 	uint8_t requests; /* to connect or reclaim a DSM, altogether */
 	uint8_t clears;	  /* requests to clear a TDI, altogether */
+	Policy policy;
 	bool guest_locks; /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
 } Scenario;
 
@@ -95,9 +96,12 @@ typedef struct WorldTdi {
 typedef struct WorldAssignment {
 	bool present;
 	bool left; /* the domain since the bind that the engine has asked for last */
-	bool timer, detach;
+	bool timer, look, retry, detach;
+	bool detach_failed; /* since it appeared */
 	uint8_t arrivals;
-	bool recorded, record_present, record_left, record_ready;
+	uint8_t binds; /* since it appeared, or ran steadily */
+	bool recorded, record_present, record_left, record_ready, record_retry;
+	uint8_t record_rebinds;
 	uint8_t record_state, record_fault;
 	uint32_t record_generation, record_operation;
 	Operation operation;
@@ -128,7 +132,9 @@ typedef enum MoveType {
 	MOVE_NOTICE_TDI,    /* object = TDI */
 	MOVE_NOTICE_DSM,    /* object = DSM */
 	MOVE_LET_GO,	    /* object = assignment: the guest gives it back as asked */
+	MOVE_LOOKED,	    /* object = assignment */
 	MOVE_GUEST_TIMER,   /* object = assignment */
+	MOVE_RETRY_TIMER,   /* object = assignment */
 	MOVE_IDLE_TIMER,    /* object = DSM */
 	MOVE_N_COMPLETING,  /* not a move */
 	/* What people and guests do. */

@@ -101,8 +101,14 @@ static void completing_moves(const Model *model, Moves *moves)
 		if (w->assignments[i].detach && w->assignments[i].present)
 			add(moves, MOVE_LET_GO, i, 0);
 	for (uint32_t i = 0; i < s->assignments; i++)
+		if (w->assignments[i].look && w->assignments[i].present && seen_present(model, i))
+			add(moves, MOVE_LOOKED, i, 0);
+	for (uint32_t i = 0; i < s->assignments; i++)
 		if (w->assignments[i].timer)
 			add(moves, MOVE_GUEST_TIMER, i, 0);
+	for (uint32_t i = 0; i < s->assignments; i++)
+		if (w->assignments[i].retry)
+			add(moves, MOVE_RETRY_TIMER, i, 0);
 	for (uint32_t i = 0; i < s->dsms; i++)
 		if (w->dsms[i].timer)
 			add(moves, MOVE_IDLE_TIMER, i, 0);
@@ -219,11 +225,14 @@ static void appeared(Model *model, uint32_t id)
 {
 	uint32_t tdi = model->scenario->tdi_of[id];
 
+	model->world.assignments[id].binds = 0;
+	model->world.assignments[id].detach_failed = false;
 	model_step(model, &(EngineEvent){ .type = EVENT_APPEARED,
 					  .id = id,
 					  .tvm = model->scenario->tvm_of[id],
 					  .dsm = model->scenario->dsm_of[tdi],
-					  .tdi = tdi });
+					  .tdi = tdi,
+					  .policy = model->scenario->policy });
 }
 
 static void simple(Model *model, EngineEventType type, uint32_t id)
@@ -235,7 +244,7 @@ static void gone(Model *model, uint32_t id)
 {
 	WorldAssignment *a = &model->world.assignments[id];
 
-	a->present = a->detach = false;
+	a->present = a->detach = a->look = false;
 	a->left = true;
 	simple(model, EVENT_GONE, id);
 }
@@ -312,6 +321,22 @@ static void answer_clear(Model *model, uint32_t id)
 		       engine_assignment(model->engine, e->owner)->state == ASSIGNMENT_QUARANTINED;
 }
 
+static void retry_timer(Model *model, uint32_t id)
+{
+	WorldAssignment *a = &model->world.assignments[id];
+	const EngineAssignment *e = engine_assignment(model->engine, id);
+	EngineFault before = e->fault;
+
+	a->retry = false;
+	if (e->state == ASSIGNMENT_RUNNING)
+		a->binds = 1;
+	/* A DSM that is quarantined refuses again. */
+	if (model_step(model, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = id }) &&
+	    before != FAULT_NONE && before != FAULT_CONNECT && e->fault == before)
+		broken(model, "what waits to be bound again is", "a%u stays attached",
+		       (unsigned)id);
+}
+
 static void ask_connect(Model *model, uint32_t id)
 {
 	model->world.requests--;
@@ -364,6 +389,7 @@ static void tvm_move(Model *model, uint32_t id, bool ended)
 			model->world.assignments[a].left |= model->world.assignments[a].present;
 			model->world.assignments[a].present = false;
 			model->world.assignments[a].detach = false;
+			model->world.assignments[a].look = false;
 		}
 	if (!engine_tvm(model->engine, id))
 		return;
@@ -409,6 +435,11 @@ static void make(Model *model, Move move)
 		w->assignments[id].timer = false;
 		simple(model, EVENT_GUEST_TIMEOUT, id);
 		break;
+	case MOVE_LOOKED:
+		w->assignments[id].look = false;
+		simple(model, EVENT_LOOKED, id);
+		break;
+	case MOVE_RETRY_TIMER: retry_timer(model, id); break;
 	case MOVE_IDLE_TIMER:
 		w->dsms[id].timer = false;
 		simple(model, EVENT_IDLE_TIMEOUT, id);
@@ -441,6 +472,7 @@ static void make(Model *model, Move move)
 	case MOVE_LOSE: world_lose_dsm(model, id); break;
 	case MOVE_DETACH_FAIL:
 		w->assignments[id].detach = false;
+		w->assignments[id].detach_failed = true;
 		simple(model, EVENT_DETACH_FAILED, id);
 		break;
 	case MOVE_CRASH: model_crash(model); break;

@@ -16,6 +16,9 @@
 #define ONE_VERB    "one verb in flight per object"
 #define LEFT	    "a bind does not outlive the device's leaving"
 #define GUEST_TIMER "the guest timer runs exactly while the guest is waited for"
+#define RETRY_TIMER "the retry timer runs exactly while the engine waits for it"
+#define BUDGET	    "no more binds than the policy allows"
+#define POLICY	    "what becomes of a fault is the policy's"
 #define IDLE_TIMER  "the idle timer runs exactly while connected without users or pin"
 #define PINNED	    "a pinned DSM is not reclaimed"
 #define PIN_RECORD  "a pin is on record, and forgotten with what it was for"
@@ -112,6 +115,8 @@ static void before_bind(Model *model, const EngineEffect *effect)
 		    !model->world.assignments[i].operation.answered)
 			broken(model, ONE_TVM, "a%" PRIu32 ": a verb of a%" PRIu32 " is in flight",
 			       effect->id, i);
+	if (a->binds > s->policy.rebinds)
+		broken(model, BUDGET, "a%" PRIu32, effect->id);
 	if (!e || !e->present || !e->guest_ready)
 		broken(model, READY, "a%" PRIu32, effect->id);
 	if (!a->recorded || a->record_operation != effect->operation ||
@@ -149,6 +154,28 @@ static void before_clear(Model *model, const EngineEffect *effect)
 		broken(model, RECORDED, "clear of tdi%" PRIu32, effect->id);
 }
 
+/* Whether a device with this fault is taken out of its domain at once. */
+static bool has_to_leave(const Policy *policy, EngineFault fault)
+{
+	switch (fault) {
+	case FAULT_REJECTED: return policy->on_reject == POLICY_DETACH;
+	case FAULT_NOT_READY:
+	case FAULT_NO_VERDICT: return policy->on_timeout == POLICY_DETACH;
+	case FAULT_UNBIND:
+	case FAULT_UNACCOUNTED: return true;
+	default: return policy->on_error == POLICY_DETACH;
+	}
+}
+
+static void before_detach(Model *model, const EngineEffect *effect)
+{
+	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
+
+	if (!e || !has_to_leave(&model->scenario->policy, e->fault))
+		broken(model, POLICY, "a%" PRIu32 " is taken out after %s", effect->id,
+		       e ? engine_fault_name(e->fault) : "?");
+}
+
 static void before_quiet(Model *model, const EngineEffect *effect)
 {
 	const Scenario *s = model->scenario;
@@ -174,6 +201,7 @@ void properties_of_effect(Model *model, const EngineEffect *effect)
 	case EFFECT_RECLAIM: before_reclaim(model, effect); break;
 	case EFFECT_BIND: before_bind(model, effect); break;
 	case EFFECT_CLEAR: before_clear(model, effect); break;
+	case EFFECT_DETACH: before_detach(model, effect); break;
 	case EFFECT_UNBIND: before_unbind(model, effect); break;
 	case EFFECT_TVM_QUIET: before_quiet(model, effect); break;
 	default: break;
@@ -202,6 +230,12 @@ static void properties_of_assignment(Model *model, uint32_t id)
 	if (a->timer != waits_for_guest(state))
 		broken(model, GUEST_TIMER, "a%" PRIu32 " is %s, its timer %s", id,
 		       assignment_state_name(state), a->timer ? "runs" : "does not run");
+	if (a->retry != (e && e->retry_timer))
+		broken(model, RETRY_TIMER, "a%" PRIu32 " is %s", id, assignment_state_name(state));
+	if (state == ASSIGNMENT_HELD && !a->detach_failed &&
+	    has_to_leave(&model->scenario->policy, e->fault))
+		broken(model, POLICY, "a%" PRIu32 " is held after %s", id,
+		       engine_fault_name(e->fault));
 	if (a->operation.verb && (!e || e->operation != a->operation.number))
 		broken(model, ONE_VERB, "the engine does not wait for a%" PRIu32 "'s", id);
 }

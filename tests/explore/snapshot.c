@@ -115,7 +115,9 @@ static void put_assignment(ByteWriter *w, const Model *model, uint32_t id)
 	bytes_put_u8(w, (uint8_t)(a->present | left << 1 | a->timer << 2 | a->detach << 3 |
 				  a->recorded << 4 | a->record_present << 5 | a->record_left << 6 |
 				  a->record_ready << 7));
-	bytes_put_u8(w, a->arrivals);
+	bytes_put_u8(w, (uint8_t)(a->arrivals | a->look << 2 | a->retry << 3 |
+				  a->detach_failed << 4 | a->record_retry << 5));
+	bytes_put_u8(w, (uint8_t)(a->binds | a->record_rebinds << 4));
 	if (a->recorded) {
 		bytes_put_u8(w, a->record_state);
 		bytes_put_u8(w, a->record_fault);

@@ -67,6 +67,8 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_REREAD] = "the domain's XML is read anew for a",
 		[MOVE_NOTICE_DSM] = "the notice that the session is lost comes for dsm",
 		[MOVE_LET_GO] = "the guest gives back, as asked, a",
+		[MOVE_LOOKED] = "the domain is read, and still has a",
+		[MOVE_RETRY_TIMER] = "the retry timer goes off for a",
 		[MOVE_GUEST_TIMER] = "the guest timer goes off for a",
 		[MOVE_IDLE_TIMER] = "the idle timer goes off for dsm",
 		[MOVE_ARRIVE] = "hot-plugged is a",

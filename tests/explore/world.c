@@ -166,11 +166,15 @@ static void write_assignment(Model *model, uint32_t id)
 	a->record_present = e->present;
 	a->record_left = e->left;
 	a->record_ready = e->guest_ready;
+	a->record_rebinds = (uint8_t)e->rebinds;
+	a->record_retry = e->retry_timer;
 }
 
 static void forget(WorldAssignment *a)
 {
 	a->recorded = a->record_present = a->record_left = a->record_ready = false;
+	a->record_retry = a->look = a->retry = false;
+	a->record_rebinds = 0;
 	a->record_state = a->record_fault = 0;
 	a->record_generation = a->record_operation = 0;
 	a->timer = a->detach = a->left = false;
@@ -191,9 +195,13 @@ void world_carry_out(Model *model, const EngineEffect *effect)
 	case EFFECT_BIND:
 		send(&w->assignments[id].operation, VERB_BIND, effect);
 		w->assignments[id].left = false;
+		w->assignments[id].binds++;
 		break;
 	case EFFECT_CLEAR: send(&w->tdis[id].operation, VERB_CLEAR, effect); break;
 	case EFFECT_UNBIND: send(&w->assignments[id].operation, VERB_UNBIND, effect); break;
+	case EFFECT_LOOK: w->assignments[id].look = true; break;
+	case EFFECT_TIMER_RETRY: w->assignments[id].retry = true; break;
+	case EFFECT_TIMER_RETRY_OFF: w->assignments[id].retry = false; break;
 	case EFFECT_DETACH: w->assignments[id].detach = true; break;
 	case EFFECT_TIMER_GUEST: w->assignments[id].timer = true; break;
 	case EFFECT_TIMER_GUEST_OFF: w->assignments[id].timer = false; break;

@@ -162,14 +162,24 @@ static inline void to_running(uint32_t id)
 	is(id, ASSIGNMENT_RUNNING, FAULT_NONE);
 }
 
+/* A fault, and nothing of it bound: by the strictest policy it leaves the domain. */
+static inline void taken_out(uint32_t id, EngineFault fault)
+{
+	is(id, ASSIGNMENT_ATTACHED, fault);
+	cr_assert_eq(at(id)->present, true);
+	simple(EVENT_LOOKED, id);
+	is(id, ASSIGNMENT_DETACHING, fault);
+	effect(EFFECT_DETACH);
+}
+
 /* What a fault leads to: withdrawn, unbound, detached, gone. */
 static inline void ends_failed(uint32_t id, EngineFault fault)
 {
 	is(id, ASSIGNMENT_UNBINDING, fault);
 	cr_assert_lt(position(EFFECT_TELL_WITHDRAWN), position(EFFECT_UNBIND));
 	unbind_done(id, OUTCOME_DONE, true);
-	is(id, ASSIGNMENT_DETACHING, fault);
-	effect(EFFECT_DETACH);
+	effect(EFFECT_LOOK);
+	taken_out(id, fault);
 	simple(EVENT_GONE, id);
 	is(id, ASSIGNMENT_FAILED, fault);
 	cr_assert_eq(engine_tdi(bench.engine, id)->owner, ENGINE_NONE);
@@ -181,7 +191,7 @@ static inline void ends_let_go(uint32_t id)
 	is(id, ASSIGNMENT_UNBINDING, FAULT_UNLOCKED);
 	effect(EFFECT_UNBIND);
 	unbind_done(id, OUTCOME_DONE, true);
-	is(id, ASSIGNMENT_DETACHING, FAULT_UNLOCKED);
+	taken_out(id, FAULT_UNLOCKED);
 	simple(EVENT_GONE, id);
 	is(id, ASSIGNMENT_RELEASED, FAULT_NONE);
 	cr_assert_eq(engine_tdi(bench.engine, id)->owner, ENGINE_NONE);

@@ -177,6 +177,12 @@ void fake_vmm_let_go(void)
 	arm(fake_vmm.vmm);
 }
 
+void fake_vmm_answer_one(void)
+{
+	cr_assert_not_null(fake_vmm.vmm->first);
+	answer_first(fake_vmm.vmm, 0);
+}
+
 int vmm_new(Vmm **ret, sd_event *event, const char *uri, const VmmHandlers *handlers,
 	    void *userdata)
 {

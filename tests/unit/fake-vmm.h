@@ -34,5 +34,7 @@ void fake_vmm_disconnect(void);
 void fake_vmm_dirty(const char *uuid, VmmDirtyReason reason, const char *alias);
 /* Answers what was held. */
 void fake_vmm_let_go(void);
+/* Answers the first of what is held, at once. */
+void fake_vmm_answer_one(void);
 /* Forgets domains and places, closes the guest's end. */
 void fake_vmm_reset(void);

@@ -61,6 +61,12 @@ Test(daemon_config, refuses)
 	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":1.5}", "idle_grace_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"guest_timeout_ms\":0}", "guest_timeout_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"boot_timeout_ms\":0}", "boot_timeout_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"on_reject\":\"\"}", "on_reject");
+	expect_refused("{\"tsms\":[" TSM "],\"on_timeout\":\"retry\"}", "on_timeout");
+	expect_refused("{\"tsms\":[" TSM "],\"on_error\":1}", "on_error");
+	expect_refused("{\"tsms\":[" TSM "],\"rebinds\":-1}", "rebinds");
+	expect_refused("{\"tsms\":[" TSM "],\"rebind_backoff_ms\":0}", "rebind_backoff_ms");
+	expect_refused("{\"tsms\":[" TSM "],\"rebind_steady_ms\":86400001}", "rebind_steady_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"operation_deadline_ms\":0}", "operation_deadline_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"stop_timeout_ms\":60001}", "stop_timeout_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"records\":\"records\"}", "absolute");
@@ -103,6 +109,11 @@ Test(daemon_config, defaults)
 	cr_assert_eq(config->require_tvm, CONFIG_REQUIRE_TVM_PROTECTED);
 	cr_assert_eq(config->stop_timeout_usec, 10000000);
 	cr_assert_eq(config->boot_timeout_usec, 300000000);
+	cr_assert_eq(config->policy.on_reject, POLICY_DETACH);
+	cr_assert_eq(config->policy.on_timeout, POLICY_DETACH);
+	cr_assert_eq(config->policy.on_error, POLICY_DETACH);
+	cr_assert_eq(config->policy.guest_timeout_usec, 60000000);
+	cr_assert_not(config->policy.require_tvm);
 	cr_assert_eq(config->n_tsms, 1);
 	cr_assert_str_eq(config->tsms[0].name, "emulated");
 	cr_assert_eq(config->tsms[0].uid, 42);
@@ -113,14 +124,23 @@ Test(daemon_config, everything_given)
 	cr_assert_eq(parse("{\"records\":\"/r\",\"sockets\":\"/s\",\"libvirt\":\"test:///default\","
 			   "\"sysfs\":\"/y\",\"require_tvm\":\"never\","
 			   "\"idle_grace_ms\":0,\"guest_timeout_ms\":1,\"operation_deadline_ms\":2,"
+			   "\"on_reject\":\"hold\",\"on_timeout\":\"rebind\","
+			   "\"on_error\":\"detach\",\"rebinds\":7,\"rebind_backoff_ms\":4,"
+			   "\"rebind_steady_ms\":5,"
 			   "\"stop_timeout_ms\":3,\"tsms\":[" TSM
 			   ",{\"name\":\"b\",\"socket\":\"/b\"}]}"),
 		     0, "%s", why);
 	cr_assert_str_eq(config->sysfs, "/y");
 	cr_assert_eq(config->require_tvm, CONFIG_REQUIRE_TVM_NEVER);
 	cr_assert_eq(config->idle_grace_usec, 0);
-	cr_assert_eq(config->guest_timeout_usec, 1000);
+	cr_assert_eq(config->policy.guest_timeout_usec, 1000);
 	cr_assert_eq(config->operation_deadline_usec, 2000);
+	cr_assert_eq(config->policy.on_reject, POLICY_HOLD);
+	cr_assert_eq(config->policy.on_timeout, POLICY_REBIND);
+	cr_assert_eq(config->policy.on_error, POLICY_DETACH);
+	cr_assert_eq(config->policy.rebinds, 7);
+	cr_assert_eq(config->rebind_backoff_usec, 4000);
+	cr_assert_eq(config->rebind_steady_usec, 5000);
 	cr_assert_eq(config->stop_timeout_usec, 3000);
 	cr_assert_eq(config->n_tsms, 2);
 	cr_assert_eq(config->tsms[1].uid, 0);

@@ -152,6 +152,8 @@ Test(daemon_restart, stop_with_calls_in_flight_leaves_the_records)
 	testing_idle(d.event);
 	fake_vmm.hold = true;
 	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	fake_vmm_answer_one();
 	UNTIL(d.event, fake_vmm.detaches == 1);
 	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
 	close(fake_vmm.guest_fd);

@@ -515,6 +515,70 @@ Test(domain_xml, metadata_forms)
 	}
 }
 
+#define WITH_POLICY(policy, more)                                                                  \
+	HEAD METADATA("<tdi:domain><tdi:policy " policy "/>"                                       \
+		      "<tdi:device alias='ua-x' " more                                             \
+		      "/></tdi:domain>") "<devices>" HOSTDEV("ua-x", "0x06")                       \
+		HOSTDEV("ua-tdi-y", "0x07") "</devices>" TAIL
+
+/* One that makes no sense was meant to tighten; and the devices are there all the same. */
+Test(domain_xml, policies_that_make_no_sense)
+{
+	static const struct {
+		const char *text, *trouble;
+	} bad[] = {
+		{ WITH_POLICY("on-error='stop'", ""), "on-error='stop' is no value" },
+		{ WITH_POLICY("on-eror='hold'", ""), "has no attribute 'on-eror'" },
+		{ WITH_POLICY("on-error=''", ""), "on-error='' is no value" },
+		{ WITH_POLICY("on-error='hold' rebinds='-1'", ""), "rebinds='-1'" },
+		{ WITH_POLICY("rebinds='01'", ""), "rebinds='01'" },
+		{ WITH_POLICY("rebinds='1000001'", ""), "rebinds='1000001'" },
+		{ WITH_POLICY("accept-timeout='0'", ""), "accept-timeout='0'" },
+		{ WITH_POLICY("accept-timeout='86401'", ""), "accept-timeout='86401'" },
+		{ WITH_POLICY("accept-timeout='1s'", ""), "accept-timeout='1s'" },
+		{ WITH_POLICY("require-tvm='true'", ""), "require-tvm='true'" },
+		{ WITH_POLICY("alias='ua-x'", ""), "<policy> of urn:tdid:domain:1 has no" },
+		{ WITH_POLICY("", "colour='red'"), "<device> of urn:tdid:domain:1 has no" },
+		{ WITH_POLICY("", "on-reject='Hold'"), "line 4: on-reject='Hold'" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		DomainXml *domain = parse(bad[i].text);
+
+		cr_assert_not_null(domain->policy_trouble, "%s", bad[i].text);
+		cr_assert(strstr(domain->policy_trouble, bad[i].trouble), "%s",
+			  domain->policy_trouble);
+		cr_assert_eq(domain->n_devices, 2);
+		cr_assert_eq(domain->devices[0].policy.on_error, POLICY_DETACH);
+		cr_assert_eq(domain->devices[0].policy.rebinds, 0);
+		domain_xml_free(domain);
+	}
+}
+
+Test(domain_xml, policies)
+{
+	DomainXml *domain = parse(WITH_POLICY("on-error='hold' rebinds='5' accept-timeout='60'",
+					      "on-error='rebind' on-reject='hold' rebinds='2' "
+					      "require-tvm='yes' accept-timeout='86400'"));
+	const Policy *x = &domain->devices[0].policy, *y = &domain->devices[1].policy;
+
+	cr_assert_null(domain->policy_trouble);
+	cr_assert_eq(x->on_error, POLICY_HOLD);
+	cr_assert_eq(x->on_reject, POLICY_HOLD);
+	cr_assert_eq(x->on_timeout, POLICY_REBIND);
+	cr_assert_eq(x->rebinds, 2);
+	cr_assert_eq(x->guest_timeout_usec, 60000000);
+	cr_assert(x->require_tvm);
+	cr_assert_eq(y->on_error, POLICY_HOLD);
+	cr_assert_eq(y->on_reject, POLICY_REBIND);
+	cr_assert_eq(y->rebinds, 5);
+	cr_assert_not(y->require_tvm);
+	domain_xml_free(domain);
+	domain = parse(DOMAIN(HOSTDEV("ua-tdi-a", "0x06")));
+	cr_assert(policy_equal(&domain->devices[0].policy, &policy_lenient));
+	domain_xml_free(domain);
+}
+
 Test(domain_xml, interface_that_waits_for_its_function)
 {
 	DomainXml *domain =

@@ -57,7 +57,7 @@ Test(engine, another_dsm_serves_a_device_that_comes_back)
 {
 	step((EngineEvent){ .type = EVENT_TVM_STARTED, .id = 0 });
 	step((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .dsm = 1, .unserved = true });
-	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	taken_out(0, FAULT_FOREIGN);
 	simple(EVENT_GONE, 0);
 	is(0, ASSIGNMENT_FAILED, FAULT_FOREIGN);
 	step((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .dsm = 0 });
@@ -229,9 +229,9 @@ Test(engine, connect_refused)
 	appear(0);
 	appear(1);
 	dsm_done(EVENT_CONNECT_DONE, OUTCOME_REFUSED);
-	cr_assert_eq(count(EFFECT_DETACH), 2);
-	is(0, ASSIGNMENT_DETACHING, FAULT_CONNECT);
-	is(1, ASSIGNMENT_DETACHING, FAULT_CONNECT);
+	cr_assert_eq(count(EFFECT_LOOK), 2);
+	taken_out(0, FAULT_CONNECT);
+	taken_out(1, FAULT_CONNECT);
 	dsm_is(DSM_IDLE);
 	appear(2);
 	effect(EFFECT_CONNECT);
@@ -242,20 +242,19 @@ Test(engine, connect_unknown)
 	appear(0);
 	appear(1);
 	dsm_done(EVENT_CONNECT_DONE, OUTCOME_UNKNOWN);
-	cr_assert_eq(count(EFFECT_DETACH), 2);
+	cr_assert_eq(count(EFFECT_LOOK), 2);
 	dsm_is(DSM_QUARANTINED);
 	appear(2);
 	cr_assert_eq(count(EFFECT_CONNECT), 0);
-	is(2, ASSIGNMENT_DETACHING, FAULT_CONNECT);
+	taken_out(2, FAULT_CONNECT);
 }
 
 Test(engine, bind_refused)
 {
 	to_binding(0);
 	bind_done(0, OUTCOME_REFUSED, TDISP_CONFIG_UNLOCKED);
-	is(0, ASSIGNMENT_DETACHING, FAULT_BIND);
-	effect(EFFECT_DETACH);
 	effect(EFFECT_TIMER_IDLE);
+	taken_out(0, FAULT_BIND);
 	simple(EVENT_GONE, 0);
 	is(0, ASSIGNMENT_FAILED, FAULT_BIND);
 }
@@ -271,7 +270,7 @@ Test(engine, bind_unknown)
 	simple(EVENT_GONE, 0);
 	is(0, ASSIGNMENT_QUARANTINED, FAULT_BIND);
 	appear_in(1, 1, 0);
-	is(1, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	taken_out(1, FAULT_FOREIGN);
 }
 
 Test(engine, nothing_is_reclaimed_under_a_quarantined_tdi)
@@ -350,7 +349,7 @@ Test(engine, clear_that_is_not_confirmed)
 		effect(EFFECT_CHANGED);
 		cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_QUARANTINED);
 		appear_in(1, 1, 0);
-		is(1, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+		taken_out(1, FAULT_FOREIGN);
 		simple(EVENT_GONE, 1);
 	}
 }
@@ -360,12 +359,11 @@ Test(engine, clear_of_a_device_that_is_still_there)
 	quarantine(0);
 	simple(EVENT_CLEAR_REQUESTED, 0);
 	appear_in(1, 1, 0);
-	is(1, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	taken_out(1, FAULT_FOREIGN);
 	clear_done(0, OUTCOME_DONE, true);
-	is(0, ASSIGNMENT_DETACHING, FAULT_BIND);
-	effect(EFFECT_DETACH);
 	effect(EFFECT_TIMER_IDLE);
 	cr_assert_lt(position(EFFECT_PERSIST_ASSIGNMENT), position(EFFECT_PERSIST_TDI));
+	taken_out(0, FAULT_BIND);
 	cr_assert_eq(engine_tdi(bench.engine, 0)->owner, 0, "until it is gone");
 	simple(EVENT_GONE, 0);
 	is(0, ASSIGNMENT_FAILED, FAULT_BIND);
@@ -410,7 +408,7 @@ Test(engine, quarantined_device_that_comes_back)
 	is(0, ASSIGNMENT_QUARANTINED, FAULT_BIND);
 	simple(EVENT_CLEAR_REQUESTED, 0);
 	clear_done(0, OUTCOME_DONE, true);
-	is(0, ASSIGNMENT_DETACHING, FAULT_BIND);
+	taken_out(0, FAULT_BIND);
 }
 
 static void reject(uint32_t id)
@@ -437,8 +435,7 @@ Test(engine, timeouts)
 	ends_failed(0, FAULT_NO_VERDICT);
 	appear(1);
 	simple(EVENT_GUEST_TIMEOUT, 1);
-	is(1, ASSIGNMENT_DETACHING, FAULT_NOT_READY);
-	effect(EFFECT_DETACH);
+	taken_out(1, FAULT_NOT_READY);
 	simple(EVENT_DETACH_FAILED, 1);
 	is(1, ASSIGNMENT_HELD, FAULT_NOT_READY);
 	simple(EVENT_GONE, 1);
@@ -510,7 +507,7 @@ Test(engine, falls_to_unlocked_because_it_was_rejected)
 	is(0, ASSIGNMENT_UNBINDING, FAULT_REJECTED);
 	cr_assert_eq(count(EFFECT_UNBIND), 0);
 	unbind_done(0, OUTCOME_DONE, true);
-	is(0, ASSIGNMENT_DETACHING, FAULT_REJECTED);
+	taken_out(0, FAULT_REJECTED);
 	simple(EVENT_GONE, 0);
 	is(0, ASSIGNMENT_FAILED, FAULT_REJECTED);
 }
@@ -568,7 +565,7 @@ Test(engine, foreign_tdi)
 {
 	to_running(0);
 	appear_in(1, 1, 0);
-	is(1, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	taken_out(1, FAULT_FOREIGN);
 	effect(EFFECT_DETACH);
 	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
 	simple(EVENT_GONE, 1);
@@ -579,9 +576,9 @@ Test(engine, foreign_tdi)
 Test(engine, unserved)
 {
 	step((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .unserved = true });
-	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
 	cr_assert_eq(count(EFFECT_CONNECT), 0);
 	cr_assert_geq(count(EFFECT_PERSIST_TDI), 1);
+	taken_out(0, FAULT_FOREIGN);
 }
 
 /* The end of a TVM */
@@ -678,7 +675,7 @@ Test(engine, needed_again_while_reclaiming)
 		is(1,
 		   outcome == OUTCOME_DONE	? ASSIGNMENT_CONNECTING
 		   : outcome == OUTCOME_REFUSED ? ASSIGNMENT_WAITING
-						: ASSIGNMENT_DETACHING,
+						: ASSIGNMENT_ATTACHED,
 		   outcome == OUTCOME_UNKNOWN ? FAULT_CONNECT : FAULT_NONE);
 	}
 }
@@ -783,7 +780,7 @@ Test(engine, pin_goes_with_what_it_was_for)
 	dsm_done(EVENT_CONNECT_DONE, OUTCOME_UNKNOWN);
 	dsm_is(DSM_QUARANTINED);
 	cr_assert(!pinned());
-	is(0, ASSIGNMENT_DETACHING, FAULT_CONNECT);
+	taken_out(0, FAULT_CONNECT);
 	changes_nothing(connect);
 }
 

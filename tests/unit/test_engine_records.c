@@ -180,7 +180,7 @@ Test(engine_records, restored_quarantine)
 	cr_assert_eq(engine_restore_tvm(bench.engine, 1), 0);
 	cr_assert_eq(restore_tdi(0, TDI_QUARANTINED, 0, 3), 0);
 	appear_in(0, 1, 0);
-	is(0, ASSIGNMENT_DETACHING, FAULT_FOREIGN);
+	taken_out(0, FAULT_FOREIGN);
 }
 
 /* The TVM and its assignment may be forgotten meanwhile. */

@@ -4,8 +4,11 @@
 
 #include <criterion/criterion.h>
 
-static bool fits(EngineGuard guard, bool ready, bool left, bool present, EngineFault fault)
+static bool fits(EngineGuard guard, unsigned int flags, EngineFault fault)
 {
+	bool ready = flags & 1, left = flags & 2, present = flags & 4;
+	bool detach = flags & 8, rebind = flags & 16, spent = flags & 32;
+
 	switch (guard) {
 	case GUARD_NONE: return true;
 	case GUARD_READY: return ready;
@@ -15,6 +18,9 @@ static bool fits(EngineGuard guard, bool ready, bool left, bool present, EngineF
 	case GUARD_LET_GO: return fault == FAULT_UNLOCKED;
 	case GUARD_ENDED: return fault == FAULT_UNLOCKED || fault == FAULT_VOIDED;
 	case GUARD_PRESENT_FAULT: return present && fault != FAULT_NONE;
+	case GUARD_REBIND: return rebind && !detach && !spent;
+	case GUARD_RETRY: return rebind && !detach;
+	case GUARD_HOLD: return !detach;
 	}
 	return false;
 }
@@ -27,7 +33,7 @@ static const EngineTransition *first(const EngineTransition *like, unsigned int 
 		const EngineTransition *row = &engine_transitions[i];
 
 		if (row->from == like->from && row->input == like->input &&
-		    fits(row->guard, flags & 1, flags & 2, flags & 4, fault))
+		    fits(row->guard, flags, fault))
 			return row;
 	}
 	return NULL;
@@ -38,7 +44,7 @@ Test(engine_table, no_row_hides_another)
 	for (size_t i = 0; i < engine_n_transitions; i++) {
 		bool counts = false;
 
-		for (unsigned int flags = 0; flags < 8; flags++)
+		for (unsigned int flags = 0; flags < 64; flags++)
 			for (int fault = FAULT_NONE; fault < FAULT_N; fault++)
 				counts |= first(&engine_transitions[i], flags,
 						(EngineFault)fault) == &engine_transitions[i];

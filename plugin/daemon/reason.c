@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/reason.h"
+
+#include "daemon/bounded-text.h"
+#include "daemon/provider.h"
+
+#include <string.h>
+
+#define REASON_MAX 1024 /* bytes; a guest or a provider may have more to say */
+
+static const char *fault_text(EngineFault fault)
+{
+	switch (fault) {
+	case FAULT_CONNECT: return "device_connect failed";
+	case FAULT_BIND: return "tdi_bind failed";
+	case FAULT_NOT_READY:
+		return "the guest did not get ready for it in time (does tdi-agent run in the TVM, "
+		       "and "
+		       "is the guest port open?)";
+	case FAULT_NO_VERDICT:
+		return "the guest did not validate it in time (does tdi-agent run in the TVM?)";
+	case FAULT_REJECTED: return "the guest rejected it";
+	case FAULT_ERROR: return "the TDI went to ERROR";
+	case FAULT_UNLOCKED: return "the TDI fell back to CONFIG_UNLOCKED";
+	case FAULT_FOREIGN:
+		return "it is another TVM's, or quarantined, or no TSM serves it as a TDI";
+	case FAULT_UNBIND: return "tdi_unbind failed: what the TSM holds of it is not known";
+	case FAULT_UNACCOUNTED: return "the TDI is in RUN without an acceptance of this bind";
+	default: return NULL;
+	}
+}
+
+void reason_of_assignment(Assignment *a, const EngineAssignment *e, const char *reason)
+{
+	const char *text = e->fault == FAULT_NONE ? NULL : reason ?: a->reason;
+	char *copy = NULL;
+
+	if (e->fault != FAULT_NONE && !text)
+		text = fault_text(e->fault);
+	if (text) {
+		copy = bounded_text(text, REASON_MAX);
+		if (!copy)
+			return;
+	}
+	free(a->reason);
+	a->reason = copy;
+}
+
+void reason_of_tdi(Tdi *tdi, TdiState state, const char *reason)
+{
+	if (state == TDI_CLEARING)
+		return;
+	free(tdi->reason);
+	tdi->reason = state != TDI_KNOWN && reason ? bounded_text(reason, REASON_MAX) : NULL;
+}
+
+void reason_of_dsm(Dsm *dsm, const char *reason)
+{
+	free(dsm->reason);
+	dsm->reason = reason ? bounded_text(reason, REASON_MAX) : NULL;
+}
+
+char *reason_of_operation(const OperationRequest *request, const OperationResult *result)
+{
+	char object[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], *text = NULL;
+	int r;
+
+	bdf_format(operation_object(request), object);
+	bdf_format(request->dsm->bdf, dsm);
+	if (request->verb == VERB_CLEAR)
+		r = asprintf(&text,
+			     "%s %s: tsm %s: %s. It stays quarantined: reset it "
+			     "(/sys/bus/pci/devices/%s/reset), or %s when nothing else of that "
+			     "device is in use, and 'tdictl clear' it again; a reboot of this host "
+			     "ends it in any case",
+			     verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason, object, dsm);
+	else if (request->verb == VERB_UNBIND ||
+		 (request->verb == VERB_BIND && result->outcome == OUTCOME_UNKNOWN))
+		r = asprintf(&text,
+			     "%s %s: tsm %s: %s. What the TSM holds of it is not known: 'tdictl "
+			     "clear %s' is the way out",
+			     verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason, object);
+	else
+		r = asprintf(&text, "%s %s: tsm %s: %s", verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason);
+	return r < 0 ? NULL : text;
+}
+
+char *reason_of_hold(const Assignment *a)
+{
+	char *text;
+
+	return asprintf(&text,
+			"%s. It stays in its domain, unbound: detach it, or restart its guest for "
+			"another bind",
+			a->reason ?: "failed") < 0
+		       ? NULL
+		       : text;
+}

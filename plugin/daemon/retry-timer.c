@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* After a restart of tdid the time begins anew. */
+#include "daemon/retry-timer.h"
+
+#include "daemon/director.h"
+#include "rpc/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define DOUBLINGS_MAX 6
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Assignment *a = userdata;
+
+	retry_timer_stop(a);
+	director_event(a->tdid, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = a->id }, NULL);
+	return 0;
+}
+
+static uint64_t backoff(const Assignment *a, const EngineAssignment *e)
+{
+	uint32_t doublings = e->rebinds > DOUBLINGS_MAX ? DOUBLINGS_MAX : e->rebinds - 1;
+
+	return a->tdid->config->rebind_backoff_usec << doublings;
+}
+
+static void tell(Assignment *a, const EngineAssignment *e, uint64_t usec)
+{
+	char detail[64];
+
+	snprintf(detail, sizeof(detail), "%" PRIu32 " of %" PRIu32 ", in %.1f s", e->rebinds,
+		 e->policy.rebinds, (double)usec / 1e6);
+	director_mark(a->tdid, a, "rebind", detail);
+}
+
+void retry_timer_start(Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
+	bool waits = e->state == ASSIGNMENT_ATTACHED;
+	uint64_t usec = waits ? backoff(a, e) : a->tdid->config->rebind_steady_usec;
+	int r;
+
+	retry_timer_stop(a);
+	r = sd_event_add_time_relative(a->tdid->event, &a->retry_timer, CLOCK_BOOTTIME, usec, 0,
+				       on_timer, a);
+	if (r < 0)
+		log_error("%s: cannot set a timer: %s", a->alias, strerror(-r));
+	if (waits)
+		tell(a, e, usec);
+}
+
+void retry_timer_stop(Assignment *a)
+{
+	a->retry_timer = sd_event_source_disable_unref(a->retry_timer);
+}

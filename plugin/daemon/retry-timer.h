@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How long an assignment waits before it is bound again: twice as long each time, up to a bound;
+ * and how long one that was bound again has to run until that counts no more.
+ */
+#pragma once
+
+#include "daemon/tdid.h"
+
+/* By the state that the engine has it in; when it goes off, EVENT_RETRY_TIMEOUT goes there. */
+void retry_timer_start(Assignment *assignment);
+void retry_timer_stop(Assignment *assignment);

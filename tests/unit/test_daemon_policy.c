@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What becomes of a device with a fault, through all of tdid. */
+#include "testing-tdi.h"
+
+#include <errno.h>
+#include <string.h>
+
+TestSuite(daemon_policy, .init = set_up, .fini = tear_down);
+
+#define METADATA(policy)                                                                           \
+	"<metadata><tdi:policy xmlns:tdi='urn:tdid:domain:1' " policy "/></metadata>"
+#define UNDER(policy)                                                                              \
+	"<domain type='kvm'><name>tvm</name><uuid>" TVM0                                           \
+	"</uuid>" METADATA(policy) "<devices>" TESTING_PORT                                        \
+	TESTING_HOSTDEV(ALIAS, "1") "</devices></domain>"
+
+static bool is_marked(const char *mark)
+{
+	const Timeline *timeline = &testing_assignment(&d, 0, ALIAS)->timeline;
+	_cleanup_(json_unrefp) json_object *marks = NULL;
+
+	cr_assert_eq(timeline_to_json(timeline, &marks), 0);
+	return strstr(json_object_to_json_string(marks), mark);
+}
+
+static void reject(void)
+{
+	testing_guest_event(SESSION_A, "Verdict",
+			    "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":\"rejected\","
+			    "\"step\":\"report\",\"reason\":\"no\"");
+}
+
+Test(daemon_policy, held)
+{
+	d.policy = "\"on_reject\":\"hold\",";
+	testing_daemon_start(&d);
+	lock();
+	reject();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_HELD);
+	cr_assert_eq(fake_vmm.detaches, 0);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "detach it, or restart"));
+	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"held\""), 1);
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_HELD);
+	cr_assert_eq(fake_vmm.detaches, 0);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+}
+
+Test(daemon_policy, bound_again)
+{
+	d.policy = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,\"rebinds\":1,";
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	UNTIL(d.event, tdi()->generation == 2);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert(is_marked("1 of 1"));
+	cr_assert_null(testing_assignment(&d, 0, ALIAS)->reason);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_HELD);
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
+Test(daemon_policy, restart_while_it_waits)
+{
+	d.policy = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":3600000,";
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	UNTIL(d.event, testing_records(&d, "assignment", "\"retry_timer\":true") == 1);
+	testing_daemon_stop(&d);
+	d.policy = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
+	testing_daemon_start(&d);
+	UNTIL(d.event, tdi()->generation == 2);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(engine_assignment(d.tdid.engine, 0)->rebinds, 1);
+}
+
+/* It may only tighten, and it may do so at any time. */
+Test(daemon_policy, of_the_metadata)
+{
+	d.policy = "\"on_reject\":\"hold\",\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
+			      UNDER("on-reject='rebind' on-error='hold'"));
+	UNTIL(d.event, testing_records(&d, "assignment", "\"on_error\":\"hold\"") == 1);
+	cr_assert_eq(testing_records(&d, "assignment", "\"on_reject\":\"hold\""), 1);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_HELD);
+}
+
+Test(daemon_policy, of_the_metadata_that_makes_no_sense)
+{
+	d.policy = "\"on_error\":\"hold\",";
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL, UNDER("on-error='stay'"));
+	UNTIL(d.event, testing_records(&d, "assignment", "\"on_error\":\"detach\"") == 1);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+Test(daemon_policy, shorter_wait_of_the_metadata)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, UNDER("accept-timeout='1'"));
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(testing_records(&d, "assignment", "\"guest_timeout_usec\":1000000"), 1);
+	for (int turns = 0; testing_state(&d, 0, ALIAS) == ASSIGNMENT_WAITING; turns++) {
+		cr_assert_lt(turns, 10);
+		testing_turn(d.event);
+	}
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "did not get ready"));
+}
+
+Test(daemon_policy, restart_before_it_is_decided)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.hold = true;
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	testing_daemon_stop(&d);
+	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"attached\""), 1);
+	fake_vmm.hold = false;
+	testing_daemon_start(&d);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* The device fails because QEMU resets it; libvirt's word comes after the TSM's. */
+Test(daemon_policy, guest_that_is_reset)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.hold = true;
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	fake_vmm.hold = false;
+	fake_vmm_let_go();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(fake_vmm.detaches, 0);
+	cr_assert(is_marked("guest reset"));
+	/* The agent of before is no more, whatever it may still say. */
+	testing_guest_event(SESSION_A, "Ready", READY);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	testing_guest_hello(SESSION_B);
+	cr_assert(testing_guest_gets(&d, "\"Offer\""));
+	testing_guest_event(SESSION_B, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(tdi()->generation, 2);
+}
+
+/* A read that was under way when it failed says nothing of what has happened since. */
+Test(daemon_policy, read_of_before)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_PAUSED, NULL);
+	testing_idle(d.event);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	fake_vmm_answer_one();
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
+	fake_vmm_let_go();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* Nobody waits for ever for a libvirt that refuses. */
+Test(daemon_policy, libvirt_that_does_not_tell)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.read_result = -EREMOTEIO;
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	fake_vmm.read_result = 0;
+}
