@@ -155,6 +155,12 @@ def start_tsm(host, tsm=TSM):
         start_linux(host)
 
 
+def fault(host, method, **parameters):
+    """Makes the emulated TSM, or a device of it, fail: plugin/tsm/emulated/io.tdid.TsmEmulated."""
+    host.run([f"{LIBEXEC}/varlink-call", SOCKETS["emulated"], f"io.tdid.TsmEmulated.{method}",
+              json.dumps(parameters)])
+
+
 def stop(host, *names):
     for name in names:
         host.process(name).kill()

@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from lab import (LIBEXEC, LINUX_CONFIG, MODULE, OTHER_PF, PF, SOCKETS, Lab, configure, lab,
+from lab import (LIBEXEC, LINUX_CONFIG, MODULE, OTHER_PF, PF, SOCKETS, Lab, configure, fault, lab,
                  load_module, put_json, start_emulated, start_linux, start_tdid, stop, tvm)
 from nvme import Responder, host_with_nvme
 
@@ -34,11 +34,6 @@ class Kernel:
 
     def bound(self, vf=VF0):
         return self.attribute(vf, "bound") == "tsm0"
-
-
-def fault(host, method, **parameters):
-    host.run([f"{LIBEXEC}/varlink-call", SOCKETS["emulated"], f"io.tdid.TsmEmulated.{method}",
-              json.dumps(parameters)])
 
 
 def emulated_says(host):
