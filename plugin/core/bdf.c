@@ -57,6 +57,13 @@ bool bdf_equal(Bdf a, Bdf b)
 	return bdf_requester_id(a) == bdf_requester_id(b);
 }
 
+int bdf_order(Bdf a, Bdf b)
+{
+	uint32_t x = bdf_requester_id(a), y = bdf_requester_id(b);
+
+	return x < y ? -1 : x > y;
+}
+
 uint32_t bdf_requester_id(Bdf bdf)
 {
 	return (uint32_t)bdf.segment << 16 | (uint32_t)bdf.bus << 8 | (bdf.device & 31U) << 3 |

@@ -22,6 +22,8 @@ int bdf_parse(Bdf *ret, const char *text);
 const char *bdf_format(Bdf bdf, char buffer[static BDF_STRING_SIZE]);
 
 bool bdf_equal(Bdf a, Bdf b);
+/* As strcmp: by segment, bus, device, function. */
+int bdf_order(Bdf a, Bdf b);
 
 /*
  * Requester id with its segment: segment << 16 | bus << 8 | device << 3 | function.

@@ -306,7 +306,9 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 	};
 	VarlinkServerOptions options = { .vendor = "tdid",
 					 .product = "tdid",
-					 .version = TDID_VERSION };
+					 .version = TDID_VERSION,
+					 /* What a client takes of one reply: a List of all. */
+					 .output_max = JSON_SIZE_MAX };
 	_cleanup_free_ char *path = NULL;
 	AssignmentsService *service = calloc(1, sizeof(*service));
 	int r, fd;

@@ -394,9 +394,8 @@ static void on_operation_started(const OperationRequest *request, void *userdata
 		return;
 	}
 	for (uint32_t p = 0;
-	     request->verb == VERB_CONNECT && (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->dsm == request->dsm &&
-		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
+	     request->verb == VERB_CONNECT && (a = registry_next_of_dsm(request->dsm, &p));)
+		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
 			director_mark(tdid, a, "device_connect started", NULL);
 }
 
@@ -459,8 +458,8 @@ static void forget_boot(Tdid *tdid, const Tvm *tvm)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		if (a->tvm != tvm || !engine_assignment(tdid->engine, a->id)->present)
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
+		if (!engine_assignment(tdid->engine, a->id)->present)
 			continue;
 		a->reset = true;
 		/* The firmware may have numbered the buses otherwise. */
@@ -495,9 +494,8 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	free(tvm->guest_boot);
 	tvm->guest_boot = copy;
 	write_tvm(tdid, tvm);
-	for (uint32_t p = 0; first && (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->tvm == tvm &&
-		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
+	for (uint32_t p = 0; first && (a = registry_next_of_tvm(tvm, &p));)
+		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
 			guest_timer_start(a);
 	if (first)
 		return;

@@ -167,8 +167,8 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	if (engine_assignment(tdid->engine, a->id) && a->dsm != dsm) {
 		if (is_under_way(tdid, a))
 			dsm = a->dsm;
-		else
-			a->dsm = dsm;
+		else if (registry_move_assignment(a, dsm) < 0)
+			return;
 	}
 	timeline_clear(&a->timeline);
 	if (timeline_mark(&a->timeline, added_usec ?: timeline_now(),
@@ -213,8 +213,8 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		if (a->tvm != tvm || is_listed(xml, a))
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
+		if (is_listed(xml, a))
 			continue;
 		a->deleted = false;
 		if (engine_assignment(tdid->engine, a->id)->present) {
@@ -284,7 +284,8 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 	domain->policy_trouble = xml->policy_trouble;
 	if (domain->paused != seen->paused) {
 		domain->paused = seen->paused;
-		guest_timers_pause(tdid, domain, domain->paused);
+		if (domain->tvm)
+			guest_timers_pause(domain->tvm, domain->paused);
 	}
 	if (!domain->name)
 		return;
@@ -319,9 +320,8 @@ static void go_on_without(Tdid *tdid, const Tvm *tvm, const Read *read)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->tvm == tvm)
-			look(tdid, a, read);
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
+		look(tdid, a, read);
 }
 
 static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
@@ -419,8 +419,8 @@ static void let_go(Tdid *tdid, const Tvm *tvm, const char *alias)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		if (a->tvm != tvm || strcmp(a->alias, alias) != 0 ||
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
+		if (strcmp(a->alias, alias) != 0 ||
 		    !engine_assignment(tdid->engine, a->id)->present)
 			continue;
 		a->deleted = true;

@@ -70,9 +70,8 @@ static const Assignment *find_user(Tdid *tdid, const Dsm *dsm)
 {
 	const Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->dsm == dsm &&
-		    assignment_state_needs_session(engine_assignment(tdid->engine, a->id)->state))
+	for (uint32_t p = 0; (a = registry_next_of_dsm(dsm, &p));)
+		if (assignment_state_needs_session(engine_assignment(tdid->engine, a->id)->state))
 			return a;
 	return NULL;
 }

@@ -254,10 +254,10 @@ static void tell_everything(GuestPort *port)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(port->tdid->registry, &p));) {
+	for (uint32_t p = 0; (a = registry_next_of_tvm(port->tvm, &p));) {
 		const EngineAssignment *e = engine_assignment(port->tdid->engine, a->id);
 
-		if (a->tvm != port->tvm || !e->present)
+		if (!e->present)
 			continue;
 		guest_port_tell_offer(a);
 		if (e->state == ASSIGNMENT_BOUND || e->state == ASSIGNMENT_LOCKED ||
@@ -274,8 +274,8 @@ static void ask_addresses(GuestPort *port)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(port->tdid->registry, &p));)
-		if (a->tvm == port->tvm && !a->guest_known && port->tvm->domain &&
+	for (uint32_t p = 0; (a = registry_next_of_tvm(port->tvm, &p));)
+		if (!a->guest_known && port->tvm->domain &&
 		    engine_assignment(port->tdid->engine, a->id)->present) {
 			domains_read(port->tdid, port->tvm->domain);
 			return;
@@ -315,8 +315,8 @@ static Assignment *assignment_named(GuestPort *port, const char *name)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(port->tdid->registry, &p));)
-		if (a->tvm == port->tvm && strcmp(a->alias, name) == 0 &&
+	for (uint32_t p = 0; (a = registry_next_of_tvm(port->tvm, &p));)
+		if (strcmp(a->alias, name) == 0 &&
 		    engine_assignment(port->tdid->engine, a->id)->present)
 			return a;
 	return NULL;

@@ -62,13 +62,11 @@ void guest_timer_stop(Assignment *a)
 	a->guest_timer_left = 0;
 }
 
-void guest_timers_pause(Tdid *tdid, const Domain *domain, bool paused)
+void guest_timers_pause(const Tvm *tvm, bool paused)
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		if (a->tvm->domain != domain)
-			continue;
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
 		if (paused && a->guest_timer)
 			stand_still(a);
 		else if (!paused && a->guest_timer_left > 0)

@@ -12,4 +12,4 @@ void guest_timer_start(Assignment *assignment);
 void guest_timer_stop(Assignment *assignment);
 
 /* The domain has been seen paused, or not so: the timers of its assignments follow. */
-void guest_timers_pause(Tdid *tdid, const Domain *domain, bool paused);
+void guest_timers_pause(const Tvm *tvm, bool paused);

@@ -92,8 +92,8 @@ static Provider *tsm_of(const GuestTsm *guest)
 	const Tdid *tdid = guest->tdid;
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->tvm == guest->tvm && a->dsm->provider)
+	for (uint32_t p = 0; (a = registry_next_of_tvm(guest->tvm, &p));)
+		if (a->dsm->provider)
 			return a->dsm->provider;
 	for (size_t i = 0; i < tdid->config->n_tsms; i++)
 		if (provider_is_ready(tdid->providers[i]))

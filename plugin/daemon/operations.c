@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One list, in order of submission. An operation may be sent when no earlier one of its DSM is in
- * the list and its provider is ready. States of one:
+ * Each DSM has a queue of its own; the first of it may be sent when its provider is ready. DSMs of
+ * which that has not happened yet are due: only these are looked at. States of an operation:
  *
  *   waiting -> sent -> started -> done (removed)
  *
@@ -21,8 +21,6 @@
 
 #define AGAIN_USEC (200 * UINT64_C(1000))
 
-typedef struct Operation Operation;
-
 struct Operation {
 	Operations *operations;
 	OperationRequest request;
@@ -31,7 +29,8 @@ struct Operation {
 	bool started;
 	char *refusal; /* of an unbind that is asked again; NULL: none */
 	sd_event_source *deadline;
-	Operation *next;
+	Operation *next; /* of its DSM */
+	Operation *next_of_all, **link_of_all;
 };
 
 struct Operations {
@@ -39,7 +38,9 @@ struct Operations {
 	uint64_t deadline_usec;
 	OperationHandlers handlers;
 	void *userdata;
-	Operation *first;
+	Operation *all;
+	Dsm *due, **last_due;
+	size_t n_due;
 	sd_event_source *deferred, *again;
 };
 
@@ -63,6 +64,9 @@ Bdf operation_object(const OperationRequest *request)
 
 static void operation_free(Operation *operation)
 {
+	*operation->link_of_all = operation->next_of_all;
+	if (operation->next_of_all)
+		operation->next_of_all->link_of_all = operation->link_of_all;
 	provider_call_forget(operation->call);
 	sd_event_source_disable_unref(operation->deadline);
 	free(operation->refusal);
@@ -73,11 +77,9 @@ Operations *operations_free(Operations *operations)
 {
 	if (!operations)
 		return NULL;
-	while (operations->first) {
-		Operation *operation = operations->first;
-
-		operations->first = operation->next;
-		operation_free(operation);
+	while (operations->all) {
+		operations->all->request.dsm->operations = NULL;
+		operation_free(operations->all);
 	}
 	sd_event_source_disable_unref(operations->deferred);
 	sd_event_source_disable_unref(operations->again);
@@ -89,6 +91,29 @@ Operations *operations_free(Operations *operations)
 static void arm(Operations *operations)
 {
 	sd_event_source_set_enabled(operations->deferred, SD_EVENT_ONESHOT);
+}
+
+static void add_due(Operations *operations, Dsm *dsm)
+{
+	if (!dsm->is_due) {
+		dsm->is_due = true;
+		dsm->next_due = NULL;
+		*operations->last_due = dsm;
+		operations->last_due = &dsm->next_due;
+		operations->n_due++;
+	}
+}
+
+static Dsm *take_due(Operations *operations)
+{
+	Dsm *dsm = operations->due;
+
+	operations->due = dsm->next_due;
+	if (!operations->due)
+		operations->last_due = &operations->due;
+	operations->n_due--;
+	dsm->is_due = false;
+	return dsm;
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
@@ -116,13 +141,14 @@ static void finish(Operation *operation, const OperationResult *result)
 {
 	Operations *operations = operation->operations;
 	OperationRequest request = operation->request;
-	Operation **link = &operations->first;
 
-	while (*link != operation)
-		link = &(*link)->next;
-	*link = operation->next;
+	/* Only the first of a queue is ever sent. */
+	request.dsm->operations = operation->next;
 	operation_free(operation);
-	arm(operations);
+	if (request.dsm->operations) {
+		add_due(operations, request.dsm);
+		arm(operations);
+	}
 	if (request.dsm->provider)
 		provider_verb_answered(request.dsm->provider);
 	operations->handlers.done(&request, result, operations->userdata);
@@ -187,6 +213,7 @@ static void unbind_later(Operation *operation, const VarlinkReply *reply, const 
 	free(operation->refusal);
 	operation->refusal = reason;
 	started(operation);
+	add_due(operation->operations, operation->request.dsm);
 	try_again(operation->operations);
 }
 
@@ -206,6 +233,7 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	}
 	operation->call = NULL;
 	if (reply->status == -ECONNRESET) {
+		add_due(operation->operations, operation->request.dsm);
 		try_again(operation->operations);
 		return;
 	}
@@ -294,25 +322,19 @@ static void send_operation(Operation *operation)
 		       &(OperationResult){ .outcome = OUTCOME_REFUSED, .reason = strerror(-r) });
 }
 
-static bool is_next_of_its_dsm(const Operations *operations, const Operation *operation)
-{
-	for (const Operation *o = operations->first; o != operation; o = o->next)
-		if (o->request.dsm == operation->request.dsm)
-			return false;
-	return true;
-}
-
 static int on_deferred(sd_event_source *source, void *userdata)
 {
 	Operations *operations = userdata;
-	Operation *next;
 
-	for (Operation *o = operations->first; o; o = next) {
-		next = o->next;
-		if (o->call || !is_next_of_its_dsm(operations, o))
-			continue;
-		if (o->request.dsm->provider && provider_is_ready(o->request.dsm->provider))
-			send_operation(o);
+	/* What becomes due meanwhile arms this anew. */
+	for (size_t n = operations->n_due; n > 0; n--) {
+		Dsm *dsm = take_due(operations);
+
+		if (dsm->operations && !dsm->operations->call && dsm->provider &&
+		    provider_is_ready(dsm->provider))
+			send_operation(dsm->operations);
+		if (dsm->operations && !dsm->operations->call)
+			add_due(operations, dsm);
 	}
 	return 0;
 }
@@ -329,6 +351,7 @@ int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
 	operations->deadline_usec = deadline_usec;
 	operations->handlers = *handlers;
 	operations->userdata = userdata;
+	operations->last_due = &operations->due;
 	r = sd_event_add_defer(event, &operations->deferred, on_deferred, operations);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(operations->deferred, SD_EVENT_OFF);
@@ -340,7 +363,7 @@ int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
 
 int operations_submit(Operations *operations, const OperationRequest *request)
 {
-	Operation *operation = calloc(1, sizeof(*operation)), **link = &operations->first;
+	Operation *operation = calloc(1, sizeof(*operation)), **link = &request->dsm->operations;
 
 	if (!operation)
 		return -ENOMEM;
@@ -348,9 +371,15 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 	operation->request = *request;
 	/* An unbind has to be sent, whatever is in the way. */
 	operation->sent = request->resumed || request->verb == VERB_UNBIND;
+	operation->next_of_all = operations->all;
+	operation->link_of_all = &operations->all;
+	if (operations->all)
+		operations->all->link_of_all = &operation->next_of_all;
+	operations->all = operation;
 	while (*link)
 		link = &(*link)->next;
 	*link = operation;
+	add_due(operations, request->dsm);
 	arm(operations);
 	return 0;
 }

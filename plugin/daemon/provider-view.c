@@ -24,10 +24,7 @@ void provider_view_clear(ProviderView *view)
 
 static int by_address(const void *a, const void *b)
 {
-	uint32_t x = bdf_requester_id(((const ProviderDevice *)a)->device),
-		 y = bdf_requester_id(((const ProviderDevice *)b)->device);
-
-	return x < y ? -1 : x > y;
+	return bdf_order(((const ProviderDevice *)a)->device, ((const ProviderDevice *)b)->device);
 }
 
 static ProviderDevice *find_device(const ProviderView *view, Bdf device)

@@ -173,6 +173,11 @@ static bool is_another_instance(Provider *provider, const char *instance)
 	return another;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	return bdf_order(((const ProviderTdi *)a)->device, ((const ProviderTdi *)b)->device);
+}
+
 static void ask(Provider *provider);
 
 static void on_query(const VarlinkReply *reply, const char *error, void *userdata)
@@ -214,6 +219,7 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 			lost(provider, "Query: a DSM's address is malformed");
 			return;
 		}
+	qsort(all_tdis, n_tdis, sizeof(*all_tdis), by_address);
 	provider_view_forget_said(&provider->view);
 	provider_view_said(&provider->view, all_tdis, n_tdis, all_dsms, n_dsms);
 	if (is_another_instance(provider, json_get_string(o, "instance"))) {

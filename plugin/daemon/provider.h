@@ -16,7 +16,8 @@ typedef struct ProviderHandlers {
 	/*
 	 * Connected, watched, and asked: this is what it holds now. Comes after every (re)connect
 	 * and provider_ask_again(); changes follow through the next two. Of another instance than
-	 * before no TDI is shown, whatever it holds: all binds are void then.
+	 * before no TDI is shown, whatever it holds: all binds are void then. TDIs are in
+	 * bdf_order.
 	 */
 	void (*ready)(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 		      const ProviderDsm *dsms, size_t n_dsms, void *userdata);

@@ -370,7 +370,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 
 typedef struct Restore {
 	Tdid *tdid;
-	const char *kind;
+	const char *kind, *prefix;
 	int (*restore)(Tdid *tdid, const RawRecord *raw);
 	unsigned int n;
 } Restore;
@@ -385,7 +385,7 @@ static int on_record(const char *name, json_object *record, void *userdata)
 	if (json_dispatch(record, record_fields, &raw, 0, &why) < 0 || !raw.kind)
 		return -EBADMSG;
 	if (strcmp(raw.kind, restore->kind) != 0)
-		return 0;
+		return -EBADMSG;
 	r = restore->restore(restore->tdid, &raw);
 	if (r >= 0)
 		restore->n++;
@@ -395,14 +395,14 @@ static int on_record(const char *name, json_object *record, void *userdata)
 int records_restore(Tdid *tdid, char **ret_error)
 {
 	Restore passes[] = {
-		{ tdid, "tvm", restore_tvm },
-		{ tdid, "dsm", restore_dsm },
-		{ tdid, "tdi", restore_tdi },
-		{ tdid, "assignment", restore_assignment },
+		{ tdid, "tvm", "tvm-", restore_tvm },
+		{ tdid, "dsm", "dsm-", restore_dsm },
+		{ tdid, "tdi", "tdi-", restore_tdi },
+		{ tdid, "assignment", "assignment-", restore_assignment },
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(passes); i++) {
-		int r = store_each(tdid->store, on_record, &passes[i], ret_error);
+		int r = store_each(tdid->store, passes[i].prefix, on_record, &passes[i], ret_error);
 
 		if (r < 0)
 			return r;

@@ -8,13 +8,6 @@
 #include <search.h>
 #include <string.h>
 
-/* Pointers by id; free places are NULL and are used again, lowest first. */
-typedef struct Slots {
-	void **slots;
-	uint32_t n;
-	uint32_t lowest_free;
-} Slots;
-
 struct Registry {
 	Tdid *tdid;
 	Slots domains, tvms, dsms, tdis, assignments;
@@ -71,21 +64,14 @@ static int by_uuid(const void *a, const void *b)
 	return uuid_order(((const Domain *)a)->uuid, ((const Domain *)b)->uuid);
 }
 
-static int compare_bdf(Bdf a, Bdf b)
-{
-	uint32_t x = bdf_requester_id(a), y = bdf_requester_id(b);
-
-	return x < y ? -1 : x > y;
-}
-
 static int dsm_by_bdf(const void *a, const void *b)
 {
-	return compare_bdf(((const Dsm *)a)->bdf, ((const Dsm *)b)->bdf);
+	return bdf_order(((const Dsm *)a)->bdf, ((const Dsm *)b)->bdf);
 }
 
 static int tdi_by_bdf(const void *a, const void *b)
 {
-	return compare_bdf(((const Tdi *)a)->bdf, ((const Tdi *)b)->bdf);
+	return bdf_order(((const Tdi *)a)->bdf, ((const Tdi *)b)->bdf);
 }
 
 int registry_new(Registry **ret, Tdid *tdid)
@@ -122,6 +108,7 @@ Registry *registry_free(Registry *registry)
 		registry_remove_domain(registry, domain);
 	for (p = 0; (dsm = registry_next_dsm(registry, &p));) {
 		sd_event_source_disable_unref(dsm->idle);
+		free(dsm->assignments.slots);
 		free(dsm->reason);
 		free(dsm);
 	}
@@ -234,8 +221,8 @@ Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const c
 {
 	Assignment *a;
 
-	for (uint32_t p = 0; (a = registry_next_assignment(registry, &p));)
-		if (a->tvm == tvm && bdf_equal(a->tdi->bdf, bdf) && strcmp(a->alias, alias) == 0)
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
+		if (bdf_equal(a->tdi->bdf, bdf) && strcmp(a->alias, alias) == 0)
 			return a;
 	return NULL;
 }
@@ -267,8 +254,26 @@ void registry_remove_tvm(Registry *registry, Tvm *tvm)
 	if (tvm->pidfd >= 0)
 		close(tvm->pidfd);
 	guest_port_free(tvm->port);
+	free(tvm->assignments.slots);
 	free(tvm->guest_boot);
 	free(tvm);
+}
+
+/* In all three, or in none. */
+static int list(Registry *registry, Assignment *a)
+{
+	if (slots_add(&registry->assignments, a, &a->id) < 0)
+		return -ENOMEM;
+	if (slots_add(&a->tvm->assignments, a, &a->of_tvm) < 0) {
+		slots_remove(&registry->assignments, a->id);
+		return -ENOMEM;
+	}
+	if (slots_add(&a->dsm->assignments, a, &a->of_dsm) < 0) {
+		slots_remove(&a->tvm->assignments, a->of_tvm);
+		slots_remove(&registry->assignments, a->id);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, const char *alias,
@@ -283,7 +288,7 @@ int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, co
 	a->dsm = dsm;
 	a->tdi = tdi;
 	a->alias = strdup(alias);
-	if (!a->alias || slots_add(&registry->assignments, a, &a->id) < 0) {
+	if (!a->alias || list(registry, a) < 0) {
 		free(a->alias);
 		free(a);
 		return -ENOMEM;
@@ -292,9 +297,23 @@ int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, co
 	return 0;
 }
 
+int registry_move_assignment(Assignment *a, Dsm *dsm)
+{
+	uint32_t place;
+
+	if (slots_add(&dsm->assignments, a, &place) < 0)
+		return -ENOMEM;
+	slots_remove(&a->dsm->assignments, a->of_dsm);
+	a->dsm = dsm;
+	a->of_dsm = place;
+	return 0;
+}
+
 void registry_remove_assignment(Registry *registry, Assignment *a)
 {
 	slots_remove(&registry->assignments, a->id);
+	slots_remove(&a->tvm->assignments, a->of_tvm);
+	slots_remove(&a->dsm->assignments, a->of_dsm);
 	sd_event_source_disable_unref(a->guest_timer);
 	sd_event_source_disable_unref(a->retry_timer);
 	provider_call_forget(a->evidence_call);
@@ -358,6 +377,16 @@ Tdi *registry_next_tdi(Registry *registry, uint32_t *position)
 Assignment *registry_next_assignment(Registry *registry, uint32_t *position)
 {
 	return slots_next(&registry->assignments, position);
+}
+
+Assignment *registry_next_of_tvm(const Tvm *tvm, uint32_t *position)
+{
+	return slots_next(&tvm->assignments, position);
+}
+
+Assignment *registry_next_of_dsm(const Dsm *dsm, uint32_t *position)
+{
+	return slots_next(&dsm->assignments, position);
 }
 
 Domain *registry_next_domain(Registry *registry, uint32_t *position)

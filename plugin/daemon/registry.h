@@ -21,6 +21,15 @@ typedef struct ProviderCall ProviderCall;
 typedef struct GuestPort GuestPort;
 typedef struct Registry Registry;
 typedef struct Tvm Tvm;
+typedef struct Dsm Dsm;
+typedef struct Operation Operation;
+
+/* Pointers by number; free places are NULL and are used again, lowest first. */
+typedef struct Slots {
+	void **slots;
+	uint32_t n;
+	uint32_t lowest_free;
+} Slots;
 
 /* A domain that carries a marker of ours. */
 typedef struct Domain {
@@ -48,17 +57,22 @@ struct Tvm {
 	sd_event_source *exit;
 	GuestPort *port;
 	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
+	Slots assignments;
 };
 
-typedef struct Dsm {
+struct Dsm {
 	Tdid *tdid;
 	uint32_t id;
 	Bdf bdf;	    /* function 0 */
 	Provider *provider; /* NULL: no provider serves it */
 	char *reason;	    /* why it is in its state; NULL when that is plain */
 	sd_event_source *idle;
+	Slots assignments;
+	Operation *operations; /* operations.c: its verbs, the first under way or to be sent */
+	Dsm *next_due;
+	bool is_due;
 	bool loss_noticed; /* while a verb was under way: before or after it, nobody knows */
-} Dsm;
+};
 
 typedef struct Tdi {
 	uint32_t id;
@@ -71,8 +85,9 @@ typedef struct Assignment {
 	Tdid *tdid;
 	uint32_t id;
 	Tvm *tvm;
-	Dsm *dsm;
+	Dsm *dsm; /* registry_move_assignment */
 	Tdi *tdi;
+	uint32_t of_tvm, of_dsm; /* its places there */
 	char *alias;
 	char *reason;	/* for the operator; NULL when there is nothing to say */
 	bool announced; /* libvirt told of it when it was plugged: its guest runs already */
@@ -119,6 +134,8 @@ void registry_remove_tvm(Registry *registry, Tvm *tvm);
 int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, const char *alias,
 			    Assignment **ret);
 void registry_remove_assignment(Registry *registry, Assignment *assignment);
+/* It is another DSM's from now on. -ENOMEM: it is not. */
+int registry_move_assignment(Assignment *assignment, Dsm *dsm);
 /* Has to have no incarnation. */
 void registry_remove_domain(Registry *registry, Domain *domain);
 
@@ -136,4 +153,7 @@ Tvm *registry_next_tvm(Registry *registry, uint32_t *position);
 Dsm *registry_next_dsm(Registry *registry, uint32_t *position);
 Tdi *registry_next_tdi(Registry *registry, uint32_t *position);
 Assignment *registry_next_assignment(Registry *registry, uint32_t *position);
+/* Of these only; the TVM has to outlive the walk. */
+Assignment *registry_next_of_tvm(const Tvm *tvm, uint32_t *position);
+Assignment *registry_next_of_dsm(const Dsm *dsm, uint32_t *position);
 Domain *registry_next_domain(Registry *registry, uint32_t *position);

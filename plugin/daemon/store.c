@@ -231,7 +231,7 @@ static int is_record(const struct dirent *entry)
 	       strcmp(entry->d_name + n - strlen(SUFFIX), SUFFIX) == 0;
 }
 
-int store_each(Store *store, StoreRecordFn fn, void *userdata, char **ret_error)
+int store_each(Store *store, const char *prefix, StoreRecordFn fn, void *userdata, char **ret_error)
 {
 	struct dirent **entries = NULL;
 	int n = scandirat(store->directory, ".", &entries, is_record, alphasort), r = 0;
@@ -239,7 +239,7 @@ int store_each(Store *store, StoreRecordFn fn, void *userdata, char **ret_error)
 	if (n < 0)
 		return refuse(ret_error, store->path, strerror(errno), -errno);
 	for (int i = 0; i < n; i++) {
-		if (r >= 0)
+		if (r >= 0 && strncmp(entries[i]->d_name, prefix, strlen(prefix)) == 0)
 			r = walk_one(store, entries[i]->d_name, fn, userdata, ret_error);
 		free(entries[i]);
 	}

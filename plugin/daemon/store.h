@@ -3,17 +3,18 @@
  * Records: one small JSON file each, in a directory that survives a restart of tdid.
  *
  * A record is there whole or not at all: O_NOFOLLOW temporary file, fsync, rename, fsync of the
- * directory. Every record says {"version": 2, "boot": BOOT_ID, ...}: one of another boot is void,
+ * directory. Every record says {"version": 3, "boot": BOOT_ID, ...}: one of another boot is void,
  * because nothing is bound after a reboot, and is removed when the store is read. An older version
  * is read, with what it cannot say taken as false; a newer one is refused.
  *
  * 2: a DSM may be pinned, and be reclaimed from quarantine. A tdid that knows 1 must not read that.
+ * 3: an assignment has a policy, and may wait to be bound again.
  */
 #pragma once
 
 #include "rpc/json.h"
 
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 
 typedef struct Store Store;
 
@@ -34,9 +35,10 @@ int store_remove(Store *store, const char *name);
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);
 
 /*
- * Calls `fn` for every record of this boot, in the order of their names. One that cannot be read,
- * or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a message in the log,
- * and the walk goes on. A newer version ends it with -EPROTO and a sentence; any other negative
- * return of `fn` ends it with that.
+ * Calls `fn` for every record of this boot whose name begins with `prefix`, in their order. One
+ * that cannot be read, or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a
+ * message in the log, and the walk goes on. A newer version ends it with -EPROTO and a sentence;
+ * any other negative return of `fn` ends it with that.
  */
-int store_each(Store *store, StoreRecordFn fn, void *userdata, char **ret_error);
+int store_each(Store *store, const char *prefix, StoreRecordFn fn, void *userdata,
+	       char **ret_error);

@@ -95,12 +95,16 @@ static void on_dsm(Provider *provider, const ProviderDsm *report, const char *re
 		report_no_session(tdid, dsm, reason);
 }
 
+static int by_address(const void *a, const void *b)
+{
+	return bdf_order(((const ProviderTdi *)a)->device, ((const ProviderTdi *)b)->device);
+}
+
 static const ProviderTdi *find_tdi(const ProviderTdi *tdis, size_t n, Bdf device)
 {
-	for (size_t i = 0; i < n; i++)
-		if (bdf_equal(tdis[i].device, device))
-			return &tdis[i];
-	return NULL;
+	ProviderTdi key = { .device = device };
+
+	return n ? bsearch(&key, tdis, n, sizeof(key), by_address) : NULL;
 }
 
 static bool is_connected(const ProviderDsm *dsms, size_t n, Bdf dsm)

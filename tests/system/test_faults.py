@@ -5,8 +5,33 @@ import signal
 
 from lab import LIBEXEC, PF, TSM_SOCKET, Lab, fault, lab, start_tdid, tvm
 
-NIC0, NIC1, NIC2 = "ua-tdi-nic0", "ua-tdi-nic1", "ua-tdi-nic2"
-VF0, VF1 = "0000:01:10.0", "0000:01:10.2"
+NIC0, NIC1 = "ua-tdi-nic0", "ua-tdi-nic1"
+VF0 = "0000:01:10.0"
+VF0_IN_XML = "slot='0x10' function='0x0'"
+# In place of the agent: as fast as the port takes it, now and then something that looks real.
+FLOOD = r"""#!/bin/sh
+for p in /sys/class/virtio-ports/*; do
+	read -r name <$p/name
+	[ "$name" = io.tdid.guest.0 ] && device=/dev/${p##*/}
+done
+(while :; do
+	head -c 65536 /dev/urandom
+	printf '\000{"session":"0123456789abcdef0123456789abcdef","id":1,"call":"Hello","parameters":'
+	printf '{"protocol":1,"agent":"flood","boot_id":"%s"}}\000{"session":' $RANDOM
+done) >$device &
+echo FLOODING $device
+"""
+IDLE = """
+import resource, socket, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+held = []
+for _ in range(1000):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect("/run/tdid/io.tdid.Assignments")
+    held.append(s)
+print(len(held), "connected", flush=True)
+time.sleep(600)
+"""
 
 
 def tsm_says(host):
@@ -54,12 +79,20 @@ def test_hung_bind_is_quarantined_and_others_go_on_and_clear_is_the_way_out():
         assert "tdictl clear" in quarantined["reason"], quarantined
         l.tvm0.attach(1)
         watch.wait(NIC1, "running", timeout=60)
+        # Taken out there and given to another: it is for nobody, and that one hears why.
+        l.tvm0.detach(0)
+        host.wait_for(lambda: VF0_IN_XML not in host.run(["virsh", "dumpxml", "tvm0"]).out, 30)
+        other = l.watch()
+        l.tvm1.attach(0, alias="ua-tdi-doubtful")
+        failed = other.wait("ua-tdi-doubtful", "failed", timeout=60)
+        assert "quarantined" in failed["reason"] and f"tdictl clear {VF0}" in failed["reason"], failed
         refused = l.tdictl("clear", VF0, check=False, timeout=60)
         fault(host, "Clear")
         if refused.rc:
             l.tdictl("clear", VF0, timeout=60)
-        watch.wait(NIC0, "failed", timeout=60)
+        host.wait_for(lambda: l.show(f"tvm0/{NIC0}")["state"] == "failed", timeout=30)
         assert l.show(f"tvm0/{NIC1}")["state"] == "running"
+        watch = l.watch()
         l.tvm0.attach(0)
         watch.wait(NIC0, "running", timeout=60)
 
@@ -129,3 +162,56 @@ def test_libvirtd_killed_under_run_and_back():
         l.tvm0.detach(0)
         watch.wait(NIC0, "released", timeout=60)
         assert watch.states(NIC0).count("running") == 1, watch.states(NIC0)
+
+
+def test_guest_that_does_not_eject_keeps_nothing_but_the_function():
+    """ERROR while the guest stands still: unbound at once, out of the domain when it goes on."""
+    with lab() as host:
+        l = Lab(host)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        l.wait_driver(f"tvm0/{NIC0}")
+        host.run(["virsh", "suspend", "tvm0"])
+        fault(host, "Violate", device=VF0)
+        detaching = watch.wait(NIC0, "detaching", timeout=60)
+        assert "ERROR" in detaching["reason"], detaching
+        state = tsm_says(host)
+        assert all(t["state"] == "config_unlocked" for t in state["tdis"]), state
+        assert VF0_IN_XML in host.run(["virsh", "dumpxml", "tvm0"]).out
+        host.run(["virsh", "resume", "tvm0"])
+        watch.wait(NIC0, "failed", timeout=60)
+        assert VF0_IN_XML not in host.run(["virsh", "dumpxml", "tvm0"]).out
+
+
+def test_guest_that_floods_its_port_disturbs_nobody():
+    """One guest writes garbage as fast as it can; another goes to RUN, and tdid stays small."""
+    with lab() as host:
+        l = Lab(host)
+        l.tvm1.destroy()
+        flooder = host.domain("flooder", files={"/etc/bed/start.d/flood": FLOOD})
+        flooder.start(wait=False)
+        flooder.wait_console("FLOODING", 120)
+        pid = host.process("tdid").pid
+        memory = int(host.run(f"grep VmRSS /proc/{pid}/status").out.split()[1])
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running", timeout=120)
+        l.tvm0.detach(0)
+        watch.wait(NIC0, "released", timeout=120)
+        grown = int(host.run(f"grep VmRSS /proc/{pid}/status").out.split()[1]) - memory
+        assert grown < 16 * 1024, f"{grown} KiB more"
+        assert l.count("tdid", "flooder: guest port") < 200
+
+
+def test_thousand_idle_callers_and_the_api_goes_on():
+    """1,000 connections that say nothing: tdictl is served, the hook too."""
+    with lab() as host:
+        l = Lab(host)
+        host.put(IDLE.encode(), "/run/idle")
+        host.spawn("idle", ["python3", "/run/idle"]).wait_log("1000 connected", 60)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running", timeout=60)
+        l.tvm1.destroy()
+        host.run(["virsh", "start", "tvm1"], timeout=120)

@@ -26,6 +26,7 @@ def test_tdid_killed_while_locked_then_acceptance_still_leads_to_run():
         again = l.watch()
         running = again.wait(NIC0, "running")
         assert running["generation"] == 1, running
+        l.wait_driver(f"tvm0/{NIC0}")
         l.tvm0.detach(0)
         again.wait(NIC0, "released")
 

@@ -81,7 +81,7 @@ static int on_record(const char *name, json_object *record, void *userdata)
 static int walk(char **why)
 {
 	seen[0] = '\0';
-	return store_each(store, on_record, NULL, why);
+	return store_each(store, "", on_record, NULL, why);
 }
 
 static void expect_walk(const char *expected)

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * bench attach | wall | scale | soak [N]: tdid's own share, in figures of one run. See README.md.
+ */
+#include "host.h"
+#include "layout.h"
+#include "libvirt.h"
+
+#include "daemon/director.h"
+#include "daemon/domains.h"
+
+#include <dirent.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static Host host;
+
+static const Assignment *assignment_of(Bdf tdi)
+{
+	const Tdi *known = registry_find_tdi(host.tdid.registry, tdi);
+	const EngineTdi *e = known ? engine_tdi(host.tdid.engine, known->id) : NULL;
+
+	return e && e->owner != ENGINE_NONE ? registry_assignment_at(host.tdid.registry, e->owner)
+					    : NULL;
+}
+
+static bool is_locked(Bdf tdi)
+{
+	const Assignment *a = assignment_of(tdi);
+
+	return a && engine_assignment(host.tdid.engine, a->id)->state == ASSIGNMENT_LOCKED;
+}
+
+static bool is_free(Bdf tdi)
+{
+	const Tdi *known = registry_find_tdi(host.tdid.registry, tdi);
+
+	return !known || engine_tdi(host.tdid.engine, known->id)->owner == ENGINE_NONE;
+}
+
+static void plug(uint32_t domain, Bdf tdi)
+{
+	bench_libvirt_plug(domain, tdi);
+	bench_libvirt_dirty(domain, VMM_DIRTY_DEVICE_ADDED, tdi);
+}
+
+static void unplug(uint32_t domain, Bdf tdi)
+{
+	bench_libvirt_unplug(domain, tdi);
+	bench_libvirt_dirty(domain, VMM_DIRTY_DEVICE_REMOVED, tdi);
+}
+
+static double cpu(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+/* One TDI attached and taken out again, so often; its DSM is connected before. */
+static void attach_alone(uint32_t domain, Bdf tdi, size_t n, double *wall, double *own)
+{
+	plug(domain, tdi);
+	HOST_UNTIL(&host, is_locked(tdi));
+	for (size_t i = 0; i < n; i++) {
+		double began, used;
+
+		unplug(domain, tdi);
+		HOST_UNTIL(&host, is_free(tdi));
+		HOST_UNTIL(&host, !bench_libvirt_pending());
+		began = host_now();
+		used = cpu();
+		plug(domain, tdi);
+		HOST_UNTIL(&host, is_locked(tdi));
+		wall[i] = host_now() - began;
+		own[i] = cpu() - used;
+	}
+}
+
+static uint64_t locked_at(const Assignment *a)
+{
+	for (size_t i = 0; i < a->timeline.n_marks; i++)
+		if (strcmp(a->timeline.marks[i].name, "locked") == 0)
+			return a->timeline.marks[i].at_usec;
+	abort();
+}
+
+/* All of them at once, of DSMs that are connected: from the first event to each one's mark. */
+static double attach_many(uint32_t dsms, uint32_t tdis)
+{
+	double *latency = calloc((size_t)dsms * tdis, sizeof(*latency)), p99;
+	uint64_t began;
+	size_t n = 0;
+
+	for (uint32_t d = 0; d < dsms; d++) {
+		plug(d, layout_tdi(d, tdis));
+		HOST_UNTIL(&host, is_locked(layout_tdi(d, tdis)));
+	}
+	began = timeline_now();
+	for (uint32_t d = 0; d < dsms; d++)
+		for (uint32_t t = 0; t < tdis; t++)
+			plug(d, layout_tdi(d, t));
+	for (uint32_t d = 0; d < dsms; d++)
+		for (uint32_t t = 0; t < tdis; t++) {
+			HOST_UNTIL(&host, is_locked(layout_tdi(d, t)));
+			latency[n++] = (double)(locked_at(assignment_of(layout_tdi(d, t))) - began);
+		}
+	p99 = host_p99(latency, n);
+	free(latency);
+	return p99;
+}
+
+static int attach(void)
+{
+	enum { N = 500 };
+	static double wall[N], own[N];
+
+	host_begin(&host, 1, &(BenchTsm){ .dsms = 1, .tdis = 2 });
+	attach_alone(0, layout_tdi(0, 0), N, wall, own);
+	printf("attach alone: to locked %.0f us, tdid's own %.0f us (medians of %d), limit 1000\n",
+	       host_median(wall, N), host_median(own, N), N);
+	host_end(&host);
+	host_begin(&host, 64, &(BenchTsm){ .dsms = 64, .tdis = 5 });
+	printf("attach 256 at once: p99 %.1f ms, limit 10\n", attach_many(64, 4) / 1000);
+	host_end(&host);
+	return 0;
+}
+
+/* 64 DSMs with 16 TDIs each, cold: against the sum of one DSM's own verbs. */
+static int wall(void)
+{
+	const BenchTsm tsm = { .dsms = 64, .tdis = 16, .connect_usec = 50000, .bind_usec = 10000 };
+	double sum = (double)(tsm.connect_usec + tsm.tdis * tsm.bind_usec), began;
+
+	host_begin(&host, tsm.dsms, &tsm);
+	began = host_now();
+	for (uint32_t d = 0; d < tsm.dsms; d++) {
+		for (uint32_t t = 0; t < tsm.tdis; t++)
+			bench_libvirt_plug(d, layout_tdi(d, t));
+		bench_libvirt_dirty(d, VMM_DIRTY_LIFECYCLE, layout_tdi(d, 0));
+	}
+	for (uint32_t d = 0; d < tsm.dsms; d++)
+		for (uint32_t t = 0; t < tsm.tdis; t++)
+			HOST_UNTIL(&host, is_locked(layout_tdi(d, t)));
+	began = host_now() - began;
+	printf("wall: 64 DSMs x 16 TDIs locked in %.1f ms, one DSM's own sum %.0f ms: %.3f, limit "
+	       "1.03\n",
+	       began / 1000, sum / 1000, began / sum);
+	host_end(&host);
+	return 0;
+}
+
+/* --- many assignments --- */
+
+typedef struct Scale {
+	double transition, attach, bytes, restart, list;
+} Scale;
+
+/* The device's own domain and DSM when `tdis` of each DSM are in use. */
+static uint32_t domain_of(uint32_t dsm, uint32_t tdi, uint32_t tdis)
+{
+	return (dsm * tdis + tdi) / (DEVICES_PER_DOMAIN - 1);
+}
+
+/* To RUN, of every so many; each by the provider's word as it comes to the director. */
+static double transitions(uint32_t dsms, uint32_t tdis, size_t n)
+{
+	double *times = calloc(n, sizeof(*times)), median;
+	uint32_t total = dsms * tdis;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t at = (uint32_t)(i * total / n);
+		const Assignment *a = assignment_of(layout_tdi(at / tdis, at % tdis));
+		EngineEvent event = { .type = EVENT_TDI_CHANGED,
+				      .id = a->tdi->id,
+				      .generation =
+					      engine_tdi(host.tdid.engine, a->tdi->id)->generation,
+				      .tdi_state = TDISP_RUN,
+				      .accepted = true };
+		double began = host_now();
+
+		director_event(&host.tdid, &event, NULL);
+		times[i] = host_now() - began;
+		if (engine_assignment(host.tdid.engine, a->id)->state != ASSIGNMENT_RUNNING)
+			abort();
+	}
+	median = host_median(times, n);
+	free(times);
+	return median;
+}
+
+/* In a process of its own, as tdictl would be: the whole answer read. */
+static pid_t ask_list(void)
+{
+	static const char request[] = "{\"method\":\"io.tdid.Assignments.List\",\"parameters\":{}}";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	pid_t pid = fork();
+	static char buffer[1 << 16];
+	ssize_t n;
+	int fd;
+
+	if (pid != 0)
+		return pid;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/io.tdid.Assignments",
+		 host.directory);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    write(fd, request, sizeof(request)) != sizeof(request))
+		_exit(1);
+	while ((n = read(fd, buffer, sizeof(buffer))) > 0 && buffer[n - 1] != '\0')
+		;
+	_exit(n > 0 ? 0 : 1);
+}
+
+static int on_alarm(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	return 0;
+}
+
+static double list(void)
+{
+	double began = host_now();
+	pid_t pid = ask_list();
+	int status = -1;
+
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		sd_event_source *alarm = NULL;
+
+		sd_event_add_time_relative(host.event, &alarm, CLOCK_MONOTONIC, 1000, 1, on_alarm,
+					   NULL);
+		sd_event_run(host.event, UINT64_MAX);
+		sd_event_source_disable_unref(alarm);
+	}
+	if (status != 0)
+		fprintf(stderr, "bench: List failed\n");
+	return host_now() - began;
+}
+
+static Scale measure(uint32_t dsms, uint32_t tdis)
+{
+	enum { N = 100 };
+	static double wall[N], own[N];
+	uint32_t domains = (dsms * tdis + DEVICES_PER_DOMAIN - 2) / (DEVICES_PER_DOMAIN - 1);
+	size_t before;
+	Scale scale;
+	Bdf spare = layout_tdi(0, tdis);
+
+	host_begin(&host, domains, &(BenchTsm){ .dsms = dsms, .tdis = tdis + 1 });
+	before = mallinfo2().uordblks;
+	for (uint32_t d = 0; d < dsms; d++)
+		for (uint32_t t = 0; t < tdis; t++)
+			bench_libvirt_plug(domain_of(d, t, tdis), layout_tdi(d, t));
+	for (uint32_t i = 0; i < domains; i++)
+		bench_libvirt_dirty(i, VMM_DIRTY_LIFECYCLE, layout_tdi(0, 0));
+	for (uint32_t d = 0; d < dsms; d++)
+		for (uint32_t t = 0; t < tdis; t++)
+			HOST_UNTIL(&host, is_locked(layout_tdi(d, t)));
+	scale.bytes = (double)(mallinfo2().uordblks - before) / (dsms * tdis);
+	attach_alone(0, spare, N, wall, own);
+	scale.attach = host_median(own, N);
+	scale.list = list();
+	scale.restart = host_now();
+	host_stop(&host);
+	host_start(&host);
+	scale.restart = host_now() - scale.restart;
+	if (host_count(&host, ASSIGNMENT_LOCKED) != dsms * tdis + 1)
+		fprintf(stderr, "bench: only %u assignments are still there\n",
+			host_count(&host, ASSIGNMENT_LOCKED));
+	scale.transition = transitions(dsms, tdis, N);
+	host_end(&host);
+	return scale;
+}
+
+static int scale(void)
+{
+	Scale few = measure(1, 100), many = measure(64, 157);
+
+	printf("scale: a transition %.0f us of 100 assignments, %.0f us of 10,048: %.2f, limit "
+	       "1.1\n",
+	       few.transition, many.transition, many.transition / few.transition);
+	printf("scale: an attach, tdid's own, %.0f us and %.0f us: %.2f\n", few.attach, many.attach,
+	       many.attach / few.attach);
+	printf("scale: %.0f bytes each; restart and resume %.0f ms, limit 1000; list %.0f ms\n",
+	       many.bytes, many.restart / 1000, many.list / 1000);
+	return 0;
+}
+
+/* --- soak --- */
+
+static unsigned int open_files(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n;
+}
+
+static double resident(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f || fscanf(f, "%*d %ld", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+static int soak(size_t n)
+{
+	enum { PARTS = 10 };
+	size_t part = n / PARTS;
+	double *wall = calloc(part, sizeof(*wall)), *own = calloc(part, sizeof(*own));
+	double first = 0, last = 0;
+
+	host_begin(&host, 1, &(BenchTsm){ .dsms = 1, .tdis = 2 });
+	for (size_t i = 0; i < PARTS; i++) {
+		attach_alone(0, layout_tdi(0, 0), part, wall, own);
+		last = host_median(own, part);
+		if (i == 0)
+			first = last;
+		printf("soak: %zu attached and detached: %.0f KiB resident, %u fds, an attach %.0f "
+		       "us "
+		       "own, p99 %.0f us\n",
+		       (i + 1) * part, resident(), open_files(), last, host_p99(wall, part));
+		fflush(stdout);
+		unplug(0, layout_tdi(0, 0));
+		HOST_UNTIL(&host, is_free(layout_tdi(0, 0)));
+	}
+	printf("soak: last part / first part: %.2f\n", last / first);
+	host_end(&host);
+	free(wall);
+	free(own);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	signal(SIGPIPE, SIG_IGN);
+	if (strcmp(what, "attach") == 0)
+		return attach();
+	if (strcmp(what, "wall") == 0)
+		return wall();
+	if (strcmp(what, "scale") == 0)
+		return scale();
+	if (strcmp(what, "soak") == 0)
+		return soak(argc > 2 ? strtoul(argv[2], NULL, 10) : 100000);
+	fputs("Usage: bench attach | wall | scale | soak [N]\n", stderr);
+	return 2;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tdid has at most one verb of a DSM in flight, so a verb's latency is a timer of its own call.
+ * Nothing is checked, and of what is bound only the generation is kept, for Query.
+ */
+#include "tsm.h"
+
+#include "layout.h"
+#include "rpc/varlink-server.h"
+#include "schemas/schemas.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+typedef struct Held {
+	int64_t generation; /* 0: nothing */
+	char tvm[LAYOUT_UUID_SIZE];
+} Held;
+
+typedef struct Service {
+	const BenchTsm *tsm;
+	sd_event *event;
+	VarlinkServer *server;
+	bool connected[DSMS_MAX];
+	Held held[DSMS_MAX][TDIS_PER_DSM_MAX];
+} Service;
+
+typedef struct Later {
+	VarlinkCall *call;
+	Service *service;
+} Later;
+
+static Held *held(Service *service, json_object *parameters)
+{
+	Bdf bdf;
+
+	if (bdf_parse(&bdf, json_get_string(parameters, "device")) < 0)
+		abort();
+	return &service->held[bdf.bus - 1][layout_index(bdf)];
+}
+
+static bool *session(Service *service, json_object *parameters)
+{
+	Bdf bdf;
+
+	if (bdf_parse(&bdf, json_get_string(parameters, "dsm")) < 0)
+		abort();
+	return &service->connected[bdf.bus - 1];
+}
+
+static const char *verb_of(VarlinkCall *call)
+{
+	return strrchr(varlink_call_method(call), '.') + 1;
+}
+
+static int carry_out(Service *service, VarlinkCall *call)
+{
+	json_object *p = varlink_call_parameters(call);
+	const char *verb = verb_of(call);
+
+	if (strcmp(verb, "Bind") == 0) {
+		Held *h = held(service, p);
+
+		h->generation = json_get_int(p, "generation", 0);
+		snprintf(h->tvm, sizeof(h->tvm), "%s", json_get_string(p, "tvm"));
+		return varlink_call_replyb(call, J_STRING("progress", "done"),
+					   J_STRING("state", "config_locked"));
+	}
+	if (strcmp(verb, "Unbind") == 0) {
+		held(service, p)->generation = 0;
+		return varlink_call_replyb(call, J_STRING("progress", "done"),
+					   J_BOOL("freed", true), J_BOOL("device_confirmed", true));
+	}
+	*session(service, p) = strcmp(verb, "Connect") == 0;
+	return varlink_call_replyb(call, J_STRING("progress", "done"));
+}
+
+static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Later *later = userdata;
+
+	sd_event_source_unref(source);
+	carry_out(later->service, later->call);
+	varlink_call_unref(later->call);
+	free(later);
+	return 0;
+}
+
+static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	Service *service = userdata;
+	const char *verb = verb_of(call);
+	uint64_t usec = strcmp(verb, "Connect") == 0 ? service->tsm->connect_usec
+			: strcmp(verb, "Bind") == 0  ? service->tsm->bind_usec
+						     : 0;
+	Later *later;
+	sd_event_source *source;
+
+	varlink_call_notifyb(call, J_STRING("progress", "started"));
+	if (usec == 0)
+		return carry_out(service, call);
+	later = malloc(sizeof(*later));
+	if (!later)
+		return -ENOMEM;
+	*later = (Later){ varlink_call_ref(call), service };
+	return sd_event_add_time_relative(service->event, &source, CLOCK_MONOTONIC, usec, 1, on_due,
+					  later);
+}
+
+static int on_capabilities(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	json_object *c;
+	int r = json_build(&c, J_STRING("platform", "emulated"), J_BOOL("protection", false),
+			   J_STRING("bind_when", "added"), J_STRING("lock_by", "host"),
+			   J_STRING("start_by", "tvm"), J_STRING("state_source", "tsm"),
+			   J_STRING("evidence", "guest_only"), J_INT("concurrency", 64));
+
+	return r < 0 ? r
+		     : varlink_call_replyb(call, J_STRING("instance", "1"),
+					   J_TAKE("capabilities", c));
+}
+
+static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	const Service *service = userdata;
+	json_object *devices = json_object_new_array();
+	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
+	int r = 0;
+
+	for (uint32_t d = 0; d < service->tsm->dsms; d++)
+		for (uint32_t t = 0; r >= 0 && t < service->tsm->tdis; t++) {
+			json_object *o;
+
+			r = json_build(&o, J_STRING("device", bdf_format(layout_tdi(d, t), device)),
+				       J_STRING("dsm", bdf_format(layout_dsm(d), dsm)),
+				       J_BOOL("tee_io", true), J_BOOL("is_virtual_function", true),
+				       J_INT("vendor_id", 1), J_INT("device_id", 2),
+				       J_INT("class_code", 3), J_STRING("driver", "vfio-pci"),
+				       J_INT("iommu_group", 7));
+			if (r >= 0)
+				r = json_append_take(devices, o);
+		}
+	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("devices", devices));
+}
+
+static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	const Service *service = userdata;
+	json_object *tdis = json_object_new_array(), *dsms = json_object_new_array(), *o;
+	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
+	int r = 0;
+
+	for (uint32_t d = 0; r >= 0 && d < service->tsm->dsms; d++) {
+		r = json_build(&o, J_STRING("dsm", bdf_format(layout_dsm(d), dsm)),
+			       J_BOOL("connected", service->connected[d]));
+		if (r >= 0)
+			r = json_append_take(dsms, o);
+		for (uint32_t t = 0; r >= 0 && t < service->tsm->tdis; t++) {
+			const Held *h = &service->held[d][t];
+
+			if (h->generation == 0)
+				continue;
+			r = json_build(&o, J_STRING("device", bdf_format(layout_tdi(d, t), device)),
+				       J_STRING("dsm", dsm), J_STRING("tvm", h->tvm),
+				       J_INT("generation", h->generation),
+				       J_STRING("state", "config_locked"),
+				       J_BOOL("accepted", false));
+			if (r >= 0)
+				r = json_append_take(tdis, o);
+		}
+	}
+	return r < 0 ? r
+		     : varlink_call_replyb(call, J_STRING("instance", "1"), J_TAKE("dsms", dsms),
+					   J_TAKE("tdis", tdis),
+					   J_TAKE("operations", json_object_new_array()));
+}
+
+/* Nothing changes by itself here. */
+static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	varlink_call_ref(call);
+	return varlink_call_notifyb(call, J_STRING("instance", "1"), J_INT("sequence", 1));
+}
+
+static int on_nothing(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return varlink_call_reply(call, NULL);
+}
+
+static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	json_object *o;
+	int r = json_build(&o, J_STRING("certificates", "Y2VydA=="), J_STRING("vca", "dmNh"),
+			   J_STRING("measurements", "bWVhcw=="), J_STRING("report", "cmVw"));
+
+	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("evidence", o));
+}
+
+static int serve(const BenchTsm *tsm, int ready)
+{
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.Tsm.GetCapabilities", 0, on_capabilities },
+		{ "io.tdid.Tsm.ListDevices", 0, on_devices },
+		{ "io.tdid.Tsm.Query", 0, on_query },
+		{ "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY, on_monitor },
+		{ "io.tdid.Tsm.Connect", 0, on_verb },
+		{ "io.tdid.Tsm.Disconnect", 0, on_verb },
+		{ "io.tdid.Tsm.Bind", 0, on_verb },
+		{ "io.tdid.Tsm.Unbind", 0, on_verb },
+		{ "io.tdid.Tsm.PrepareTvm", 0, on_nothing },
+		{ "io.tdid.Tsm.ReleaseTvm", 0, on_nothing },
+		{ "io.tdid.Tsm.GuestRequest", 0, on_nothing },
+		{ "io.tdid.Tsm.GetEvidence", 0, on_evidence },
+		{ "io.tdid.Tsm.Measure", 0, on_nothing },
+		{ "io.tdid.Tsm.Cancel", 0, on_nothing },
+	};
+	VarlinkServerOptions options = { .connections_max = 4096, .connections_per_uid_max = 4096 };
+	static Service service;
+	int r;
+
+	service.tsm = tsm;
+	r = sd_event_new(&service.event);
+	if (r >= 0)
+		r = varlink_server_new(&service.server, service.event, &options);
+	if (r >= 0)
+		r = varlink_server_add_interface(service.server, schema_io_tdid_tsm, NULL);
+	if (r >= 0)
+		r = varlink_server_bind_all(service.server, methods, ELEMENTSOF(methods), &service);
+	if (r >= 0)
+		r = varlink_server_listen(service.server, tsm->path, 0600, NULL);
+	if (r >= 0 && write(ready, "", 1) < 0)
+		r = -errno;
+	close(ready);
+	return r < 0 ? r : sd_event_loop(service.event);
+}
+
+int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
+{
+	int ready[2];
+	char byte;
+	ssize_t n;
+
+	if (pipe(ready) < 0)
+		return -errno;
+	*ret = fork();
+	if (*ret == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ready[0]);
+		_exit(serve(tsm, ready[1]) < 0);
+	}
+	close(ready[1]);
+	n = read(ready[0], &byte, 1);
+	close(ready[0]);
+	return *ret < 0 ? -errno : n == 1 ? 0 : -EIO;
+}

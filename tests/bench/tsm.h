@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A TSM provider in a process of its own: as fast as it can be, or with given latencies. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct BenchTsm {
+	const char *path;
+	uint32_t dsms, tdis; /* of each DSM */
+	uint64_t connect_usec, bind_usec;
+} BenchTsm;
+
+/* Serves until its parent dies or kills it. Returns when it listens; -errno. */
+int bench_tsm_start(pid_t *ret, const BenchTsm *tsm);
