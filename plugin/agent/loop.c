@@ -10,12 +10,20 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
+
+/* A killed child that is to be reaped. */
+typedef struct Buried {
+	LoopFd source;
+	LIST_ENTRY(Buried) link;
+} Buried;
 
 struct Loop {
 	LIST_HEAD(, LoopFd) fds;
 	LIST_HEAD(, LoopTimer) timers;
-	unsigned int n_fds;
+	LIST_HEAD(, Buried) buried;
+	unsigned int n_fds, n_buried;
 	int timer_fd;
 	bool leaving;
 	unsigned int n_turn;
@@ -38,6 +46,7 @@ int loop_new(Loop **ret)
 		return -ENOMEM;
 	LIST_INIT(&loop->fds);
 	LIST_INIT(&loop->timers);
+	LIST_INIT(&loop->buried);
 	loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (loop->timer_fd < 0)
 		return -errno;
@@ -45,11 +54,59 @@ int loop_new(Loop **ret)
 	return 0;
 }
 
+/* False: it is still there. */
+static bool reap(int pid_fd)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid != 0;
+}
+
+static void buried_free(Buried *buried, Loop *loop)
+{
+	loop_fd_off(&buried->source);
+	close(buried->source.fd);
+	LIST_REMOVE(buried, link);
+	loop->n_buried--;
+	free(buried);
+}
+
+static void on_buried(void *userdata, short revents)
+{
+	Buried *buried = userdata;
+
+	if (reap(buried->source.fd))
+		buried_free(buried, buried->source.loop);
+}
+
+void loop_bury(Loop *loop, int pid_fd)
+{
+	Buried *buried;
+
+	if (reap(pid_fd)) {
+		close(pid_fd);
+		return;
+	}
+	buried = loop->n_buried < LOOP_MAX_BURIED ? calloc(1, sizeof(*buried)) : NULL;
+	if (!buried || loop_fd_on(loop, &buried->source, pid_fd, POLLIN, on_buried, buried) < 0) {
+		close(pid_fd);
+		free(buried);
+		return;
+	}
+	LIST_INSERT_HEAD(&loop->buried, buried, link);
+	loop->n_buried++;
+}
+
 Loop *loop_free(Loop *loop)
 {
 	LoopFd *source;
 	LoopTimer *timer;
+	Buried *buried;
 
+	while ((buried = LIST_FIRST(&loop->buried))) {
+		reap(buried->source.fd);
+		buried_free(buried, loop);
+	}
 	while ((source = LIST_FIRST(&loop->fds)))
 		loop_fd_off(source);
 	while ((timer = LIST_FIRST(&loop->timers)))

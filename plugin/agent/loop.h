@@ -9,9 +9,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define LOOP_MAX_FDS 80
-#define USEC_PER_SEC 1000000ULL
-#define USEC_PER_MS  1000ULL
+#define LOOP_MAX_FDS	360
+#define LOOP_MAX_BURIED 32
+#define USEC_PER_SEC	1000000ULL
+#define USEC_PER_MS	1000ULL
 
 typedef struct Loop Loop;
 typedef struct LoopFd LoopFd;
@@ -51,6 +52,13 @@ void loop_timer_init(Loop *loop, LoopTimer *timer, void (*handler)(void *userdat
 void loop_timer_set(LoopTimer *timer, uint64_t usec);
 /* Also safe on a timer that is off or was never initialised (all zero). */
 void loop_timer_off(LoopTimer *timer);
+
+/*
+ * Takes the pidfd of a child that was sent SIGKILL and that nobody asks for any more: it is reaped
+ * when it has ended. Beyond LOOP_MAX_BURIED of them, which a kernel that does not let go of
+ * children makes, one stays a zombie until this process ends.
+ */
+void loop_bury(Loop *loop, int pid_fd);
 
 /* Waits for something and handles all that is ready. 0, or a negative errno of poll. */
 int loop_turn(Loop *loop);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 struct Task {
+	Loop *loop;
 	pid_t pid;
 	int pid_fd;
 	LoopFd source;
@@ -46,11 +47,17 @@ static void on_deadline(void *userdata)
 	task_end(userdata, -ETIME);
 }
 
-/* Only what may be done between fork and exit in any process. */
+/*
+ * Only what may be done between fork and exit in any process. What this process has open is none of
+ * the child's: inside a driver it may stay for long, and hold other children's pipes open.
+ */
 __attribute__((noreturn)) static void child(const char *path, const char *text, size_t size)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd;
 
+	if (syscall(SYS_close_range, 3, ~0U, 0) < 0)
+		_exit(errno);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, text, size) < 0)
 		_exit(errno);
 	_exit(0);
@@ -65,6 +72,7 @@ int task_new(Task **ret, Loop *loop, const char *path, const char *text, uint64_
 
 	if (!task)
 		return -ENOMEM;
+	task->loop = loop;
 	task->pid_fd = -1;
 	task->handler = handler;
 	task->userdata = userdata;
@@ -92,10 +100,10 @@ Task *task_free(Task *task)
 {
 	loop_fd_off(&task->source);
 	loop_timer_off(&task->deadline);
-	if (task->pid > 0) {
+	if (task->pid > 0)
 		kill(task->pid, SIGKILL);
-		waitpid(task->pid, NULL, WNOHANG);
-	}
+	if (task->pid > 0 && task->pid_fd >= 0)
+		loop_bury(task->loop, steal_fd(&task->pid_fd));
 	if (task->pid_fd >= 0)
 		close(task->pid_fd);
 	free(task);
