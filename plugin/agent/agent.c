@@ -16,6 +16,7 @@
 #include "agent/accepted.h"
 #include "agent/device.h"
 #include "agent/function.h"
+#include "agent/program.h"
 #include "agent/task.h"
 #include "agent/uevent.h"
 #include "rpc/log.h"
@@ -33,8 +34,12 @@
 #define EVICT_USEC	 (10 * USEC_PER_SEC)
 #define PROBE_USEC	 (60 * USEC_PER_SEC)
 
-/* Each device may have a task; besides: uevents, signals, the port, a chore's task. */
-_Static_assert(LOOP_MAX_FDS - 1 >= AGENT_MAX_DEVICES + 4, "an unbinding never lacks a place");
+/*
+ * Each device may have a task and a relying party's command; besides: children that are to be
+ * reaped, uevents, signals, the port, a chore's task.
+ */
+_Static_assert(LOOP_MAX_FDS - 1 >= AGENT_MAX_DEVICES * (1 + PROGRAM_FDS) + LOOP_MAX_BURIED + 4,
+	       "an unbinding never lacks a place");
 
 /* A function without evidence that is probed or loses its driver, one at a time, in order. */
 typedef struct Chore {
