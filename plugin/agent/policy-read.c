@@ -28,6 +28,17 @@ static int within(char **ret_error, int code, char *cause, const char *list, siz
 	return code;
 }
 
+static int read_relying_party(json_object *object, PolicyCommand *ret, char **ret_error)
+{
+	char *cause = NULL;
+	int r = object ? policy_command_read(ret, object, &cause) : 0;
+
+	if (r < 0)
+		refuse(ret_error, r, "relying_party: %s", cause ? cause : strerror(-r));
+	free(cause);
+	return r;
+}
+
 /* A reader of one element of an array into its place in `items`. */
 typedef int (*ElementReader)(json_object *element, void *item, char **ret_error);
 
@@ -328,6 +339,7 @@ typedef struct PolicyText {
 	bool allow_ats, allow_prs, allow_pasid, allow_p2p;
 	uint32_t reattest_interval_sec;
 	json_object *roots, *crls, *pins, *devices, *allow_shared_ranges, *allow_gaps, *unverified;
+	json_object *relying_party;
 } PolicyText;
 
 #define FLAG(member)                                                                               \
@@ -360,6 +372,7 @@ static const JsonField policy_fields[] = {
 	ARRAY(allow_gaps),
 	ARRAY(unverified),
 	FLAG(unbind_driver),
+	{ "relying_party", JSON_FIELD_OBJECT, 0, offsetof(PolicyText, relying_party) },
 	{ 0 },
 };
 
@@ -419,6 +432,8 @@ int agent_policy_parse(AgentPolicy **ret, const char *text, size_t size, char **
 			      POLICY_VERSION);
 	if (r == 0)
 		r = read_lists(policy, &p, &cause);
+	if (r == 0)
+		r = read_relying_party(p.relying_party, &policy->relying_party, &cause);
 	if (r < 0)
 		return refuse(ret_error, r,
 			      "%s (schemas/agent-policy.schema.json lists every member; correct "

@@ -30,6 +30,7 @@ AgentPolicy *agent_policy_free(AgentPolicy *policy)
 		free(policy->devices[i].references);
 	for (size_t i = 0; i < policy->evidence.n_crls; i++)
 		OPENSSL_free(policy->crls[i].iov_base);
+	policy_command_done(&policy->relying_party);
 	free(policy->devices);
 	free(policy->evidence_devices);
 	free(policy->unverified);
@@ -181,4 +182,5 @@ void agent_policy_describe(const AgentPolicy *policy, FILE *out)
 	describe_unverified(policy, out);
 	fprintf(out, "a driver that holds an offered function: %s\n",
 		policy->unbind_driver ? "is unbound" : "the function is refused");
+	policy_command_describe(&policy->relying_party, out);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "agent/policy-command.h"
 #include "agent/tree.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
@@ -52,6 +53,7 @@ typedef struct AgentPolicy {
 	size_t n_unverified;
 	/* A driver that holds an offered function is unbound; otherwise the function is refused. */
 	bool unbind_driver;
+	PolicyCommand relying_party; /* asked about what the policy lets through */
 
 	Digest *roots;
 	struct iovec *crls;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  *   STATE (only running_will_do) --not running, or not accepted--> INFO
- *   INFO --evidence good--> MMIO, one request per TEE range --> VALIDATE --> CONFIRM --RUN--> done
- *        --evidence good, and the TDI runs with an acceptance--> MMIO --> CONFIRM
+ *   INFO --evidence good--> ASK --> MMIO, one request per TEE range --> VALIDATE --> CONFIRM
+ * --RUN--> done
+ *        --evidence good, and the TDI runs with an acceptance--> ASK --> MMIO --> CONFIRM
+ *   ASK (only if the policy names a relying party) --it accepts--> on
  *   any --refusal, deadline, TSM out of reach--> REVOKE --answered or not--> done
  *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
  *   any --BUSY--> the same request after a wait, bounded
@@ -21,6 +23,7 @@
  */
 #include "agent/verify.h"
 
+#include "agent/relying-party.h"
 #include "core/tdisp.h"
 #include "rpc/log.h"
 
@@ -36,6 +39,7 @@
 typedef enum VerifyPhase {
 	VERIFY_STATE,
 	VERIFY_INFO,
+	VERIFY_ASK,
 	VERIFY_MMIO,
 	VERIFY_VALIDATE,
 	VERIFY_CONFIRM,
@@ -43,11 +47,13 @@ typedef enum VerifyPhase {
 } VerifyPhase;
 
 static const char *const phase_names[] = {
-	[VERIFY_STATE] = "state",	[VERIFY_INFO] = "info",	      [VERIFY_MMIO] = "mmio",
-	[VERIFY_VALIDATE] = "validate", [VERIFY_CONFIRM] = "confirm", [VERIFY_REVOKE] = "revoke",
+	[VERIFY_STATE] = "state",   [VERIFY_INFO] = "info",	    [VERIFY_ASK] = "relying-party",
+	[VERIFY_MMIO] = "mmio",	    [VERIFY_VALIDATE] = "validate", [VERIFY_CONFIRM] = "confirm",
+	[VERIFY_REVOKE] = "revoke",
 };
 
 struct Verify {
+	Loop *loop;
 	const Tree *tree;
 	TsmClient *client;
 	const AgentPolicy *policy;
@@ -61,7 +67,8 @@ struct Verify {
 	uint64_t revoke_generation; /* of the bind that the TSM knows, once it said so */
 	Function function;	    /* as it was when the evidence was held against it */
 	uint8_t nonce[STATEMENT_NONCE_SIZE];
-	StatementEvidence evidence;
+	Statement statement; /* the one whose evidence is good */
+	RelyingParty *relying_party;
 	GuestMmioValidate ranges[INTERFACE_REPORT_MAX_RANGES];
 	unsigned int n_ranges, range;
 	bool running; /* with an acceptance, when the evidence was asked for */
@@ -75,6 +82,12 @@ static void verify_step(Verify *verify);
 static uint32_t verify_rid(const Verify *verify)
 {
 	return bdf_requester_id(verify->target.address);
+}
+
+static void verify_ask_no_more(Verify *verify)
+{
+	if (verify->relying_party)
+		verify->relying_party = relying_party_free(verify->relying_party);
 }
 
 static void verify_done(Verify *verify, bool accepted)
@@ -100,6 +113,7 @@ __attribute__((format(printf, 3, 4))) static void verify_fail(Verify *verify, co
 	va_end(arguments);
 	verify->failed_step = step;
 	tsm_client_cancel(verify->client, verify);
+	verify_ask_no_more(verify);
 	loop_timer_off(&verify->busy_timer);
 	loop_timer_set(&verify->deadline, VERIFY_REVOKE_USEC);
 	verify->phase = VERIFY_REVOKE;
@@ -213,7 +227,7 @@ static int evidence_judge(Verify *verify, const TsmAnswer *answer)
 		evidence_verdict_done(&verdict);
 		return 0;
 	}
-	verify->evidence = verdict.statement.evidence;
+	verify->statement = verdict.statement;
 	verify->running = verdict.statement.tdisp_state == TDISP_RUN;
 	r = 0;
 	if (!fits)
@@ -236,6 +250,49 @@ static int evidence_judge(Verify *verify, const TsmAnswer *answer)
 static void ranges_done(Verify *verify)
 {
 	verify->phase = verify->running ? VERIFY_CONFIRM : VERIFY_VALIDATE;
+}
+
+/* The evidence is good: where it goes on. */
+static void evidence_done(Verify *verify)
+{
+	if (verify->n_ranges)
+		verify->phase = VERIFY_MMIO;
+	else
+		ranges_done(verify);
+	verify_step(verify);
+}
+
+static void on_asked(void *userdata, bool accepted, const char *reason)
+{
+	Verify *verify = userdata;
+
+	if (!accepted) {
+		verify_fail(verify, phase_names[VERIFY_ASK], "%s",
+			    reason ? reason : "the relying party refuses the device");
+		return;
+	}
+	verify_ask_no_more(verify);
+	verify->handlers.progress(verify->userdata, phase_names[VERIFY_ASK]);
+	evidence_done(verify);
+}
+
+/* Whatever comes of it, the agent has nothing against the device itself. */
+static void verify_ask(Verify *verify, const TsmAnswer *answer)
+{
+	const EvidenceSubject subject = { .function = &verify->function,
+					  .nonce = verify->nonce,
+					  .statement = answer->body,
+					  .statement_size = answer->body_size,
+					  .stated = &verify->statement,
+					  .blobs = &answer->blobs };
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	verify->phase = VERIFY_ASK;
+	r = relying_party_ask(&verify->relying_party, verify->loop, &verify->policy->relying_party,
+			      &subject, on_asked, verify, &error);
+	if (r < 0)
+		verify_fail(verify, phase_names[VERIFY_ASK], "%s", error ? error : strerror(-r));
 }
 
 static void on_info(Verify *verify, const TsmAnswer *answer)
@@ -266,11 +323,10 @@ static void on_info(Verify *verify, const TsmAnswer *answer)
 			    driver);
 		return;
 	}
-	if (verify->n_ranges)
-		verify->phase = VERIFY_MMIO;
+	if (verify->policy->relying_party.arguments)
+		verify_ask(verify, answer);
 	else
-		ranges_done(verify);
-	verify_step(verify);
+		evidence_done(verify);
 }
 
 /* --- the other answers --- */
@@ -343,6 +399,7 @@ static void on_ok(Verify *verify, const TsmAnswer *answer)
 	switch (verify->phase) {
 	case VERIFY_STATE: on_state(verify, answer); break;
 	case VERIFY_INFO: on_info(verify, answer); break;
+	case VERIFY_ASK: break; /* nothing was requested */
 	case VERIFY_MMIO:
 		if (++verify->range == verify->n_ranges) {
 			verify->handlers.progress(verify->userdata, "mmio");
@@ -446,7 +503,7 @@ static int request_validate(Verify *verify, GuestValidateAction action)
 
 	if (action == GUEST_VALIDATE_ACCEPT) {
 		validate.generation = verify->target.generation;
-		validate.evidence = verify->evidence;
+		validate.evidence = verify->statement.evidence;
 	}
 	guest_tdi_validate_write(&validate, payload);
 	return tsm_client_request(verify->client, GUEST_MESSAGE_TDI_VALIDATE, payload,
@@ -469,6 +526,7 @@ static void verify_step(Verify *verify)
 
 	switch (verify->phase) {
 	case VERIFY_INFO: r = request_info(verify); break;
+	case VERIFY_ASK: return; /* a command runs, and nothing is asked of the TSM */
 	case VERIFY_MMIO: r = request_mmio(verify); break;
 	case VERIFY_VALIDATE: r = request_validate(verify, GUEST_VALIDATE_ACCEPT); break;
 	case VERIFY_STATE:
@@ -490,6 +548,7 @@ int verify_new(Verify **ret, Loop *loop, const Tree *tree, TsmClient *client,
 
 	if (!verify)
 		return -ENOMEM;
+	verify->loop = loop;
 	verify->tree = tree;
 	verify->client = client;
 	verify->policy = policy;
@@ -509,6 +568,7 @@ int verify_new(Verify **ret, Loop *loop, const Tree *tree, TsmClient *client,
 Verify *verify_free(Verify *verify)
 {
 	tsm_client_cancel(verify->client, verify);
+	verify_ask_no_more(verify);
 	loop_timer_off(&verify->deadline);
 	loop_timer_off(&verify->busy_timer);
 	free(verify->reason);

@@ -39,7 +39,7 @@ typedef struct VerifyResult {
 } VerifyResult;
 
 typedef struct VerifyHandlers {
-	/* "info", "checked", "mmio", "validated", "confirmed" */
+	/* "info", "checked", "relying-party", "mmio", "validated", "confirmed" */
 	void (*progress)(void *userdata, const char *step);
 	/*
 	 * The TSM confirmed RUN, or was told to revoke (and answered or could not be reached).

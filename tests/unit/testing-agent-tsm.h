@@ -71,6 +71,7 @@ typedef struct TestingBed {
 	struct iovec blobs[4]; /* certificates, VCA, measurements, report */
 
 	char events[4096]; /* what the agent told, one per line */
+	char reason[2048]; /* of its last verdict */
 	bool timed_out;
 } TestingBed;
 

@@ -239,8 +239,11 @@ static inline void testing_hear(const GuestFrame *frame)
 		cr_assert_str_eq(frame->session, bed.session);
 		testing_carry(frame->id, p);
 	} else if (strcmp(frame->method, "Verdict") == 0) {
+		const char *reason = json_get_string(p, "reason");
+
 		testing_note("Verdict %s %s\n", json_get_string(p, "verdict"),
 			     json_get_string(p, "step"));
+		snprintf(bed.reason, sizeof(bed.reason), "%s", reason ? reason : "");
 	} else if (strcmp(frame->method, "Progress") == 0) {
 		testing_note("Progress %s\n", json_get_string(p, "step"));
 	} else {
