@@ -22,7 +22,6 @@ static void start(const char *script, unsigned int timeout_ms)
 {
 	_cleanup_free_ char *policy = NULL;
 
-	signal(SIGPIPE, SIG_IGN);
 	snprintf(folder, sizeof(folder), "/tmp/tdid-relying-XXXXXX");
 	cr_assert_not_null(mkdtemp(folder));
 	cr_assert_gt(asprintf(&policy,
@@ -45,7 +44,14 @@ static void done(void)
 		cr_assert_eq(system(command), 0);
 }
 
-TestSuite(agent_relying_party, .fini = done, .timeout = 60);
+/* As tdi-agent does. */
+static void setup(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	folder[0] = '\0';
+}
+
+TestSuite(agent_relying_party, .init = setup, .fini = done, .timeout = 60);
 
 /* What a command has written there; waits for its last line's end. NULL: nothing. */
 static char *written(const char *name, unsigned int msec)
@@ -176,7 +182,6 @@ static void with_command(const char *program)
 	_cleanup_free_ char *policy = NULL;
 
 	cr_assert_gt(asprintf(&policy, ",\"relying_party\":{\"command\":[\"%s\"]}", program), 0);
-	folder[0] = '\0';
 	testing_bed_init(policy);
 	testing_offer_when_greeted();
 	testing_wait("Ready");
@@ -360,6 +365,57 @@ Test(agent_relying_party, asked_anew_about_new_evidence)
 	testing_wait("Verdict accepted");
 	cr_assert_eq(bed.infos, 2);
 	cr_assert_eq(n_asked(), 2);
+}
+
+/* --- the example --- */
+
+static void start_with_example(void)
+{
+	char digest[DIGEST_STRING_SIZE], path[128];
+	_cleanup_free_ char *policy = NULL;
+	FILE *file;
+
+	snprintf(folder, sizeof(folder), "/tmp/tdid-relying-XXXXXX");
+	cr_assert_not_null(mkdtemp(folder));
+	cr_assert_gt(asprintf(&policy,
+			      ",\"relying_party\":{\"command\":[\"" TESTING_REPOSITORY
+			      "/examples/relying-party/verify\",\"--root\",\"%s/root\","
+			      "\"--references\",\"%s/references\"],\"timeout_ms\":30000}",
+			      folder, folder),
+		     0);
+	testing_bed_init(policy);
+	snprintf(path, sizeof(path), "%s/root", folder);
+	file = fopen(path, "w");
+	PEM_write_X509(file, bed.chain.certs[TESTING_ROOT]);
+	fclose(file);
+	snprintf(path, sizeof(path), "%s/references", folder);
+	file = fopen(path, "w");
+	hex_encode(digest, bed.record + 7, DIGEST_SIZE);
+	/* Stricter than the agent's policy, which takes version 7. */
+	fprintf(file,
+		"{\"devices\":[{\"vendor\":\"1b36\",\"device\":\"0010\",\"measurements\":"
+		"[{\"index\":1,\"digest\":\"%s\"},{\"index\":2,\"minimum_svn\":8}]}]}",
+		digest);
+	fclose(file);
+	testing_offer_when_greeted();
+	testing_wait("Ready");
+}
+
+Test(agent_relying_party, the_example_refuses)
+{
+	start_with_example();
+	rejected("the relying party refuses the device: measurement 0x02 is version 7, expected "
+		 "version 8 or later");
+}
+
+Test(agent_relying_party, the_example_accepts)
+{
+	start_with_example();
+	/* Its security version number: after the first block of 7 + 48 bytes. */
+	bed.record[55 + 7] = 8;
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	cr_assert_eq(bed.accepts, 1);
 }
 
 /* --- what it is told --- */
