@@ -105,7 +105,7 @@ SHARED = {"igb": [{"bar": 3, "offset": 0, "size": 16384}],
           "nvme": [{"bar": 0, "offset": 8192, "size": 8192}]}
 
 
-def policy(host, spoil=False, device=PF, kind="igb"):
+def policy(host, spoil=False, device=PF, kind="igb", **more):
     """An agent policy from what the device's vendor publishes; spoiled: for another firmware."""
     published = json.loads(host.run([f"{LIBEXEC}/tdi-tsm-emulated", "--config",
                                      "/etc/tdid/tsm-emulated.conf", "reference", device]).out)
@@ -115,7 +115,7 @@ def policy(host, spoil=False, device=PF, kind="igb"):
                 measurement["digest"] = "0" * 96
     return json.dumps({"version": 1, "allow_emulated": True, **published,
                        "allow_shared_ranges": SHARED[kind],
-                       "unverified": ["virtio"]})
+                       "unverified": ["virtio"], **more})
 
 
 def module():
@@ -176,12 +176,12 @@ def start_tdid(host, name="tdid"):
     return process
 
 
-def tvm(host, name, **expected):
-    """A domain with an agent; see policy()."""
+def tvm(host, name, files=None, **expected):
+    """A domain with an agent, and more files; see policy()."""
     return host.domain(name, files={"/usr/sbin/tdi-agent": PROGRAMS["tdi-agent"],
                                     "/etc/tdi-agent/policy.json": policy(host, **expected),
                                     "/etc/bed/start.d/agent": AGENT,
-                                    "/etc/bed/start.d/account": ACCOUNT})
+                                    "/etc/bed/start.d/account": ACCOUNT, **(files or {})})
 
 
 def wait_agents(host):
