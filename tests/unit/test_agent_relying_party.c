@@ -18,7 +18,7 @@ static char folder[64];
  * The policy's command is a shell's here, to be many programs: only a test does that. In the
  * script, which is JSON text, $0 is a folder of the test's.
  */
-static void start(const char *script, unsigned int timeout_ms)
+static void start_with(const char *script, unsigned int timeout_ms, const char *more)
 {
 	_cleanup_free_ char *policy = NULL;
 
@@ -26,12 +26,17 @@ static void start(const char *script, unsigned int timeout_ms)
 	cr_assert_not_null(mkdtemp(folder));
 	cr_assert_gt(asprintf(&policy,
 			      ",\"relying_party\":{\"command\":[\"/bin/sh\",\"-c\","
-			      "\"echo asked >>$0/asked; %s\",\"%s\"],\"timeout_ms\":%u}",
-			      script, folder, timeout_ms),
+			      "\"echo asked >>$0/asked; %s\",\"%s\"],\"timeout_ms\":%u}%s",
+			      script, folder, timeout_ms, more),
 		     0);
 	testing_bed_init(policy);
 	testing_offer_when_greeted();
 	testing_wait("Ready");
+}
+
+static void start(const char *script, unsigned int timeout_ms)
+{
+	start_with(script, timeout_ms, "");
 }
 
 static void done(void)
@@ -365,6 +370,21 @@ Test(agent_relying_party, asked_anew_about_new_evidence)
 	testing_wait("Verdict accepted");
 	cr_assert_eq(bed.infos, 2);
 	cr_assert_eq(n_asked(), 2);
+}
+
+/* Its word counts as long as evidence is collected: an accepted device goes, driver and all. */
+Test(agent_relying_party, refuses_later)
+{
+	start_with("cat >/dev/null; if [ $(wc -l <$0/asked) = 1 ]; then echo '" ACCEPT
+		   "'; else echo '" REJECT "'; fi",
+		   10000, ",\"reattest_interval_sec\":1");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	testing_driver_binds();
+	testing_wait("Verdict rejected relying-party");
+	cr_assert_eq(n_asked(), 2);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert(testing_wait_file(TESTING_UNBIND, TESTING_BDF));
 }
 
 /* --- the example --- */

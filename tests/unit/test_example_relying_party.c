@@ -7,6 +7,7 @@
 #include "data/spdm-capture.h"
 #include "testing-agent.h"
 #include "testing-example.h"
+#include "testing-schema.h"
 
 static Function function;
 static Statement statement;
@@ -582,10 +583,12 @@ Test(example_relying_party, protects_nothing)
 
 /* --- the document --- */
 
-static void edited(const char *name, json_object *value, const char *words)
+/* form: whether it still has the form that the schema says. */
+static void edited(const char *name, json_object *value, bool form, const char *words)
 {
 	_cleanup_free_ char *text = NULL, *new = NULL;
 	json_object *object;
+	char why[256];
 	size_t size;
 
 	document(&text, &size);
@@ -596,6 +599,8 @@ static void edited(const char *name, json_object *value, const char *words)
 		json_object_object_del(object, name);
 	cr_assert_eq(json_format(&new, &size, object), 0);
 	json_object_put(object);
+	cr_assert_eq(testing_schema_allows("relying-party-evidence", new, why), form,
+		     "%s: the schema says %s", words, why);
 	testing_example_ask_text(new, size);
 	testing_example_refused(words);
 }
@@ -618,17 +623,45 @@ Test(example_relying_party, document_is_none)
 
 Test(example_relying_party, document_members)
 {
-	edited("version", json_object_new_int(2), "'version'");
-	edited("version", NULL, "lacks 'version'");
-	edited("urgent", json_object_new_boolean(true), "unknown member 'urgent'");
-	edited("report", json_object_new_string("a=b="), "'report'");
-	edited("report", json_object_new_string("aaaa\naaaa"), "'report'");
-	edited("nonce", json_object_new_string("00"), "'nonce'");
-	edited("generation", json_object_new_double(5.5), "'generation'");
-	edited("generation", json_object_new_int(TESTING_GENERATION + 1), "about bind 5, not 6");
-	edited("tvm", json_object_new_string("00112233-4455-6677-8899-aabbccddee00"), "for TVM");
-	edited("protected", json_object_new_boolean(false), "'protected' is not what the TSM");
-	edited("statement", json_object_new_string("aaaa"), "has 3 bytes");
+	edited("version", json_object_new_int(2), false, "'version'");
+	edited("version", NULL, false, "lacks 'version'");
+	edited("urgent", json_object_new_boolean(true), false, "unknown member 'urgent'");
+	edited("report", json_object_new_string("a=b="), false, "'report'");
+	edited("report", json_object_new_string("aaaa\naaaa"), false, "'report'");
+	edited("nonce", json_object_new_string("00"), false, "'nonce'");
+	edited("generation", json_object_new_double(5.5), false, "'generation'");
+	edited("generation", json_object_new_int(0), false, "'generation'");
+	edited("statement", json_object_new_string("aaaa"), false, "has 3 bytes");
+	edited("function", json_object_new_object(), false, "'function' lacks 'address'");
+}
+
+Test(example_relying_party, document_contradicts_itself)
+{
+	edited("generation", json_object_new_int(6), true, "about bind 5, not 6");
+	edited("tvm", json_object_new_string("00112233-4455-6677-8899-aabbccddee00"), true,
+	       "for TVM");
+	edited("protected", json_object_new_boolean(false), true,
+	       "'protected' is not what the TSM");
+}
+
+Test(example_relying_party, document_of_another_function)
+{
+	_cleanup_free_ char *text = NULL;
+	char why[256];
+	size_t size;
+
+	function.identity.has_serial = true;
+	function.identity.serial = 0xfedcba9876543210;
+	accepted();
+	/* Another BAR, and one that is none of memory. */
+	function.bars[2] = (InterfaceBar){ true, true, false, 4096 };
+	function.starts[2] = 0xfe100000;
+	function.bars[5] = (InterfaceBar){ .present = true, .size = 32 };
+	document(&text, &size);
+	cr_assert(testing_schema_allows("relying-party-evidence", text, why), "%s", why);
+	cr_assert_not_null(strstr(text, "\"serial\":\"fedcba9876543210\""));
+	cr_assert_null(strstr(text, "\"bar\":5"));
+	refused("BAR 2 has 4096 bytes, the interface report's ranges cover 0 pages");
 }
 
 /* What will be quoted is what was judged. */
@@ -650,14 +683,15 @@ Test(example_relying_party, document_quotes)
 		snprintf(digest, sizeof(digest), "%s", json_get_string(quote, digests[i]));
 		digest[95] = digest[95] == '0' ? '1' : '0';
 		json_object_object_add(changed, digests[i], json_object_new_string(digest));
-		edited("quote", changed, "would quote another digest");
+		edited("quote", changed, true, "would quote another digest");
 	}
 	{
 		json_object *changed = NULL;
 
 		cr_assert_eq(json_object_deep_copy(quote, &changed, NULL), 0);
 		json_object_object_add(changed, "report_sequence", json_object_new_int(4));
-		edited("quote", changed, "would quote 4 as 'report_sequence', the TSM states 3");
+		edited("quote", changed, true,
+		       "would quote 4 as 'report_sequence', the TSM states 3");
 	}
 	json_object_put(object);
 }
