@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  *   STATE (only running_will_do) --not running, or not accepted--> INFO
- *   INFO --evidence good--> ASK --> MMIO, one request per TEE range --> VALIDATE --> CONFIRM
- * --RUN--> done
- *        --evidence good, and the TDI runs with an acceptance--> ASK --> MMIO --> CONFIRM
- *   ASK (only if the policy names a relying party) --it accepts--> on
+ *   INFO --evidence good--> MMIO, one request per TEE range --> VALIDATE --> CONFIRM --RUN--> done
+ *        --evidence good, and the TDI runs with an acceptance--> MMIO --> CONFIRM
+ *   INFO --evidence good, and the policy names a relying party--> ASK --it accepts--> as above
  *   any --refusal, deadline, TSM out of reach--> REVOKE --answered or not--> done
  *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
  *   any --BUSY--> the same request after a wait, bounded
