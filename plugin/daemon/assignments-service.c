@@ -1,105 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/assignments-service.h"
 
+#include "daemon/assignment-view.h"
 #include "daemon/clear-requests.h"
 #include "daemon/dsm-requests.h"
 #include "daemon/inventory.h"
+#include "daemon/watchers.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
 
 #include <errno.h>
 #include <string.h>
 
-typedef struct Watcher Watcher;
-
-struct Watcher {
-	AssignmentsService *service;
-	VarlinkCall *call;
-	char *domain; /* name or UUID; NULL: all */
-	uint64_t sequence;
-	Watcher *next;
-};
-
 struct AssignmentsService {
 	Tdid *tdid;
 	VarlinkServer *server;
 	WaitingCalls *dsm_requests, *clear_requests;
-	Watcher *first;
+	Watchers *watchers;
 };
-
-/* A state of the past, which the engine may have forgotten together with the assignment. */
-typedef struct Moment {
-	AssignmentState state;
-	uint64_t generation;
-} Moment;
-
-static int to_json(Tdid *tdid, const Assignment *a, const Moment *moment, json_object **ret)
-{
-	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-	char domain[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
-		guest[BDF_STRING_SIZE];
-	const Provider *provider = a->dsm->provider;
-	json_object *marks;
-	int r;
-
-	if (!e && !moment)
-		return -ENOENT;
-	r = timeline_to_json(&a->timeline, &marks);
-	if (r < 0)
-		return r;
-	return json_build(
-		ret, J_STRING("domain", uuid_format(a->tvm->uuid, domain)),
-		J_STRING("domain_name", a->tvm->domain ? a->tvm->domain->name : ""),
-		J_STRING("name", a->alias), J_STRING("device", bdf_format(a->tdi->bdf, device)),
-		J_STRING("dsm", provider ? bdf_format(a->dsm->bdf, dsm) : NULL),
-		J_STRING("guest_address", a->guest_known ? bdf_format(a->guest, guest) : NULL),
-		J_INT("generation", (int64_t)(moment ? moment->generation : e->generation)),
-		J_STRING("state", assignment_state_name(moment ? moment->state : e->state)),
-		J_STRING("reason", a->reason),
-		J_STRING("tdi_state", a->tdi_state_known ? tdisp_state_name(a->tdi_state) : NULL),
-		J_STRING("state_source",
-			 !provider || provider_tells_state(provider) ? "tsm" : "guest"),
-		J_STRING("tsm", provider ? provider_title(provider) : NULL),
-		J_BOOL("protection", provider && provider_protects(provider)),
-		J_TAKE("timeline", marks));
-}
-
-static bool is_of(const Assignment *a, const char *domain)
-{
-	char uuid[UUID_STRING_SIZE];
-
-	return !domain || strcasecmp(uuid_format(a->tvm->uuid, uuid), domain) == 0 ||
-	       (a->tvm->domain && strcmp(a->tvm->domain->name, domain) == 0);
-}
-
-/* The domain's assignment by alias or host address; of several incarnations the latest. */
-static Assignment *find(Tdid *tdid, const char *domain, const char *name)
-{
-	Assignment *a, *found = NULL;
-	char device[BDF_STRING_SIZE];
-
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		if (!is_of(a, domain) || (strcmp(a->alias, name) != 0 &&
-					  strcasecmp(bdf_format(a->tdi->bdf, device), name) != 0))
-			continue;
-		if (!found || engine_assignment(tdid->engine, a->id)->generation >=
-				      engine_assignment(tdid->engine, found->id)->generation)
-			found = a;
-	}
-	return found;
-}
-
-static bool has_domain(Tdid *tdid, const char *domain)
-{
-	char uuid[UUID_STRING_SIZE];
-	Domain *d;
-
-	for (uint32_t p = 0; (d = registry_next_domain(tdid->registry, &p));)
-		if (strcasecmp(uuid_format(d->uuid, uuid), domain) == 0 ||
-		    (d->name && strcmp(d->name, domain) == 0))
-			return true;
-	return false;
-}
 
 static int on_list(VarlinkCall *call, json_object *parameters, void *userdata)
 {
@@ -109,14 +27,14 @@ static int on_list(VarlinkCall *call, json_object *parameters, void *userdata)
 	Assignment *a;
 	int r = array ? 0 : -ENOMEM;
 
-	if (domain && !has_domain(tdid, domain))
+	if (domain && !assignment_view_has_domain(tdid, domain))
 		return varlink_call_errorb(call, "NoSuchDomain", J_STRING("domain", domain));
 	for (uint32_t p = 0; r >= 0 && (a = registry_next_assignment(tdid->registry, &p));) {
 		json_object *o;
 
-		if (!is_of(a, domain))
+		if (!assignment_view_is_of(a, domain))
 			continue;
-		r = to_json(tdid, a, NULL, &o);
+		r = assignment_view_to_json(tdid, a, NULL, &o);
 		if (r >= 0)
 			r = json_append_take(array, o);
 	}
@@ -134,13 +52,13 @@ static int on_get(VarlinkCall *call, json_object *parameters, void *userdata)
 	Tdid *tdid = ((AssignmentsService *)userdata)->tdid;
 	const char *domain = json_get_string(parameters, "domain");
 	const char *name = json_get_string(parameters, "name");
-	Assignment *a = find(tdid, domain, name);
+	Assignment *a = assignment_view_find(tdid, domain, name);
 	json_object *o;
 	int r;
 
 	if (!a)
 		return no_such_assignment(call, domain, name);
-	r = to_json(tdid, a, NULL, &o);
+	r = assignment_view_to_json(tdid, a, NULL, &o);
 	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("assignment", o));
 }
 
@@ -149,7 +67,7 @@ static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdat
 	Tdid *tdid = ((AssignmentsService *)userdata)->tdid;
 	const char *domain = json_get_string(parameters, "domain");
 	const char *name = json_get_string(parameters, "name");
-	Assignment *a = find(tdid, domain, name);
+	Assignment *a = assignment_view_find(tdid, domain, name);
 
 	if (!a)
 		return no_such_assignment(call, domain, name);
@@ -213,83 +131,25 @@ void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi
 		waiting_calls_settle(service->clear_requests, tdi);
 }
 
-static void watcher_free(Watcher *watcher)
-{
-	Watcher **link = &watcher->service->first;
-
-	while (*link && *link != watcher)
-		link = &(*link)->next;
-	if (*link)
-		*link = watcher->next;
-	varlink_call_unref(watcher->call);
-	free(watcher->domain);
-	free(watcher);
-}
-
-static void on_watcher_gone(VarlinkCall *call, void *userdata)
-{
-	watcher_free(userdata);
-}
-
-static int tell(Watcher *watcher, const Assignment *a, const Moment *moment, bool initial)
-{
-	json_object *o = NULL;
-	int r = a ? to_json(watcher->service->tdid, a, moment, &o) : 0;
-
-	/* A client that does not read is dropped by the server, and on_gone follows. */
-	return r < 0 ? r
-		     : varlink_call_notifyb(watcher->call,
-					    J_INT("sequence", (int64_t)++watcher->sequence),
-					    J_BOOL("initial", initial), J_TAKE("assignment", o));
-}
-
 static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	AssignmentsService *service = userdata;
-	const char *domain = json_get_string(parameters, "domain");
-	Watcher *watcher = calloc(1, sizeof(*watcher));
-	Assignment *a;
-	int r = 0;
-
-	if (!watcher)
-		return -ENOMEM;
-	watcher->service = service;
-	watcher->domain = domain ? strdup(domain) : NULL;
-	watcher->call = varlink_call_ref(call);
-	watcher->next = service->first;
-	service->first = watcher;
-	varlink_call_on_gone(call, on_watcher_gone, watcher);
-	if (domain && !watcher->domain)
-		r = -ENOMEM;
-	for (uint32_t p = 0; r >= 0 && (a = registry_next_assignment(service->tdid->registry, &p));)
-		if (is_of(a, domain))
-			r = tell(watcher, a, NULL, true);
-	/* An empty one ends what was there when the call came. */
-	if (r >= 0)
-		r = tell(watcher, NULL, NULL, true);
-	return 0;
-}
-
-static void tell_all(AssignmentsService *service, const Assignment *a, const Moment *moment)
-{
-	Watcher *next;
-
-	for (Watcher *w = service ? service->first : NULL; w; w = next) {
-		next = w->next;
-		if (is_of(a, w->domain))
-			tell(w, a, moment, false);
-	}
+	return watchers_take(((AssignmentsService *)userdata)->watchers, call, parameters);
 }
 
 void assignments_service_changed(AssignmentsService *service, const Assignment *a)
 {
-	tell_all(service, a, NULL);
+	if (service)
+		watchers_tell(service->watchers, a, NULL);
 }
 
 void assignments_service_state(AssignmentsService *service, const Assignment *a,
 			       AssignmentState state, uint64_t generation)
 {
-	tell_all(service, a, &(Moment){ state, generation });
+	Moment moment = { state, generation };
+
+	if (!service)
+		return;
+	watchers_tell(service->watchers, a, &moment);
 }
 
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error)
@@ -324,6 +184,8 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 	if (r >= 0)
 		r = waiting_calls_new(&service->clear_requests, tdid, clear_requests_answer);
 	if (r >= 0)
+		r = watchers_new(&service->watchers, tdid);
+	if (r >= 0)
 		r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
 		r = varlink_server_add_interface(service->server, schema_io_tdid_assignments,
@@ -349,8 +211,7 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 		return NULL;
 	/* First, so that nobody waits for an answer any more when watchers and requests go. */
 	varlink_server_free(service->server);
-	while (service->first)
-		watcher_free(service->first);
+	watchers_free(service->watchers);
 	waiting_calls_free(service->dsm_requests);
 	waiting_calls_free(service->clear_requests);
 	free(service);
