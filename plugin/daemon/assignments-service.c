@@ -5,6 +5,7 @@
 #include "daemon/clear-requests.h"
 #include "daemon/dsm-requests.h"
 #include "daemon/inventory.h"
+#include "daemon/wait-requests.h"
 #include "daemon/watchers.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
@@ -16,6 +17,7 @@ struct AssignmentsService {
 	Tdid *tdid;
 	VarlinkServer *server;
 	WaitingCalls *dsm_requests, *clear_requests;
+	WaitRequests *wait_requests;
 	Watchers *watchers;
 };
 
@@ -136,6 +138,20 @@ static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata
 	return watchers_take(((AssignmentsService *)userdata)->watchers, call, parameters);
 }
 
+static int on_wait(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return wait_requests_take(((AssignmentsService *)userdata)->wait_requests, call,
+				  parameters);
+}
+
+void assignments_service_domain_read(AssignmentsService *service, const Domain *domain)
+{
+	if (service && domain)
+		wait_requests_domain_read(service->wait_requests, domain);
+	else if (service)
+		wait_requests_domain_gone(service->wait_requests);
+}
+
 void assignments_service_changed(AssignmentsService *service, const Assignment *a)
 {
 	if (service)
@@ -150,6 +166,7 @@ void assignments_service_state(AssignmentsService *service, const Assignment *a,
 	if (!service)
 		return;
 	watchers_tell(service->watchers, a, &moment);
+	wait_requests_state(service->wait_requests, a, &moment);
 }
 
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error)
@@ -159,6 +176,7 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		{ "io.tdid.Assignments.Get", 0, on_get },
 		{ "io.tdid.Assignments.Evidence", 0, on_evidence },
 		{ "io.tdid.Assignments.Monitor", VARLINK_MORE_ONLY, on_monitor },
+		{ "io.tdid.Assignments.Wait", 0, on_wait },
 		{ "io.tdid.Assignments.Devices", 0, on_devices },
 		{ "io.tdid.Assignments.Connect", 0, on_connect },
 		{ "io.tdid.Assignments.Reclaim", 0, on_reclaim },
@@ -183,6 +201,8 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 	r = waiting_calls_new(&service->dsm_requests, tdid, dsm_requests_answer);
 	if (r >= 0)
 		r = waiting_calls_new(&service->clear_requests, tdid, clear_requests_answer);
+	if (r >= 0)
+		r = wait_requests_new(&service->wait_requests, tdid);
 	if (r >= 0)
 		r = watchers_new(&service->watchers, tdid);
 	if (r >= 0)
@@ -212,6 +232,7 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 	/* First, so that nobody waits for an answer any more when watchers and requests go. */
 	varlink_server_free(service->server);
 	watchers_free(service->watchers);
+	wait_requests_free(service->wait_requests);
 	waiting_calls_free(service->dsm_requests);
 	waiting_calls_free(service->clear_requests);
 	free(service);

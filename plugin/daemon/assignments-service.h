@@ -11,8 +11,10 @@ AssignmentsService *assignments_service_free(AssignmentsService *service);
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm);
 /* Likewise of this TDI. */
 void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi);
+/* The domain has been read; NULL: one is not known any more. */
+void assignments_service_domain_read(AssignmentsService *service, const Domain *domain);
 
-/* Tells the watchers: anything about it, or (state) that it has just come into this state. */
+/* Tells who watches or waits: anything about it, or (state) that it has just come into this. */
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);
 void assignments_service_state(AssignmentsService *service, const Assignment *assignment,
 			       AssignmentState state, uint64_t generation);

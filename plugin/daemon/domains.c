@@ -11,6 +11,7 @@
 
 #include "core/domain-xml.h"
 #include "daemon/admission.h"
+#include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
@@ -57,7 +58,7 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	*read = (Read){ .tdid = tdid,
 			.uuid = uuid,
 			.flags = flags,
-			.number = domain ? ++domain->reads : 0,
+			.number = domain ? domain->reads_begun + 1 : 0,
 			.added_usec = added_usec };
 	read->added_alias = added_alias ? strdup(added_alias) : NULL;
 	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
@@ -66,6 +67,7 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 		read_free(read);
 	} else if (domain) {
 		domain->reading = true;
+		domain->reads_begun++;
 	}
 }
 
@@ -328,6 +330,7 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 {
 	Read *read = userdata;
 	Tdid *tdid = read->tdid;
+	Uuid uuid = read->uuid;
 	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
 	_cleanup_free_ char *why = NULL;
 	char text[UUID_STRING_SIZE];
@@ -339,8 +342,10 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	}
 	domain = registry_find_domain(tdid->registry, read->uuid);
 	uuid_format(read->uuid, text);
-	if (domain)
+	if (domain) {
 		domain->reading = false;
+		domain->reads_ended += domain->reads_ended < domain->reads_begun;
+	}
 	if (r < 0) {
 		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
 			    message ?: strerror(-r));
@@ -361,13 +366,15 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	} else if (domain && !domain->reading && r >= 0 && !seen->active) {
 		forget_if_unused(tdid, domain);
 	}
+	assignments_service_domain_read(tdid->assignments,
+					registry_find_domain(tdid->registry, uuid));
 }
 
 void domains_look(Tdid *tdid, Assignment *a)
 {
 	if (!a->tvm->domain)
 		return; /* its QEMU ends */
-	a->look_after = a->tvm->domain->reads;
+	a->look_after = a->tvm->domain->reads_begun;
 	start_read(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 

@@ -38,7 +38,7 @@ typedef struct Domain {
 	Tvm *tvm;	 /* the present incarnation, or NULL */
 	bool reading;	 /* a re-read is under way */
 	bool read_again; /* it became dirty meanwhile */
-	uint64_t reads;	 /* begun so far */
+	uint64_t reads_begun, reads_ended; /* libvirt answers them in their order */
 	bool has_guest_port;
 	bool listed; /* libvirt has it: seen in the latest read */
 	bool paused;

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Declared to running are steps of one way: who waits for one of them is answered also when the
+ * assignment is further on. Who waits for another state has to see that state.
+ *
+ * Calls go by names, not by objects: what they wait for may not be there yet, or be there again as
+ * another object, while a DSM or TDI (waiting-calls.c) is there as long as tdid runs.
+ *
+ * libvirt may know more than tdid: virsh attach-device has returned, and its event is still on its
+ * way. That an assignment cannot get there is therefore believed only when its domain has been read
+ * once more. One that was released before the call counts as not there yet; one that is released
+ * while the call waits does not come back by itself.
+ */
+#include "daemon/wait-requests.h"
+
+#include "daemon/domains.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TIMEOUT_MS_MAX	    (INT64_C(1000) * 3600 * 24 * 365)
+#define TIMER_ACCURACY_USEC 1000
+
+#define BIT(state) (1u << (ASSIGNMENT_##state))
+
+/* The steps of the way, in order. */
+static const AssignmentState way[] = {
+	ASSIGNMENT_DECLARED, ASSIGNMENT_ATTACHED, ASSIGNMENT_CONNECTING, ASSIGNMENT_WAITING,
+	ASSIGNMENT_BINDING,  ASSIGNMENT_BOUND,	  ASSIGNMENT_LOCKED,	 ASSIGNMENT_RUNNING,
+};
+
+typedef struct Waiter Waiter;
+
+struct Waiter {
+	WaitRequests *requests;
+	VarlinkCall *call;
+	char *domain, *name;
+	uint32_t wanted; /* a bit for each state */
+	bool seen;	 /* it has been on its way since the call */
+	uint64_t read;	 /* the read of its domain that has to be over; 0: none */
+	bool doomed;	 /* it could not get there any more, from here: */
+	AssignmentState doomed_state;
+	char *doomed_reason;
+	sd_event_source *timer;
+	Waiter *next;
+};
+
+struct WaitRequests {
+	Tdid *tdid;
+	Waiter *first;
+	size_t n;
+};
+
+int wait_requests_new(WaitRequests **ret, Tdid *tdid)
+{
+	WaitRequests *requests = calloc(1, sizeof(*requests));
+
+	if (!requests)
+		return -ENOMEM;
+	requests->tdid = tdid;
+	*ret = requests;
+	return 0;
+}
+
+static void waiter_free(Waiter *waiter)
+{
+	Waiter **link = &waiter->requests->first;
+
+	while (*link != waiter)
+		link = &(*link)->next;
+	*link = waiter->next;
+	waiter->requests->n--;
+	sd_event_source_disable_unref(waiter->timer);
+	varlink_call_on_gone(waiter->call, NULL, NULL);
+	varlink_call_unref(waiter->call);
+	free(waiter->domain);
+	free(waiter->name);
+	free(waiter->doomed_reason);
+	free(waiter);
+}
+
+WaitRequests *wait_requests_free(WaitRequests *requests)
+{
+	if (!requests)
+		return NULL;
+	while (requests->first)
+		waiter_free(requests->first);
+	free(requests);
+	return NULL;
+}
+
+size_t wait_requests_count(const WaitRequests *requests)
+{
+	return requests->n;
+}
+
+static void on_gone(VarlinkCall *call, void *userdata)
+{
+	waiter_free(userdata);
+}
+
+/* --- judging --- */
+
+typedef enum Verdict { WAIT_ON, WAIT_THERE, WAIT_NEVER } Verdict;
+
+static bool has_passed(uint32_t wanted, AssignmentState state)
+{
+	bool passed = false;
+
+	for (size_t i = 0; i < ELEMENTSOF(way); i++) {
+		passed = passed || (wanted & (1u << way[i]));
+		if (way[i] == state)
+			return passed;
+	}
+	return false;
+}
+
+/* What may follow by itself, or by what somebody does who takes the device out. */
+static uint32_t can_follow(AssignmentState state)
+{
+	switch (state) {
+	case ASSIGNMENT_DETACHING: return BIT(HELD) | BIT(RELEASED) | BIT(FAILED);
+	case ASSIGNMENT_HELD: return BIT(RELEASED) | BIT(FAILED);
+	case ASSIGNMENT_RELEASED:
+	case ASSIGNMENT_FAILED:
+	case ASSIGNMENT_QUARANTINED: return 0;
+	default: return UINT32_MAX;
+	}
+}
+
+static Verdict judge(const Waiter *waiter, AssignmentState state)
+{
+	if ((waiter->wanted & (1u << state)) || has_passed(waiter->wanted, state))
+		return WAIT_THERE;
+	if (waiter->wanted & can_follow(state))
+		return WAIT_ON;
+	return state == ASSIGNMENT_RELEASED && !waiter->seen ? WAIT_ON : WAIT_NEVER;
+}
+
+/* --- answers; each ends the waiter --- */
+
+static void end(Waiter *waiter, int r)
+{
+	if (r < 0 && r != -ECONNRESET)
+		log_error("%s/%s: Wait cannot be answered: %s", waiter->domain, waiter->name,
+			  strerror(-r));
+	waiter_free(waiter);
+}
+
+static void answer_there(Waiter *waiter, const Assignment *a, const Moment *moment)
+{
+	json_object *o = NULL;
+	int r = a ? assignment_view_to_json(waiter->requests->tdid, a, moment, &o) : 0;
+
+	end(waiter, r < 0 ? r : varlink_call_replyb(waiter->call, J_TAKE("assignment", o)));
+}
+
+/* "running" or "released, failed", allocated. */
+static char *wanted_text(const Waiter *waiter)
+{
+	char text[256] = "";
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < ASSIGNMENT_N_STATES; i++)
+		if (waiter->wanted & (1u << i))
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+						 used ? " or " : "", assignment_state_name(i));
+	return strdup(text);
+}
+
+static const char *way_out(AssignmentState state)
+{
+	switch (state) {
+	case ASSIGNMENT_QUARANTINED: return "'tdictl clear' is the way out";
+	case ASSIGNMENT_HELD: return "Look into that, and detach it";
+	case ASSIGNMENT_RELEASED: return "It has been taken out of the domain";
+	default: return "Look into that, and attach it again";
+	}
+}
+
+static void answer_never(Waiter *waiter)
+{
+	_cleanup_free_ char *message = NULL, *wanted = wanted_text(waiter);
+	const char *state = assignment_state_name(waiter->doomed_state);
+	const char *reason = waiter->doomed_reason;
+	int r = asprintf(&message, "%s/%s: it is %s%s%s, and does not become %s by itself. %s",
+			 waiter->domain, waiter->name, state, reason ? ": " : "", reason ?: "",
+			 wanted ?: "?", way_out(waiter->doomed_state));
+
+	if (r < 0)
+		message = NULL;
+	end(waiter,
+	    r < 0 ? -ENOMEM
+		  : varlink_call_errorb(waiter->call, "CannotGetThere",
+					J_STRING("domain", waiter->domain),
+					J_STRING("name", waiter->name), J_STRING("state", state),
+					J_STRING("reason", reason), J_STRING("message", message)));
+}
+
+static void answer_timed_out(Waiter *waiter)
+{
+	Tdid *tdid = waiter->requests->tdid;
+	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	_cleanup_free_ char *message = NULL, *wanted = wanted_text(waiter);
+	const char *state = e ? assignment_state_name(e->state) : NULL;
+	const char *reason = e ? a->reason : NULL;
+	int r = asprintf(&message, "%s/%s: it is not %s in time: it is %s%s%s", waiter->domain,
+			 waiter->name, wanted ?: "?", state ?: "not there", reason ? ": " : "",
+			 reason ?: "");
+
+	if (r < 0)
+		message = NULL;
+	end(waiter, r < 0 ? -ENOMEM
+			  : varlink_call_errorb(
+				    waiter->call, "TimedOut", J_STRING("domain", waiter->domain),
+				    J_STRING("name", waiter->name), J_STRING("state", state),
+				    J_STRING("reason", reason), J_STRING("message", message)));
+}
+
+/* --- what has become of it --- */
+
+static void doom(Waiter *waiter, const Assignment *a, AssignmentState state)
+{
+	Domain *domain = a->tvm->domain;
+
+	waiter->doomed = true;
+	waiter->doomed_state = state;
+	free(waiter->doomed_reason);
+	waiter->doomed_reason = a->reason ? strdup(a->reason) : NULL;
+	if (waiter->read)
+		return;
+	if (domain) {
+		/* One under way may have begun too early; another one follows it. */
+		waiter->read = domain->reads_begun + 1;
+		domains_read(waiter->requests->tdid, domain);
+	}
+	if (!domain || !domain->reading)
+		answer_never(waiter);
+}
+
+static void consider(Waiter *waiter, const Assignment *a, AssignmentState state,
+		     const Moment *moment)
+{
+	switch (judge(waiter, state)) {
+	case WAIT_THERE: answer_there(waiter, a, moment); break;
+	case WAIT_NEVER: doom(waiter, a, state); break;
+	case WAIT_ON:
+		waiter->doomed = false;
+		waiter->seen |= state != ASSIGNMENT_RELEASED;
+		break;
+	}
+}
+
+/* Nothing has that name: it is not there yet, or not any more. */
+static void consider_absent(Waiter *waiter)
+{
+	if (waiter->wanted & BIT(RELEASED))
+		answer_there(waiter, NULL, NULL);
+	else if (waiter->doomed)
+		answer_never(waiter);
+	else if (!assignment_view_has_domain(waiter->requests->tdid, waiter->domain))
+		end(waiter, varlink_call_errorb(waiter->call, "NoSuchDomain",
+						J_STRING("domain", waiter->domain)));
+}
+
+static void look(Waiter *waiter)
+{
+	Tdid *tdid = waiter->requests->tdid;
+	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+
+	if (e)
+		consider(waiter, a, e->state, NULL);
+	else
+		consider_absent(waiter);
+}
+
+/* libvirt has no news that would change it. */
+static void confirm(Waiter *waiter)
+{
+	Tdid *tdid = waiter->requests->tdid;
+	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+
+	waiter->read = 0;
+	if (waiter->doomed && (!e || judge(waiter, e->state) == WAIT_NEVER))
+		answer_never(waiter);
+	else
+		look(waiter);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	answer_timed_out(userdata);
+	return 0;
+}
+
+static int parse_states(json_object *states, uint32_t *ret)
+{
+	uint32_t wanted = 0;
+
+	for (size_t i = 0; i < json_object_array_length(states); i++) {
+		AssignmentState state;
+
+		if (assignment_state_parse(&state, json_object_get_string(json_object_array_get_idx(
+							   states, i))) < 0)
+			return -EINVAL;
+		wanted |= 1u << state;
+	}
+	*ret = wanted;
+	return wanted ? 0 : -EINVAL;
+}
+
+static int waiter_new(WaitRequests *requests, VarlinkCall *call, json_object *parameters,
+		      uint32_t wanted, Waiter **ret)
+{
+	Waiter *waiter = calloc(1, sizeof(*waiter));
+
+	if (!waiter)
+		return -ENOMEM;
+	waiter->requests = requests;
+	waiter->call = varlink_call_ref(call);
+	waiter->wanted = wanted;
+	waiter->domain = strdup(json_get_string(parameters, "domain"));
+	waiter->name = strdup(json_get_string(parameters, "name"));
+	waiter->next = requests->first;
+	requests->first = waiter;
+	requests->n++;
+	varlink_call_on_gone(call, on_gone, waiter);
+	if (!waiter->domain || !waiter->name) {
+		waiter_free(waiter);
+		return -ENOMEM;
+	}
+	*ret = waiter;
+	return 0;
+}
+
+int wait_requests_take(WaitRequests *requests, VarlinkCall *call, json_object *parameters)
+{
+	int64_t timeout = json_get_int(parameters, "timeout_ms", INT64_MIN);
+	Waiter *waiter;
+	uint32_t wanted;
+	int r = 0;
+
+	if (parse_states(json_get_array(parameters, "states"), &wanted) < 0)
+		return varlink_call_invalid_parameter(call, "states");
+	if (timeout != INT64_MIN && (timeout < 0 || timeout > TIMEOUT_MS_MAX))
+		return varlink_call_invalid_parameter(call, "timeout_ms");
+	r = waiter_new(requests, call, parameters, wanted, &waiter);
+	if (r < 0)
+		return r;
+	if (timeout != INT64_MIN)
+		r = sd_event_add_time_relative(requests->tdid->event, &waiter->timer,
+					       CLOCK_BOOTTIME, (uint64_t)timeout * 1000,
+					       TIMER_ACCURACY_USEC, on_timeout, waiter);
+	if (r < 0)
+		waiter_free(waiter);
+	else
+		look(waiter);
+	return r;
+}
+
+/* --- what happens --- */
+
+void wait_requests_state(WaitRequests *requests, const Assignment *a, const Moment *moment)
+{
+	Waiter *next;
+
+	for (Waiter *w = requests->first; w; w = next) {
+		next = w->next;
+		if (!assignment_view_is_of(a, w->domain) ||
+		    assignment_view_find(requests->tdid, w->domain, w->name) != a)
+			continue;
+		consider(w, a, moment->state, moment);
+	}
+}
+
+void wait_requests_domain_read(WaitRequests *requests, const Domain *domain)
+{
+	char uuid[UUID_STRING_SIZE];
+	Waiter *next;
+
+	uuid_format(domain->uuid, uuid);
+	for (Waiter *w = requests->first; w; w = next) {
+		next = w->next;
+		if (!w->read || domain->reads_ended < w->read || domain->reading ||
+		    !assignment_view_domain_is(w->domain, uuid, domain->name))
+			continue;
+		confirm(w);
+	}
+}
+
+void wait_requests_domain_gone(WaitRequests *requests)
+{
+	Waiter *next;
+
+	for (Waiter *w = requests->first; w; w = next) {
+		next = w->next;
+		if (!assignment_view_has_domain(requests->tdid, w->domain))
+			look(w);
+	}
+}
