@@ -12,6 +12,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
+
+/* Watchers and waiters stay connected. */
+#define CONNECTIONS_MAX 2048u
 
 struct AssignmentsService {
 	Tdid *tdid;
@@ -169,6 +173,19 @@ void assignments_service_state(AssignmentsService *service, const Assignment *a,
 	wait_requests_state(service->wait_requests, a, &moment);
 }
 
+/*
+ * Half of the descriptors there are: the others are for the hook, for guests, libvirt and the
+ * providers, whatever callers of this do. One user gets three of four, so that there are some left.
+ */
+static unsigned int connections_max(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur / 2 >= CONNECTIONS_MAX)
+		return CONNECTIONS_MAX;
+	return files.rlim_cur < 16 ? 8 : (unsigned int)files.rlim_cur / 2;
+}
+
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error)
 {
 	static const VarlinkMethod methods[] = {
@@ -186,7 +203,9 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 					 .product = "tdid",
 					 .version = TDID_VERSION,
 					 /* What a client takes of one reply: a List of all. */
-					 .output_max = JSON_SIZE_MAX };
+					 .output_max = JSON_SIZE_MAX,
+					 .connections_max = connections_max(),
+					 .connections_per_uid_max = connections_max() / 4 * 3 };
 	_cleanup_free_ char *path = NULL;
 	AssignmentsService *service = calloc(1, sizeof(*service));
 	int r, fd;

@@ -7,7 +7,10 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+
+#define FILES_MAX 8192
 
 static void usage(FILE *to)
 {
@@ -19,6 +22,18 @@ static void usage(FILE *to)
 		"  --debug        log more\n"
 		"  --version\n"
 		"Exit: 0 ended by a signal, 1 cannot start, 2 usage.\n");
+}
+
+/* The soft limit is what select(2) can bear, which nothing here uses. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		log_warning("the limit of open files stays as it is: %m");
 }
 
 static int prepare_loop(Tdid *tdid)
@@ -72,6 +87,7 @@ int main(int argc, char **argv)
 		config_free(tdid.config);
 		return 0;
 	}
+	raise_file_limit();
 	if (r >= 0)
 		r = prepare_loop(&tdid);
 	if (r >= 0)
