@@ -5,6 +5,7 @@
 #include "daemon/clear-requests.h"
 #include "daemon/dsm-requests.h"
 #include "daemon/inventory.h"
+#include "daemon/metrics.h"
 #include "daemon/wait-requests.h"
 #include "daemon/watchers.h"
 #include "rpc/log.h"
@@ -125,6 +126,24 @@ static int on_clear(VarlinkCall *call, json_object *parameters, void *userdata)
 				   json_get_string(parameters, "device"), call);
 }
 
+static int on_metrics(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = metrics_to_text(((AssignmentsService *)userdata)->tdid, &text);
+
+	return r < 0 ? r : varlink_call_replyb(call, J_STRING("text", text));
+}
+
+AssignmentsServiceCounts assignments_service_counts(const AssignmentsService *service)
+{
+	return (AssignmentsServiceCounts){
+		.connections = varlink_server_connections(service->server),
+		.watchers = watchers_count(service->watchers),
+		.waiters = wait_requests_count(service->wait_requests),
+		.changes = watchers_sequence(service->watchers) - 1,
+	};
+}
+
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
 {
 	if (service)
@@ -195,6 +214,7 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		{ "io.tdid.Assignments.Monitor", VARLINK_MORE_ONLY, on_monitor },
 		{ "io.tdid.Assignments.Wait", 0, on_wait },
 		{ "io.tdid.Assignments.Devices", 0, on_devices },
+		{ "io.tdid.Assignments.Metrics", 0, on_metrics },
 		{ "io.tdid.Assignments.Connect", 0, on_connect },
 		{ "io.tdid.Assignments.Reclaim", 0, on_reclaim },
 		{ "io.tdid.Assignments.Clear", 0, on_clear },

@@ -4,8 +4,15 @@
 
 #include "daemon/tdid.h"
 
+typedef struct AssignmentsServiceCounts {
+	uint64_t connections, watchers, waiters; /* now */
+	uint64_t changes;			 /* that Monitor has told, or would have */
+} AssignmentsServiceCounts;
+
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error);
 AssignmentsService *assignments_service_free(AssignmentsService *service);
+
+AssignmentsServiceCounts assignments_service_counts(const AssignmentsService *service);
 
 /* Who waits for what becomes of this DSM is answered, if it is over. */
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm);

@@ -12,6 +12,7 @@
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/hook-service.h"
+#include "daemon/metrics.h"
 #include "daemon/reason.h"
 #include "daemon/records.h"
 #include "daemon/retry-timer.h"
@@ -98,6 +99,20 @@ void director_guest_mark(Tdid *tdid, Assignment *a, const char *name, const char
 	director_mark(tdid, a, name, detail);
 }
 
+static void count_change(Tdid *tdid, Assignment *a, const EngineEffect *effect, EngineFault fault)
+{
+	const Timeline *t = &a->timeline;
+
+	metrics_transition(tdid->metrics, effect->state, a->dsm->provider);
+	if (fault != a->fault_counted && fault != FAULT_NONE)
+		metrics_fault(tdid->metrics, fault);
+	a->fault_counted = fault;
+	/* A device that the domain was started with, or that met a reset, waits for a boot. */
+	if (effect->state == ASSIGNMENT_RUNNING && t->n_marks > 0 &&
+	    strcmp(t->marks[0].name, "device-added") == 0)
+		metrics_ran(tdid->metrics, timeline_now() - t->marks[0].at_usec);
+}
+
 static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
@@ -108,6 +123,7 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 	if (e)
 		reason_of_assignment(a, e, reason);
 	log_change(a, effect->state, effect->generation);
+	count_change(tdid, a, effect, e ? e->fault : a->fault_counted);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
 	if (timeline_mark(&a->timeline, timeline_now(), assignment_state_name(effect->state),
@@ -410,6 +426,7 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	_cleanup_free_ char *reason = NULL;
 	char object[BDF_STRING_SIZE];
 
+	metrics_verb(tdid->metrics, request->verb, result);
 	bdf_format(operation_object(request), object);
 	if (result->outcome != OUTCOME_DONE || result->reason) {
 		reason = reason_of_operation(request, result);

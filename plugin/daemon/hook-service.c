@@ -16,6 +16,7 @@
 #include "daemon/director.h"
 #include "daemon/domains.h"
 #include "daemon/incarnation.h"
+#include "daemon/metrics.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
 
@@ -66,15 +67,28 @@ static void hook_call_free(HookCall *hook)
 	free(hook);
 }
 
+static void count(const HookService *service, const VarlinkCall *call, MetricsHook outcome)
+{
+	metrics_hook(service->tdid->metrics,
+		     json_get_string(varlink_call_parameters(call), "operation"), outcome);
+}
+
+static int let_go_on(const HookService *service, VarlinkCall *call)
+{
+	count(service, call, METRICS_HOOK_ANSWERED);
+	return varlink_call_reply(call, NULL);
+}
+
 static void answer(HookCall *hook)
 {
-	varlink_call_reply(hook->call, NULL);
+	let_go_on(hook->service, hook->call);
 	hook_call_free(hook);
 }
 
-static int refuse(VarlinkCall *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(const HookService *service, VarlinkCall *call, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-static int refuse(VarlinkCall *call, const char *format, ...)
+static int refuse(const HookService *service, VarlinkCall *call, const char *format, ...)
 {
 	_cleanup_free_ char *message = NULL;
 	va_list args;
@@ -86,6 +100,7 @@ static int refuse(VarlinkCall *call, const char *format, ...)
 	if (r < 0)
 		return -ENOMEM;
 	log_warning("hook: refused: %s", message);
+	count(service, call, METRICS_HOOK_REFUSED);
 	return varlink_call_errorb(call, "Refused", J_STRING("message", message));
 }
 
@@ -93,12 +108,14 @@ static int refuse(VarlinkCall *call, const char *format, ...)
 static void give_up(HookCall *hook, const char *reason)
 {
 	if (hook->prepare) {
-		refuse(hook->call, "%s: %s", hook->domain, reason);
+		refuse(hook->service, hook->call, "%s: %s", hook->domain, reason);
 		hook_call_free(hook);
 		return;
 	}
 	log_warning("hook: %s: stops without waiting any longer: %s", hook->domain, reason);
-	answer(hook);
+	count(hook->service, hook->call, METRICS_HOOK_LATE);
+	varlink_call_reply(hook->call, NULL);
+	hook_call_free(hook);
 }
 
 static void go_on(HookCall *hook);
@@ -294,7 +311,10 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void on_gone(VarlinkCall *call, void *userdata)
 {
-	hook_call_free(userdata);
+	HookCall *hook = userdata;
+
+	count(hook->service, call, METRICS_HOOK_GONE);
+	hook_call_free(hook);
 }
 
 /* Takes `xml`. */
@@ -337,7 +357,7 @@ static int prepare(HookService *service, VarlinkCall *call, const char *name, Do
 		return wait_for(service, call, name, xml, "prepare");
 	domain_xml_free(xml);
 	return refuse(
-		call,
+		service, call,
 		"%s: it declares trusted devices, but has no guest port over which its agent could "
 		"be reached. Add <channel type='unix'><target type='virtio' "
 		"name='" DOMAIN_XML_GUEST_PORT "'/></channel>",
@@ -378,22 +398,22 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 
 	if (r < 0) {
 		if (starts)
-			return refuse(call, "%s: its XML: %s", name, why ?: strerror(-r));
+			return refuse(service, call, "%s: its XML: %s", name, why ?: strerror(-r));
 		log_error("hook: %s %s: its XML: %s", name, operation, why ?: strerror(-r));
-		return varlink_call_reply(call, NULL);
+		return let_go_on(service, call);
 	}
 	if (!xml->markers)
-		return varlink_call_reply(call, NULL);
+		return let_go_on(service, call);
 	if (starts)
 		return prepare(service, call, name, steal_ptr(xml));
 	if (strcmp(operation, "started") == 0 || strcmp(operation, "reconnect") == 0) {
 		started(tdid, name, xml, parameters);
-		return varlink_call_reply(call, NULL);
+		return let_go_on(service, call);
 	}
 	if ((strcmp(operation, "migrate") == 0 || strcmp(operation, "restore") == 0) &&
 	    (xml->markers & DOMAIN_MARKER_DEVICE))
 		return refuse(
-			call,
+			service, call,
 			"%s: a domain with trusted devices cannot be migrated or restored: the "
 			"TSM's bind does not travel. Detach them first",
 			name);
@@ -408,7 +428,7 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 	}
 	if (strcmp(operation, "release") == 0)
 		return wait_for(service, call, name, steal_ptr(xml), operation);
-	return varlink_call_reply(call, NULL);
+	return let_go_on(service, call);
 }
 
 static void go_on_all(HookService *service, HookStep step)

@@ -27,7 +27,8 @@ struct Operation {
 	ProviderCall *call;
 	bool sent; /* once, at least: that it cannot be sent now says nothing about it */
 	bool started;
-	char *refusal; /* of an unbind that is asked again; NULL: none */
+	uint64_t begun_usec; /* when it was sent, or said to have started; 0: neither */
+	char *refusal;	     /* of an unbind that is asked again; NULL: none */
 	sd_event_source *deadline;
 	Operation *next; /* of its DSM */
 	Operation *next_of_all, **link_of_all;
@@ -141,7 +142,10 @@ static void finish(Operation *operation, const OperationResult *result)
 {
 	Operations *operations = operation->operations;
 	OperationRequest request = operation->request;
+	OperationResult told = *result;
 
+	told.timed = operation->begun_usec > 0 && !request.resumed;
+	told.duration_usec = told.timed ? timeline_now() - operation->begun_usec : 0;
 	/* Only the first of a queue is ever sent. */
 	request.dsm->operations = operation->next;
 	operation_free(operation);
@@ -151,7 +155,7 @@ static void finish(Operation *operation, const OperationResult *result)
 	}
 	if (request.dsm->provider)
 		provider_verb_answered(request.dsm->provider);
-	operations->handlers.done(&request, result, operations->userdata);
+	operations->handlers.done(&request, &told, operations->userdata);
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
@@ -175,6 +179,7 @@ static void started(Operation *operation)
 	if (operation->started)
 		return;
 	operation->started = true;
+	operation->begun_usec = timeline_now();
 	r = sd_event_add_time_relative(operation->operations->event, &operation->deadline,
 				       CLOCK_BOOTTIME, operation->operations->deadline_usec, 0,
 				       on_deadline, operation);
@@ -310,8 +315,10 @@ static void send_operation(Operation *operation)
 		r = provider_call(operation->request.dsm->provider,
 				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE,
 				  0, on_reply, operation, &operation->call);
-	if (r >= 0)
+	if (r >= 0) {
 		operation->sent = true;
+		operation->begun_usec = operation->begun_usec ?: timeline_now();
+	}
 	/* A provider that has just gone away will be ready again; anything else is our own fault.
 	 * What may have been done already is not refused for that. */
 	else if (operation->sent || r == -ECONNREFUSED || r == -ENOENT || r == -ENOTCONN ||

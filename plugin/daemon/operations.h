@@ -40,6 +40,9 @@ typedef struct OperationResult {
 	TdispState state;      /* of bind */
 	bool device_confirmed; /* of unbind and clear */
 	const char *reason;    /* unless done */
+	/* From its start to its end; not known of one that an earlier run of tdid has sent. */
+	bool timed;
+	uint64_t duration_usec;
 } OperationResult;
 
 typedef struct OperationHandlers {

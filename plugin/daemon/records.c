@@ -8,6 +8,7 @@
 
 #include "core/domain-xml.h"
 #include "daemon/incarnation.h"
+#include "daemon/metrics.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -38,6 +39,15 @@ static void assignment_name(char name[static NAME_SIZE], const Assignment *a)
 		 (int)a->tvm->pid, bdf_format(a->tdi->bdf, device), a->alias);
 }
 
+static int write_record(Tdid *tdid, const char *name, json_object *record)
+{
+	int r = store_write(tdid->store, name, record);
+
+	if (r < 0)
+		metrics_record_failed(tdid->metrics);
+	return r;
+}
+
 int records_write_tvm(Tdid *tdid, const Tvm *tvm)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
@@ -50,7 +60,7 @@ int records_write_tvm(Tdid *tdid, const Tvm *tvm)
 		       J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
 		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time),
 		       J_STRING("guest_boot", tvm->guest_boot));
-	return r < 0 ? r : store_write(tdid->store, name, o);
+	return r < 0 ? r : write_record(tdid, name, o);
 }
 
 int records_write_dsm(Tdid *tdid, const Dsm *dsm)
@@ -70,7 +80,7 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 		       J_STRING("state", dsm_state_name(e->state)), J_STRING("reason", dsm->reason),
 		       J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
 		       J_BOOL("doubtful", e->doubtful));
-	return r < 0 ? r : store_write(tdid->store, name, o);
+	return r < 0 ? r : write_record(tdid, name, o);
 }
 
 int records_write_tdi(Tdid *tdid, const Tdi *tdi)
@@ -91,7 +101,7 @@ int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 		       J_BOOL("quarantined", e->state != TDI_KNOWN),
 		       J_STRING("reason", tdi->reason), J_INT("operation", (int64_t)e->operation),
 		       J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL));
-	return r < 0 ? r : store_write(tdid->store, name, o);
+	return r < 0 ? r : write_record(tdid, name, o);
 }
 
 int records_write_assignment(Tdid *tdid, const Assignment *a)
@@ -127,7 +137,7 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 		J_INT("guest_timeout_usec", (int64_t)e->policy.guest_timeout_usec),
 		J_INT("rebinds", e->rebinds), J_BOOL("retry_timer", e->retry_timer),
 		J_TAKE("timeline", marks));
-	return r < 0 ? r : store_write(tdid->store, name, o);
+	return r < 0 ? r : write_record(tdid, name, o);
 }
 
 static void remove_record(Tdid *tdid, const char *name)
@@ -365,6 +375,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 		timeline_clear(&a->timeline);
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
 	a->reason = raw->reason ? strdup(raw->reason) : NULL;
+	a->fault_counted = e.fault;
 	return 0;
 }
 

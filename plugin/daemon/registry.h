@@ -38,11 +38,12 @@ typedef struct Domain {
 	Tvm *tvm;	 /* the present incarnation, or NULL */
 	bool reading;	 /* a re-read is under way */
 	bool read_again; /* it became dirty meanwhile */
-	uint64_t reads_begun, reads_ended; /* libvirt answers them in their order */
 	bool has_guest_port;
 	bool listed; /* libvirt has it: seen in the latest read */
 	bool paused;
 	bool policy_trouble; /* that of its metadata makes no sense, which has been said */
+	/* libvirt answers them in their order */
+	uint64_t reads_begun, reads_ended;
 } Domain;
 
 /* An incarnation of a domain: one QEMU process. */
@@ -98,6 +99,8 @@ typedef struct Assignment {
 	bool tdi_state_known;
 	TdispState tdi_state;
 	Timeline timeline;
+	/* What metrics.c has counted of it */
+	EngineFault fault_counted;
 	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

@@ -9,6 +9,7 @@
 #include "daemon/director.h"
 #include "daemon/domains.h"
 #include "daemon/hook-service.h"
+#include "daemon/metrics.h"
 #include "daemon/records.h"
 #include "daemon/tsm-report.h"
 
@@ -78,6 +79,8 @@ int tdid_start(Tdid *tdid, char **ret_error)
 	if (r >= 0)
 		r = store_open(&tdid->store, tdid->config->records, boot_id, ret_error);
 	if (r >= 0)
+		r = metrics_new(&tdid->metrics, tdid->config);
+	if (r >= 0)
 		r = registry_new(&tdid->registry, tdid);
 	if (r >= 0)
 		r = engine_new(&tdid->engine, operation);
@@ -114,6 +117,7 @@ void tdid_stop(Tdid *tdid)
 		provider_free(tdid->providers[i]);
 	free(tdid->providers);
 	director_free(tdid);
+	metrics_free(tdid->metrics);
 	engine_free(tdid->engine);
 	store_free(tdid->store);
 	config_free(tdid->config);

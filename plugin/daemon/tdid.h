@@ -19,6 +19,7 @@
 typedef struct EventQueue EventQueue;
 typedef struct HookService HookService;
 typedef struct AssignmentsService AssignmentsService;
+typedef struct Metrics Metrics;
 
 typedef struct Tdid {
 	sd_event *event;
@@ -27,6 +28,7 @@ typedef struct Tdid {
 	Registry *registry;
 	Engine *engine;
 	EventQueue *queue; /* director.c */
+	Metrics *metrics;
 	Operations *operations;
 	Provider **providers; /* as many as config->n_tsms */
 	Vmm *vmm;
