@@ -133,6 +133,12 @@ CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *param
 			  json_get_string(parameters, "device"));
 	} else if (name && strcmp(name, "Refused") == 0) {
 		cli_error(cli, "%s", message);
+	} else if (name && strcmp(name, "TimedOut") == 0) {
+		cli_error(cli, "%s", message);
+		return CLI_TIMEOUT;
+	} else if (name && strcmp(name, "CannotGetThere") == 0) {
+		cli_error(cli, "%s", message);
+		return CLI_NEVER;
 	} else if (strcmp(error, VARLINK_ERROR_METHOD_NOT_FOUND) == 0 ||
 		   strcmp(error, VARLINK_ERROR_INTERFACE_NOT_FOUND) == 0) {
 		cli_error(cli,

@@ -19,6 +19,7 @@ typedef enum CliStatus {
 	CLI_USAGE = 2,	     /* the command line is wrong */
 	CLI_UNREACHABLE = 3, /* tdid does not answer, or not in its language */
 	CLI_TIMEOUT = 4,
+	CLI_NEVER = 5, /* what is waited for does not come any more */
 } CliStatus;
 
 typedef struct Command Command;
@@ -29,6 +30,7 @@ typedef struct Cli {
 	bool json;
 	const char *out;       /* --out */
 	const char *until;     /* --until */
+	const char *state;     /* --state */
 	uint64_t timeout_usec; /* --timeout; 0: none */
 	bool all;	       /* --all */
 	const char *root;      /* --root; NULL: the host's own */
@@ -44,6 +46,7 @@ enum {
 	COMMAND_ALL = 1 << 3,
 	COMMAND_ROOT = 1 << 4,
 	COMMAND_PLATFORM = 1 << 5,
+	COMMAND_STATE = 1 << 6,
 };
 
 struct Command {
@@ -59,6 +62,8 @@ struct Command {
 extern const Command command_list;
 extern const Command command_show;
 extern const Command command_watch;
+extern const Command command_wait;
+extern const Command command_metrics;
 extern const Command command_evidence;
 extern const Command command_timeline;
 extern const Command command_devices;

@@ -12,8 +12,9 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-	&command_list,	  &command_show,    &command_watch,   &command_evidence, &command_timeline,
-	&command_devices, &command_connect, &command_reclaim, &command_clear,	 &command_doctor,
+	&command_list,	   &command_show,    &command_watch,   &command_evidence,
+	&command_timeline, &command_devices, &command_connect, &command_reclaim,
+	&command_clear,	   &command_doctor,  &command_wait,    &command_metrics,
 };
 
 enum {
@@ -26,6 +27,7 @@ enum {
 	OPTION_ALL,
 	OPTION_ROOT,
 	OPTION_PLATFORM,
+	OPTION_STATE,
 };
 
 static const struct option options[] = {
@@ -39,6 +41,7 @@ static const struct option options[] = {
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "root", required_argument, NULL, OPTION_ROOT },
 	{ "platform", required_argument, NULL, OPTION_PLATFORM },
+	{ "state", required_argument, NULL, OPTION_STATE },
 	{ 0 },
 };
 
@@ -60,7 +63,8 @@ static const char status_help[] =
 	"is missing\n"
 	"  2  the command line is wrong\n"
 	"  3  tdid cannot be reached\n"
-	"  4  the time is over\n";
+	"  4  the time is over\n"
+	"  5  what is waited for does not come any more\n";
 
 static void print_help(const Command *command)
 {
@@ -93,6 +97,8 @@ static int parse_timeout(const Cli *cli, const char *text, uint64_t *ret)
 	char *end;
 	double seconds = strtod(text, &end);
 
+	if (end > text && strcmp(end, "s") == 0)
+		end++;
 	if (end == text || *end || !isfinite(seconds) || seconds <= 0 || seconds > 1e9) {
 		cli_error(cli, "--timeout: '%s' is no number of seconds above 0", text);
 		return -EINVAL;
@@ -116,6 +122,10 @@ static int parse_options(Cli *cli, CommandLine *line, int argc, char **argv)
 		case OPTION_UNTIL:
 			cli->until = optarg;
 			line->used |= COMMAND_UNTIL;
+			break;
+		case OPTION_STATE:
+			cli->state = optarg;
+			line->used |= COMMAND_STATE;
 			break;
 		case OPTION_TIMEOUT:
 			line->used |= COMMAND_TIMEOUT;
@@ -152,8 +162,10 @@ static const struct {
 	unsigned option;
 	const char *name;
 } option_names[] = {
-	{ COMMAND_OUT, "--out" }, { COMMAND_UNTIL, "--until" }, { COMMAND_TIMEOUT, "--timeout" },
-	{ COMMAND_ALL, "--all" }, { COMMAND_ROOT, "--root" },	{ COMMAND_PLATFORM, "--platform" },
+	{ COMMAND_OUT, "--out" },	  { COMMAND_UNTIL, "--until" },
+	{ COMMAND_TIMEOUT, "--timeout" }, { COMMAND_ALL, "--all" },
+	{ COMMAND_ROOT, "--root" },	  { COMMAND_PLATFORM, "--platform" },
+	{ COMMAND_STATE, "--state" },
 };
 
 static int check_command_line(const Cli *cli, const CommandLine *line, int n_arguments)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One Monitor call that lives until a signal, --until, --timeout or tdid ends it. Each reply is
- * one line, flushed before the next is read: a script that reads a pipe sees it as it happens.
+ * One Monitor call that lives until a signal, --until or --timeout ends it. When tdid goes away it
+ * goes on where it was, as soon as tdid is back. Each reply is one line, flushed before the next is
+ * read: a script that reads a pipe sees it as it happens.
  */
 #include "cli/assignment.h"
-#include "cli/cli.h"
+#include "cli/lasting-call.h"
+#include "cli/states.h"
 #include "cli/text.h"
-#include "core/engine.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +32,10 @@ typedef struct Watch {
 	sd_event *event;
 	char *domain;	  /* NULL: all */
 	const char *name; /* NULL: all of the domain */
-	bool until[ASSIGNMENT_N_STATES];
+	States until;
+	/* To go on from; sequence 0: from how things stand. */
+	char *instance;
+	int64_t sequence;
 	uint64_t first_usec;
 	int title_width; /* the widest so far */
 } Watch;
@@ -42,32 +46,6 @@ static uint64_t now_usec(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* "locked,running" */
-static CliStatus parse_until(const Cli *cli, bool until[static ASSIGNMENT_N_STATES])
-{
-	_cleanup_free_ char *list = text_format("%s", cli->until);
-	char *rest = list;
-
-	for (char *word; (word = strsep(&rest, ","));) {
-		AssignmentState state;
-
-		if (assignment_state_parse(&state, word) == 0) {
-			until[state] = true;
-			continue;
-		}
-		_cleanup_free_ char *known = NULL;
-		for (unsigned i = 0; i < ASSIGNMENT_N_STATES; i++) {
-			_cleanup_free_ char *before = known;
-
-			known = text_format("%s%s%s", before ? before : "", before ? ", " : "",
-					    assignment_state_name(i));
-		}
-		cli_error(cli, "--until: '%s' is no state; there are %s", word, known);
-		return CLI_USAGE;
-	}
-	return CLI_OK;
 }
 
 /* The latest mark, unless it only says the state once more; NULL: nothing to say. */
@@ -107,24 +85,33 @@ static void print_line(Watch *watch, const Assignment *a, json_object *object, b
 	fflush(stdout);
 }
 
-static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
+/* Where to go on from. Another instance's numbers, and what it told, are void. */
+static void note_position(Watch *watch, json_object *reply)
+{
+	const char *instance = json_get_string(reply, "instance");
+
+	if (watch->instance && strcmp(watch->instance, instance) != 0)
+		cli_error(watch->cli, "tdid was restarted: how things stand now follows");
+	free(watch->instance);
+	watch->instance = text_format("%s", instance);
+	watch->sequence = json_get_int(reply, "sequence", 0);
+}
+
+static void on_reply(const VarlinkReply *reply, void *userdata)
 {
 	Watch *watch = userdata;
 	AssignmentState state;
 	json_object *object;
 	Assignment a;
 
-	if (reply->status < 0) {
-		sd_event_exit(watch->event, cli_tell_failure(watch->cli, reply->status, NULL));
-		return;
-	}
 	if (reply->error) {
 		sd_event_exit(watch->event,
-			      cli_tell_refusal(watch->cli, reply->error, reply->parameters));
+			      (int)cli_tell_refusal(watch->cli, reply->error, reply->parameters));
 		return;
 	}
 	if (watch->first_usec == 0)
 		watch->first_usec = now_usec();
+	note_position(watch, reply->parameters);
 
 	object = json_get_object(reply->parameters, "assignment");
 	a = object ? assignment_read(object) : (Assignment){ 0 };
@@ -135,10 +122,25 @@ static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *use
 	else if (object)
 		print_line(watch, &a, object, json_get_bool(reply->parameters, "initial", false));
 
-	if (object && assignment_state_parse(&state, a.state) == 0 && watch->until[state])
+	if (object && assignment_state_parse(&state, a.state) == 0 && watch->until.is[state])
 		sd_event_exit(watch->event, CLI_OK);
 	else if (!reply->continues)
-		sd_event_exit(watch->event, cli_tell_failure(watch->cli, -ECONNRESET, NULL));
+		sd_event_exit(watch->event, (int)cli_tell_failure(watch->cli, -ECONNRESET, NULL));
+}
+
+static void on_failed(CliStatus status, void *userdata)
+{
+	sd_event_exit(((Watch *)userdata)->event, (int)status);
+}
+
+static int parameters(json_object **ret, void *userdata)
+{
+	const Watch *watch = userdata;
+	bool resume = watch->sequence > 0;
+
+	return json_build(ret, J_STRING("domain", watch->domain),
+			  J_STRING("instance", resume ? watch->instance : NULL),
+			  J_INT_IF(resume, "since", watch->sequence));
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -181,28 +183,27 @@ static int watch_prepare(Watch *watch)
 
 static CliStatus watch_run(Watch *watch)
 {
-	VarlinkClientOptions options = { .interface = watch->cli->interface };
-	_cleanup_(json_unrefp) json_object *parameters = NULL;
-	_cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
-	_cleanup_free_ char *sentence = NULL;
+	static const LastingCallOptions options = { .method = "Monitor",
+						    .flags = VARLINK_CALL_MORE,
+						    .parameters = parameters,
+						    .replied = on_reply,
+						    .failed = on_failed };
+	_cleanup_(lasting_call_freep) LastingCall *call = NULL;
+	CliStatus status;
 	int r;
 
-	if (json_build(&parameters, J_STRING("domain", watch->domain)) < 0) {
+	if (watch->domain && !json_utf8_valid(watch->domain, strlen(watch->domain))) {
 		cli_error(watch->cli, "'%s' is not UTF-8", watch->domain);
 		return CLI_USAGE;
 	}
 	r = watch_prepare(watch);
-	if (r >= 0)
-		r = varlink_client_connect(&client, watch->event, watch->cli->socket, &options,
-					   &sentence);
-	if (r >= 0)
-		r = varlink_client_call(client, CLI_INTERFACE ".Monitor", parameters,
-					VARLINK_CALL_MORE, 0, on_reply, watch, NULL);
-	if (r >= 0)
-		r = sd_event_loop(watch->event);
-	if (r >= 0)
-		return (CliStatus)r;
-	return cli_tell_failure(watch->cli, r, sentence);
+	if (r < 0)
+		return cli_tell_failure(watch->cli, r, NULL);
+	status = lasting_call_new(&call, watch->cli, watch->event, &options, watch);
+	if (status != CLI_OK)
+		return status;
+	r = sd_event_loop(watch->event);
+	return r < 0 ? cli_tell_failure(watch->cli, r, NULL) : (CliStatus)r;
 }
 
 static CliStatus run(Cli *cli, char **arguments)
@@ -213,7 +214,7 @@ static CliStatus run(Cli *cli, char **arguments)
 	int r;
 
 	if (cli->until) {
-		status = parse_until(cli, watch.until);
+		status = states_parse(cli, "--until", cli->until, &watch.until);
 		if (status != CLI_OK)
 			return status;
 	}
@@ -230,6 +231,7 @@ static CliStatus run(Cli *cli, char **arguments)
 	watch.event = event;
 	status = watch_run(&watch);
 	free(watch.domain);
+	free(watch.instance);
 	return status;
 }
 
@@ -238,12 +240,14 @@ const Command command_watch = {
 	.arguments = "[DOMAIN[/NAME]]",
 	.summary = "Print each change as it happens",
 	.help = "The first lines tell how things stand. Each line begins with the time since the\n"
-		"first. Ends on SIGINT and SIGTERM with 0.\n"
+		"first. Ends on SIGINT and SIGTERM with 0. When tdid is restarted it goes on: with "
+		"what\n"
+		"was missed, or with how things stand now.\n"
 		"\n"
 		"  --until STATE[,STATE...]  end with 0 as soon as a device is in one of these\n"
 		"  --timeout SECONDS         end with 4 after that time\n"
 		"\n"
-		"--json prints one object a line: {sequence, initial, assignment}.\n",
+		"--json prints one object a line: {instance, sequence, initial, assignment}.\n",
 	.options = COMMAND_UNTIL | COMMAND_TIMEOUT,
 	.max_arguments = 1,
 	.run = run,
