@@ -62,18 +62,18 @@ static char *latest_mark(json_object *object, const char *state)
 	return text_format("  %s%s%s", name, detail ? ": " : "", detail ? detail : "");
 }
 
-static void print_line(Watch *watch, const Assignment *a, json_object *object, bool initial)
+static void print_line(Watch *watch, const Assignment *a, json_object *object, const char *remark)
 {
 	uint64_t since = now_usec() - watch->first_usec;
 	_cleanup_free_ char *mark = latest_mark(object, a->state);
-	bool more = initial || mark || a->tdi_state || a->tsm || a->reason;
+	bool more = *remark || mark || a->tdi_state || a->tsm || a->reason;
 	_cleanup_free_ char *tdi = assignment_tdi_words(a), *tsm = assignment_tsm_words(a);
 	_cleanup_free_ char *title = text_format("%s/%s %s", a->domain_name, a->name, a->device);
-	_cleanup_free_ char *text = text_format(
-		"%-*s%s%s%s%s%s%s%s%s%s", more ? STATE_WIDTH : 0, a->state,
-		initial ? "  (as it stands)" : "", mark ? mark : "", tdi ? "  tdi state: " : "",
-		tdi ? tdi : "", a->tsm ? "  tsm: " : "", a->tsm ? tsm : "", a->reason ? "  (" : "",
-		a->reason ? a->reason : "", a->reason ? ")" : "");
+	_cleanup_free_ char *text =
+		text_format("%-*s%s%s%s%s%s%s%s%s%s", more ? STATE_WIDTH : 0, a->state, remark,
+			    mark ? mark : "", tdi ? "  tdi state: " : "", tdi ? tdi : "",
+			    a->tsm ? "  tsm: " : "", a->tsm ? tsm : "", a->reason ? "  (" : "",
+			    a->reason ? a->reason : "", a->reason ? ")" : "");
 	_cleanup_free_ char *clean_title = text_clean(title), *clean = text_clean(text);
 	int width = (int)text_width(clean_title);
 
@@ -120,7 +120,10 @@ static void on_reply(const VarlinkReply *reply, void *userdata)
 	if (watch->cli->json)
 		cli_print_json(reply->parameters);
 	else if (object)
-		print_line(watch, &a, object, json_get_bool(reply->parameters, "initial", false));
+		print_line(watch, &a, object,
+			   json_get_bool(reply->parameters, "removed", false) ? "  (listed no more)"
+			   : json_get_bool(reply->parameters, "initial", false) ? "  (as it stands)"
+										: "");
 
 	if (object && assignment_state_parse(&state, a.state) == 0 && watch->until.is[state])
 		sd_event_exit(watch->event, CLI_OK);
@@ -247,7 +250,8 @@ const Command command_watch = {
 		"  --until STATE[,STATE...]  end with 0 as soon as a device is in one of these\n"
 		"  --timeout SECONDS         end with 4 after that time\n"
 		"\n"
-		"--json prints one object a line: {instance, sequence, initial, assignment}.\n",
+		"--json prints one object a line: {instance, sequence, initial, assignment, "
+		"removed}.\n",
 	.options = COMMAND_UNTIL | COMMAND_TIMEOUT,
 	.max_arguments = 1,
 	.run = run,

@@ -178,7 +178,14 @@ void assignments_service_domain_read(AssignmentsService *service, const Domain *
 void assignments_service_changed(AssignmentsService *service, const Assignment *a)
 {
 	if (service)
-		watchers_tell(service->watchers, a, NULL);
+		watchers_tell(service->watchers, a, NULL, false);
+}
+
+void assignments_service_removed(AssignmentsService *service, const Assignment *a)
+{
+	if (service)
+		watchers_tell(service->watchers, a, &(Moment){ a->last_state, a->last_generation },
+			      true);
 }
 
 void assignments_service_state(AssignmentsService *service, const Assignment *a,
@@ -188,7 +195,7 @@ void assignments_service_state(AssignmentsService *service, const Assignment *a,
 
 	if (!service)
 		return;
-	watchers_tell(service->watchers, a, &moment);
+	watchers_tell(service->watchers, a, &moment, false);
 	wait_requests_state(service->wait_requests, a, &moment);
 }
 

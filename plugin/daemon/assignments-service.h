@@ -25,3 +25,5 @@ void assignments_service_domain_read(AssignmentsService *service, const Domain *
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);
 void assignments_service_state(AssignmentsService *service, const Assignment *assignment,
 			       AssignmentState state, uint64_t generation);
+/* Tells the watchers that it is listed no more. */
+void assignments_service_removed(AssignmentsService *service, const Assignment *assignment);

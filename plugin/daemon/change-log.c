@@ -86,11 +86,11 @@ void change_log_lose(ChangeLog *log)
 	log->oldest = log->sequence + 1;
 }
 
-int change_log_add(ChangeLog *log, json_object *assignment)
+int change_log_add(ChangeLog *log, json_object *assignment, bool removed)
 {
 	const char *domain = json_get_string(assignment, "domain");
 	const char *name = json_get_string(assignment, "domain_name");
-	Change change = { .sequence = log->sequence + 1 };
+	Change change = { .sequence = log->sequence + 1, .removed = removed };
 	size_t len = 0;
 
 	change.domain_name = strdup(name ?: "");

@@ -21,8 +21,9 @@ typedef struct Change {
 	uint64_t sequence;
 	char domain[UUID_STRING_SIZE];
 	char *domain_name;
-	char *text;  /* io.tdid.Assignments.Assignment */
-	size_t size; /* of the room */
+	char *text;   /* io.tdid.Assignments.Assignment */
+	bool removed; /* it is listed no more */
+	size_t size;  /* of the room */
 } Change;
 
 int change_log_new(ChangeLog **ret);
@@ -39,7 +40,7 @@ uint64_t change_log_sequence(const ChangeLog *log);
  * The next change, an io.tdid.Assignments.Assignment. On failure (-ENOMEM) it has its number all
  * the same, and nobody can resume from before it any more.
  */
-int change_log_add(ChangeLog *log, json_object *assignment);
+int change_log_add(ChangeLog *log, json_object *assignment, bool removed);
 /* A change of which nothing else is known, because telling it failed. */
 void change_log_lose(ChangeLog *log);
 

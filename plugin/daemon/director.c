@@ -104,9 +104,11 @@ static void count_change(Tdid *tdid, Assignment *a, const EngineEffect *effect, 
 	const Timeline *t = &a->timeline;
 
 	metrics_transition(tdid->metrics, effect->state, a->dsm->provider);
-	if (fault != a->fault_counted && fault != FAULT_NONE)
+	if (fault != a->last_fault && fault != FAULT_NONE)
 		metrics_fault(tdid->metrics, fault);
-	a->fault_counted = fault;
+	a->last_state = effect->state;
+	a->last_generation = effect->generation;
+	a->last_fault = fault;
 	/* A device that the domain was started with, or that met a reset, waits for a boot. */
 	if (effect->state == ASSIGNMENT_RUNNING && t->n_marks > 0 &&
 	    strcmp(t->marks[0].name, "device-added") == 0)
@@ -123,7 +125,7 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 	if (e)
 		reason_of_assignment(a, e, reason);
 	log_change(a, effect->state, effect->generation);
-	count_change(tdid, a, effect, e ? e->fault : a->fault_counted);
+	count_change(tdid, a, effect, e ? e->fault : a->last_fault);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
 	if (timeline_mark(&a->timeline, timeline_now(), assignment_state_name(effect->state),
@@ -228,6 +230,7 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 	if (!a)
 		return;
 	tvm = a->tvm;
+	assignments_service_removed(tdid->assignments, a);
 	records_remove_assignment(tdid, a);
 	registry_remove_assignment(tdid->registry, a);
 	forget_tvm(tdid, tvm);

@@ -375,7 +375,9 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 		timeline_clear(&a->timeline);
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
 	a->reason = raw->reason ? strdup(raw->reason) : NULL;
-	a->fault_counted = e.fault;
+	a->last_state = e.state;
+	a->last_generation = e.generation;
+	a->last_fault = e.fault;
 	return 0;
 }
 

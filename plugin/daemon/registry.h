@@ -99,8 +99,10 @@ typedef struct Assignment {
 	bool tdi_state_known;
 	TdispState tdi_state;
 	Timeline timeline;
-	/* What metrics.c has counted of it */
-	EngineFault fault_counted;
+	/* What was told of it last: the engine may have forgotten it, and metrics count each once */
+	AssignmentState last_state;
+	uint64_t last_generation;
+	EngineFault last_fault;
 	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

@@ -95,12 +95,13 @@ static void on_gone(VarlinkCall *call, void *userdata)
 }
 
 /* `assignment` (may be NULL) is borrowed. A client that is gone, or dropped, follows by on_gone. */
-static int tell(Watcher *watcher, uint64_t sequence, bool initial, json_object *assignment)
+static int tell(Watcher *watcher, uint64_t sequence, bool initial, json_object *assignment,
+		bool removed)
 {
 	int r = varlink_call_notifyb(
 		watcher->call, J_STRING("instance", change_log_instance(watcher->watchers->log)),
 		J_INT("sequence", (int64_t)sequence), J_BOOL("initial", initial),
-		J_REF("assignment", assignment));
+		J_REF("assignment", assignment), J_BOOL_IF(removed, "removed", true));
 
 	watcher->taken = change_log_taken(watcher->watchers->log);
 	return r == -ECONNRESET || r == -ENOBUFS ? 0 : r;
@@ -121,7 +122,7 @@ static int tell_all(Watcher *watcher)
 			continue;
 		r = assignment_view_to_json(tdid, a, NULL, &o);
 		if (r >= 0)
-			r = tell(watcher, 0, true, o);
+			r = tell(watcher, 0, true, o, false);
 	}
 	return r;
 }
@@ -139,7 +140,7 @@ static int tell_missed(Watcher *watcher, uint64_t since)
 			continue;
 		r = json_parse(&o, change->text, strlen(change->text), NULL);
 		if (r >= 0)
-			r = tell(watcher, change->sequence, false, o);
+			r = tell(watcher, change->sequence, false, o, change->removed);
 	}
 	return r;
 }
@@ -151,7 +152,7 @@ static int begin(Watcher *watcher, const char *instance, uint64_t since)
 		      change_log_reaches(log, since);
 	int r = resume ? tell_missed(watcher, since) : tell_all(watcher);
 
-	return r < 0 ? r : tell(watcher, change_log_sequence(log), !resume, NULL);
+	return r < 0 ? r : tell(watcher, change_log_sequence(log), !resume, NULL, false);
 }
 
 int watchers_take(Watchers *watchers, VarlinkCall *call, json_object *parameters)
@@ -194,17 +195,17 @@ static void end_all(Watchers *watchers, int r)
 		watcher_free(watchers->first);
 }
 
-static int tell_change(Watcher *watcher, const Assignment *a, json_object *o)
+static int tell_change(Watcher *watcher, const Assignment *a, json_object *o, bool removed)
 {
 	const ChangeLog *log = watcher->watchers->log;
 	bool mine = assignment_view_is_of(a, watcher->domain);
 
 	if (!mine && change_log_taken(log) - watcher->taken < CHANGE_LOG_ROOM / 2)
 		return 0;
-	return tell(watcher, change_log_sequence(log), false, mine ? o : NULL);
+	return tell(watcher, change_log_sequence(log), false, mine ? o : NULL, mine && removed);
 }
 
-void watchers_tell(Watchers *watchers, const Assignment *a, const Moment *moment)
+void watchers_tell(Watchers *watchers, const Assignment *a, const Moment *moment, bool removed)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	int r = assignment_view_to_json(watchers->tdid, a, moment, &o);
@@ -214,10 +215,10 @@ void watchers_tell(Watchers *watchers, const Assignment *a, const Moment *moment
 	if (r < 0)
 		change_log_lose(watchers->log);
 	else
-		r = change_log_add(watchers->log, o);
+		r = change_log_add(watchers->log, o, removed);
 	/* No callback runs in here, so that the list stays as it is. */
 	for (Watcher *w = watchers->first; r >= 0 && w; w = w->next)
-		r = tell_change(w, a, o);
+		r = tell_change(w, a, o, removed);
 	if (r < 0)
 		end_all(watchers, r);
 }

@@ -14,8 +14,11 @@ Watchers *watchers_free(Watchers *watchers);
 /* The handler of Monitor. */
 int watchers_take(Watchers *watchers, VarlinkCall *call, json_object *parameters);
 
-/* A change: anything about it, or (`moment`) that it has just come into this state. */
-void watchers_tell(Watchers *watchers, const Assignment *a, const Moment *moment);
+/*
+ * A change: anything about it, or (`moment`) that it has just come into this state; `removed`: that
+ * it is listed no more, and that state was its last.
+ */
+void watchers_tell(Watchers *watchers, const Assignment *a, const Moment *moment, bool removed);
 
 size_t watchers_count(const Watchers *watchers);
 /* Of all changes, told or not. */

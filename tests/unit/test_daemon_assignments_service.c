@@ -134,7 +134,11 @@ Test(daemon_assignments_service, monitor_until_the_end)
 	cr_assert_not_null(p);
 	p = strstr(p, "\"state\":\"unbinding\"");
 	cr_assert_not_null(p);
+	p = strstr(p, "\"state\":\"released\"");
+	cr_assert_not_null(p, "%s", log_of_answers);
+	p = strchr(p, '\n');
 	cr_assert_not_null(strstr(p, "\"state\":\"released\""), "%s", log_of_answers);
+	cr_assert_not_null(strstr(p, "\"removed\":true}"), "%s", log_of_answers);
 }
 
 Test(daemon_assignments_service, monitor_of_one_domain)

@@ -26,7 +26,7 @@ static void add(const char *domain, const char *reason)
 	cr_assert_eq(json_build(&o, J_STRING("domain", domain), J_STRING("domain_name", "tvm0"),
 				J_STRING("reason", reason)),
 		     0);
-	cr_assert_eq(change_log_add(change_log, o), 0);
+	cr_assert_eq(change_log_add(change_log, o, false), 0);
 }
 
 Test(daemon_change_log, nothing_yet)

@@ -176,6 +176,25 @@ Test(daemon_watchers, sequence_of_an_initial_entry)
 	cr_assert_eq(other.initials, 2);
 }
 
+/* It came to its end long before, so that nothing else would tell that it is listed no more. */
+Test(daemon_watchers, removed_while_it_was_away)
+{
+	run();
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	monitor(&watch, "{}");
+	UNTIL(d.event, watch.up_to_date);
+	watch.client = varlink_client_free(watch.client);
+	testing_daemon_kill(&d, 0);
+	UNTIL(d.event, !testing_assignment(&d, 0, ALIAS));
+	resume(&other, NULL, &watch);
+	UNTIL(d.event, other.up_to_date);
+	cr_assert_eq(other.initials, 0);
+	cr_assert_eq(other.assignments, 1);
+	cr_assert(strstr(other.log, "\"removed\":true}"), "%s", other.log);
+	cr_assert(strstr(other.log, "\"state\":\"released\""), "%s", other.log);
+}
+
 Test(daemon_watchers, tdid_was_restarted)
 {
 	lock();
