@@ -5,6 +5,10 @@
  * to date; then every change. `sequence` is always what it would resume from: 0 before it has all
  * of the initial state, so that a connection that breaks in there begins anew.
  *
+ * The initial state goes out in as many pieces as the watcher takes to read it. What changes
+ * meanwhile is told at once, as part of it: an assignment that comes again takes the former's
+ * place.
+ *
  * A watcher of one domain is told now and then, by an entry without an assignment, that the
  * sequence has gone on without it: else the log would no longer reach back to the last that it
  * knows.
@@ -20,13 +24,18 @@
 #include <errno.h>
 #include <string.h>
 
+/* More of the initial state is told only when that has been read; changes may still come on top. */
+#define WAITING_MAX (VARLINK_OUTPUT_MAX / 4)
+
 typedef struct Watcher Watcher;
 
 struct Watcher {
 	Watchers *watchers;
 	VarlinkCall *call;
-	char *domain;	/* name or UUID; NULL: all */
-	uint64_t taken; /* change_log_taken() when it was told something last */
+	char *domain;	   /* name or UUID; NULL: all */
+	bool beginning;	   /* it does not have all of the initial state yet */
+	uint32_t position; /* of the walk over it */
+	uint64_t taken;	   /* change_log_taken() when it was told something last */
 	Watcher *next;
 };
 
@@ -63,6 +72,7 @@ static void watcher_free(Watcher *watcher)
 	*link = watcher->next;
 	watcher->watchers->n--;
 	varlink_call_on_gone(watcher->call, NULL, NULL);
+	varlink_call_on_drained(watcher->call, NULL, NULL);
 	varlink_call_unref(watcher->call);
 	free(watcher->domain);
 	free(watcher);
@@ -109,22 +119,39 @@ static int tell(Watcher *watcher, uint64_t sequence, bool initial, json_object *
 
 /* --- the beginning of a call --- */
 
-static int tell_all(Watcher *watcher)
+/* As much of the initial state as may wait; on_drained goes on. */
+static int tell_standing(Watcher *watcher)
 {
-	Tdid *tdid = watcher->watchers->tdid;
+	Watchers *watchers = watcher->watchers;
 	Assignment *a;
 	int r = 0;
 
-	for (uint32_t p = 0; r >= 0 && (a = registry_next_assignment(tdid->registry, &p));) {
+	while (r >= 0 && varlink_call_waiting(watcher->call) < WAITING_MAX) {
 		_cleanup_(json_unrefp) json_object *o = NULL;
 
+		a = registry_next_assignment(watchers->tdid->registry, &watcher->position);
+		if (!a) {
+			watcher->beginning = false;
+			return tell(watcher, change_log_sequence(watchers->log), true, NULL, false);
+		}
 		if (!assignment_view_is_of(a, watcher->domain))
 			continue;
-		r = assignment_view_to_json(tdid, a, NULL, &o);
+		r = assignment_view_to_json(watchers->tdid, a, NULL, &o);
 		if (r >= 0)
 			r = tell(watcher, 0, true, o, false);
 	}
 	return r;
+}
+
+static void on_drained(VarlinkCall *call, void *userdata)
+{
+	Watcher *watcher = userdata;
+	int r = watcher->beginning ? tell_standing(watcher) : 0;
+
+	if (r < 0) {
+		log_error("Monitor: what stands cannot be told: %s", strerror(-r));
+		watcher_free(watcher);
+	}
 }
 
 static int tell_missed(Watcher *watcher, uint64_t since)
@@ -150,9 +177,14 @@ static int begin(Watcher *watcher, const char *instance, uint64_t since)
 	const ChangeLog *log = watcher->watchers->log;
 	bool resume = instance && strcmp(instance, change_log_instance(log)) == 0 &&
 		      change_log_reaches(log, since);
-	int r = resume ? tell_missed(watcher, since) : tell_all(watcher);
+	int r;
 
-	return r < 0 ? r : tell(watcher, change_log_sequence(log), !resume, NULL, false);
+	if (!resume) {
+		watcher->beginning = true;
+		return tell_standing(watcher);
+	}
+	r = tell_missed(watcher, since);
+	return r < 0 ? r : tell(watcher, change_log_sequence(log), false, NULL, false);
 }
 
 int watchers_take(Watchers *watchers, VarlinkCall *call, json_object *parameters)
@@ -179,6 +211,7 @@ int watchers_take(Watchers *watchers, VarlinkCall *call, json_object *parameters
 	watchers->first = watcher;
 	watchers->n++;
 	varlink_call_on_gone(call, on_gone, watcher);
+	varlink_call_on_drained(call, on_drained, watcher);
 	r = domain && !watcher->domain ? -ENOMEM : begin(watcher, instance, (uint64_t)since);
 	if (r < 0)
 		watcher_free(watcher);
@@ -200,6 +233,9 @@ static int tell_change(Watcher *watcher, const Assignment *a, json_object *o, bo
 	const ChangeLog *log = watcher->watchers->log;
 	bool mine = assignment_view_is_of(a, watcher->domain);
 
+	/* Its turn among those that stand may be over. */
+	if (watcher->beginning)
+		return mine ? tell(watcher, 0, true, o, removed) : 0;
 	if (!mine && change_log_taken(log) - watcher->taken < CHANGE_LOG_ROOM / 2)
 		return 0;
 	return tell(watcher, change_log_sequence(log), false, mine ? o : NULL, mine && removed);

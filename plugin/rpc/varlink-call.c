@@ -361,6 +361,17 @@ void *varlink_call_userdata(const VarlinkCall *call)
 	return call->userdata;
 }
 
+size_t varlink_call_waiting(const VarlinkCall *call)
+{
+	return call->connection ? varlink_stream_waiting(call->connection->stream) : 0;
+}
+
+void varlink_call_on_drained(VarlinkCall *call, VarlinkDrained callback, void *userdata)
+{
+	call->drained = callback;
+	call->drained_userdata = userdata;
+}
+
 void varlink_call_on_gone(VarlinkCall *call, VarlinkGone callback, void *userdata)
 {
 	call->gone = callback;

@@ -42,7 +42,17 @@ static void on_closed(int reason, void *userdata)
 	server_remove_connection(connection->server, connection);
 }
 
-static const VarlinkStreamOps stream_ops = { .frame = on_frame, .closed = on_closed };
+static void on_drained(void *userdata)
+{
+	VarlinkCall *call = ((Connection *)userdata)->call;
+
+	if (call && call->drained)
+		call->drained(call, call->drained_userdata);
+}
+
+static const VarlinkStreamOps stream_ops = { .frame = on_frame,
+					     .closed = on_closed,
+					     .drained = on_drained };
 
 int connection_new(Connection **ret, VarlinkServer *server, sd_event *event, int fd,
 		   const struct ucred *peer, size_t input_max, size_t output_max)

@@ -36,6 +36,8 @@ struct VarlinkCall {
 	bool more, oneway, finished;
 	VarlinkGone gone;
 	void *gone_userdata;
+	VarlinkDrained drained;
+	void *drained_userdata;
 	void *userdata;
 };
 

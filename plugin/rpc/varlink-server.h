@@ -108,6 +108,14 @@ typedef void (*VarlinkGone)(VarlinkCall *call, void *userdata);
 void varlink_call_on_gone(VarlinkCall *call, VarlinkGone callback, void *userdata);
 
 /*
+ * For whoever has more to tell than may wait (output_max): how many bytes wait for the client to
+ * read, and, from the event loop, that none do any more after some did.
+ */
+typedef void (*VarlinkDrained)(VarlinkCall *call, void *userdata);
+size_t varlink_call_waiting(const VarlinkCall *call);
+void varlink_call_on_drained(VarlinkCall *call, VarlinkDrained callback, void *userdata);
+
+/*
  * `parameters` are borrowed; NULL is {}. reply and error are final. notify is a reply with
  * "continues", for `more` calls (-EINVAL else). An error name without a dot is taken to be of the
  * call's interface. All are held against the description: what breaks it is logged, the client

@@ -180,8 +180,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 {
 	_cleanup_(stream_unrefp) VarlinkStream *stream = stream_ref(userdata);
 
-	if (events & EPOLLOUT)
+	if (events & EPOLLOUT) {
 		flush_output(stream);
+		if (!stream->failed && stream->output_used == 0 && stream->ops->drained)
+			stream->ops->drained(stream->userdata);
+	}
 	if (!stream->failed && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
 		if (stream->paused || stream->ended)
 			varlink_stream_fail(stream, -ECONNRESET);
@@ -304,6 +307,11 @@ int varlink_stream_send(VarlinkStream *stream, json_object *object)
 	flush_output(stream);
 	update_interest(stream);
 	return stream->failed ? -ECONNRESET : 0;
+}
+
+size_t varlink_stream_waiting(const VarlinkStream *stream)
+{
+	return stream->output_used - stream->output_sent;
 }
 
 void varlink_stream_pause(VarlinkStream *stream)

@@ -14,6 +14,8 @@ typedef struct VarlinkStreamOps {
 	int (*frame)(const char *text, size_t len, void *userdata);
 	/* The stream has failed or ended (-ECONNRESET). Runs once, always from the event loop. */
 	void (*closed)(int reason, void *userdata);
+	/* All that waited has been written. From the event loop; may be NULL. */
+	void (*drained)(void *userdata);
 } VarlinkStreamOps;
 
 /* Takes the fd, also on failure. A frame over input_max fails the stream with -EMSGSIZE. */
@@ -31,6 +33,8 @@ int varlink_stream_set_priority(VarlinkStream *stream, int64_t priority);
  * would wait, -ECONNRESET: in both cases the stream has failed.
  */
 int varlink_stream_send(VarlinkStream *stream, json_object *object);
+/* Bytes that wait for the peer to read. */
+size_t varlink_stream_waiting(const VarlinkStream *stream);
 
 /* While paused no frame is handed out and nothing is read; a peer that goes away is noticed. */
 void varlink_stream_pause(VarlinkStream *stream);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/assignments-service.h"
 #include "daemon/change-log.h"
 #include "daemon/director.h"
 #include "raw-peer.h"
@@ -234,6 +235,80 @@ Test(daemon_watchers, one_domain_has_gaps)
 	UNTIL(d.event, other.up_to_date);
 	cr_assert_eq(other.answers, 1);
 	cr_assert_eq(other.initials, 0);
+}
+
+/* Assignments that nobody serves, with all the marks that there may be: some 45 kB each. */
+static void add_large(unsigned int n)
+{
+	char detail[TIMELINE_DETAIL_MAX + 1];
+	const Assignment *first = testing_assignment(&d, 0, ALIAS);
+
+	memset(detail, 'x', sizeof(detail) - 1);
+	detail[sizeof(detail) - 1] = '\0';
+	for (unsigned int i = 0; i < n; i++) {
+		Bdf bdf = { .bus = 0x80, .device = (uint8_t)(i / 8), .function = i % 8 };
+		char alias[32];
+		Assignment *a;
+		Dsm *dsm;
+		Tdi *tdi;
+
+		snprintf(alias, sizeof(alias), "ua-tdi-large%u", i);
+		cr_assert_eq(registry_tdi(d.tdid.registry, bdf, &tdi), 0);
+		cr_assert_eq(registry_dsm(d.tdid.registry, bdf, &dsm), 0);
+		cr_assert_eq(
+			registry_add_assignment(d.tdid.registry, first->tvm, dsm, tdi, alias, &a),
+			0);
+		director_event(&d.tdid,
+			       &(EngineEvent){ .type = EVENT_APPEARED,
+					       .id = a->id,
+					       .tvm = first->tvm->id,
+					       .dsm = dsm->id,
+					       .tdi = tdi->id,
+					       .unserved = true },
+			       "nobody serves it");
+		for (unsigned int mark = 0; mark < TIMELINE_MARKS_MAX; mark++)
+			timeline_mark(&a->timeline, timeline_now(), "mark", detail);
+	}
+}
+
+/* Who reads gets it all, however much it is. */
+Test(daemon_watchers, more_than_may_wait)
+{
+	lock();
+	add_large(200);
+	monitor(&watch, "{}");
+	UNTIL(d.event, watch.assignments > 10);
+	cr_assert_not(watch.up_to_date);
+	/* The first one has been told already: it comes again. */
+	change(1);
+	UNTIL(d.event, watch.up_to_date);
+	cr_assert_eq(watch.assignments, 202);
+	cr_assert_eq(watch.initials, 203);
+	change(1);
+	UNTIL(d.event, watch.assignments == 203);
+	cr_assert_eq(watch.initials, 203);
+	cr_assert(watch.rising);
+}
+
+/* Who does not read is not sent more than it can be, and is dropped when there are changes. */
+Test(daemon_watchers, more_than_may_wait_and_nobody_reads)
+{
+	char path[96];
+	int fd;
+
+	lock();
+	add_large(200);
+	snprintf(path, sizeof(path), "%s/io.tdid.Assignments", d.directory);
+	fd = raw_connect(path);
+	raw_send(fd, "{\"method\":\"io.tdid.Assignments.Monitor\",\"more\":true}|");
+	testing_idle(d.event);
+	cr_assert_eq(assignments_service_counts(d.tdid.assignments).watchers, 1);
+	for (unsigned int i = 0; i < 40; i++) {
+		change(100);
+		testing_idle(d.event);
+	}
+	cr_assert_eq(assignments_service_counts(d.tdid.assignments).watchers, 0);
+	close(fd);
 }
 
 /* All that lies in the socket, up to its last whole message; true: and then its end. */
