@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Declared to running are steps of one way: who waits for one of them is answered also when the
- * assignment is further on. Who waits for another state has to see that state.
- *
  * Calls go by names, not by objects: what they wait for may not be there yet, or be there again as
  * another object, while a DSM or TDI (waiting-calls.c) is there as long as tdid runs.
  *
  * libvirt may know more than tdid: virsh attach-device has returned, and its event is still on its
  * way. That an assignment cannot get there is therefore believed only when its domain has been read
- * once more. One that was released before the call counts as not there yet; one that is released
- * while the call waits does not come back by itself.
+ * once more.
  */
 #include "daemon/wait-requests.h"
 
 #include "daemon/domains.h"
+#include "daemon/wait-goal.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -21,14 +18,6 @@
 
 #define TIMEOUT_MS_MAX	    (INT64_C(1000) * 3600 * 24 * 365)
 #define TIMER_ACCURACY_USEC 1000
-
-#define BIT(state) (1u << (ASSIGNMENT_##state))
-
-/* The steps of the way, in order. */
-static const AssignmentState way[] = {
-	ASSIGNMENT_DECLARED, ASSIGNMENT_ATTACHED, ASSIGNMENT_CONNECTING, ASSIGNMENT_WAITING,
-	ASSIGNMENT_BINDING,  ASSIGNMENT_BOUND,	  ASSIGNMENT_LOCKED,	 ASSIGNMENT_RUNNING,
-};
 
 typedef struct Waiter Waiter;
 
@@ -100,42 +89,14 @@ static void on_gone(VarlinkCall *call, void *userdata)
 	waiter_free(userdata);
 }
 
-/* --- judging --- */
-
-typedef enum Verdict { WAIT_ON, WAIT_THERE, WAIT_NEVER } Verdict;
-
-static bool has_passed(uint32_t wanted, AssignmentState state)
+/* What has that name now; *ret is its other half. NULL: nothing. */
+static const EngineAssignment *find(const Waiter *waiter, const Assignment **ret)
 {
-	bool passed = false;
+	Tdid *tdid = waiter->requests->tdid;
+	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
 
-	for (size_t i = 0; i < ELEMENTSOF(way); i++) {
-		passed = passed || (wanted & (1u << way[i]));
-		if (way[i] == state)
-			return passed;
-	}
-	return false;
-}
-
-/* What may follow by itself, or by what somebody does who takes the device out. */
-static uint32_t can_follow(AssignmentState state)
-{
-	switch (state) {
-	case ASSIGNMENT_DETACHING: return BIT(HELD) | BIT(RELEASED) | BIT(FAILED);
-	case ASSIGNMENT_HELD: return BIT(RELEASED) | BIT(FAILED);
-	case ASSIGNMENT_RELEASED:
-	case ASSIGNMENT_FAILED:
-	case ASSIGNMENT_QUARANTINED: return 0;
-	default: return UINT32_MAX;
-	}
-}
-
-static Verdict judge(const Waiter *waiter, AssignmentState state)
-{
-	if ((waiter->wanted & (1u << state)) || has_passed(waiter->wanted, state))
-		return WAIT_THERE;
-	if (waiter->wanted & can_follow(state))
-		return WAIT_ON;
-	return state == ASSIGNMENT_RELEASED && !waiter->seen ? WAIT_ON : WAIT_NEVER;
+	*ret = a;
+	return a ? engine_assignment(tdid->engine, a->id) : NULL;
 }
 
 /* --- answers; each ends the waiter --- */
@@ -156,19 +117,6 @@ static void answer_there(Waiter *waiter, const Assignment *a, const Moment *mome
 	end(waiter, r < 0 ? r : varlink_call_replyb(waiter->call, J_TAKE("assignment", o)));
 }
 
-/* "running" or "released, failed", allocated. */
-static char *wanted_text(const Waiter *waiter)
-{
-	char text[256] = "";
-	size_t used = 0;
-
-	for (unsigned int i = 0; i < ASSIGNMENT_N_STATES; i++)
-		if (waiter->wanted & (1u << i))
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
-						 used ? " or " : "", assignment_state_name(i));
-	return strdup(text);
-}
-
 static const char *way_out(AssignmentState state)
 {
 	switch (state) {
@@ -181,7 +129,7 @@ static const char *way_out(AssignmentState state)
 
 static void answer_never(Waiter *waiter)
 {
-	_cleanup_free_ char *message = NULL, *wanted = wanted_text(waiter);
+	_cleanup_free_ char *message = NULL, *wanted = wait_goal_words(waiter->wanted);
 	const char *state = assignment_state_name(waiter->doomed_state);
 	const char *reason = waiter->doomed_reason;
 	int r = asprintf(&message, "%s/%s: it is %s%s%s, and does not become %s by itself. %s",
@@ -200,10 +148,9 @@ static void answer_never(Waiter *waiter)
 
 static void answer_timed_out(Waiter *waiter)
 {
-	Tdid *tdid = waiter->requests->tdid;
-	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
-	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
-	_cleanup_free_ char *message = NULL, *wanted = wanted_text(waiter);
+	const Assignment *a;
+	const EngineAssignment *e = find(waiter, &a);
+	_cleanup_free_ char *message = NULL, *wanted = wait_goal_words(waiter->wanted);
 	const char *state = e ? assignment_state_name(e->state) : NULL;
 	const char *reason = e ? a->reason : NULL;
 	int r = asprintf(&message, "%s/%s: it is not %s in time: it is %s%s%s", waiter->domain,
@@ -243,7 +190,7 @@ static void doom(Waiter *waiter, const Assignment *a, AssignmentState state)
 static void consider(Waiter *waiter, const Assignment *a, AssignmentState state,
 		     const Moment *moment)
 {
-	switch (judge(waiter, state)) {
+	switch (wait_goal_judge(waiter->wanted, state, waiter->seen)) {
 	case WAIT_THERE: answer_there(waiter, a, moment); break;
 	case WAIT_NEVER: doom(waiter, a, state); break;
 	case WAIT_ON:
@@ -256,7 +203,7 @@ static void consider(Waiter *waiter, const Assignment *a, AssignmentState state,
 /* Nothing has that name: it is not there yet, or not any more. */
 static void consider_absent(Waiter *waiter)
 {
-	if (waiter->wanted & BIT(RELEASED))
+	if (wait_goal_has(waiter->wanted, ASSIGNMENT_RELEASED))
 		answer_there(waiter, NULL, NULL);
 	else if (waiter->doomed)
 		answer_never(waiter);
@@ -267,9 +214,8 @@ static void consider_absent(Waiter *waiter)
 
 static void look(Waiter *waiter)
 {
-	Tdid *tdid = waiter->requests->tdid;
-	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
-	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	const Assignment *a;
+	const EngineAssignment *e = find(waiter, &a);
 
 	if (e)
 		consider(waiter, a, e->state, NULL);
@@ -280,12 +226,12 @@ static void look(Waiter *waiter)
 /* libvirt has no news that would change it. */
 static void confirm(Waiter *waiter)
 {
-	Tdid *tdid = waiter->requests->tdid;
-	const Assignment *a = assignment_view_find(tdid, waiter->domain, waiter->name);
-	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	const Assignment *a;
+	const EngineAssignment *e = find(waiter, &a);
 
 	waiter->read = 0;
-	if (waiter->doomed && (!e || judge(waiter, e->state) == WAIT_NEVER))
+	if (waiter->doomed &&
+	    (!e || wait_goal_judge(waiter->wanted, e->state, waiter->seen) == WAIT_NEVER))
 		answer_never(waiter);
 	else
 		look(waiter);
@@ -297,24 +243,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static int parse_states(json_object *states, uint32_t *ret)
-{
-	uint32_t wanted = 0;
-
-	for (size_t i = 0; i < json_object_array_length(states); i++) {
-		AssignmentState state;
-
-		if (assignment_state_parse(&state, json_object_get_string(json_object_array_get_idx(
-							   states, i))) < 0)
-			return -EINVAL;
-		wanted |= 1u << state;
-	}
-	*ret = wanted;
-	return wanted ? 0 : -EINVAL;
-}
-
 static int waiter_new(WaitRequests *requests, VarlinkCall *call, json_object *parameters,
-		      uint32_t wanted, Waiter **ret)
+		      WaitGoal wanted, Waiter **ret)
 {
 	Waiter *waiter = calloc(1, sizeof(*waiter));
 
@@ -341,10 +271,10 @@ int wait_requests_take(WaitRequests *requests, VarlinkCall *call, json_object *p
 {
 	int64_t timeout = json_get_int(parameters, "timeout_ms", INT64_MIN);
 	Waiter *waiter;
-	uint32_t wanted;
+	WaitGoal wanted;
 	int r = 0;
 
-	if (parse_states(json_get_array(parameters, "states"), &wanted) < 0)
+	if (wait_goal_parse(json_get_array(parameters, "states"), &wanted) < 0)
 		return varlink_call_invalid_parameter(call, "states");
 	if (timeout != INT64_MIN && (timeout < 0 || timeout > TIMEOUT_MS_MAX))
 		return varlink_call_invalid_parameter(call, "timeout_ms");
@@ -379,16 +309,19 @@ void wait_requests_state(WaitRequests *requests, const Assignment *a, const Mome
 
 void wait_requests_domain_read(WaitRequests *requests, const Domain *domain)
 {
+	/* One that libvirt could not be asked for any more does not come. */
+	bool is_over = domain->reads_ended == domain->reads_begun;
 	char uuid[UUID_STRING_SIZE];
 	Waiter *next;
 
+	if (domain->reading)
+		return;
 	uuid_format(domain->uuid, uuid);
 	for (Waiter *w = requests->first; w; w = next) {
 		next = w->next;
-		if (!w->read || domain->reads_ended < w->read || domain->reading ||
-		    !assignment_view_domain_is(w->domain, uuid, domain->name))
-			continue;
-		confirm(w);
+		if (w->read && (is_over || domain->reads_ended >= w->read) &&
+		    assignment_view_domain_is(w->domain, uuid, domain->name))
+			confirm(w);
 	}
 }
 

@@ -271,6 +271,24 @@ Test(daemon_wait_requests, libvirt_is_away)
 	expect(WAIT_FOR("'running'", ""), "CannotGetThere");
 }
 
+/* The read that would have to follow the one under way cannot be made any more. */
+Test(daemon_wait_requests, libvirt_goes_away_while_it_is_read)
+{
+	lock();
+	reject();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	testing_idle(d.event);
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_CHANNEL, NULL);
+	wait_for(WAIT_FOR("'running'", ""));
+	expect_nothing();
+	fake_vmm.read_result = -ENOTCONN;
+	fake_vmm_disconnect();
+	fake_vmm.hold = false;
+	fake_vmm_let_go();
+	TESTING_ANSWERED(&waiting, "CannotGetThere");
+}
+
 /* The alias is found where it is now, whatever its binds are numbered. */
 Test(daemon_wait_requests, same_alias_elsewhere)
 {
