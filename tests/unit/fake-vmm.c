@@ -179,7 +179,7 @@ void fake_vmm_let_go(void)
 
 void fake_vmm_answer_one(void)
 {
-	cr_assert_not_null(fake_vmm.vmm->first);
+	cr_assert_not_null(fake_vmm.vmm->first, "nothing is held");
 	answer_first(fake_vmm.vmm, 0);
 }
 
@@ -270,6 +270,8 @@ static void queue(Vmm *vmm, const char *uuid, Pending pending)
 int vmm_read_domain(Vmm *vmm, const char *uuid, unsigned flags, uint64_t timeout_usec, VmmReadFn fn,
 		    void *userdata)
 {
+	if (fake_vmm.read_refused < 0)
+		return fake_vmm.read_refused;
 	fake_vmm.reads++;
 	fake_vmm.reads_of_pci += (flags & VMM_READ_GUEST_PCI) != 0;
 	queue(vmm, uuid, (Pending){ .flags = flags, .read = fn, .userdata = userdata });

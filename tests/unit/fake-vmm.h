@@ -14,6 +14,7 @@ typedef struct FakeVmm {
 	bool hold;   /* calls pile up unanswered */
 	bool paused; /* every domain is */
 	int read_result;
+	int read_refused;  /* not even queued */
 	int detach_result; /* 0: VMM_DETACH_REQUESTED */
 	const char *detach_message;
 	int open_result;
@@ -34,7 +35,7 @@ void fake_vmm_disconnect(void);
 void fake_vmm_dirty(const char *uuid, VmmDirtyReason reason, const char *alias);
 /* Answers what was held. */
 void fake_vmm_let_go(void);
-/* Answers the first of what is held, at once. */
+/* Answers the first of them, and holds the others. */
 void fake_vmm_answer_one(void);
 /* Forgets domains and places, closes the guest's end. */
 void fake_vmm_reset(void);
