@@ -99,7 +99,7 @@ typedef struct Assignment {
 	bool tdi_state_known;
 	TdispState tdi_state;
 	Timeline timeline;
-	/* What was told of it last: the engine may have forgotten it, and metrics count each once */
+	/* Told of it last: the engine may have forgotten it, and metrics count each once */
 	AssignmentState last_state;
 	uint64_t last_generation;
 	EngineFault last_fault;
