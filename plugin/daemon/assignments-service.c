@@ -229,8 +229,6 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 	VarlinkServerOptions options = { .vendor = "tdid",
 					 .product = "tdid",
 					 .version = TDID_VERSION,
-					 /* What a client takes of one reply: a List of all. */
-					 .output_max = JSON_SIZE_MAX,
 					 .connections_max = connections_max(),
 					 .connections_per_uid_max = connections_max() / 4 * 3 };
 	_cleanup_free_ char *path = NULL;

@@ -381,13 +381,24 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	return 0;
 }
 
+typedef struct Kind {
+	const char *name;
+	int (*restore)(Tdid *tdid, const RawRecord *raw);
+} Kind;
+
+static const Kind kinds[] = {
+	{ "tvm", restore_tvm },
+	{ "dsm", restore_dsm },
+	{ "tdi", restore_tdi },
+	{ "assignment", restore_assignment },
+};
+
 typedef struct Restore {
 	Tdid *tdid;
-	const char *kind, *prefix;
-	int (*restore)(Tdid *tdid, const RawRecord *raw);
-	unsigned int n;
+	unsigned int n[ELEMENTSOF(kinds)];
 } Restore;
 
+/* Of a kind that is not known it is nothing to us. */
 static int on_record(const char *name, json_object *record, void *userdata)
 {
 	Restore *restore = userdata;
@@ -397,31 +408,25 @@ static int on_record(const char *name, json_object *record, void *userdata)
 
 	if (json_dispatch(record, record_fields, &raw, 0, &why) < 0 || !raw.kind)
 		return -EBADMSG;
-	if (strcmp(raw.kind, restore->kind) != 0)
-		return -EBADMSG;
-	r = restore->restore(restore->tdid, &raw);
-	if (r >= 0)
-		restore->n++;
-	return r;
+	for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+		if (strcmp(raw.kind, kinds[i].name) != 0)
+			continue;
+		r = kinds[i].restore(restore->tdid, &raw);
+		if (r >= 0)
+			restore->n[i]++;
+		return r;
+	}
+	return 0;
 }
 
 int records_restore(Tdid *tdid, char **ret_error)
 {
-	Restore passes[] = {
-		{ tdid, "tvm", "tvm-", restore_tvm },
-		{ tdid, "dsm", "dsm-", restore_dsm },
-		{ tdid, "tdi", "tdi-", restore_tdi },
-		{ tdid, "assignment", "assignment-", restore_assignment },
-	};
+	static const char *const order[] = { "tvm", "dsm", "tdi", "assignment", NULL };
+	Restore restore = { .tdid = tdid };
+	int r = store_each(tdid->store, order, on_record, &restore, ret_error);
 
-	for (size_t i = 0; i < ELEMENTSOF(passes); i++) {
-		int r = store_each(tdid->store, passes[i].prefix, on_record, &passes[i], ret_error);
-
-		if (r < 0)
-			return r;
-	}
-	if (passes[0].n || passes[3].n)
+	if (r >= 0 && (restore.n[0] || restore.n[3]))
 		log_info("%s: %u TVMs, %u assignments of before", tdid->config->records,
-			 passes[0].n, passes[3].n);
-	return 0;
+			 restore.n[0], restore.n[3]);
+	return r;
 }

@@ -231,18 +231,36 @@ static int is_record(const struct dirent *entry)
 	       strcmp(entry->d_name + n - strlen(SUFFIX), SUFFIX) == 0;
 }
 
-int store_each(Store *store, const char *prefix, StoreRecordFn fn, void *userdata, char **ret_error)
+/* Those of this prefix, each once. */
+static int walk_some(Store *store, struct dirent **entries, int n, const char *prefix,
+		     StoreRecordFn fn, void *userdata, char **ret_error)
+{
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < n; i++) {
+		if (!entries[i] || strncmp(entries[i]->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		r = walk_one(store, entries[i]->d_name, fn, userdata, ret_error);
+		free(entries[i]);
+		entries[i] = NULL;
+	}
+	return r;
+}
+
+int store_each(Store *store, const char *const order[], StoreRecordFn fn, void *userdata,
+	       char **ret_error)
 {
 	struct dirent **entries = NULL;
 	int n = scandirat(store->directory, ".", &entries, is_record, alphasort), r = 0;
 
 	if (n < 0)
 		return refuse(ret_error, store->path, strerror(errno), -errno);
-	for (int i = 0; i < n; i++) {
-		if (r >= 0 && strncmp(entries[i]->d_name, prefix, strlen(prefix)) == 0)
-			r = walk_one(store, entries[i]->d_name, fn, userdata, ret_error);
+	for (size_t i = 0; r >= 0 && order[i]; i++)
+		r = walk_some(store, entries, n, order[i], fn, userdata, ret_error);
+	if (r >= 0)
+		r = walk_some(store, entries, n, "", fn, userdata, ret_error);
+	for (int i = 0; i < n; i++)
 		free(entries[i]);
-	}
 	free(entries);
 	return r < 0 ? r : 0;
 }

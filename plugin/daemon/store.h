@@ -35,10 +35,11 @@ int store_remove(Store *store, const char *name);
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);
 
 /*
- * Calls `fn` for every record of this boot whose name begins with `prefix`, in their order. One
+ * Calls `fn` for every record of this boot: those first whose names begin with `order`'s first
+ * prefix, then its second, and so on to its NULL, then the rest; each time in their order. One
  * that cannot be read, or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a
  * message in the log, and the walk goes on. A newer version ends it with -EPROTO and a sentence;
  * any other negative return of `fn` ends it with that.
  */
-int store_each(Store *store, const char *prefix, StoreRecordFn fn, void *userdata,
+int store_each(Store *store, const char *const order[], StoreRecordFn fn, void *userdata,
 	       char **ret_error);

@@ -21,7 +21,8 @@ typedef struct VarlinkServerOptions {
 	unsigned connections_max;		      /* 0: 128 */
 	unsigned connections_per_uid_max;	      /* 0: 64 */
 	size_t input_max;			      /* of one call; 0: VARLINK_INPUT_MAX */
-	size_t output_max; /* unsent bytes of one connection; 0: VARLINK_OUTPUT_MAX */
+	/* Unsent bytes of one connection, but for a message that is alone; 0: VARLINK_OUTPUT_MAX */
+	size_t output_max;
 	VarlinkAllow allow;
 	void *userdata; /* of `allow` */
 } VarlinkServerOptions;

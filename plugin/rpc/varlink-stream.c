@@ -174,6 +174,11 @@ static void flush_output(VarlinkStream *stream)
 		stream->output_sent += (size_t)n;
 	}
 	stream->output_used = stream->output_sent = 0;
+	if (stream->output_size > stream->output_max) {
+		free(stream->output);
+		stream->output = NULL;
+		stream->output_size = 0;
+	}
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -261,11 +266,13 @@ VarlinkStream *varlink_stream_free(VarlinkStream *stream)
 	return stream_unref(stream);
 }
 
+/* Behind others it has to fit; one message alone may be larger. */
 static int append_output(VarlinkStream *stream, const char *text, size_t n)
 {
 	size_t waiting = stream->output_used - stream->output_sent;
 
-	if (n > stream->output_max || waiting > stream->output_max - n)
+	if (n > JSON_SIZE_MAX ||
+	    (waiting > 0 && (n > stream->output_max || waiting > stream->output_max - n)))
 		return -ENOBUFS;
 	if (stream->output_sent > 0) {
 		memmove(stream->output, stream->output + stream->output_sent, waiting);
@@ -274,7 +281,8 @@ static int append_output(VarlinkStream *stream, const char *text, size_t n)
 	}
 	if (waiting + n > stream->output_size) {
 		size_t size = waiting + n < stream->output_max / 2 ? 2 * (waiting + n)
-								   : stream->output_max;
+			      : waiting + n < stream->output_max   ? stream->output_max
+								   : waiting + n;
 		char *output = realloc(stream->output, size);
 
 		if (!output)
