@@ -224,3 +224,46 @@ int domain_detach(virConnectPtr conn, const char *uuid, const char *alias, Bdf h
 		return detach_error(conn, ret_error, uuid, alias);
 	return VMM_DETACH_REQUESTED;
 }
+
+static int attach_error(virConnectPtr conn, char **ret_error, const char *uuid, const char *alias,
+			Bdf host)
+{
+	int code = virGetLastErrorCode(), r;
+	char step[256], device[BDF_STRING_SIZE];
+
+	snprintf(step, sizeof(step), "cannot attach %s as %s", bdf_format(host, device), alias);
+	r = domain_error(conn, ret_error, uuid, step);
+	if (r == -ENOTCONN)
+		return r;
+	switch (code) {
+	case VIR_ERR_NO_DOMAIN: return VMM_ATTACH_GONE;
+	case VIR_ERR_OPERATION_TIMEOUT: /* another job has the domain */
+	case VIR_ERR_RESOURCE_BUSY: return VMM_ATTACH_BUSY;
+	default: return VMM_ATTACH_REFUSED;
+	}
+}
+
+int domain_attach(virConnectPtr conn, const char *uuid, const char *alias, Bdf host,
+		  char **ret_error)
+{
+	_cleanup_(domain_freep) virDomain *domain = NULL;
+	_cleanup_free_ char *device = NULL;
+	int active, r;
+
+	r = device_xml_make(&device, alias, host);
+	if (r < 0)
+		return r;
+	domain = virDomainLookupByUUIDString(conn, uuid);
+	if (!domain)
+		return attach_error(conn, ret_error, uuid, alias, host);
+	active = virDomainIsActive(domain);
+	if (active < 0)
+		return attach_error(conn, ret_error, uuid, alias, host);
+	if (active == 0)
+		return sentence(ret_error, VMM_ATTACH_GONE,
+				"domain %s: cannot attach %s: the domain is not running", uuid,
+				alias);
+	if (virDomainAttachDeviceFlags(domain, device, VIR_DOMAIN_AFFECT_LIVE) < 0)
+		return attach_error(conn, ret_error, uuid, alias, host);
+	return VMM_ATTACH_DONE;
+}

@@ -7,7 +7,7 @@
 #include "vmm/vmm.h"
 
 /*
- * Errors, for both: -ENOTCONN, -EREMOTEIO, -ENOMEM, with a sentence in *ret_error, which must not
+ * Errors, for all: -ENOTCONN, -EREMOTEIO, -ENOMEM, with a sentence in *ret_error, which must not
  * be NULL and is allocated.
  */
 
@@ -18,4 +18,8 @@ void domain_clear(VmmDomain *domain);
 
 /* A VmmDetachOutcome (also -EBADMSG: the live XML makes no sense). */
 int domain_detach(virConnectPtr conn, const char *uuid, const char *alias, Bdf host,
+		  char **ret_error);
+
+/* A VmmAttachOutcome (also -EINVAL: the alias is none). */
+int domain_attach(virConnectPtr conn, const char *uuid, const char *alias, Bdf host,
 		  char **ret_error);

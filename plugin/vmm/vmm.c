@@ -19,6 +19,7 @@
 #include "core/uuid.h"
 #include "rpc/log.h"
 #include "vmm/calls.h"
+#include "vmm/device-xml.h"
 #include "vmm/domain-calls.h"
 #include "vmm/link.h"
 #include "vmm/loop.h"
@@ -76,6 +77,7 @@ struct DomainCall {
 	char *alias;
 	Bdf host;
 	VmmDetachFn detach_fn;
+	VmmAttachFn attach_fn;
 
 	char *port;
 	int fd;
@@ -261,6 +263,41 @@ int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	return call_add(vmm, &call);
 }
 
+static int attach_work(DomainCall *call, virConnectPtr conn)
+{
+	return domain_attach(conn, call->uuid, call->alias, call->host, &call->message);
+}
+
+static void attach_reply(DomainCall *call, int r, const char *message)
+{
+	call->attach_fn(r, r == VMM_ATTACH_DONE ? NULL : message, call->userdata);
+}
+
+int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
+{
+	static const DomainCallType type = { "attach", attach_work, attach_reply };
+	_cleanup_(domain_call_freep) DomainCall *call = NULL;
+	_cleanup_free_ char *device = NULL;
+	Bdf host;
+	int r;
+
+	if (bdf_parse(&host, bdf) < 0)
+		return -EINVAL;
+	r = device_xml_make(&device, alias, host);
+	if (r < 0)
+		return r;
+	r = call_new(&call, vmm, uuid, &type, timeout_usec ?: VMM_ATTACH_TIMEOUT_USEC, userdata);
+	if (r < 0)
+		return r;
+	call->host = host;
+	call->attach_fn = fn;
+	call->alias = strdup(alias);
+	if (!call->alias)
+		return -ENOMEM;
+	return call_add(vmm, &call);
+}
+
 static int channel_work(DomainCall *call, virConnectPtr conn)
 {
 	return ports_open(call->ports, call->uri, call->uuid, call->port, &call->fd,
@@ -435,6 +472,17 @@ const char *vmm_detach_outcome_to_string(VmmDetachOutcome outcome)
 	case VMM_DETACH_MISMATCH: return "mismatch";
 	case VMM_DETACH_BUSY: return "busy";
 	case VMM_DETACH_REFUSED: return "refused";
+	}
+	return "unknown";
+}
+
+const char *vmm_attach_outcome_to_string(VmmAttachOutcome outcome)
+{
+	switch (outcome) {
+	case VMM_ATTACH_DONE: return "done";
+	case VMM_ATTACH_GONE: return "gone";
+	case VMM_ATTACH_BUSY: return "busy";
+	case VMM_ATTACH_REFUSED: return "refused";
 	}
 	return "unknown";
 }

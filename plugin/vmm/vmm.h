@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvirt's domains seen from an sd-event loop: dirty marks, re-reads, detach, guest channels. */
+/* libvirt's domains seen from an sd-event loop: dirty marks, re-reads, attach, detach, guest channels. */
 #pragma once
 
 #include <stdbool.h>
@@ -171,6 +171,32 @@ const char *vmm_detach_outcome_to_string(VmmDetachOutcome outcome);
 typedef void (*VmmDetachFn)(int r, const char *message, void *userdata);
 int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	       uint64_t timeout_usec, VmmDetachFn fn, void *userdata);
+
+typedef enum VmmAttachOutcome {
+	/* It is in the domain, and libvirt's DEVICE_ADDED has come or is to come. */
+	VMM_ATTACH_DONE = 1,
+	/* The domain is not active. */
+	VMM_ATTACH_GONE,
+	/* libvirt is busy with another job of the domain: nothing was done. */
+	VMM_ATTACH_BUSY,
+	/* libvirt or QEMU refuse, and have undone what they had begun; the message has the reason. */
+	VMM_ATTACH_REFUSED,
+} VmmAttachOutcome;
+
+const char *vmm_attach_outcome_to_string(VmmAttachOutcome outcome);
+
+/*
+ * Attaches, live only, the host's function `bdf` as <hostdev managed='yes'> with this alias, which
+ * has to be a trusted device's. VFIO pins all of the domain's memory in there (0.25 s per GiB with
+ * 4 KiB pages), so `timeout_usec` has to be generous: 0 means VMM_ATTACH_TIMEOUT_USEC. r is a
+ * VmmAttachOutcome when positive, else one of the errors above; message is NULL for
+ * VMM_ATTACH_DONE. -EINVAL from the function: uuid, alias or bdf is malformed.
+ */
+#define VMM_ATTACH_TIMEOUT_USEC (300 * UINT64_C(1000000))
+
+typedef void (*VmmAttachFn)(int r, const char *message, void *userdata);
+int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata);
 
 /*
  * Opens the host's end of the virtio-serial port `name`, as <target type='virtio' name=.../> has

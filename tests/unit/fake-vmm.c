@@ -21,6 +21,7 @@ struct Pending {
 	unsigned int flags;
 	VmmReadFn read;
 	VmmDetachFn detach;
+	VmmAttachFn attach;
 	VmmChannelFn open;
 	void *userdata;
 	Pending *next;
@@ -134,6 +135,26 @@ static void answer_open(const Pending *pending, int r)
 	pending->open(0, fds[0], NULL, pending->userdata);
 }
 
+static void answer_attach(const Pending *pending, int r)
+{
+	FakeDomain *domain = find(pending->uuid);
+	const char *xml = fake_vmm.attach_xml;
+
+	if (r == 0)
+		r = fake_vmm.attach_result ?: VMM_ATTACH_DONE;
+	if (r == VMM_ATTACH_DONE && xml) {
+		free(domain->xml);
+		domain->xml = strdup(xml);
+		fake_vmm.attach_xml = NULL;
+		if (fake_vmm.attach_alias)
+			fake_vmm_dirty(pending->uuid, VMM_DIRTY_DEVICE_ADDED,
+				       fake_vmm.attach_alias);
+	}
+	pending->attach(r, r == VMM_ATTACH_DONE ? NULL :
+					fake_vmm.attach_message ?: "libvirt does not attach it",
+			pending->userdata);
+}
+
 static void answer_first(Vmm *vmm, int r)
 {
 	Pending *pending = vmm->first;
@@ -147,6 +168,8 @@ static void answer_first(Vmm *vmm, int r)
 		answer_read(pending, r);
 	} else if (pending->open) {
 		answer_open(pending, r);
+	} else if (pending->attach) {
+		answer_attach(pending, r);
 	} else {
 		if (r == 0)
 			r = fake_vmm.detach_result ?: VMM_DETACH_REQUESTED;
@@ -284,6 +307,15 @@ int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	fake_vmm.detaches++;
 	snprintf(fake_vmm.detached, sizeof(fake_vmm.detached), "%s %s %s", uuid, alias, bdf);
 	queue(vmm, uuid, (Pending){ .detach = fn, .userdata = userdata });
+	return 0;
+}
+
+int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
+{
+	fake_vmm.attaches++;
+	snprintf(fake_vmm.attached, sizeof(fake_vmm.attached), "%s %s %s", uuid, alias, bdf);
+	queue(vmm, uuid, (Pending){ .attach = fn, .userdata = userdata });
 	return 0;
 }
 

@@ -17,10 +17,15 @@ typedef struct FakeVmm {
 	int read_refused;  /* not even queued */
 	int detach_result; /* 0: VMM_DETACH_REQUESTED */
 	const char *detach_message;
+	int attach_result; /* 0: VMM_ATTACH_DONE */
+	const char *attach_message;
+	const char *attach_xml; /* what the domain has after it; libvirt then tells of attach_alias */
+	const char *attach_alias;
 	int open_result;
 	int guest_fd; /* the guest's end of the channel that was opened last, -1: none */
-	unsigned int reads, reads_of_pci, detaches, opens;
+	unsigned int reads, reads_of_pci, attaches, detaches, opens;
 	char detached[256]; /* "UUID ALIAS BDF" of the last detach */
+	char attached[256]; /* of the last attach */
 } FakeVmm;
 
 extern FakeVmm fake_vmm;

@@ -314,6 +314,47 @@ Test(vmm, detach_outcomes)
 	close_vmm(&w);
 }
 
+Test(vmm, attach_outcomes)
+{
+	static const char *const aliases[] = { "", "ua-nic0", "tdi-nic0", "ua-tdi-'/><x y='" };
+	virConnectPtr other;
+	virDomainPtr domain;
+	Watch w;
+
+	connect_vmm(&w);
+	for (size_t i = 0; i < ELEMENTSOF(aliases); i++)
+		cr_expect_eq(vmm_attach(w.vmm, w.uuid, aliases[i], "0000:01:10.0", 0, on_detached,
+					&w),
+			     -EINVAL, "%s", aliases[i]);
+	cr_expect_eq(vmm_attach(w.vmm, w.uuid, "ua-tdi-a", "01:10.0", 0, on_detached, &w), -EINVAL);
+	cr_expect_eq(vmm_attach(w.vmm, "x", "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w),
+		     -EINVAL);
+
+	cr_expect_eq(vmm_attach(w.vmm, NOBODY, "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w), 0);
+	run_while(&w, w.n_replies == 0);
+	cr_expect_eq(w.r, VMM_ATTACH_GONE, "%s", w.message);
+	cr_expect(strstr(w.message, NOBODY) && strstr(w.message, "0000:01:10.0 as ua-tdi-a"), "%s",
+		  w.message);
+
+	/* The test driver attaches nothing of the kind: its words are passed on. */
+	cr_expect_eq(vmm_attach(w.vmm, w.uuid, "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w), 0);
+	run_while(&w, w.n_replies == 1);
+	cr_expect_eq(w.r, VMM_ATTACH_REFUSED, "%s", w.message);
+	cr_expect(strstr(w.message, "cannot attach 0000:01:10.0 as ua-tdi-a: ") != NULL, "%s",
+		  w.message);
+
+	other = virConnectOpen(TESTURI);
+	domain = virDomainLookupByName(other, "test");
+	cr_assert_eq(virDomainDestroy(domain), 0);
+	cr_expect_eq(vmm_attach(w.vmm, w.uuid, "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w), 0);
+	run_while(&w, w.n_replies == 2);
+	cr_expect_eq(w.r, VMM_ATTACH_GONE, "%s", w.message);
+	cr_expect(strstr(w.message, "not running") != NULL, "%s", w.message);
+	virDomainFree(domain);
+	virConnectClose(other);
+	close_vmm(&w);
+}
+
 Test(vmm, channel_that_cannot_be)
 {
 	Watch w;
