@@ -16,7 +16,7 @@ typedef struct RawConfig {
 		*on_error;
 	int64_t rebinds, rebind_backoff_ms, rebind_steady_ms, idle_grace_ms, guest_timeout_ms,
 		boot_timeout_ms, operation_deadline_ms, stop_timeout_ms;
-	json_object *tsms;
+	json_object *tsms, *excluded, *access;
 } RawConfig;
 
 static const JsonField config_fields[] = {
@@ -41,6 +41,8 @@ static const JsonField config_fields[] = {
 	  3600000 },
 	{ "stop_timeout_ms", JSON_FIELD_INT, 0, offsetof(RawConfig, stop_timeout_ms), 1, 60000 },
 	{ "tsms", JSON_FIELD_ARRAY, JSON_REQUIRED, offsetof(RawConfig, tsms) },
+	{ "excluded", JSON_FIELD_ARRAY, 0, offsetof(RawConfig, excluded) },
+	{ "access", JSON_FIELD_OBJECT, 0, offsetof(RawConfig, access) },
 	{},
 };
 
@@ -69,6 +71,8 @@ Config *config_free(Config *config)
 	free(config->sockets);
 	free(config->libvirt);
 	free(config->sysfs);
+	exclusions_free(config->excluded);
+	access_free(config->access);
 	free(config);
 	return NULL;
 }
@@ -163,6 +167,16 @@ static int take_tsms(Config *config, json_object *array, const char *origin, cha
 	return 0;
 }
 
+static int take_who_may(Config *config, const RawConfig *raw, const char *origin, char **ret_error)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = exclusions_parse(&config->excluded, raw->excluded, &why);
+
+	if (r >= 0)
+		r = access_parse(&config->access, raw->access, &why);
+	return r == -EINVAL ? refuse(ret_error, origin, why ?: "malformed", r) : r;
+}
+
 int config_parse(Config **ret, const char *text, size_t len, const char *origin, char **ret_error)
 {
 	_cleanup_(config_freep) Config *config = NULL;
@@ -218,6 +232,9 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 	config->operation_deadline_usec = (uint64_t)raw.operation_deadline_ms * 1000;
 	config->stop_timeout_usec = (uint64_t)raw.stop_timeout_ms * 1000;
 	r = take_tsms(config, raw.tsms, origin, ret_error);
+	if (r < 0)
+		return r;
+	r = take_who_may(config, &raw, origin, ret_error);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(config);

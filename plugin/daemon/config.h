@@ -4,6 +4,8 @@
 
 #include "core/cleanup.h"
 #include "core/policy.h"
+#include "daemon/access.h"
+#include "daemon/exclusions.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +45,8 @@ typedef struct Config {
 	ConfigRequireTvm require_tvm;
 	ConfigTsm *tsms;
 	size_t n_tsms;
+	Exclusions *excluded; /* functions that nobody gets */
+	Access *access;	      /* who may call what */
 } Config;
 
 /* 0; -errno of reading; -EINVAL, -EBADMSG: with a sentence naming file, key and what is wrong. */

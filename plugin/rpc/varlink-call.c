@@ -11,6 +11,7 @@
 
 #include "rpc/error.h"
 #include "rpc/log.h"
+#include "rpc/varlink-server-private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -168,6 +169,7 @@ void call_lose_client(VarlinkCall *call)
 /* Whether the call may go to its handler; if not it has been answered. */
 static bool admit(VarlinkCall *call)
 {
+	const VarlinkServerOptions *options = &call->connection->server->options;
 	const Binding *binding = call->binding;
 	const char *dot = strrchr(call->method, '.');
 	_cleanup_free_ char *field = NULL;
@@ -185,6 +187,8 @@ static bool admit(VarlinkCall *call)
 						  J_STRING("interface", name ? name : ""));
 		return false;
 	}
+	if (options->authorize && options->authorize(call, options->userdata) != 0)
+		return false;
 	if ((binding->flags & VARLINK_MORE_ONLY) && !call->more) {
 		(void)varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
 		return false;
@@ -344,6 +348,12 @@ bool varlink_call_is_oneway(const VarlinkCall *call)
 const struct ucred *varlink_call_peer(const VarlinkCall *call)
 {
 	return &call->peer;
+}
+
+const gid_t *varlink_call_peer_groups(const VarlinkCall *call, size_t *ret_n)
+{
+	*ret_n = call->connection ? call->connection->n_groups : 0;
+	return call->connection ? call->connection->groups : NULL;
 }
 
 json_object *varlink_call_parameters(const VarlinkCall *call)

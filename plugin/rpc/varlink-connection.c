@@ -54,6 +54,24 @@ static const VarlinkStreamOps stream_ops = { .frame = on_frame,
 					     .closed = on_closed,
 					     .drained = on_drained };
 
+/* SO_PEERGROUPS says with ERANGE how much room it wants. */
+static int read_groups(Connection *connection, int fd)
+{
+	socklen_t size = 0;
+	gid_t *grown;
+
+	while (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, connection->groups, &size) < 0) {
+		if (errno != ERANGE)
+			return -errno;
+		grown = realloc(connection->groups, size);
+		if (!grown)
+			return -ENOMEM;
+		connection->groups = grown;
+	}
+	connection->n_groups = size / sizeof(*connection->groups);
+	return 0;
+}
+
 int connection_new(Connection **ret, VarlinkServer *server, sd_event *event, int fd,
 		   const struct ucred *peer, size_t input_max, size_t output_max)
 {
@@ -66,6 +84,11 @@ int connection_new(Connection **ret, VarlinkServer *server, sd_event *event, int
 	}
 	connection->server = server;
 	connection->peer = *peer;
+	r = read_groups(connection, fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
 	r = varlink_stream_new(&connection->stream, event, fd, input_max, output_max, &stream_ops,
 			       connection);
 	if (r < 0)
@@ -81,6 +104,7 @@ Connection *connection_free(Connection *connection)
 	connection->stream = varlink_stream_free(connection->stream);
 	if (connection->call)
 		call_lose_client(steal_ptr(connection->call));
+	free(connection->groups);
 	free(connection);
 	return NULL;
 }

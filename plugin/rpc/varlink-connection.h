@@ -21,6 +21,8 @@ struct Connection {
 	VarlinkServer *server;
 	VarlinkStream *stream;
 	struct ucred peer;
+	gid_t *groups; /* supplementary ones */
+	size_t n_groups;
 	VarlinkCall *call; /* the one that is not answered yet; a reference */
 	Connection *previous, *next;
 };
@@ -41,7 +43,7 @@ struct VarlinkCall {
 	void *userdata;
 };
 
-/* Takes the fd, also on failure. */
+/* Takes the fd, also on failure, and asks the socket for its peer's groups. */
 int connection_new(Connection **ret, VarlinkServer *server, sd_event *event, int fd,
 		   const struct ucred *peer, size_t input_max, size_t output_max);
 /* Tells a pending call that its client is gone. */

@@ -16,6 +16,12 @@ typedef struct VarlinkCall VarlinkCall;
 /* Whether a peer may connect. Return false to close at once. */
 typedef bool (*VarlinkAllow)(const struct ucred *peer, void *userdata);
 
+/*
+ * Whether the peer may call this method: 0, or anything else when it has answered (with an error of
+ * the method's interface). Runs before anything but the method's name has been looked at.
+ */
+typedef int (*VarlinkAuthorize)(VarlinkCall *call, void *userdata);
+
 typedef struct VarlinkServerOptions {
 	const char *vendor, *product, *version, *url; /* for GetInfo; NULL: "" */
 	unsigned connections_max;		      /* 0: 128 */
@@ -24,7 +30,8 @@ typedef struct VarlinkServerOptions {
 	/* Unsent bytes of one connection, but for a message that is alone; 0: VARLINK_OUTPUT_MAX */
 	size_t output_max;
 	VarlinkAllow allow;
-	void *userdata; /* of `allow` */
+	VarlinkAuthorize authorize;
+	void *userdata; /* of both */
 } VarlinkServerOptions;
 
 /* `options` may be NULL. The strings are copied. */
@@ -93,6 +100,8 @@ bool varlink_call_is_more(const VarlinkCall *call);
 bool varlink_call_is_oneway(const VarlinkCall *call);
 /* Who connected, as of connect(2). */
 const struct ucred *varlink_call_peer(const VarlinkCall *call);
+/* Its supplementary groups, likewise. With a client that is gone, none. */
+const gid_t *varlink_call_peer_groups(const VarlinkCall *call, size_t *ret_n);
 /* The parameters as they came; borrowed, last as long as the call. */
 json_object *varlink_call_parameters(const VarlinkCall *call);
 

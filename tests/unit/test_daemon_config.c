@@ -74,6 +74,10 @@ Test(daemon_config, refuses)
 	expect_refused("{\"tsms\":[" TSM "],\"sysfs\":\"sys\"}", "absolute");
 	expect_refused("{\"tsms\":[" TSM "],\"require_tvm\":\"\"}", "require_tvm");
 	expect_refused("{\"tsms\":[" TSM "],\"require_tvm\":true}", "require_tvm");
+	expect_refused("{\"tsms\":[" TSM "],\"excluded\":\"0000:01:10.0\"}", "excluded");
+	expect_refused("{\"tsms\":[" TSM "],\"excluded\":[\"01:10.0\"]}", "excluded: 01:10.0 is");
+	expect_refused("{\"tsms\":[" TSM "],\"access\":[]}", "access");
+	expect_refused("{\"tsms\":[" TSM "],\"access\":{\"write\":{}}}", "access: ");
 }
 
 Test(daemon_config, refuses_more_than_sixteen_providers)
