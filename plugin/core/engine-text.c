@@ -68,6 +68,7 @@ static const char *const events[EVENT_N_TYPES] = {
 	[EVENT_GUEST_TIMEOUT] = "guest timeout",
 	[EVENT_IDLE_TIMEOUT] = "idle timeout",
 	[EVENT_CONNECT_REQUESTED] = "connect requested",
+	[EVENT_CONNECT_AHEAD] = "connect ahead",
 	[EVENT_RECLAIM_REQUESTED] = "reclaim requested",
 	[EVENT_CLEAR_REQUESTED] = "clear requested",
 	[EVENT_CLEAR_DONE] = "clear done",

@@ -331,7 +331,8 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 	switch (event->type) {
 	case EVENT_TVM_STARTED: return MAKE_ROOM(engine, tvms, event->id);
 	case EVENT_APPEARED: return prepare_appeared(engine, event);
-	case EVENT_CONNECT_REQUESTED: return prepare_dsm(engine, event->id);
+	case EVENT_CONNECT_REQUESTED:
+	case EVENT_CONNECT_AHEAD: return prepare_dsm(engine, event->id);
 	case EVENT_TVM_STOPPING:
 	case EVENT_TVM_ENDED:
 		known = engine_tvm(engine, event->id);
@@ -392,6 +393,8 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	case EVENT_CONNECT_REQUESTED:
 		engine_dsm_input(engine, event->id, DSM_IN_CONNECT_REQUESTED);
 		break;
+	/* Should it not appear after all, the DSM is idle, and its grace has begun. */
+	case EVENT_CONNECT_AHEAD: engine_dsm_input(engine, event->id, DSM_IN_NEEDED); break;
 	case EVENT_RECLAIM_REQUESTED:
 		engine_dsm_input(engine, event->id, DSM_IN_RECLAIM_REQUESTED);
 		break;

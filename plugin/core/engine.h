@@ -119,6 +119,7 @@ typedef enum EngineEventType {
 	EVENT_GUEST_TIMEOUT,	 /* id = assignment: TIMER_GUEST went off */
 	EVENT_IDLE_TIMEOUT,	 /* id = DSM: TIMER_IDLE went off */
 	EVENT_CONNECT_REQUESTED, /* id = DSM (may be new): connect it, and keep it connected */
+	EVENT_CONNECT_AHEAD,	 /* id = DSM (may be new): one is about to appear that needs it */
 	EVENT_RECLAIM_REQUESTED, /* id = DSM: the end of that, and of a quarantine */
 	EVENT_CLEAR_REQUESTED,	 /* id = TDI: the end of its quarantine */
 	EVENT_CLEAR_DONE,	 /* id = TDI, operation, outcome, device_confirmed */

@@ -65,13 +65,34 @@ static int refuse_unserved(const Tdid *tdid, char **ret_why)
 		more);
 }
 
+static bool is_drained(const Tdid *tdid, Bdf dsm)
+{
+	const Dsm *d = registry_find_dsm(tdid->registry, dsm);
+
+	return d && d->drained;
+}
+
 int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf *ret_dsm,
 			Provider **ret_provider, char **ret_why)
 {
 	Provider *provider = tdid_provider_of(tdid, device->host, ret_dsm);
 	ConfigRequireTvm require = tdid->config->require_tvm;
+	char text[BDF_STRING_SIZE];
+	const char *excluded;
 
 	*ret_provider = provider;
+	excluded = exclusions_find(tdid->config->excluded, device->host, provider ? ret_dsm : NULL);
+	if (excluded)
+		return refuse(ret_why,
+			      "tdid.conf excludes it ('%s' in `excluded`): nobody is to have it as a "
+			      "trusted device. Take that out there and restart tdid, or use another "
+			      "device ('tdictl devices')",
+			      excluded);
+	if (provider && is_drained(tdid, *ret_dsm))
+		return refuse(ret_why,
+			      "its DSM %s is being drained, so that nobody gets a device of it. "
+			      "'tdictl undrain %s' ends that",
+			      bdf_format(*ret_dsm, text), text);
 	if (!provider && !tdid_providers_ready(tdid))
 		return 0;
 	if (!provider && !is_on_this_host(tdid, device->host))

@@ -2,7 +2,10 @@
 #include "daemon/assignments-service.h"
 
 #include "daemon/assignment-view.h"
+#include "daemon/attach-requests.h"
 #include "daemon/clear-requests.h"
+#include "daemon/detach-requests.h"
+#include "daemon/drain-requests.h"
 #include "daemon/dsm-requests.h"
 #include "daemon/inventory.h"
 #include "daemon/metrics.h"
@@ -24,6 +27,9 @@ struct AssignmentsService {
 	WaitingCalls *dsm_requests, *clear_requests;
 	WaitRequests *wait_requests;
 	Watchers *watchers;
+	AttachRequests *attach_requests;
+	DetachRequests *detach_requests;
+	DrainRequests *drain_requests;
 };
 
 static int on_list(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -144,10 +150,76 @@ AssignmentsServiceCounts assignments_service_counts(const AssignmentsService *se
 	};
 }
 
-void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
+static int on_attach(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return attach_requests_take(((AssignmentsService *)userdata)->attach_requests, parameters,
+				    call);
+}
+
+static int on_detach(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return detach_requests_take(((AssignmentsService *)userdata)->detach_requests, parameters,
+				    call);
+}
+
+static int on_drain(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return drain_requests_take(((AssignmentsService *)userdata)->drain_requests, parameters,
+				   call);
+}
+
+static int on_undrain(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return drain_requests_end(((AssignmentsService *)userdata)->drain_requests, parameters,
+				  call);
+}
+
+static void on_detach_failed(Tdid *tdid, Assignment *a, const char *why)
+{
+	drain_requests_stuck(tdid->assignments->drain_requests, a, why);
+}
+
+void assignments_service_detach_again(AssignmentsService *service, Assignment *a)
+{
+	a->detach_again = false;
+	if (service && a->dsm->drained)
+		detach_requests_start(service->detach_requests, a);
+}
+
+void assignments_service_not_let_go(AssignmentsService *service, const Tvm *tvm, const char *alias)
 {
 	if (service)
-		waiting_calls_settle(service->dsm_requests, dsm);
+		detach_requests_not_let_go(service->detach_requests, tvm, alias);
+}
+
+void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm)
+{
+	if (service)
+		attach_requests_tvm_ended(service->attach_requests, tvm);
+}
+
+Assignment *assignments_service_find(Tdid *tdid, const char *domain, const char *name)
+{
+	return assignment_view_find(tdid, domain, name);
+}
+
+int assignments_service_to_json(Tdid *tdid, const Assignment *a, AssignmentState state,
+				uint64_t generation, json_object **ret)
+{
+	return assignment_view_to_json(tdid, a, &(Moment){ state, generation }, ret);
+}
+
+AttachRequests *assignments_service_attach_requests(AssignmentsService *service)
+{
+	return service->attach_requests;
+}
+
+void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
+{
+	if (!service)
+		return;
+	waiting_calls_settle(service->dsm_requests, dsm);
+	drain_requests_dsm_changed(service->drain_requests, dsm);
 }
 
 void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi)
@@ -188,8 +260,8 @@ void assignments_service_removed(AssignmentsService *service, const Assignment *
 			      true);
 }
 
-void assignments_service_state(AssignmentsService *service, const Assignment *a,
-			       AssignmentState state, uint64_t generation)
+void assignments_service_state(AssignmentsService *service, Assignment *a, AssignmentState state,
+			       uint64_t generation)
 {
 	Moment moment = { state, generation };
 
@@ -197,6 +269,9 @@ void assignments_service_state(AssignmentsService *service, const Assignment *a,
 		return;
 	watchers_tell(service->watchers, a, &moment, false);
 	wait_requests_state(service->wait_requests, a, &moment);
+	attach_requests_changed(service->attach_requests, a, state, generation);
+	detach_requests_changed(service->detach_requests, a, state, generation);
+	drain_requests_changed(service->drain_requests, a, state, generation);
 }
 
 /*
@@ -212,6 +287,31 @@ static unsigned int connections_max(void)
 	return files.rlim_cur < 16 ? 8 : (unsigned int)files.rlim_cur / 2;
 }
 
+/* Before anything of what it asks for is looked at. */
+static int authorize(VarlinkCall *call, void *userdata)
+{
+	const Tdid *tdid = userdata;
+	const struct ucred *peer = varlink_call_peer(call);
+	const char *method = varlink_call_method(call);
+	AccessClass class = access_class_of(method);
+	_cleanup_free_ char *message = NULL;
+	size_t n;
+	const gid_t *groups = varlink_call_peer_groups(call, &n);
+
+	if (access_allows(tdid->config->access, class, peer, groups, n))
+		return 0;
+	if (asprintf(&message,
+		     "%s: tdid.conf's access.%s does not let uid %u (gid %u) call it. Be one of those "
+		     "that it lists, or root",
+		     method, access_class_name(class), (unsigned)peer->uid,
+		     (unsigned)peer->gid) < 0)
+		message = NULL;
+	log_warning("refused: pid %d: %s", (int)peer->pid, message ?: method);
+	varlink_call_errorb(call, "PermissionDenied", J_STRING("method", method),
+			    J_STRING("message", message ?: "not allowed"));
+	return 1;
+}
+
 int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_error)
 {
 	static const VarlinkMethod methods[] = {
@@ -225,12 +325,18 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		{ "io.tdid.Assignments.Connect", 0, on_connect },
 		{ "io.tdid.Assignments.Reclaim", 0, on_reclaim },
 		{ "io.tdid.Assignments.Clear", 0, on_clear },
+		{ "io.tdid.Assignments.Attach", 0, on_attach },
+		{ "io.tdid.Assignments.Detach", 0, on_detach },
+		{ "io.tdid.Assignments.Drain", 0, on_drain },
+		{ "io.tdid.Assignments.Undrain", 0, on_undrain },
 	};
 	VarlinkServerOptions options = { .vendor = "tdid",
 					 .product = "tdid",
 					 .version = TDID_VERSION,
 					 .connections_max = connections_max(),
-					 .connections_per_uid_max = connections_max() / 4 * 3 };
+					 .connections_per_uid_max = connections_max() / 4 * 3,
+					 .authorize = authorize,
+					 .userdata = tdid };
 	_cleanup_free_ char *path = NULL;
 	AssignmentsService *service = calloc(1, sizeof(*service));
 	int r, fd;
@@ -249,6 +355,12 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		r = wait_requests_new(&service->wait_requests, tdid);
 	if (r >= 0)
 		r = watchers_new(&service->watchers, tdid);
+	if (r >= 0)
+		r = attach_requests_new(&service->attach_requests, tdid, ret_error);
+	if (r >= 0)
+		r = detach_requests_new(&service->detach_requests, tdid, on_detach_failed);
+	if (r >= 0)
+		r = drain_requests_new(&service->drain_requests, tdid, service->detach_requests);
 	if (r >= 0)
 		r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
@@ -279,6 +391,9 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 	wait_requests_free(service->wait_requests);
 	waiting_calls_free(service->dsm_requests);
 	waiting_calls_free(service->clear_requests);
+	drain_requests_free(service->drain_requests);
+	detach_requests_free(service->detach_requests);
+	attach_requests_free(service->attach_requests);
 	free(service);
 	return NULL;
 }

@@ -23,7 +23,25 @@ void assignments_service_domain_read(AssignmentsService *service, const Domain *
 
 /* Tells who watches or waits: anything about it, or (state) that it has just come into this. */
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);
-void assignments_service_state(AssignmentsService *service, const Assignment *assignment,
+void assignments_service_state(AssignmentsService *service, Assignment *assignment,
 			       AssignmentState state, uint64_t generation);
 /* Tells the watchers that it is listed no more. */
 void assignments_service_removed(AssignmentsService *service, const Assignment *assignment);
+
+/* Its detach was put off until its domain would be read again, which it has been. */
+void assignments_service_detach_again(AssignmentsService *service, Assignment *assignment);
+/* The guest refuses to let the device go. */
+void assignments_service_not_let_go(AssignmentsService *service, const Tvm *tvm, const char *alias);
+/* Its QEMU is gone. */
+void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm);
+
+/* --- for the parts of the service --- */
+
+typedef struct AttachRequests AttachRequests;
+
+AttachRequests *assignments_service_attach_requests(AssignmentsService *service);
+/* The domain's (name or UUID) latest of this alias or host address; NULL: there is none. */
+Assignment *assignments_service_find(Tdid *tdid, const char *domain, const char *name);
+/* io.tdid.Assignments.Assignment, in this state. */
+int assignments_service_to_json(Tdid *tdid, const Assignment *assignment, AssignmentState state,
+				uint64_t generation, json_object **ret);

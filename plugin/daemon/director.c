@@ -310,6 +310,7 @@ static Dsm *dsm_of(Tdid *tdid, const EngineEvent *event)
 	case EVENT_RECLAIM_DONE:
 	case EVENT_IDLE_TIMEOUT:
 	case EVENT_CONNECT_REQUESTED:
+	case EVENT_CONNECT_AHEAD:
 	case EVENT_RECLAIM_REQUESTED: return registry_dsm_at(tdid->registry, event->id);
 	default: return NULL;
 	}
@@ -567,7 +568,7 @@ void director_resume(Tdid *tdid)
 			guest_timer_start(a);
 		if (e->retry_timer)
 			retry_timer_start(a);
-		a->detach_again = e->state == ASSIGNMENT_DETACHING;
+		a->detach_again = e->state == ASSIGNMENT_DETACHING || a->dsm->drained;
 		director_mark(tdid, a, "tdid restarted", NULL);
 	}
 }

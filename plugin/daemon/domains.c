@@ -250,6 +250,8 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read
 		ready_without_agent(tdid, a);
 		if (a->detach_again && e->state == ASSIGNMENT_DETACHING)
 			domains_detach(tdid, a);
+		else if (a->detach_again)
+			assignments_service_detach_again(tdid->assignments, a);
 	}
 }
 
@@ -383,6 +385,11 @@ void domains_read(Tdid *tdid, Domain *domain)
 	start_read(tdid, domain->uuid, 0, NULL, 0);
 }
 
+void domains_added(Tdid *tdid, Uuid domain, const char *alias)
+{
+	start_read(tdid, domain, 0, alias, timeline_now());
+}
+
 void domains_read_all(Tdid *tdid)
 {
 	Domain *domain;
@@ -459,6 +466,9 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 		director_guest_reset(tdid, domain->tvm);
 	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
 		let_go(tdid, domain->tvm, dirty->alias);
+	if (domain && domain->tvm && dirty->alias &&
+	    dirty->reason == VMM_DIRTY_DEVICE_REMOVAL_FAILED)
+		assignments_service_not_let_go(tdid->assignments, domain->tvm, dirty->alias);
 	start_read(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
 }
 

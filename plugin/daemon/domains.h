@@ -21,5 +21,7 @@ void domains_read(Tdid *tdid, Domain *domain);
  * answers a part of it, so that of a guest's reset that is under way the event comes first.
  */
 void domains_look(Tdid *tdid, Assignment *assignment);
+/* libvirt has answered that it attached the device: as good as its event. */
+void domains_added(Tdid *tdid, Uuid domain, const char *alias);
 /* Asks libvirt to take the device out of the domain; failure comes back as an event. */
 void domains_detach(Tdid *tdid, Assignment *assignment);

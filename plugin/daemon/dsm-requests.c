@@ -25,7 +25,7 @@ static Provider *provider_of_dsm(Tdid *tdid, Bdf bdf)
 		if (provider_has_dsm(tdid->providers[i], bdf))
 			return tdid->providers[i];
 	/* No longer listed, but there is still something of it to be taken back. */
-	return e && e->state != DSM_IDLE ? known->provider : NULL;
+	return known && ((e && e->state != DSM_IDLE) || known->drained) ? known->provider : NULL;
 }
 
 /* The DSM of a function that is none itself, listed or not. */
@@ -47,23 +47,24 @@ static bool find_dsm_of(Tdid *tdid, Bdf function, Bdf *ret)
 	return provider_of_dsm(tdid, zero);
 }
 
-static int answer_no_dsm(Tdid *tdid, VarlinkCall *call, Bdf bdf, Verb verb)
+static int answer_no_dsm(Tdid *tdid, VarlinkCall *call, Bdf bdf, const char *step)
 {
-	char text[BDF_STRING_SIZE];
+	char text[BDF_STRING_SIZE], object[BDF_STRING_SIZE];
 	Bdf dsm;
 
+	bdf_format(bdf, object);
 	if (find_dsm_of(tdid, bdf, &dsm))
-		return refusal_answer(call, bdf, verb,
-				      "it is a function of the DSM %s. Name that one",
-				      bdf_format(dsm, text));
+		return refusal_say(call, object, step,
+				   "it is a function of the DSM %s. Name that one",
+				   bdf_format(dsm, text));
 	for (size_t i = 0; i < tdid->config->n_tsms; i++)
 		if (!provider_is_ready(tdid->providers[i]))
-			return refusal_answer(call, bdf, verb,
+			return refusal_say(call, object, step,
 					      "what serves it is not known while tsm %s is not "
 					      "ready: %s. Try again when it is",
 					      provider_title(tdid->providers[i]),
 					      provider_trouble(tdid->providers[i]) ?: "?");
-	return varlink_call_errorb(call, "NoSuchDevice", J_STRING("device", bdf_format(bdf, text)));
+	return varlink_call_errorb(call, "NoSuchDevice", J_STRING("device", object));
 }
 
 static const Assignment *find_user(Tdid *tdid, const Dsm *dsm)
@@ -104,6 +105,9 @@ static int refuse_connect(VarlinkCall *call, const Dsm *dsm, DsmState state)
 		r = refusal_answer(call, dsm->bdf, VERB_CONNECT,
 				   "it is quarantined (%s). Reclaim it first",
 				   dsm->reason ?: "the outcome of a verb is not known");
+	else if (dsm->drained)
+		r = refusal_answer(call, dsm->bdf, VERB_CONNECT,
+				   "it is being drained. 'tdictl undrain' ends that");
 	else if (state != DSM_CONNECTED && !provider_is_ready(dsm->provider))
 		r = refusal_answer(call, dsm->bdf, VERB_CONNECT,
 				   "tsm %s is not ready: %s. Try again when it is",
@@ -186,26 +190,37 @@ int dsm_requests_answer(Tdid *tdid, const WaitingCall *waiting)
 	return done ? answer_done(tdid, waiting->call, dsm) : answer_failed(waiting, dsm, state);
 }
 
+int dsm_requests_find(Tdid *tdid, VarlinkCall *call, const char *text, const char *step, Dsm **ret)
+{
+	Provider *provider;
+	Bdf bdf;
+	int r;
+
+	if (bdf_parse(&bdf, text) < 0) {
+		r = varlink_call_invalid_parameter(call, "dsm");
+		return r < 0 ? r : 1;
+	}
+	provider = provider_of_dsm(tdid, bdf);
+	if (!provider) {
+		r = answer_no_dsm(tdid, call, bdf, step);
+		return r < 0 ? r : 1;
+	}
+	r = registry_dsm(tdid->registry, bdf, ret);
+	if (r >= 0 && !(*ret)->provider)
+		(*ret)->provider = provider;
+	return r < 0 ? r : 0;
+}
+
 int dsm_requests_take(Tdid *tdid, WaitingCalls *calls, Verb verb, const char *text,
 		      VarlinkCall *call)
 {
 	const EngineDsm *e;
-	Provider *provider;
 	DsmState state;
 	Dsm *dsm;
-	Bdf bdf;
-	int r;
+	int r = dsm_requests_find(tdid, call, text, verb_name(verb), &dsm);
 
-	if (bdf_parse(&bdf, text) < 0)
-		return varlink_call_invalid_parameter(call, "dsm");
-	provider = provider_of_dsm(tdid, bdf);
-	if (!provider)
-		return answer_no_dsm(tdid, call, bdf, verb);
-	r = registry_dsm(tdid->registry, bdf, &dsm);
-	if (r < 0)
-		return r;
-	if (!dsm->provider)
-		dsm->provider = provider;
+	if (r != 0)
+		return r < 0 ? r : 0;
 	e = engine_dsm(tdid->engine, dsm->id);
 	state = e ? e->state : DSM_IDLE;
 	r = verb == VERB_CONNECT ? refuse_connect(call, dsm, state)

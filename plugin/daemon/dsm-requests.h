@@ -8,5 +8,11 @@
 int dsm_requests_take(Tdid *tdid, WaitingCalls *calls, Verb verb, const char *dsm,
 		      VarlinkCall *call);
 
+/*
+ * The DSM of this address as text: 0; 1 when the call has been answered, because it is none; `step`
+ * is for that answer.
+ */
+int dsm_requests_find(Tdid *tdid, VarlinkCall *call, const char *text, const char *step, Dsm **ret);
+
 /* The calls' WaitingAnswer. */
 int dsm_requests_answer(Tdid *tdid, const WaitingCall *waiting);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/incarnation.h"
 
+#include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/guest-port.h"
 #include "daemon/records.h"
@@ -80,6 +81,7 @@ static int on_exit_event(sd_event_source *source, int fd, uint32_t revents, void
 	tvm->port = guest_port_free(tvm->port);
 	if (tvm->domain && tvm->domain->tvm == tvm)
 		tvm->domain->tvm = NULL;
+	assignments_service_tvm_ended(tvm->tdid->assignments, tvm);
 	director_event(tvm->tdid, &(EngineEvent){ .type = EVENT_TVM_ENDED, .id = tvm->id }, NULL);
 	return 0;
 }

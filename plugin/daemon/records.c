@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names of records: tvm-UUID-PID, dsm-BDF, tdi-BDF, assignment-UUID-PID-BDF-ALIAS.
- * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM
+ * Names of records: tvm-UUID-PID, dsm-BDF, drain-BDF, tdi-BDF, assignment-UUID-PID-BDF-ALIAS.
+ * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A drain
+ * has a record of its own, because a DSM that is idle has none. A TVM
  * whose QEMU is gone is put back too, so that its assignments can come to their end.
  */
 #include "daemon/records.h"
@@ -83,6 +84,19 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 	return r < 0 ? r : write_record(tdid, name, o);
 }
 
+int records_write_drain(Tdid *tdid, const Dsm *dsm)
+{
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	char name[NAME_SIZE], bdf[BDF_STRING_SIZE];
+	int r;
+
+	bdf_name(name, "drain", dsm->bdf);
+	if (!dsm->drained)
+		return store_remove(tdid->store, name);
+	r = json_build(&o, J_STRING("kind", "drain"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)));
+	return r < 0 ? r : write_record(tdid, name, o);
+}
+
 int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 {
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
@@ -136,6 +150,10 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 		J_INT("rebinds_max", e->policy.rebinds),
 		J_INT("guest_timeout_usec", (int64_t)e->policy.guest_timeout_usec),
 		J_INT("rebinds", e->rebinds), J_BOOL("retry_timer", e->retry_timer),
+		J_STRING("attach_token", a->attach_token.text),
+		J_INT_IF(a->attach_token.text, "attach_uid", a->attach_token.uid),
+		J_STRING("detach_token", a->detach_token.text),
+		J_INT_IF(a->detach_token.text, "detach_uid", a->detach_token.uid),
 		J_TAKE("timeline", marks));
 	return r < 0 ? r : write_record(tdid, name, o);
 }
@@ -167,9 +185,10 @@ void records_remove_assignment(Tdid *tdid, const Assignment *a)
 
 typedef struct RawRecord {
 	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
-		*state, *fault, *reason, *owner, *guest_boot, *on_reject, *on_timeout, *on_error;
+		*state, *fault, *reason, *owner, *guest_boot, *on_reject, *on_timeout, *on_error,
+		*attach_token, *detach_token;
 	int64_t version, pid, start_time, generation, operation, rebinds_max, rebinds,
-		guest_timeout_usec;
+		guest_timeout_usec, attach_uid, detach_uid;
 	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer;
 	json_object *timeline;
 } RawRecord;
@@ -205,6 +224,8 @@ static const JsonField record_fields[] = {
 	STRING(on_reject),
 	STRING(on_timeout),
 	STRING(on_error),
+	STRING(attach_token),
+	STRING(detach_token),
 	NUMBER(version),
 	NUMBER(pid),
 	NUMBER(start_time),
@@ -213,6 +234,8 @@ static const JsonField record_fields[] = {
 	NUMBER(rebinds_max),
 	NUMBER(rebinds),
 	NUMBER(guest_timeout_usec),
+	NUMBER(attach_uid),
+	NUMBER(detach_uid),
 	BOOLEAN(pinned),
 	BOOLEAN(doubtful),
 	BOOLEAN(quarantined),
@@ -282,6 +305,20 @@ static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 	return engine_restore_dsm(tdid->engine, dsm->id, &e);
 }
 
+static int restore_drain(Tdid *tdid, const RawRecord *raw)
+{
+	Dsm *dsm;
+	Bdf bdf;
+	int r;
+
+	if (!raw->dsm || bdf_parse(&bdf, raw->dsm) < 0)
+		return -EBADMSG;
+	r = registry_dsm(tdid->registry, bdf, &dsm);
+	if (r >= 0)
+		dsm->drained = true;
+	return r;
+}
+
 static int restore_tdi(Tdid *tdid, const RawRecord *raw)
 {
 	EngineTdi e = { .operation = (uint64_t)raw->operation,
@@ -332,6 +369,11 @@ static int restore_policy(const Tdid *tdid, const RawRecord *raw, EngineAssignme
 	return 0;
 }
 
+static ClientToken restore_token(const char *text, int64_t uid)
+{
+	return (ClientToken){ .text = text ? strdup(text) : NULL, .uid = (uid_t)uid };
+}
+
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 {
 	EngineAssignment e = { .generation = (uint64_t)raw->generation,
@@ -373,6 +415,8 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	/* What happened when is worth less than the assignment itself. */
 	if (raw->timeline && timeline_from_json(&a->timeline, raw->timeline) < 0)
 		timeline_clear(&a->timeline);
+	a->attach_token = restore_token(raw->attach_token, raw->attach_uid);
+	a->detach_token = restore_token(raw->detach_token, raw->detach_uid);
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
 	a->reason = raw->reason ? strdup(raw->reason) : NULL;
 	a->last_state = e.state;
@@ -389,6 +433,7 @@ typedef struct Kind {
 static const Kind kinds[] = {
 	{ "tvm", restore_tvm },
 	{ "dsm", restore_dsm },
+	{ "drain", restore_drain },
 	{ "tdi", restore_tdi },
 	{ "assignment", restore_assignment },
 };
@@ -421,12 +466,12 @@ static int on_record(const char *name, json_object *record, void *userdata)
 
 int records_restore(Tdid *tdid, char **ret_error)
 {
-	static const char *const order[] = { "tvm", "dsm", "tdi", "assignment", NULL };
+	static const char *const order[] = { "tvm", "dsm", "drain", "tdi", "assignment", NULL };
 	Restore restore = { .tdid = tdid };
 	int r = store_each(tdid->store, order, on_record, &restore, ret_error);
 
-	if (r >= 0 && (restore.n[0] || restore.n[3]))
+	if (r >= 0 && (restore.n[0] || restore.n[4]))
 		log_info("%s: %u TVMs, %u assignments of before", tdid->config->records,
-			 restore.n[0], restore.n[3]);
+			 restore.n[0], restore.n[4]);
 	return r;
 }

@@ -11,3 +11,7 @@
  */
 __attribute__((format(printf, 4, 5))) int refusal_answer(VarlinkCall *call, Bdf object, Verb verb,
 							 const char *format, ...);
+
+/* The same of what is no verb of the TSM's, and no function either: "tvm0: attach: ...". */
+__attribute__((format(printf, 4, 5))) int refusal_say(VarlinkCall *call, const char *object,
+						      const char *step, const char *format, ...);

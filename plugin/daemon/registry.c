@@ -319,6 +319,8 @@ void registry_remove_assignment(Registry *registry, Assignment *a)
 	provider_call_forget(a->evidence_call);
 	json_object_put(a->evidence);
 	timeline_clear(&a->timeline);
+	free(a->attach_token.text);
+	free(a->detach_token.text);
 	free(a->reason);
 	free(a->alias);
 	free(a);

@@ -10,6 +10,7 @@
 #include "core/bdf.h"
 #include "core/engine.h"
 #include "core/uuid.h"
+#include "daemon/client-token.h"
 #include "daemon/timeline.h"
 
 #include <sys/types.h>
@@ -72,6 +73,9 @@ struct Dsm {
 	Operation *operations; /* operations.c: its verbs, the first under way or to be sent */
 	Dsm *next_due;
 	bool is_due;
+	bool drained;	   /* nobody gets a TDI of it any more: drain-requests.c */
+	bool drain_stuck;  /* one of its devices could not be detached */
+	bool drain_asked;  /* its reclaim has been */
 	bool loss_noticed; /* while a verb was under way: before or after it, nobody knows */
 };
 
@@ -103,6 +107,8 @@ typedef struct Assignment {
 	AssignmentState last_state;
 	uint64_t last_generation;
 	EngineFault last_fault;
+	ClientToken attach_token; /* of the Attach that brought it here last */
+	ClientToken detach_token; /* of the last Detach */
 	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

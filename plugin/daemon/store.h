@@ -8,7 +8,7 @@
  * is read, with what it cannot say taken as false; a newer one is refused.
  *
  * 2: a DSM may be pinned, and be reclaimed from quarantine. A tdid that knows 1 must not read that.
- * 3: an assignment has a policy, and may wait to be bound again.
+ * 3: an assignment has a policy, and the tokens of its clients; a DSM may be drained.
  */
 #pragma once
 

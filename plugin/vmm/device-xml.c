@@ -2,7 +2,6 @@
 #include "vmm/device-xml.h"
 
 #include "core/cleanup.h"
-#include "core/domain-xml.h"
 #include "core/xml-tree.h"
 #include "vmm/sentence.h"
 
@@ -168,24 +167,4 @@ int device_xml_cut(char **ret, const char *xml, size_t len, const char *alias, B
 		return sentence(ret_error, DEVICE_XML_MISMATCH, "%s is %s now, not %s", alias,
 				bdf_format(is, found), bdf_format(host, wanted));
 	return print(ret, doc, device);
-}
-
-int device_xml_make(char **ret, const char *alias, Bdf host)
-{
-	char *text;
-
-	if (strncmp(alias, DOMAIN_XML_ALIAS_PREFIX, strlen(DOMAIN_XML_ALIAS_PREFIX)) != 0 ||
-	    !domain_xml_alias_valid(alias))
-		return -EINVAL;
-	if (asprintf(&text,
-		     "<hostdev mode='subsystem' type='pci' managed='yes'>\n"
-		     "  <source>\n"
-		     "    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
-		     "  </source>\n"
-		     "  <alias name='%s'/>\n"
-		     "</hostdev>\n",
-		     host.segment, host.bus, host.device, host.function, alias) < 0)
-		return -ENOMEM;
-	*ret = text;
-	return 0;
 }

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * One host device as XML for libvirt: made for an attach, or cut out of a live domain's to be handed
- * back for the detach.
- */
+/* One host device cut out of a live domain XML, to be handed back to libvirt for the detach. */
 #pragma once
 
 #include <stddef.h>
@@ -16,13 +13,6 @@ enum {
 	DEVICE_XML_GONE = 1,	 /* no device has the alias */
 	DEVICE_XML_MISMATCH = 2, /* the one that has it is another host device, or none */
 };
-
-/*
- * The <hostdev managed='yes'> of `host` with this alias, which goes in only if it is a trusted
- * device's (DOMAIN_XML_ALIAS_PREFIX, and domain_xml_alias_valid): nothing that a caller wrote can be
- * anything but a name here. 0, -EINVAL, -ENOMEM.
- */
-int device_xml_make(char **ret, const char *alias, Bdf host);
 
 /*
  * Finds the <hostdev mode='subsystem' type='pci'> or <interface type='hostdev'> whose alias is

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmm/domain-calls.h"
 
+#include "core/hostdev-xml.h"
 #include "vmm/device-xml.h"
 #include "vmm/sentence.h"
 
@@ -250,7 +251,7 @@ int domain_attach(virConnectPtr conn, const char *uuid, const char *alias, Bdf h
 	_cleanup_free_ char *device = NULL;
 	int active, r;
 
-	r = device_xml_make(&device, alias, host);
+	r = hostdev_xml_make(&device, alias, host);
 	if (r < 0)
 		return r;
 	domain = virDomainLookupByUUIDString(conn, uuid);

@@ -16,10 +16,10 @@
 #include "vmm/vmm.h"
 
 #include "core/bdf.h"
+#include "core/hostdev-xml.h"
 #include "core/uuid.h"
 #include "rpc/log.h"
 #include "vmm/calls.h"
-#include "vmm/device-xml.h"
 #include "vmm/domain-calls.h"
 #include "vmm/link.h"
 #include "vmm/loop.h"
@@ -284,7 +284,7 @@ int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 
 	if (bdf_parse(&host, bdf) < 0)
 		return -EINVAL;
-	r = device_xml_make(&device, alias, host);
+	r = hostdev_xml_make(&device, alias, host);
 	if (r < 0)
 		return r;
 	r = call_new(&call, vmm, uuid, &type, timeout_usec ?: VMM_ATTACH_TIMEOUT_USEC, userdata);

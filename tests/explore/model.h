@@ -146,6 +146,7 @@ typedef enum MoveType {
 	MOVE_STOP,	  /* object = TVM */
 	MOVE_END,	  /* object = TVM */
 	MOVE_ASK_CONNECT, /* object = DSM */
+	MOVE_ASK_AHEAD,	  /* object = DSM */
 	MOVE_ASK_RECLAIM, /* object = DSM */
 	MOVE_ASK_CLEAR,	  /* object = TDI */
 	/* What goes wrong. */

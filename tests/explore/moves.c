@@ -184,6 +184,8 @@ static void request_moves(const Model *model, Moves *moves, uint32_t id)
 		return;
 	if (state != DSM_QUARANTINED && !model->world.dsms[id].pinned)
 		add(moves, MOVE_ASK_CONNECT, id, 0);
+	if (state == DSM_IDLE)
+		add(moves, MOVE_ASK_AHEAD, id, 0);
 	if (state != DSM_IDLE)
 		add(moves, MOVE_ASK_RECLAIM, id, 0);
 }
@@ -344,6 +346,13 @@ static void ask_connect(Model *model, uint32_t id)
 	simple(model, EVENT_CONNECT_REQUESTED, id);
 }
 
+/* For an attach that may come to nothing: it leaves no pin. */
+static void ask_ahead(Model *model, uint32_t id)
+{
+	model->world.requests--;
+	simple(model, EVENT_CONNECT_AHEAD, id);
+}
+
 static void ask_reclaim(Model *model, uint32_t id)
 {
 	model->world.requests--;
@@ -455,6 +464,7 @@ static void make(Model *model, Move move)
 	case MOVE_STOP: tvm_move(model, id, false); break;
 	case MOVE_END: tvm_move(model, id, true); break;
 	case MOVE_ASK_CONNECT: ask_connect(model, id); break;
+	case MOVE_ASK_AHEAD: ask_ahead(model, id); break;
 	case MOVE_ASK_RECLAIM: ask_reclaim(model, id); break;
 	case MOVE_ASK_CLEAR: ask_clear(model, id); break;
 	case MOVE_REJECT:

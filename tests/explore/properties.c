@@ -430,6 +430,8 @@ void properties_of_stale_events(Model *model)
 			stale(model, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = d });
 		if (dsm && (dsm->pinned || dsm->state == DSM_QUARANTINED))
 			stale(model, &(EngineEvent){ .type = EVENT_CONNECT_REQUESTED, .id = d });
+		if (dsm && dsm->state != DSM_IDLE)
+			stale(model, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = d });
 		if (dsm &&
 		    (dsm->state == DSM_IDLE || (dsm->state == DSM_QUARANTINED && dsm->users > 0)))
 			stale(model, &(EngineEvent){ .type = EVENT_RECLAIM_REQUESTED, .id = d });

@@ -79,6 +79,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_STOP] = "stopping is tvm",
 		[MOVE_END] = "ended has tvm",
 		[MOVE_ASK_CONNECT] = "somebody asks to connect dsm",
+		[MOVE_ASK_AHEAD] = "an attach connects ahead dsm",
 		[MOVE_ASK_RECLAIM] = "somebody asks to reclaim dsm",
 		[MOVE_ASK_CLEAR] = "somebody asks to clear tdi",
 		[MOVE_REJECT] = "the guest rejects a",

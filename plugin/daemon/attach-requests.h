@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* io.tdid.Assignments.Attach: from the call to libvirt, and on to the state that is waited for. */
+#pragma once
+
+#include "daemon/tdid.h"
+
+typedef struct AttachRequests AttachRequests;
+
+/* Puts back what an earlier run had asked libvirt for. */
+int attach_requests_new(AttachRequests **ret, Tdid *tdid, char **ret_error);
+/* The server has to be gone already. Records stay. */
+AttachRequests *attach_requests_free(AttachRequests *requests);
+
+int attach_requests_take(AttachRequests *requests, json_object *parameters, VarlinkCall *call);
+
+/* The assignment has just come into this state. */
+void attach_requests_changed(AttachRequests *requests, Assignment *assignment,
+			     AssignmentState state, uint64_t generation);
+/* Its QEMU is gone. */
+void attach_requests_tvm_ended(AttachRequests *requests, const Tvm *tvm);

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvirt is asked to take the device out of the live domain, as by 'virsh detach-device': the guest
+ * lets it go in its own time, QEMU tells, the engine unbinds, and the assignment is released. A
+ * request ends when that has happened, or cannot; and when its time is over, because what was asked
+ * of the guest then stands without us.
+ *
+ * "Busy" is not a no: another job of the domain, or a guest whose slot still blinks from the attach
+ * (5 s, pciehp). Nothing tells when that is over, so it is asked again every second until the
+ * request's time is over.
+ */
+#include "daemon/detach-requests.h"
+
+#include "daemon/assignments-service.h"
+#include "daemon/domains.h"
+#include "daemon/records.h"
+#include "daemon/refusal.h"
+#include "daemon/timed-calls.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TIMEOUT_MS 60000
+#define DRAIN_USEC (300 * UINT64_C(1000000))
+#define AGAIN_USEC UINT64_C(1000000)
+
+typedef struct DetachRequest DetachRequest;
+
+/* libvirt's answer may come after the request's end. */
+typedef struct Asking {
+	DetachRequest *request; /* NULL: that was it */
+} Asking;
+
+struct DetachRequest {
+	DetachRequests *requests;
+	Assignment *assignment;
+	ClientToken token;
+	uint64_t until_usec; /* CLOCK_BOOTTIME */
+	Asking *asking;
+	sd_event_source *again;
+	DetachRequest *next;
+};
+
+struct DetachRequests {
+	Tdid *tdid;
+	TimedCalls *calls;
+	DetachFailed failed;
+	DetachRequest *first;
+};
+
+static void request_free(DetachRequest *request)
+{
+	DetachRequest **link = &request->requests->first;
+
+	while (*link != request)
+		link = &(*link)->next;
+	*link = request->next;
+	if (request->asking)
+		request->asking->request = NULL;
+	sd_event_source_disable_unref(request->again);
+	client_token_set(&request->token, NULL, 0);
+	free(request);
+}
+
+static DetachRequest *find(DetachRequests *requests, const Assignment *a)
+{
+	for (DetachRequest *q = requests->first; q; q = q->next)
+		if (q->assignment == a)
+			return q;
+	return NULL;
+}
+
+/* --- answers --- */
+
+static char *title(const Assignment *a)
+{
+	char uuid[UUID_STRING_SIZE], *text;
+
+	if (asprintf(&text, "%s/%s",
+		     a->tvm->domain ? a->tvm->domain->name : uuid_format(a->tvm->uuid, uuid),
+		     a->alias) < 0)
+		return NULL;
+	return text;
+}
+
+static int refuse_call(VarlinkCall *call, const Assignment *a, const char *why)
+{
+	_cleanup_free_ char *object = title(a);
+
+	return object ? refusal_say(call, object, "detach", "%s", why) : -ENOMEM;
+}
+
+typedef struct Moment {
+	Assignment *a;
+	AssignmentState state;
+	uint64_t generation;
+	const char *why; /* it cannot be done */
+} Moment;
+
+static bool is_over(AssignmentState state)
+{
+	return state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED;
+}
+
+static int answer_quarantined(Tdid *tdid, VarlinkCall *call, const Moment *moment, json_object *o)
+{
+	const Assignment *a = moment->a;
+	_cleanup_free_ char *message = NULL, *object = title(a);
+	char device[BDF_STRING_SIZE];
+
+	if (!object || asprintf(&message, "%s: detach: it is quarantined: %s. 'tdictl clear %s' is the way out",
+				object, a->reason ?: "what the TSM holds of it is not known",
+				bdf_format(a->tdi->bdf, device)) < 0)
+		message = NULL;
+	return varlink_call_errorb(call, "NotReached", J_REF("assignment", o),
+				   J_STRING("message", message ?: "it is quarantined"));
+}
+
+static int settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
+{
+	const Moment *moment = userdata;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	int r;
+
+	if (moment->why)
+		return refuse_call(waiting->call, moment->a, moment->why);
+	r = assignments_service_to_json(tdid, moment->a, moment->state, moment->generation, &o);
+	if (r < 0)
+		return r;
+	if (is_over(moment->state))
+		return varlink_call_replyb(waiting->call, J_REF("assignment", o));
+	if (moment->state == ASSIGNMENT_QUARANTINED)
+		return answer_quarantined(tdid, waiting->call, moment, o);
+	if (varlink_call_is_more(waiting->call))
+		varlink_call_notifyb(waiting->call, J_REF("assignment", o));
+	return 1;
+}
+
+static void fail(DetachRequest *request, const char *why)
+{
+	DetachRequests *requests = request->requests;
+	Moment moment = { .a = request->assignment, .why = why };
+	_cleanup_free_ char *object = title(moment.a);
+
+	log_warning("%s: detach: %s", object ?: "?", why);
+	request_free(request);
+	timed_calls_each(requests->calls, moment.a, settle, &moment);
+	requests->failed(requests->tdid, moment.a, why);
+}
+
+static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
+{
+	const Assignment *a = waiting->object;
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	_cleanup_free_ char *message = NULL, *object = title(a);
+	int r = assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+
+	if (r >= 0 &&
+	    (!object ||
+	     asprintf(&message,
+		      "%s: detach: after %.1f s it is %s%s. What was asked for stands: ask again, or "
+		      "look into the guest; to stop the domain takes it back in any case",
+		      object, (double)waiting->timeout_usec / 1e6, assignment_state_name(e->state),
+		      e->present ? ", and the guest has not let it go" : "") < 0)) {
+		message = NULL;
+		r = -ENOMEM;
+	}
+	return r < 0 ? r
+		     : varlink_call_errorb(waiting->call, "TimedOut", J_REF("assignment", o),
+					   J_STRING("message", message));
+}
+
+/* --- libvirt --- */
+
+static void ask(DetachRequest *request);
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	DetachRequest *request = userdata;
+
+	request->again = sd_event_source_disable_unref(request->again);
+	ask(request);
+	return 0;
+}
+
+static void ask_again(DetachRequest *request, const char *why)
+{
+	log_info("%s: not detached yet: %s", request->assignment->alias, why);
+	if (sd_event_add_time_relative(request->requests->tdid->event, &request->again,
+				       CLOCK_BOOTTIME, AGAIN_USEC, 0, on_again, request) < 0)
+		fail(request, "out of memory");
+}
+
+static void on_detached(int r, const char *message, void *userdata)
+{
+	_cleanup_free_ Asking *asking = userdata;
+	DetachRequest *request = asking->request;
+	_cleanup_free_ char *why = NULL;
+	Domain *domain;
+
+	if (!request)
+		return;
+	request->asking = NULL;
+	domain = request->assignment->tvm->domain;
+	if (r == VMM_DETACH_REQUESTED)
+		return;
+	if (r == VMM_DETACH_GONE && domain) {
+		domains_read(request->requests->tdid, domain);
+		return;
+	}
+	if (r == VMM_DETACH_BUSY) {
+		ask_again(request, message ?: "libvirt is busy");
+		return;
+	}
+	if (asprintf(&why, "libvirt: %s. Look into that and ask again",
+		     message ?: strerror(r < 0 ? -r : EIO)) < 0)
+		why = NULL;
+	fail(request, why ?: "libvirt refused");
+}
+
+static void ask(DetachRequest *request)
+{
+	Assignment *a = request->assignment;
+	Tdid *tdid = request->requests->tdid;
+	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], why[128];
+	int r = -ENOMEM;
+
+	if (timeline_now() >= request->until_usec) {
+		request_free(request);
+		return;
+	}
+	/* It is gone from there, and being unbound. */
+	if (!engine_assignment(tdid->engine, a->id)->present || request->asking)
+		return;
+	request->asking = calloc(1, sizeof(*request->asking));
+	if (request->asking) {
+		request->asking->request = request;
+		r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
+			       bdf_format(a->tdi->bdf, device), 0, on_detached, request->asking);
+	}
+	if (r >= 0)
+		return;
+	free(request->asking);
+	request->asking = NULL;
+	snprintf(why, sizeof(why), "libvirt cannot be asked: %s. Try again",
+		 r == -ENOTCONN ? "tdid is not connected to it (see that libvirtd runs)"
+				: strerror(-r));
+	fail(request, why);
+}
+
+static int begin(DetachRequests *requests, Assignment *a, uint64_t usec, DetachRequest **ret)
+{
+	DetachRequest *request = calloc(1, sizeof(*request));
+
+	if (!request)
+		return -ENOMEM;
+	*request = (DetachRequest){ .requests = requests,
+				    .assignment = a,
+				    .until_usec = timeline_now() + usec,
+				    .next = requests->first };
+	requests->first = request;
+	*ret = request;
+	return 0;
+}
+
+void detach_requests_start(DetachRequests *requests, Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(requests->tdid->engine, a->id);
+	DetachRequest *request;
+
+	if (!e->present || find(requests, a))
+		return;
+	a->detach_again = false;
+	if (begin(requests, a, DRAIN_USEC, &request) < 0)
+		requests->failed(requests->tdid, a, "out of memory");
+	else
+		ask(request);
+}
+
+/* --- the call --- */
+
+static int no_such_assignment(VarlinkCall *call, const char *domain, const char *name)
+{
+	return varlink_call_errorb(call, "NoSuchAssignment", J_STRING("domain", domain),
+				   J_STRING("name", name));
+}
+
+static int wait_for(DetachRequests *requests, Assignment *a, const char *token, int64_t timeout_ms,
+		    VarlinkCall *call)
+{
+	const struct ucred *peer = varlink_call_peer(call);
+	DetachRequest *request = find(requests, a);
+	uint64_t usec = (uint64_t)(timeout_ms ?: TIMEOUT_MS) * 1000;
+	_cleanup_free_ char *object = title(a);
+	bool is_new = !request;
+	int r = 0;
+
+	if (!request)
+		r = begin(requests, a, usec, &request);
+	if (r < 0)
+		return r;
+	if (!request->token.text)
+		r = client_token_set(&request->token, token, peer->uid);
+	if (request->until_usec < timeline_now() + usec)
+		request->until_usec = timeline_now() + usec;
+	if (r >= 0)
+		r = timed_calls_add(requests->calls, call, a, 0, timeout_ms, TIMEOUT_MS, NULL);
+	if (r < 0 && is_new)
+		request_free(request);
+	if (r < 0)
+		return r;
+	log_info("%s: detach: asked for by uid %u", object ?: a->alias, (unsigned)peer->uid);
+	/* One that libvirt was asked for before may have been forgotten by the guest. */
+	if (!request->again)
+		ask(request);
+	return 0;
+}
+
+int detach_requests_take(DetachRequests *requests, json_object *parameters, VarlinkCall *call)
+{
+	const char *domain = json_get_string(parameters, "domain");
+	const char *name = json_get_string(parameters, "name");
+	const char *token = json_get_string(parameters, "client_token");
+	int64_t timeout_ms = json_get_int(parameters, "timeout_ms", 0);
+	Tdid *tdid = requests->tdid;
+	Assignment *a = assignments_service_find(tdid, domain, name);
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	Moment moment;
+	int r;
+
+	if (token && !client_token_valid(token))
+		return varlink_call_invalid_parameter(call, "client_token");
+	if (json_object_object_get(parameters, "timeout_ms") &&
+	    (timeout_ms < 1 || timeout_ms > TIMED_CALL_MS_MAX))
+		return varlink_call_invalid_parameter(call, "timeout_ms");
+	if (!e)
+		return no_such_assignment(call, domain, name);
+	moment = (Moment){ .a = a, .state = e->state, .generation = e->generation };
+	r = assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+	if (r < 0)
+		return r;
+	if (e->state == ASSIGNMENT_QUARANTINED)
+		return answer_quarantined(tdid, call, &moment, o);
+	if ((is_over(e->state) && !e->present) ||
+	    client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid))
+		return varlink_call_replyb(call, J_REF("assignment", o));
+	return wait_for(requests, a, token, timeout_ms, call);
+}
+
+void detach_requests_changed(DetachRequests *requests, Assignment *a, AssignmentState state,
+			     uint64_t generation)
+{
+	DetachRequest *request = find(requests, a);
+	Moment moment = { .a = a, .state = state, .generation = generation };
+
+	if (request && is_over(state)) {
+		if (request->token.text &&
+		    client_token_set(&a->detach_token, request->token.text, request->token.uid) >= 0)
+			records_write_assignment(requests->tdid, a);
+		request_free(request);
+	} else if (request && state == ASSIGNMENT_QUARANTINED) {
+		request_free(request);
+	}
+	timed_calls_each(requests->calls, a, settle, &moment);
+}
+
+void detach_requests_not_let_go(DetachRequests *requests, const Tvm *tvm, const char *alias)
+{
+	for (DetachRequest *q = requests->first; q; q = q->next)
+		if (q->assignment->tvm == tvm && strcmp(q->assignment->alias, alias) == 0) {
+			fail(q, "the guest refuses to let it go. Stop what uses it there, and ask "
+				"again");
+			return;
+		}
+}
+
+int detach_requests_new(DetachRequests **ret, Tdid *tdid, DetachFailed failed)
+{
+	static const TimedCallsOps ops = { on_timed_out, NULL };
+	DetachRequests *requests = calloc(1, sizeof(*requests));
+	int r;
+
+	if (!requests)
+		return -ENOMEM;
+	requests->tdid = tdid;
+	requests->failed = failed;
+	r = timed_calls_new(&requests->calls, tdid, &ops);
+	if (r < 0) {
+		free(requests);
+		return r;
+	}
+	*ret = requests;
+	return 0;
+}
+
+DetachRequests *detach_requests_free(DetachRequests *requests)
+{
+	if (!requests)
+		return NULL;
+	timed_calls_free(requests->calls);
+	while (requests->first)
+		request_free(requests->first);
+	free(requests);
+	return NULL;
+}
