@@ -184,7 +184,7 @@ static int on_deferred(sd_event_source *source, void *userdata)
 {
 	Vmm *vmm = userdata;
 
-	while (vmm->first && !fake_vmm.hold)
+	while (vmm->first && !fake_vmm.hold && !(fake_vmm.hold_attaches && vmm->first->attach))
 		answer_first(vmm, 0);
 	return 0;
 }
@@ -196,7 +196,7 @@ static void arm(Vmm *vmm)
 
 void fake_vmm_let_go(void)
 {
-	fake_vmm.hold = false;
+	fake_vmm.hold = fake_vmm.hold_attaches = false;
 	arm(fake_vmm.vmm);
 }
 

@@ -32,7 +32,7 @@ static void reject(void)
 
 Test(daemon_policy, held)
 {
-	d.policy = "\"on_reject\":\"hold\",";
+	d.config = "\"on_reject\":\"hold\",";
 	testing_daemon_start(&d);
 	lock();
 	reject();
@@ -51,7 +51,7 @@ Test(daemon_policy, held)
 
 Test(daemon_policy, bound_again)
 {
-	d.policy = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,\"rebinds\":1,";
+	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,\"rebinds\":1,";
 	testing_daemon_start(&d);
 	run();
 	fake_tsm_set(d.tsm, tdi(), "error", true);
@@ -66,13 +66,13 @@ Test(daemon_policy, bound_again)
 
 Test(daemon_policy, restart_while_it_waits)
 {
-	d.policy = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":3600000,";
+	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":3600000,";
 	testing_daemon_start(&d);
 	run();
 	fake_tsm_set(d.tsm, tdi(), "error", true);
 	UNTIL(d.event, testing_records(&d, "assignment", "\"retry_timer\":true") == 1);
 	testing_daemon_stop(&d);
-	d.policy = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
+	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
 	testing_daemon_start(&d);
 	UNTIL(d.event, tdi()->generation == 2);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
@@ -82,7 +82,7 @@ Test(daemon_policy, restart_while_it_waits)
 /* It may only tighten, and it may do so at any time. */
 Test(daemon_policy, of_the_metadata)
 {
-	d.policy = "\"on_reject\":\"hold\",\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
+	d.config = "\"on_reject\":\"hold\",\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
 	testing_daemon_start(&d);
 	run();
 	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
@@ -95,7 +95,7 @@ Test(daemon_policy, of_the_metadata)
 
 Test(daemon_policy, of_the_metadata_that_makes_no_sense)
 {
-	d.policy = "\"on_error\":\"hold\",";
+	d.config = "\"on_error\":\"hold\",";
 	testing_daemon_start(&d);
 	run();
 	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL, UNDER("on-error='stay'"));

@@ -76,13 +76,13 @@ void testing_daemon_start(TestingDaemon *d)
 	int n;
 
 	n = snprintf(text, sizeof(text),
-		     "{\"records\":\"%s\",\"sockets\":\"%s\",\"sysfs\":\"%s/sys\","
-		     "\"require_tvm\":\"%s\",%s\"idle_grace_ms\":%u,"
+		     "{%s\"records\":\"%s\",\"sockets\":\"%s\",\"sysfs\":\"%s/sys\","
+		     "\"require_tvm\":\"%s\",\"idle_grace_ms\":%u,"
 		     "\"guest_timeout_ms\":%u,\"boot_timeout_ms\":%u,\"operation_deadline_ms\":%u,"
 		     "\"stop_timeout_ms\":%u,"
 		     "\"tsms\":[{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}]}",
-		     d->records, d->directory, d->directory, d->require_tvm ?: "protected",
-		     d->policy ?: "", d->idle_grace_ms, d->guest_timeout_ms,
+		     d->config ?: "", d->records, d->directory, d->directory, d->require_tvm ?: "protected",
+		     d->idle_grace_ms, d->guest_timeout_ms,
 		     d->boot_timeout_ms ?: d->guest_timeout_ms, d->operation_deadline_ms,
 		     d->stop_timeout_ms, d->socket, (unsigned int)getuid());
 	d->tdid = (Tdid){ .event = sd_event_ref(d->event) };
