@@ -35,6 +35,10 @@ typedef struct Cli {
 	bool all;	       /* --all */
 	const char *root;      /* --root; NULL: the host's own */
 	const char *platform;  /* --platform */
+	const char *name;      /* --name */
+	const char *token;     /* --token */
+	const char *wait_for;  /* --wait */
+	bool dry_run;	       /* --dry-run */
 	IdlInterface *interface;
 } Cli;
 
@@ -46,7 +50,11 @@ enum {
 	COMMAND_ALL = 1 << 3,
 	COMMAND_ROOT = 1 << 4,
 	COMMAND_PLATFORM = 1 << 5,
-	COMMAND_STATE = 1 << 6,
+	COMMAND_NAME = 1 << 6,
+	COMMAND_TOKEN = 1 << 7,
+	COMMAND_WAIT = 1 << 8,
+	COMMAND_DRY_RUN = 1 << 9,
+	COMMAND_STATE = 1 << 10,
 };
 
 struct Command {
@@ -71,6 +79,10 @@ extern const Command command_doctor;
 extern const Command command_connect;
 extern const Command command_reclaim;
 extern const Command command_clear;
+extern const Command command_attach;
+extern const Command command_detach;
+extern const Command command_drain;
+extern const Command command_undrain;
 
 /* "tdictl COMMAND: ..." on standard error, made harmless for a terminal. */
 void cli_error(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

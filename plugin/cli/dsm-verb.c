@@ -2,7 +2,6 @@
 #include "cli/dsm-verb.h"
 
 #include "cli/text.h"
-#include "core/bdf.h"
 
 static char *dsm_line(json_object *dsm)
 {
@@ -10,18 +9,26 @@ static char *dsm_line(json_object *dsm)
 			   json_get_string(dsm, "state"), json_get_string(dsm, "tsm"));
 }
 
-CliStatus dsm_verb_run(const Cli *cli, const char *method, const char *verb, const char *address)
+CliStatus dsm_verb_address(const Cli *cli, const char *argument, char ret[static BDF_STRING_SIZE])
 {
-	VerbCall call = { .method = method, .verb = verb, .parameter = "dsm", .line = dsm_line };
-	char text[BDF_STRING_SIZE];
 	Bdf bdf;
 
-	if (bdf_parse(&bdf, address) < 0) {
+	if (bdf_parse(&bdf, argument) < 0) {
 		cli_error(cli,
 			  "'%s' is no address of a DSM, such as 0000:01:00.0. 'tdictl devices' has "
 			  "them",
-			  address);
+			  argument);
 		return CLI_USAGE;
 	}
-	return verb_run(cli, &call, bdf_format(bdf, text));
+	bdf_format(bdf, ret);
+	return CLI_OK;
+}
+
+CliStatus dsm_verb_run(const Cli *cli, const char *method, const char *verb, const char *argument)
+{
+	VerbCall call = { .method = method, .verb = verb, .parameter = "dsm", .line = dsm_line };
+	char address[BDF_STRING_SIZE];
+	CliStatus status = dsm_verb_address(cli, argument, address);
+
+	return status == CLI_OK ? verb_run(cli, &call, address) : status;
 }

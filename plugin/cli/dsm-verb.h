@@ -3,6 +3,10 @@
 #pragma once
 
 #include "cli/verb.h"
+#include "core/bdf.h"
+
+/* The address that the argument is. Else it is told. */
+CliStatus dsm_verb_address(const Cli *cli, const char *argument, char ret[static BDF_STRING_SIZE]);
 
 /*
  * Calls `method` (Connect, Reclaim) for the DSM at `address` and prints the Dsm that it has become.

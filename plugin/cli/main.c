@@ -12,9 +12,10 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-	&command_list,	   &command_show,    &command_watch,   &command_evidence,
-	&command_timeline, &command_devices, &command_connect, &command_reclaim,
-	&command_clear,	   &command_doctor,  &command_wait,    &command_metrics,
+	&command_list,	   &command_show,    &command_watch,   &command_wait,	&command_evidence,
+	&command_timeline, &command_attach,  &command_detach,  &command_devices, &command_connect,
+	&command_reclaim,  &command_clear,   &command_drain,   &command_undrain, &command_metrics,
+	&command_doctor,
 };
 
 enum {
@@ -28,6 +29,10 @@ enum {
 	OPTION_ROOT,
 	OPTION_PLATFORM,
 	OPTION_STATE,
+	OPTION_NAME,
+	OPTION_TOKEN,
+	OPTION_WAIT,
+	OPTION_DRY_RUN,
 };
 
 static const struct option options[] = {
@@ -42,6 +47,10 @@ static const struct option options[] = {
 	{ "root", required_argument, NULL, OPTION_ROOT },
 	{ "platform", required_argument, NULL, OPTION_PLATFORM },
 	{ "state", required_argument, NULL, OPTION_STATE },
+	{ "name", required_argument, NULL, OPTION_NAME },
+	{ "token", required_argument, NULL, OPTION_TOKEN },
+	{ "wait", required_argument, NULL, OPTION_WAIT },
+	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
 	{ 0 },
 };
 
@@ -59,8 +68,9 @@ static const char status_help[] =
 	"\n"
 	"Exit status\n"
 	"  0  done\n"
-	"  1  refused by tdid, or there is no such domain, device or evidence; doctor: something "
-	"is missing\n"
+	"  1  refused by tdid, or there is no such domain, device or evidence, or a device does not "
+	"come\n"
+	"     to the state that is waited for; doctor: something is missing\n"
 	"  2  the command line is wrong\n"
 	"  3  tdid cannot be reached\n"
 	"  4  the time is over\n"
@@ -144,6 +154,22 @@ static int parse_options(Cli *cli, CommandLine *line, int argc, char **argv)
 			cli->platform = optarg;
 			line->used |= COMMAND_PLATFORM;
 			break;
+		case OPTION_NAME:
+			cli->name = optarg;
+			line->used |= COMMAND_NAME;
+			break;
+		case OPTION_TOKEN:
+			cli->token = optarg;
+			line->used |= COMMAND_TOKEN;
+			break;
+		case OPTION_WAIT:
+			cli->wait_for = optarg;
+			line->used |= COMMAND_WAIT;
+			break;
+		case OPTION_DRY_RUN:
+			cli->dry_run = true;
+			line->used |= COMMAND_DRY_RUN;
+			break;
 		default: return -EINVAL;
 		}
 	}
@@ -162,9 +188,10 @@ static const struct {
 	unsigned option;
 	const char *name;
 } option_names[] = {
-	{ COMMAND_OUT, "--out" },	  { COMMAND_UNTIL, "--until" },
-	{ COMMAND_TIMEOUT, "--timeout" }, { COMMAND_ALL, "--all" },
-	{ COMMAND_ROOT, "--root" },	  { COMMAND_PLATFORM, "--platform" },
+	{ COMMAND_OUT, "--out" }, { COMMAND_UNTIL, "--until" }, { COMMAND_TIMEOUT, "--timeout" },
+	{ COMMAND_ALL, "--all" }, { COMMAND_ROOT, "--root" },	{ COMMAND_PLATFORM, "--platform" },
+	{ COMMAND_NAME, "--name" }, { COMMAND_TOKEN, "--token" }, { COMMAND_WAIT, "--wait" },
+	{ COMMAND_DRY_RUN, "--dry-run" },
 	{ COMMAND_STATE, "--state" },
 };
 

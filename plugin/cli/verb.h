@@ -12,10 +12,16 @@ typedef struct VerbCall {
 	const char *parameter; /* the only one, and the name of the object that is answered */
 	/* One line about that object, allocated. */
 	char *(*line)(json_object *object);
+	/* For a call with more to it: what it is called with (borrowed), and what is answered. */
+	json_object *parameters;
+	const char *object;
+	/* With `more`: a line about what came before the answer, allocated; NULL: none. */
+	char *(*progress)(json_object *parameters);
+	bool timed; /* tdid has been told of the timeout, and answers itself */
 } VerbCall;
 
 /*
- * Calls it for the device at `address`, which has to be one, and prints the object. After a second
+ * Calls it for the device at `address` (with `parameters`, only for people), and prints the object. After a second
  * standard error says what is waited for; after cli->timeout_usec (0: VERB_TIMEOUT_USEC) the wait
  * is over, and what was asked for goes on.
  */

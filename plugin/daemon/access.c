@@ -32,9 +32,6 @@ AccessClass access_class_of(const char *method)
 					       "Devices", "Metrics", "Wait" };
 	const char *dot = strrchr(method, '.');
 
-	/* What the service says of itself is in its description anyway. */
-	if (strncmp(method, "org.varlink.service.", strlen("org.varlink.service.")) == 0)
-		return ACCESS_READ;
 	for (size_t i = 0; dot && i < ELEMENTSOF(telling); i++)
 		if (strcmp(dot + 1, telling[i]) == 0)
 			return ACCESS_READ;

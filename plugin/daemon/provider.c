@@ -377,6 +377,7 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 	provider->handlers = *handlers;
 	provider->userdata = userdata;
 	provider->retry_usec = RETRY_FIRST_USEC;
+	provider->waits_for_guest = true; /* until it has said otherwise: nothing is bound early */
 	provider->uid = config->uid;
 	provider->name = strdup(config->name);
 	provider->socket = strdup(config->socket);

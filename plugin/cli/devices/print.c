@@ -103,8 +103,9 @@ static char *dsm_state(const DeviceView *view)
 {
 	if (!view->tdid_dsm)
 		return NULL;
-	return text_format("%s%s", member(view->tdid_dsm, "state"),
-			   json_get_bool(view->tdid_dsm, "pinned", false) ? ", pinned" : "");
+	return text_format("%s%s%s", member(view->tdid_dsm, "state"),
+			   json_get_bool(view->tdid_dsm, "pinned", false) ? ", pinned" : "",
+			   json_get_bool(view->tdid_dsm, "drained", false) ? ", drained" : "");
 }
 
 static char *holder(const DeviceView *view)
@@ -116,7 +117,9 @@ static char *holder(const DeviceView *view)
 	if (!domain)
 		domain = member(device, "domain");
 	if (!domain)
-		return quarantined ? text_format("quarantined") : NULL;
+		return quarantined		      ? text_format("quarantined")
+		       : member(device, "excluded") ? text_format("excluded")
+						      : NULL;
 	return text_format("%s%s%s%s", domain, name ? "/" : "", name ? name : "",
 			   quarantined ? ", quarantined" : "");
 }

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Detach: through all of tdid to a fake libvirt, and back. */
+#include "testing-assignments.h"
+
+#include <errno.h>
+
+#define TDI   "0000:41:00.1"
+#define ARGS  "\"domain\":\"tvm0\",\"name\":\"" ALIAS "\""
+#define TOKEN "\"client_token\":\"token-1\""
+
+static TestingCaller one, two;
+
+static void set_up_callers(void)
+{
+	set_up();
+}
+
+static void tear_down_callers(void)
+{
+	testing_caller_done(&one);
+	testing_caller_done(&two);
+	tear_down();
+}
+
+TestSuite(daemon_detach_requests, .init = set_up_callers, .fini = tear_down_callers);
+
+static void ask(TestingCaller *caller, const char *arguments, bool more)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "{%s}", arguments);
+	testing_ask(caller, "Detach", text, more);
+}
+
+static void expect(const char *arguments, const char *answer)
+{
+	ask(&one, arguments, false);
+	testing_answered(&one, answer);
+}
+
+static void start(void)
+{
+	testing_daemon_start(&d);
+	run();
+}
+
+/* The guest has let it go: QEMU tells before libvirt does. */
+static void let_go(void)
+{
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	detach();
+	testing_idle(d.event);
+}
+
+/* --- what is refused --- */
+
+Test(daemon_detach_requests, parameters_that_are_none)
+{
+	start();
+	expect("\"name\":\"" ALIAS "\"", "InvalidParameter {\"parameter\":\"domain\"}");
+	expect("\"domain\":\"tvm0\"", "InvalidParameter {\"parameter\":\"name\"}");
+	expect(ARGS ",\"client_token\":\"a\\u007f\"", "InvalidParameter {\"parameter\":\"client_token");
+	expect(ARGS ",\"timeout_ms\":0", "InvalidParameter {\"parameter\":\"timeout_ms\"}");
+	expect("\"domain\":\"tvm1\",\"name\":\"" ALIAS "\"", "NoSuchAssignment {");
+	expect("\"domain\":\"tvm0\",\"name\":\"nic0\"", "NoSuchAssignment {");
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
+Test(daemon_detach_requests, quarantined)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	expect(ARGS, "NotReached {\"assignment\":{");
+	cr_assert(strstr(one.answer, "'tdictl clear " TDI "' is the way out"));
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
+Test(daemon_detach_requests, libvirt_refuses)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	fake_vmm.detach_message = "domain x: cannot detach: not hot-pluggable";
+	expect(ARGS "," TOKEN, "Refused {\"object\":\"tvm0/" ALIAS "\",\"message\":\"tvm0/" ALIAS
+			       ": detach: libvirt: domain x: cannot detach: not hot-pluggable. Look "
+			       "into that and ask again");
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	/* Nothing was done under that token. */
+	fake_vmm.detach_result = 0;
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	let_go();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_detach_requests, alias_is_another_devices_by_now)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_MISMATCH;
+	expect(ARGS, "Refused ");
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+}
+
+Test(daemon_detach_requests, libvirt_that_is_away)
+{
+	start();
+	fake_vmm_disconnect();
+	expect(ARGS, "Refused ");
+	fake_vmm_connect();
+	fake_vmm.detach_result = -ETIMEDOUT;
+	expect(ARGS, "Refused ");
+}
+
+Test(daemon_detach_requests, guest_refuses)
+{
+	start();
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_REMOVAL_FAILED, "ua-tdi-other");
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_REMOVAL_FAILED, ALIAS);
+	testing_answered(&one, "the guest refuses to let it go");
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+}
+
+/* --- what comes of it --- */
+
+Test(daemon_detach_requests, released_with_each_change_told)
+{
+	start();
+	ask(&one, ARGS, true);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_str_eq(fake_vmm.detached, TVM0 " " ALIAS " " TDI);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	let_go();
+	testing_answered(&one, "\"state\":\"released\"");
+	cr_assert(strstr(one.told, "\"state\":\"unbinding\""));
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+	/* And once more. */
+	expect(ARGS, "ok {\"assignment\":");
+	expect("\"domain\":\"" TVM0 "\",\"name\":\"" TDI "\"", "\"state\":\"released\"");
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+Test(daemon_detach_requests, two_that_wait)
+{
+	start();
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	ask(&two, ARGS, false);
+	testing_idle(d.event);
+	let_go();
+	testing_answered(&one, "ok ");
+	testing_answered(&two, "ok ");
+}
+
+Test(daemon_detach_requests, gone_already)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_GONE;
+	fake_vmm_domain(TVM0, "tvm0", NONE);
+	expect(ARGS, "\"state\":\"released\"");
+}
+
+/* A second between: nothing tells when the guest's slot has stopped blinking. */
+Test(daemon_detach_requests, busy_is_no_refusal)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	fake_vmm.detach_message = "power indicator blinking";
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	fake_vmm.detach_result = 0;
+	while (fake_vmm.detaches < 2)
+		sd_event_run(d.event, 2000000);
+	let_go();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_detach_requests, guest_that_never_lets_it_go)
+{
+	start();
+	expect(ARGS "," TOKEN ",\"timeout_ms\":50", "TimedOut {\"assignment\":{");
+	cr_assert(strstr(one.answer, "\"state\":\"running\""));
+	cr_assert(strstr(one.answer, "tvm0/" ALIAS
+				     ": detach: after 0.1 s it is running, and the guest has not "
+				     "let it go. What was asked for stands"));
+	/* The same once more: libvirt is asked again. */
+	expect(ARGS "," TOKEN ",\"timeout_ms\":50", "TimedOut ");
+	cr_assert_eq(fake_vmm.detaches, 2);
+	/* It comes late. */
+	let_go();
+	expect(ARGS "," TOKEN, "\"state\":\"released\"");
+}
+
+Test(daemon_detach_requests, busy_until_its_time_is_over)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	expect(ARGS ",\"timeout_ms\":50", "TimedOut ");
+	sd_event_run(d.event, 2000000);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+Test(daemon_detach_requests, caller_that_goes_away_changes_nothing)
+{
+	start();
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_caller_done(&one);
+	testing_idle(d.event);
+	let_go();
+}
+
+Test(daemon_detach_requests, domain_that_ends_meanwhile)
+{
+	start();
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_daemon_kill(&d, 0);
+	testing_answered(&one, "\"state\":\"released\"");
+}
+
+Test(daemon_detach_requests, held_after_a_failure)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	fake_tsm_set(d.tsm, tdi(), "error", false);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_HELD);
+	fake_vmm.detach_result = 0;
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "\"state\":\"failed\"");
+}
+
+/* --- tokens --- */
+
+/* Somebody has attached it again before a lost answer is asked for once more. */
+Test(daemon_detach_requests, token_does_not_detach_twice)
+{
+	start();
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	let_go();
+	testing_answered(&one, "ok ");
+	cr_assert_eq(testing_records(&d, "assignment", "\"detach_token\":\"token-1\""), 1);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	expect(ARGS "," TOKEN, "\"state\":\"waiting\"");
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	expect(ARGS "," TOKEN, "\"state\":\"waiting\"");
+	cr_assert_eq(fake_vmm.detaches, 1);
+	ask(&one, ARGS ",\"client_token\":\"token-2\"", false);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "\"state\":\"released\"");
+}
+
+Test(daemon_detach_requests, restart_within_it)
+{
+	start();
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_daemon_stop(&d);
+	testing_answered(&one, "lost");
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	let_go();
+	testing_answered(&one, "ok ");
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Drain and Undrain: through all of tdid to a fake libvirt and a fake TSM, and back. */
+#include "testing-assignments.h"
+
+#include <sys/stat.h>
+
+#define TDI   "0000:41:00.1"
+#define OTHER "0000:41:00.2"
+#define DSM   "\"dsm\":\"" FAKE_TSM_DSM "\""
+
+static TestingCaller one, two;
+
+static void set_up_callers(void)
+{
+	set_up();
+}
+
+static void tear_down_callers(void)
+{
+	testing_caller_done(&one);
+	testing_caller_done(&two);
+	tear_down();
+}
+
+TestSuite(daemon_drain_requests, .init = set_up_callers, .fini = tear_down_callers);
+
+static void ask(const char *method, const char *arguments)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "{%s}", arguments);
+	testing_ask(&one, method, text, strcmp(method, "Drain") == 0);
+}
+
+static void expect(const char *method, const char *arguments, const char *answer)
+{
+	ask(method, arguments);
+	testing_answered(&one, answer);
+}
+
+static void is_drained(bool drained)
+{
+	testing_call(&two, "Devices", NULL);
+	UNTIL(d.event, two.answer);
+	cr_assert_eq(strstr(two.answer, "\"drained\":true") != NULL, drained, "%s", two.answer);
+	cr_assert_eq(testing_records(&d, "drain-" FAKE_TSM_DSM, NULL), drained);
+}
+
+static void attach_is_refused(bool refused)
+{
+	testing_ask(&two, "Attach",
+		    "{\"domain\":\"tvm0\",\"device\":\"" OTHER "\",\"dry_run\":true}", false);
+	testing_answered(&two, refused ? "its DSM " FAKE_TSM_DSM " is being drained, so that nobody "
+					 "gets a device of it. 'tdictl undrain " FAKE_TSM_DSM
+					 "' ends that"
+				       : "ok {\"plan\":");
+}
+
+/* --- what is refused --- */
+
+Test(daemon_drain_requests, addresses_that_are_none)
+{
+	static const char *const methods[] = { "Drain", "Undrain" };
+
+	testing_daemon_start(&d);
+	for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+		expect(methods[i], "", "InvalidParameter {\"parameter\":\"dsm\"}");
+		expect(methods[i], "\"dsm\":\"41:00.0\"", "InvalidParameter {\"parameter\":\"dsm\"}");
+		expect(methods[i], "\"dsm\":\"0000:42:00.0\"", "NoSuchDevice ");
+		expect(methods[i], "\"dsm\":\"" TDI "\"",
+		       "it is a function of the DSM " FAKE_TSM_DSM ". Name that one");
+	}
+	expect("Drain", DSM ",\"timeout_ms\":0", "InvalidParameter {\"parameter\":\"timeout_ms\"}");
+	is_drained(false);
+}
+
+/* That it is drained is on disk before it is so. */
+Test(daemon_drain_requests, record_that_cannot_be_written)
+{
+	char path[256];
+
+	testing_daemon_start(&d);
+	snprintf(path, sizeof(path), "%s/drain-" FAKE_TSM_DSM ".json", d.records);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	expect("Drain", DSM, "drain: its record cannot be written");
+	cr_assert_eq(rmdir(path), 0);
+	is_drained(false);
+}
+
+/* --- what comes of it --- */
+
+Test(daemon_drain_requests, nothing_in_use)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	expect("Drain", DSM, "\"drained\":true");
+	is_drained(true);
+	attach_is_refused(true);
+	testing_call(&two, "Connect", FAKE_TSM_DSM);
+	testing_answered(&two, "it is being drained. 'tdictl undrain' ends that");
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	expect("Drain", DSM, "ok ");
+	expect("Undrain", DSM, "ok {\"dsm\":{\"dsm\":\"" FAKE_TSM_DSM "\"");
+	is_drained(false);
+	attach_is_refused(false);
+	expect("Undrain", DSM, "ok ");
+}
+
+Test(daemon_drain_requests, pinned)
+{
+	testing_daemon_start(&d);
+	testing_call(&two, "Connect", FAKE_TSM_DSM);
+	testing_answered(&two, "ok ");
+	expect("Drain", DSM, "\"state\":\"idle\"");
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
+}
+
+/* Each change is told; the last one out, then the DSM. */
+Test(daemon_drain_requests, what_runs_is_detached_and_the_dsm_reclaimed)
+{
+	testing_daemon_start(&d);
+	run();
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_str_eq(fake_vmm.detached, TVM0 " " ALIAS " " TDI);
+	is_drained(true);
+	attach_is_refused(true);
+	cr_assert_null(one.answer);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	detach();
+	testing_answered(&one, "ok {\"dsm\":{\"dsm\":\"" FAKE_TSM_DSM "\"");
+	cr_assert(strstr(one.answer, "\"state\":\"idle\",\"connected\":false"));
+	cr_assert(strstr(one.told, "\"state\":\"unbinding\""));
+	cr_assert(strstr(one.told, "\"state\":\"released\""));
+	cr_assert_eq(fake_vmm.detaches, 1);
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
+}
+
+/* By plain virsh too. */
+Test(daemon_drain_requests, nobody_gets_one_of_it)
+{
+	testing_daemon_start(&d);
+	expect("Drain", DSM, "ok ");
+	testing_daemon_run(&d, 0, WITH);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "is being drained"));
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+}
+
+Test(daemon_drain_requests, quarantined_device)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	expect("Drain", DSM, "is quarantined: what the TSM holds of it is not known. 'tdictl clear " TDI
+			     "' first, then drain it again");
+	is_drained(true);
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 0);
+}
+
+Test(daemon_drain_requests, quarantined_dsm)
+{
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_CONNECT] = FAKE_BREAK_OFF;
+	testing_call(&two, "Connect", FAKE_TSM_DSM);
+	testing_answered(&two, "Refused");
+	expect("Drain", DSM, "'tdictl reclaim' is the way out");
+	is_drained(true);
+}
+
+Test(daemon_drain_requests, device_that_cannot_be_detached)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	fake_vmm.detach_message = "not hot-pluggable";
+	expect("Drain", DSM, "Refused {\"object\":\"" FAKE_TSM_DSM "\",\"message\":\"" FAKE_TSM_DSM
+			     ": drain: tvm0/" ALIAS " cannot be detached: libvirt: not hot-pluggable");
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1, "not for ever");
+	is_drained(true);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	/* Once more by request. */
+	fake_vmm.detach_result = 0;
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_drain_requests, dsm_that_cannot_be_reclaimed)
+{
+	testing_daemon_start(&d);
+	testing_call(&two, "Connect", FAKE_TSM_DSM);
+	testing_answered(&two, "ok ");
+	d.tsm->answers[FAKE_DISCONNECT] = FAKE_REFUSE;
+	expect("Drain", DSM, "not so. It is still connected; look into that and drain it again");
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1, "not for ever");
+	d.tsm->answers[FAKE_DISCONNECT] = FAKE_DONE;
+	expect("Drain", DSM, "ok ");
+}
+
+Test(daemon_drain_requests, time_is_over_and_it_goes_on)
+{
+	testing_daemon_start(&d);
+	run();
+	expect("Drain", DSM ",\"timeout_ms\":50", "TimedOut {\"assignment\":{");
+	cr_assert(strstr(one.answer, FAKE_TSM_DSM ": drain: after 0.1 s tvm0/" ALIAS " is running. "
+					   "It goes on"));
+	detach();
+	UNTIL(d.event, dsm()->state == DSM_IDLE);
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
+}
+
+Test(daemon_drain_requests, caller_that_goes_away_changes_nothing)
+{
+	testing_daemon_start(&d);
+	run();
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_caller_done(&one);
+	testing_idle(d.event);
+	detach();
+	UNTIL(d.event, dsm()->state == DSM_IDLE);
+}
+
+Test(daemon_drain_requests, ended_by_undrain)
+{
+	testing_daemon_start(&d);
+	run();
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_ask(&two, "Undrain", "{" DSM "}", false);
+	testing_answered(&two, "ok ");
+	testing_answered(&one, "an Undrain has ended it");
+	cr_assert_eq(testing_records(&d, "drain", NULL), 0);
+}
+
+/* --- restarts --- */
+
+Test(daemon_drain_requests, drained_after_a_restart)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	expect("Drain", DSM, "ok ");
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	is_drained(true);
+	attach_is_refused(true);
+	expect("Undrain", DSM, "ok ");
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	is_drained(false);
+	attach_is_refused(false);
+}
+
+Test(daemon_drain_requests, restart_within_a_drain)
+{
+	testing_daemon_start(&d);
+	run();
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_daemon_stop(&d);
+	testing_answered(&one, "lost");
+	testing_daemon_start(&d);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	UNTIL(d.event, engine_dsm(d.tdid.engine, testing_assignment(&d, 0, ALIAS)->dsm->id)->state ==
+			       DSM_IDLE);
+	is_drained(true);
+}
