@@ -15,18 +15,33 @@ static char *assignment_line(json_object *object)
 	return text_format("%s/%s %s: %s (tsm: %s)", a.domain_name, a.name, a.device, a.state, tsm);
 }
 
-static char *plan_line(json_object *plan)
+/* The XML as it is: tdid has made it, and it has several lines. */
+static void print_xml(const char *xml)
+{
+	while (*xml) {
+		size_t n = strcspn(xml, "\n");
+		_cleanup_free_ char *line = text_format("%.*s", (int)n, xml);
+		_cleanup_free_ char *clean = text_clean(line);
+
+		puts(clean);
+		xml += n + (xml[n] == '\n');
+	}
+}
+
+static void print_plan(json_object *plan)
 {
 	bool there = json_get_bool(plan, "already_attached", false);
-	const char *dsm = json_get_string(plan, "dsm");
+	bool connects = json_get_bool(plan, "connects", false);
+	_cleanup_free_ char *line = text_format(
+		"%s/%s %s: %s (tsm: %s)%s%s", json_get_string(plan, "domain_name"),
+		json_get_string(plan, "name"), json_get_string(plan, "device"),
+		there ? "is attached already" : "would be attached", json_get_string(plan, "tsm"),
+		connects ? "; meanwhile device_connect " : "",
+		connects ? json_get_string(plan, "dsm") : "");
+	_cleanup_free_ char *clean = text_clean(line);
 
-	return text_format("%s/%s %s: %s (tsm: %s)%s%s\n%s", json_get_string(plan, "domain_name"),
-			   json_get_string(plan, "name"), json_get_string(plan, "device"),
-			   there ? "is attached already" : "would be attached",
-			   json_get_string(plan, "tsm"),
-			   json_get_bool(plan, "connects", false) ? "; meanwhile device_connect " : "",
-			   json_get_bool(plan, "connects", false) ? dsm : "",
-			   json_get_string(plan, "xml"));
+	puts(clean);
+	print_xml(json_get_string(plan, "xml"));
 }
 
 static char *progress_line(json_object *parameters)
@@ -48,7 +63,8 @@ static CliStatus run(Cli *cli, char **arguments)
 	uint64_t timeout_usec = cli->timeout_usec ? cli->timeout_usec : VERB_TIMEOUT_USEC;
 	VerbCall call = { .method = "Attach",
 			  .verb = "the attach",
-			  .line = cli->dry_run ? plan_line : assignment_line,
+			  .line = assignment_line,
+			  .print = cli->dry_run ? print_plan : NULL,
 			  .object = cli->dry_run ? "plan" : "assignment",
 			  .progress = cli->dry_run ? NULL : progress_line,
 			  .timed = true };
@@ -87,7 +103,7 @@ const Command command_attach = {
 	.help = "DOMAIN is its name or UUID, DEVICE the device's address on the host. tdid checks\n"
 		"everything, lets libvirt attach the device, and connects the device's DSM "
 		"meanwhile.\n"
-		"What is there already is success. Each change is told on standard error.\n"
+		"What is there already is success. After a second standard error tells each change.\n"
 		"\n"
 		"  --name NAME        the device's alias: ua-tdi-NAME, or NAME if it begins so\n"
 		"  --wait STATE       until it is in that state or further on the way attached,\n"

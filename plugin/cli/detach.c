@@ -54,7 +54,7 @@ const Command command_detach = {
 	.help = "NAME is the device's alias or its address on the host. The guest is asked to let it\n"
 		"go, as by 'virsh detach-device'; then the TSM unbinds it. What is released "
 		"already is\n"
-		"success. Each change is told on standard error.\n"
+		"success. After a second standard error tells each change.\n"
 		"\n"
 		"  --token TOKEN      asking once more with the same token does not detach it "
 		"twice,\n"

@@ -49,7 +49,8 @@ const Command command_drain = {
 		"undrain'.\n"
 		"All of them are detached, and then the device is reclaimed (device_reclaim). "
 		"Waits\n"
-		"until that is done or has failed; each change is told on standard error.\n" VERB_TIMEOUT_HELP
+		"until that is done or has failed; after a second standard error\n"
+		"tells each change.\n" VERB_TIMEOUT_HELP
 		"\n"
 		"--json prints {dsm, tsm, state, connected, pinned, drained, reason}.\n",
 	.options = COMMAND_TIMEOUT,

@@ -25,13 +25,19 @@ typedef struct Wait {
 	const char *address;
 	uint64_t timeout_usec;
 	sd_event *event;
+	bool slow;	/* it is worth telling about */
+	char *progress; /* told last, or (while it is not) to be told */
 } Wait;
 
-static void print_progress(const Wait *w, json_object *parameters)
+static void print_progress(Wait *w, json_object *parameters)
 {
-	_cleanup_free_ char *line = w->call->progress ? w->call->progress(parameters) : NULL;
+	char *line = w->call->progress ? w->call->progress(parameters) : NULL;
 
-	if (line)
+	if (!line)
+		return;
+	free(w->progress);
+	w->progress = line;
+	if (w->slow)
 		cli_error(w->cli, "%s", line);
 }
 
@@ -41,6 +47,10 @@ static void print_object(const Wait *w, json_object *object)
 
 	if (w->cli->json) {
 		cli_print_json(object);
+		return;
+	}
+	if (w->call->print) {
+		w->call->print(object);
 		return;
 	}
 	line = w->call->line(object);
@@ -69,9 +79,13 @@ static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *use
 
 static int on_notice(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	const Wait *w = userdata;
+	Wait *w = userdata;
 
-	cli_error(w->cli, "waiting for %s of %s", w->call->verb, w->address);
+	w->slow = true;
+	if (w->progress)
+		cli_error(w->cli, "%s", w->progress);
+	else
+		cli_error(w->cli, "waiting for %s of %s", w->call->verb, w->address);
 	return 0;
 }
 
@@ -133,5 +147,6 @@ CliStatus verb_run(const Cli *cli, const VerbCall *call, const char *address)
 	w.event = event;
 	if (r >= 0)
 		r = call_and_wait(&w, &error);
+	free(w.progress);
 	return r < 0 ? cli_tell_failure(cli, r, error) : (CliStatus)r;
 }

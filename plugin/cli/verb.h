@@ -15,6 +15,7 @@ typedef struct VerbCall {
 	/* For a call with more to it: what it is called with (borrowed), and what is answered. */
 	json_object *parameters;
 	const char *object;
+	void (*print)(json_object *object); /* instead of `line`, where one is not enough */
 	/* With `more`: a line about what came before the answer, allocated; NULL: none. */
 	char *(*progress)(json_object *parameters);
 	bool timed; /* tdid has been told of the timeout, and answers itself */

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tdictl attach, detach, drain and undrain against a made-up tdid. */
+#include "cli/cli.h"
+#include "raw-peer.h"
+#include "schemas/schemas.h"
+
+#include <criterion/redirect.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#define ADDRESS "0000:01:10.0"
+#define DSM	"0000:01:00.0"
+#define ASSIGNMENT(state)                                                                          \
+	"{\"domain\":\"11111111-2222-3333-4444-55555555abcd\",\"domain_name\":\"tvm0\","           \
+	"\"name\":\"ua-tdi-nic0\",\"device\":\"" ADDRESS "\",\"generation\":1,"                    \
+	"\"state\":\"" state "\",\"state_source\":\"tsm\",\"tsm\":\"linux\",\"protection\":true,"  \
+	"\"timeline\":[]}"
+#define PLAN                                                                                       \
+	"{\"domain\":\"11111111-2222-3333-4444-55555555abcd\",\"domain_name\":\"tvm0\","           \
+	"\"name\":\"ua-tdi-nic0\",\"device\":\"" ADDRESS "\",\"dsm\":\"" DSM "\",\"tsm\":\"linux"  \
+	"\",\"protection\":true,\"connects\":true,\"already_attached\":false,"                     \
+	"\"xml\":\"<hostdev>\\n  <x/>\\n</hostdev>\\n\"}"
+
+static Cli cli;
+static char path[64];
+static pid_t server;
+
+static void set_up(void)
+{
+	char *error = NULL;
+
+	signal(SIGPIPE, SIG_IGN);
+	raw_path(path);
+	cli = (Cli){ .command = &command_attach, .socket = path };
+	cr_assert_eq(idl_parse(&cli.interface, schema_io_tdid_assignments, &error), 0, "%s", error);
+	cr_redirect_stdout();
+	cr_redirect_stderr();
+}
+
+static void tear_down(void)
+{
+	if (server > 0) {
+		kill(server, SIGKILL);
+		waitpid(server, NULL, 0);
+	}
+	idl_free(cli.interface);
+	raw_done(path);
+}
+
+TestSuite(cli_attach, .init = set_up, .fini = tear_down);
+
+/* A tdid that answers one call if it is this one: `first`, and after `pause_ms` `last`. */
+static void serve(const char *call, const char *first, int pause_ms, const char *last)
+{
+	int listening = raw_listen(path, 1), fd;
+
+	server = fork();
+	cr_assert_geq(server, 0);
+	if (server > 0) {
+		close(listening);
+		return;
+	}
+	poll(&(struct pollfd){ .fd = listening, .events = POLLIN }, 1, 10000);
+	fd = raw_accept(listening);
+	poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000);
+	if (strstr(raw_received(fd), call)) {
+		if (first)
+			raw_send(fd, first);
+		poll(NULL, 0, pause_ms);
+		if (last)
+			raw_send(fd, last);
+	}
+	pause();
+	_exit(0);
+}
+
+static CliStatus run(const char *first, const char *second)
+{
+	char *arguments[] = { (char *)first, (char *)second, NULL };
+
+	return cli.command->run(&cli, arguments);
+}
+
+static const char *said(void)
+{
+	static char all[4096];
+	FILE *f = cr_get_redirected_stderr();
+
+	fflush(stderr);
+	all[fread(all, 1, sizeof(all) - 1, f)] = '\0';
+	return all;
+}
+
+static void says(const char *text)
+{
+	const char *all = said();
+
+	cr_assert(strstr(all, text), "%s: %s", text, all);
+}
+
+Test(cli_attach, no_address)
+{
+	cr_assert_eq(run("tvm0", "01:10.0"), CLI_USAGE);
+	says("'01:10.0' is no address of a device");
+}
+
+Test(cli_attach, no_state)
+{
+	cli.wait_for = "there";
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_USAGE);
+	says("--wait: 'there' is no state");
+}
+
+Test(cli_attach, nobody_there)
+{
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_UNREACHABLE);
+}
+
+Test(cli_attach, refused)
+{
+	serve("Attach",
+	      "{\"error\":\"io.tdid.Assignments.Refused\",\"parameters\":{\"object\":\"x\","
+	      "\"message\":\"tvm0/" ADDRESS ": attach: not so\"}}|",
+	      0, NULL);
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_REFUSED);
+	says("tdictl attach: tvm0/" ADDRESS ": attach: not so\n");
+}
+
+Test(cli_attach, denied)
+{
+	serve("Attach",
+	      "{\"error\":\"io.tdid.Assignments.PermissionDenied\",\"parameters\":{\"method\":"
+	      "\"x\",\"message\":\"uid 7 may not\"}}|",
+	      0, NULL);
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_REFUSED);
+	says("tdictl attach: uid 7 may not\n");
+}
+
+Test(cli_attach, not_reached)
+{
+	serve("\"wait_for\":\"running\"",
+	      "{\"error\":\"io.tdid.Assignments.NotReached\",\"parameters\":{\"assignment\":"
+	      ASSIGNMENT("failed") ",\"message\":\"it is failed: why\"}}|",
+	      0, NULL);
+	cli.wait_for = "running";
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_REFUSED);
+	says("it is failed: why\n");
+}
+
+Test(cli_attach, time_is_over)
+{
+	serve("\"timeout_ms\":2000",
+	      "{\"error\":\"io.tdid.Assignments.TimedOut\",\"parameters\":{\"message\":\"it goes "
+	      "on\"}}|",
+	      0, NULL);
+	cli.timeout_usec = 2000000;
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_TIMEOUT);
+	says("tdictl attach: it goes on\n");
+}
+
+Test(cli_attach, everything_given)
+{
+	serve("{\"method\":\"io.tdid.Assignments.Attach\",\"parameters\":{\"domain\":\"tvm0\","
+	      "\"device\":\"" ADDRESS "\",\"name\":\"nic0\",\"client_token\":\"t\",\"wait_for\":"
+	      "\"running\",\"timeout_ms\":300000},\"more\":true}",
+	      "{\"parameters\":{\"plan\":" PLAN "},\"continues\":true}|"
+	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("locked") "},\"continues\":true}|",
+	      0, "{\"parameters\":{\"assignment\":" ASSIGNMENT("running") "}}|");
+	cli.name = "nic0";
+	cli.token = "t";
+	cli.wait_for = "running";
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
+	cr_assert_str_empty(said());
+	fflush(stdout);
+	cr_assert_stdout_eq_str("tvm0/ua-tdi-nic0 " ADDRESS ": running (tsm: linux)\n");
+}
+
+/* What came within the first second is told then, its last word only. */
+Test(cli_attach, slow)
+{
+	serve("Attach",
+	      "{\"parameters\":{\"plan\":" PLAN "},\"continues\":true}|"
+	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("locked") "},\"continues\":true}|",
+	      1200, "{\"parameters\":{\"assignment\":" ASSIGNMENT("running") "}}|");
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
+	cr_assert_str_eq(said(), "tdictl attach: tvm0/ua-tdi-nic0 " ADDRESS
+				 ": locked (tsm: linux)\n");
+}
+
+Test(cli_attach, dry_run)
+{
+	serve("\"dry_run\":true", "{\"parameters\":{\"plan\":" PLAN "}}|", 0, NULL);
+	cli.dry_run = true;
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
+	fflush(stdout);
+	cr_assert_stdout_eq_str("tvm0/ua-tdi-nic0 " ADDRESS
+				": would be attached (tsm: linux); meanwhile device_connect " DSM
+				"\n<hostdev>\n  <x/>\n</hostdev>\n");
+}
+
+Test(cli_attach, json)
+{
+	serve("Attach", "{\"parameters\":{\"assignment\":" ASSIGNMENT("attached") "}}|", 0, NULL);
+	cli.json = true;
+	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
+	fflush(stdout);
+	cr_assert_stdout_eq_str(ASSIGNMENT("attached") "\n");
+}
+
+/* --- detach --- */
+
+Test(cli_attach, detach_needs_a_name)
+{
+	cli.command = &command_detach;
+	cr_assert_eq(run("tvm0", NULL), CLI_USAGE);
+}
+
+Test(cli_attach, detach)
+{
+	serve("Detach\",\"parameters\":{\"domain\":\"tvm0\",\"name\":\"ua-tdi-nic0\","
+	      "\"client_token\":\"t\",\"timeout_ms\":60000},\"more\":true}",
+	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("unbinding") "},\"continues\":true}|", 0,
+	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("released") "}}|");
+	cli.command = &command_detach;
+	cli.token = "t";
+	cr_assert_eq(run("tvm0/ua-tdi-nic0", NULL), CLI_OK);
+	fflush(stdout);
+	cr_assert_stdout_eq_str("tvm0/ua-tdi-nic0 " ADDRESS ": released\n");
+}
+
+/* --- drain --- */
+
+Test(cli_attach, drain_needs_an_address)
+{
+	cli.command = &command_drain;
+	cr_assert_eq(run("tvm0", NULL), CLI_USAGE);
+	says("'tvm0' is no address of a DSM");
+}
+
+Test(cli_attach, drain_and_undrain)
+{
+	serve("Drain\",\"parameters\":{\"dsm\":\"" DSM "\",\"timeout_ms\":300000},\"more\":true}",
+	      "{\"parameters\":{\"dsm\":{\"dsm\":\"" DSM "\",\"tsm\":\"linux\",\"state\":\"connected\","
+	      "\"connected\":true,\"pinned\":false,\"drained\":true},\"assignment\":"
+	      ASSIGNMENT("released") "},\"continues\":true}|",
+	      0,
+	      "{\"parameters\":{\"dsm\":{\"dsm\":\"" DSM "\",\"tsm\":\"linux\",\"state\":\"idle\","
+	      "\"connected\":false,\"pinned\":false,\"drained\":true}}}|");
+	cli.command = &command_drain;
+	cr_assert_eq(run(DSM, NULL), CLI_OK);
+	fflush(stdout);
+	cr_assert_stdout_eq_str(DSM ": drained, idle (tsm: linux)\n");
+}
