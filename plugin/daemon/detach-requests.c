@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libvirt is asked to take the device out of the live domain, as by 'virsh detach-device': the guest
- * lets it go in its own time, QEMU tells, the engine unbinds, and the assignment is released. A
- * request ends when that has happened, or cannot; and when its time is over, because what was asked
- * of the guest then stands without us.
+ * A guest that runs the device, and whose agent is there, is asked to release it first: the agent
+ * unbinds the driver and revokes to the TSM, at whose word the engine unbinds and has the device
+ * taken out. It has ten seconds for that, or half of the caller's time.
+ *
+ * Else, and after that, libvirt is asked to take the device out of the live domain, as by 'virsh
+ * detach-device': the guest lets it go in its own time, QEMU tells, the engine unbinds, and the
+ * assignment is released. A request ends when that has happened, or cannot; and when its time is
+ * over, because what was asked of the guest then stands without us.
  *
  * "Busy" is not a no: another job of the domain, or a guest whose slot still blinks from the attach
  * (5 s, pciehp). Nothing tells when that is over, so it is asked again every second until the
@@ -12,7 +16,9 @@
 #include "daemon/detach-requests.h"
 
 #include "daemon/assignments-service.h"
+#include "daemon/director.h"
 #include "daemon/domains.h"
+#include "daemon/guest-port.h"
 #include "daemon/records.h"
 #include "daemon/refusal.h"
 #include "daemon/timed-calls.h"
@@ -24,6 +30,7 @@
 #define TIMEOUT_MS 60000
 #define DRAIN_USEC (300 * UINT64_C(1000000))
 #define AGAIN_USEC UINT64_C(1000000)
+#define RELEASE_USEC (10 * UINT64_C(1000000))
 
 typedef struct DetachRequest DetachRequest;
 
@@ -37,6 +44,7 @@ struct DetachRequest {
 	Assignment *assignment;
 	ClientToken token;
 	uint64_t until_usec; /* CLOCK_BOOTTIME */
+	bool guest_asked;
 	Asking *asking;
 	sd_event_source *again;
 	DetachRequest *next;
@@ -185,12 +193,29 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static void ask_again(DetachRequest *request, const char *why)
+static void ask_after(DetachRequest *request, uint64_t usec)
 {
-	log_info("%s: not detached yet: %s", request->assignment->alias, why);
+	request->again = sd_event_source_disable_unref(request->again);
 	if (sd_event_add_time_relative(request->requests->tdid->event, &request->again,
-				       CLOCK_BOOTTIME, AGAIN_USEC, 0, on_again, request) < 0)
-		fail(request, "out of memory");
+				       CLOCK_BOOTTIME, usec, 0, on_again, request) < 0)
+		log_error("%s: detach: out of memory", request->assignment->alias);
+}
+
+/* Once for a request. */
+static bool ask_guest(DetachRequest *request)
+{
+	Assignment *a = request->assignment;
+	const EngineAssignment *e = engine_assignment(request->requests->tdid->engine, a->id);
+	uint64_t left = request->until_usec - timeline_now();
+
+	if (request->guest_asked || e->state != ASSIGNMENT_RUNNING ||
+	    !guest_port_has_session(a->tvm->port))
+		return false;
+	request->guest_asked = true;
+	director_mark(request->requests->tdid, a, "guest asked to release it", NULL);
+	guest_port_tell_withdrawn(a, e->generation, "it is to be detached");
+	ask_after(request, left / 2 < RELEASE_USEC ? left / 2 : RELEASE_USEC);
+	return true;
 }
 
 static void on_detached(int r, const char *message, void *userdata)
@@ -211,7 +236,9 @@ static void on_detached(int r, const char *message, void *userdata)
 		return;
 	}
 	if (r == VMM_DETACH_BUSY) {
-		ask_again(request, message ?: "libvirt is busy");
+		log_info("%s: not detached yet: %s", request->assignment->alias,
+			 message ?: "libvirt is busy");
+		ask_after(request, AGAIN_USEC);
 		return;
 	}
 	if (asprintf(&why, "libvirt: %s. Look into that and ask again",
@@ -232,7 +259,8 @@ static void ask(DetachRequest *request)
 		return;
 	}
 	/* It is gone from there, and being unbound. */
-	if (!engine_assignment(tdid->engine, a->id)->present || request->asking)
+	if (!engine_assignment(tdid->engine, a->id)->present || request->asking ||
+	    ask_guest(request))
 		return;
 	request->asking = calloc(1, sizeof(*request->asking));
 	if (request->asking) {
@@ -350,6 +378,17 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	return wait_for(requests, a, token, timeout_ms, call);
 }
 
+/* The guest may have released it: then the engine does the rest, unless it stays in the domain. */
+static void follow(DetachRequest *request, AssignmentState state)
+{
+	if (!request->guest_asked)
+		return;
+	if (state == ASSIGNMENT_UNBINDING)
+		request->again = sd_event_source_disable_unref(request->again);
+	else if (state != ASSIGNMENT_RUNNING)
+		ask_after(request, state == ASSIGNMENT_DETACHING ? AGAIN_USEC : 0);
+}
+
 void detach_requests_changed(DetachRequests *requests, Assignment *a, AssignmentState state,
 			     uint64_t generation)
 {
@@ -363,6 +402,8 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 		request_free(request);
 	} else if (request && state == ASSIGNMENT_QUARANTINED) {
 		request_free(request);
+	} else if (request) {
+		follow(request, state);
 	}
 	timed_calls_each(requests->calls, a, settle, &moment);
 }

@@ -240,6 +240,11 @@ void guest_port_tell_locked(Assignment *a, uint64_t generation)
 		send_event(a->tvm->port, "Locked", parameters);
 }
 
+bool guest_port_has_session(const GuestPort *port)
+{
+	return port && port->fd >= 0 && port->session[0];
+}
+
 void guest_port_tell_withdrawn(Assignment *a, uint64_t generation, const char *reason)
 {
 	_cleanup_(json_unrefp) json_object *parameters = NULL;

@@ -17,6 +17,8 @@ void guest_port_nudge(GuestPort *port);
 
 /* The guest that opened the session is no more. NULL-safe. */
 void guest_port_end_session(GuestPort *port);
+/* Whether the agent is there: it has said Hello since the port was opened. NULL-safe. */
+bool guest_port_has_session(const GuestPort *port);
 
 /* Said when a session is open; otherwise the agent learns it after its next Hello. */
 void guest_port_tell_offer(Assignment *assignment);

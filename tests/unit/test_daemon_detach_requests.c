@@ -3,6 +3,7 @@
 #include "testing-assignments.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #define TDI   "0000:41:00.1"
 #define ARGS  "\"domain\":\"tvm0\",\"name\":\"" ALIAS "\""
@@ -41,7 +42,7 @@ static void expect(const char *arguments, const char *answer)
 static void start(void)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 }
 
 /* The guest has let it go: QEMU tells before libvirt does. */
@@ -87,7 +88,7 @@ Test(daemon_detach_requests, libvirt_refuses)
 	expect(ARGS "," TOKEN, "Refused {\"object\":\"tvm0/" ALIAS "\",\"message\":\"tvm0/" ALIAS
 			       ": detach: libvirt: domain x: cannot detach: not hot-pluggable. Look "
 			       "into that and ask again");
-	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 	/* Nothing was done under that token. */
 	fake_vmm.detach_result = 0;
 	ask(&one, ARGS "," TOKEN, false);
@@ -101,7 +102,7 @@ Test(daemon_detach_requests, alias_is_another_devices_by_now)
 	start();
 	fake_vmm.detach_result = VMM_DETACH_MISMATCH;
 	expect(ARGS, "Refused ");
-	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 }
 
 Test(daemon_detach_requests, libvirt_that_is_away)
@@ -124,7 +125,7 @@ Test(daemon_detach_requests, guest_refuses)
 	cr_assert_null(one.answer);
 	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_REMOVAL_FAILED, ALIAS);
 	testing_answered(&one, "the guest refuses to let it go");
-	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 }
 
 /* --- what comes of it --- */
@@ -188,9 +189,9 @@ Test(daemon_detach_requests, guest_that_never_lets_it_go)
 {
 	start();
 	expect(ARGS "," TOKEN ",\"timeout_ms\":50", "TimedOut {\"assignment\":{");
-	cr_assert(strstr(one.answer, "\"state\":\"running\""));
+	cr_assert(strstr(one.answer, "\"state\":\"locked\""));
 	cr_assert(strstr(one.answer, "tvm0/" ALIAS
-				     ": detach: after 0.1 s it is running, and the guest has not "
+				     ": detach: after 0.1 s it is locked, and the guest has not "
 				     "let it go. What was asked for stands"));
 	/* The same once more: libvirt is asked again. */
 	expect(ARGS "," TOKEN ",\"timeout_ms\":50", "TimedOut ");
@@ -242,6 +243,83 @@ Test(daemon_detach_requests, held_after_a_failure)
 	testing_answered(&one, "\"state\":\"failed\"");
 }
 
+/* --- a guest that is asked --- */
+
+static void running(void)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_guest_received(&d);
+}
+
+/* Its agent lets the driver go and revokes; what the TSM says of it is all that counts. */
+Test(daemon_detach_requests, guest_releases_it_first)
+{
+	running();
+	ask(&one, ARGS, true);
+	cr_assert(testing_guest_gets(&d, "\"event\":\"Withdrawn\",\"parameters\":{\"name\":\"" ALIAS
+					 "\",\"generation\":1,\"reason\":\"it is to be detached\"}"));
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 0);
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1, "unbound before it is taken out");
+	detach();
+	testing_answered(&one, "\"state\":\"released\"");
+	cr_assert(strstr(one.answer, "\"name\":\"guest asked to release it\""));
+	cr_assert_null(strstr(one.answer, "\"reason\""));
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+Test(daemon_detach_requests, guest_that_does_not_release_it)
+{
+	running();
+	ask(&one, ARGS ",\"timeout_ms\":400", false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	let_go();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_detach_requests, guest_without_an_agent)
+{
+	running();
+	shutdown(fake_vmm.guest_fd, SHUT_RDWR);
+	testing_idle(d.event);
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	let_go();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_detach_requests, released_and_not_taken_out)
+{
+	running();
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	ask(&one, ARGS, false);
+	cr_assert(testing_guest_gets(&d, "\"Withdrawn\""));
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	testing_answered(&one, "Refused ");
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_HELD);
+	cr_assert_eq(fake_vmm.detaches, 2);
+}
+
+/* libvirt was busy when the engine asked, and no event of the domain follows. */
+Test(daemon_detach_requests, released_and_busy)
+{
+	running();
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	ask(&one, ARGS, false);
+	cr_assert(testing_guest_gets(&d, "\"Withdrawn\""));
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	fake_vmm.detach_result = 0;
+	while (fake_vmm.detaches < 2)
+		cr_assert_gt(sd_event_run(d.event, 2000000), 0);
+	detach();
+	testing_answered(&one, "\"state\":\"released\"");
+}
+
 /* --- tokens --- */
 
 /* Somebody has attached it again before a lost answer is asked for once more. */
@@ -275,7 +353,7 @@ Test(daemon_detach_requests, restart_within_it)
 	testing_answered(&one, "lost");
 	testing_daemon_start(&d);
 	testing_idle(d.event);
-	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 	ask(&one, ARGS "," TOKEN, false);
 	UNTIL(d.event, fake_vmm.detaches == 2);
 	let_go();

@@ -120,7 +120,7 @@ Test(daemon_drain_requests, pinned)
 Test(daemon_drain_requests, what_runs_is_detached_and_the_dsm_reclaimed)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 	ask("Drain", DSM);
 	UNTIL(d.event, fake_vmm.detaches == 1);
 	cr_assert_str_eq(fake_vmm.detached, TVM0 " " ALIAS " " TDI);
@@ -179,7 +179,7 @@ Test(daemon_drain_requests, quarantined_dsm)
 Test(daemon_drain_requests, device_that_cannot_be_detached)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 	fake_vmm.detach_result = VMM_DETACH_REFUSED;
 	fake_vmm.detach_message = "not hot-pluggable";
 	expect("Drain", DSM, "Refused {\"object\":\"" FAKE_TSM_DSM "\",\"message\":\"" FAKE_TSM_DSM
@@ -187,7 +187,7 @@ Test(daemon_drain_requests, device_that_cannot_be_detached)
 	testing_idle(d.event);
 	cr_assert_eq(fake_vmm.detaches, 1, "not for ever");
 	is_drained(true);
-	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 	/* Once more by request. */
 	fake_vmm.detach_result = 0;
 	ask("Drain", DSM);
@@ -211,9 +211,9 @@ Test(daemon_drain_requests, dsm_that_cannot_be_reclaimed)
 Test(daemon_drain_requests, time_is_over_and_it_goes_on)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 	expect("Drain", DSM ",\"timeout_ms\":50", "TimedOut {\"assignment\":{");
-	cr_assert(strstr(one.answer, FAKE_TSM_DSM ": drain: after 0.1 s tvm0/" ALIAS " is running. "
+	cr_assert(strstr(one.answer, FAKE_TSM_DSM ": drain: after 0.1 s tvm0/" ALIAS " is locked. "
 					   "It goes on"));
 	detach();
 	UNTIL(d.event, dsm()->state == DSM_IDLE);
@@ -223,7 +223,7 @@ Test(daemon_drain_requests, time_is_over_and_it_goes_on)
 Test(daemon_drain_requests, caller_that_goes_away_changes_nothing)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 	ask("Drain", DSM);
 	UNTIL(d.event, fake_vmm.detaches == 1);
 	testing_caller_done(&one);
@@ -235,7 +235,7 @@ Test(daemon_drain_requests, caller_that_goes_away_changes_nothing)
 Test(daemon_drain_requests, ended_by_undrain)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 	ask("Drain", DSM);
 	UNTIL(d.event, fake_vmm.detaches == 1);
 	testing_ask(&two, "Undrain", "{" DSM "}", false);
@@ -268,7 +268,7 @@ Test(daemon_drain_requests, drained_after_a_restart)
 Test(daemon_drain_requests, restart_within_a_drain)
 {
 	testing_daemon_start(&d);
-	run();
+	lock();
 	ask("Drain", DSM);
 	UNTIL(d.event, fake_vmm.detaches == 1);
 	testing_daemon_stop(&d);
