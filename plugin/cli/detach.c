@@ -51,7 +51,8 @@ const Command command_detach = {
 	.name = "detach",
 	.arguments = "DOMAIN/NAME",
 	.summary = "Take a device out of its domain, and wait until it is released",
-	.help = "NAME is the device's alias or its address on the host. The guest is asked to let it\n"
+	.help = "NAME is the device's alias or its address on the host. The guest is asked to let "
+		"it\n"
 		"go, as by 'virsh detach-device'; then the TSM unbinds it. What is released "
 		"already is\n"
 		"success. After a second standard error tells each change.\n"

@@ -15,7 +15,8 @@ static char *progress_line(json_object *parameters)
 	json_object *object = json_get_object(parameters, "assignment");
 	Assignment a = object ? assignment_read(object) : (Assignment){ 0 };
 
-	return object ? text_format("%s/%s %s: %s", a.domain_name, a.name, a.device, a.state) : NULL;
+	return object ? text_format("%s/%s %s: %s", a.domain_name, a.name, a.device, a.state)
+		      : NULL;
 }
 
 static CliStatus run(Cli *cli, char **arguments)
@@ -44,14 +45,14 @@ const Command command_drain = {
 	.name = "drain",
 	.arguments = "DSM",
 	.summary = "Take a device out of use: nobody gets it any more",
-	.help = "DSM is the address of the device's function 0. From now on nobody gets a function\n"
+	.help = "DSM is the address of the device's function 0. From now on nobody gets a "
+		"function\n"
 		"of it, also after a restart of tdid (but not of the host), until 'tdictl "
 		"undrain'.\n"
 		"All of them are detached, and then the device is reclaimed (device_reclaim). "
 		"Waits\n"
 		"until that is done or has failed; after a second standard error\n"
-		"tells each change.\n" VERB_TIMEOUT_HELP
-		"\n"
+		"tells each change.\n" VERB_TIMEOUT_HELP "\n"
 		"--json prints {dsm, tsm, state, connected, pinned, drained, reason}.\n",
 	.options = COMMAND_TIMEOUT,
 	.min_arguments = 1,

@@ -10,8 +10,10 @@ const Command command_undrain = {
 	.name = "undrain",
 	.arguments = "DSM",
 	.summary = "End a drain",
-	.help = "DSM is the address of the device's function 0: its functions are to be had again.\n"
-		"A drain that is under way ends, and what it has detached stays so.\n" DSM_VERB_HELP,
+	.help = "DSM is the address of the device's function 0: its functions are to be had "
+		"again.\n"
+		"A drain that is under way ends, and what it has detached stays "
+		"so.\n" DSM_VERB_HELP,
 	.options = COMMAND_TIMEOUT,
 	.min_arguments = 1,
 	.max_arguments = 1,

@@ -22,9 +22,9 @@ typedef struct VerbCall {
 } VerbCall;
 
 /*
- * Calls it for the device at `address` (with `parameters`, only for people), and prints the object. After a second
- * standard error says what is waited for; after cli->timeout_usec (0: VERB_TIMEOUT_USEC) the wait
- * is over, and what was asked for goes on.
+ * Calls it for the device at `address` (with `parameters`, only for people), and prints the object.
+ * After a second standard error says what is waited for; after cli->timeout_usec (0:
+ * VERB_TIMEOUT_USEC) the wait is over, and what was asked for goes on.
  */
 CliStatus verb_run(const Cli *cli, const VerbCall *call, const char *address);
 

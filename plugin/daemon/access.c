@@ -28,7 +28,7 @@ const char *access_class_name(AccessClass class)
 
 AccessClass access_class_of(const char *method)
 {
-	static const char *const telling[] = { "List",	   "Get",     "Monitor", "Evidence",
+	static const char *const telling[] = { "List",	  "Get",     "Monitor", "Evidence",
 					       "Devices", "Metrics", "Wait" };
 	const char *dot = strrchr(method, '.');
 
@@ -105,7 +105,7 @@ static int read_ids(Ids *ids, json_object *array, AccessClass class, bool group,
 				      json_object_is_type(o, json_type_string)
 					      ? json_shown(json_object_get_string(o))
 					      : "an entry",
-				      r == -EINVAL  ? "is neither a name nor an id"
+				      r == -EINVAL   ? "is neither a name nor an id"
 				      : r == -ENOENT ? (group ? "is no group of this host"
 							      : "is no user of this host")
 						     : "cannot be looked up");

@@ -83,11 +83,12 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	*ret_provider = provider;
 	excluded = exclusions_find(tdid->config->excluded, device->host, provider ? ret_dsm : NULL);
 	if (excluded)
-		return refuse(ret_why,
-			      "tdid.conf excludes it ('%s' in `excluded`): nobody is to have it as a "
-			      "trusted device. Take that out there and restart tdid, or use another "
-			      "device ('tdictl devices')",
-			      excluded);
+		return refuse(
+			ret_why,
+			"tdid.conf excludes it ('%s' in `excluded`): nobody is to have it as a "
+			"trusted device. Take that out there and restart tdid, or use another "
+			"device ('tdictl devices')",
+			excluded);
 	if (provider && is_drained(tdid, *ret_dsm))
 		return refuse(ret_why,
 			      "its DSM %s is being drained, so that nobody gets a device of it. "

@@ -186,6 +186,11 @@ void assignments_service_detach_again(AssignmentsService *service, Assignment *a
 		detach_requests_start(service->detach_requests, a);
 }
 
+bool assignments_service_is_detaching(AssignmentsService *service, const Assignment *a)
+{
+	return service && detach_requests_has(service->detach_requests, a);
+}
+
 void assignments_service_not_let_go(AssignmentsService *service, const Tvm *tvm, const char *alias)
 {
 	if (service)
@@ -303,7 +308,8 @@ static int authorize(VarlinkCall *call, void *userdata)
 	    access_allows(tdid->config->access, class, peer, groups, n))
 		return 0;
 	if (asprintf(&message,
-		     "%s: tdid.conf's access.%s does not let uid %u (gid %u) call it. Be one of those "
+		     "%s: tdid.conf's access.%s does not let uid %u (gid %u) call it. Be one of "
+		     "those "
 		     "that it lists, or root",
 		     method, access_class_name(class), (unsigned)peer->uid,
 		     (unsigned)peer->gid) < 0)

@@ -30,6 +30,8 @@ void assignments_service_removed(AssignmentsService *service, const Assignment *
 
 /* Its detach was put off until its domain would be read again, which it has been. */
 void assignments_service_detach_again(AssignmentsService *service, Assignment *assignment);
+/* A Detach of it, or a drain's, is under way. */
+bool assignments_service_is_detaching(AssignmentsService *service, const Assignment *assignment);
 /* The guest refuses to let the device go. */
 void assignments_service_not_let_go(AssignmentsService *service, const Tvm *tvm, const char *alias);
 /* Its QEMU is gone. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parameters of io.tdid.Assignments.Attach, read; and how far an assignment has come by them. */
+/* The parameters of io.tdid.Assignments.Attach, read; and how far an assignment has come by them.
+ */
 #pragma once
 
 #include "core/bdf.h"

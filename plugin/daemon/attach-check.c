@@ -4,6 +4,7 @@
 #include "core/domain-xml.h"
 #include "core/hostdev-xml.h"
 #include "daemon/admission.h"
+#include "daemon/assignments-service.h"
 #include "daemon/attach-arguments.h"
 
 #include <errno.h>
@@ -54,8 +55,8 @@ static int check_domain(Tdid *tdid, const AttachQuestion *question, const VmmDom
 static int check_plugged(Tdid *tdid, const AttachQuestion *question, const DomainDevice *device,
 			 AttachFinding *ret, char **ret_why)
 {
-	Assignment *a = registry_find_assignment(tdid->registry, ret->tvm, device->alias,
-						 device->host);
+	Assignment *a =
+		registry_find_assignment(tdid->registry, ret->tvm, device->alias, device->host);
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 
 	if (question->named && strcmp(question->alias, device->alias) != 0)
@@ -67,10 +68,13 @@ static int check_plugged(Tdid *tdid, const AttachQuestion *question, const Domai
 		return refuse(ret_why, "it is still there as %s, and %s%s%s. %s", device->alias,
 			      assignment_state_name(e->state), a->reason ? ": " : "",
 			      a->reason ?: "",
-			      e->state == ASSIGNMENT_HELD ? "Detach it first"
-			      : e->state == ASSIGNMENT_QUARANTINED
-				      ? "'tdictl clear' is the way out"
-				      : "Try again when that is over");
+			      e->state == ASSIGNMENT_HELD	   ? "Detach it first"
+			      : e->state == ASSIGNMENT_QUARANTINED ? "'tdictl clear' is the way out"
+								   : "Try again when that is over");
+	if (e && e->present && assignments_service_is_detaching(tdid->assignments, a))
+		return refuse(ret_why,
+			      "it is there as %s, and being detached. Try again when that is over",
+			      device->alias);
 	ret->plugged = true;
 	ret->alias = strdup(device->alias);
 	ret->assignment = e && e->present ? a : NULL;
@@ -82,9 +86,8 @@ static int check_left(Tdid *tdid, const AttachQuestion *question, char **ret_why
 {
 	const Tdi *tdi = registry_find_tdi(tdid->registry, question->device);
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
-	const EngineAssignment *owner = e && e->owner != ENGINE_NONE
-						? engine_assignment(tdid->engine, e->owner)
-						: NULL;
+	const EngineAssignment *owner =
+		e && e->owner != ENGINE_NONE ? engine_assignment(tdid->engine, e->owner) : NULL;
 
 	if (!owner)
 		return 0;
@@ -195,14 +198,13 @@ int attach_plan(Tdid *tdid, const AttachQuestion *question, const AttachFinding 
 	/* What is there may have been named by metadata: then nobody is going to make this. */
 	if (r < 0 && !(r == -EINVAL && finding->plugged))
 		return r;
-	return json_build(ret, J_STRING("domain", uuid_format(question->domain, uuid)),
-			  J_STRING("domain_name",
-				   finding->tvm->domain ? finding->tvm->domain->name : ""),
-			  J_STRING("name", alias),
-			  J_STRING("device", bdf_format(question->device, device)),
-			  J_STRING("dsm", bdf_format(finding->dsm, dsm)),
-			  J_STRING("tsm", provider_title(finding->provider)),
-			  J_BOOL("protection", provider_protects(finding->provider)),
-			  J_BOOL("connects", finding->connects),
-			  J_BOOL("already_attached", finding->plugged), J_STRING("xml", xml ?: ""));
+	return json_build(
+		ret, J_STRING("domain", uuid_format(question->domain, uuid)),
+		J_STRING("domain_name", finding->tvm->domain ? finding->tvm->domain->name : ""),
+		J_STRING("name", alias), J_STRING("device", bdf_format(question->device, device)),
+		J_STRING("dsm", bdf_format(finding->dsm, dsm)),
+		J_STRING("tsm", provider_title(finding->provider)),
+		J_BOOL("protection", provider_protects(finding->provider)),
+		J_BOOL("connects", finding->connects), J_BOOL("already_attached", finding->plugged),
+		J_STRING("xml", xml ?: ""));
 }

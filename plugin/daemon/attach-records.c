@@ -24,13 +24,12 @@ int attach_record_write(Tdid *tdid, const AttachRecord *record)
 	int r;
 
 	record_name(name, record);
-	r = json_build(&o, J_STRING("kind", "attach"),
-		       J_STRING("domain", uuid_format(record->domain, uuid)),
-		       J_INT("pid", record->pid),
-		       J_STRING("device", bdf_format(record->device, device)),
-		       J_STRING("name", record->alias),
-		       J_STRING("attach_token", record->token.text),
-		       J_INT_IF(record->token.text, "attach_uid", record->token.uid));
+	r = json_build(
+		&o, J_STRING("kind", "attach"),
+		J_STRING("domain", uuid_format(record->domain, uuid)), J_INT("pid", record->pid),
+		J_STRING("device", bdf_format(record->device, device)),
+		J_STRING("name", record->alias), J_STRING("attach_token", record->token.text),
+		J_INT_IF(record->token.text, "attach_uid", record->token.uid));
 	return r < 0 ? r : store_write(tdid->store, name, o);
 }
 

@@ -27,9 +27,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define TIMEOUT_MS 60000
-#define DRAIN_USEC (300 * UINT64_C(1000000))
-#define AGAIN_USEC UINT64_C(1000000)
+#define TIMEOUT_MS   60000
+#define DRAIN_USEC   (300 * UINT64_C(1000000))
+#define AGAIN_USEC   UINT64_C(1000000)
 #define RELEASE_USEC (10 * UINT64_C(1000000))
 
 typedef struct DetachRequest DetachRequest;
@@ -79,6 +79,11 @@ static DetachRequest *find(DetachRequests *requests, const Assignment *a)
 	return NULL;
 }
 
+bool detach_requests_has(DetachRequests *requests, const Assignment *a)
+{
+	return find(requests, a);
+}
+
 /* --- answers --- */
 
 static char *title(const Assignment *a)
@@ -117,9 +122,11 @@ static int answer_quarantined(Tdid *tdid, VarlinkCall *call, const Moment *momen
 	_cleanup_free_ char *message = NULL, *object = title(a);
 	char device[BDF_STRING_SIZE];
 
-	if (!object || asprintf(&message, "%s: detach: it is quarantined: %s. 'tdictl clear %s' is the way out",
-				object, a->reason ?: "what the TSM holds of it is not known",
-				bdf_format(a->tdi->bdf, device)) < 0)
+	if (!object ||
+	    asprintf(&message,
+		     "%s: detach: it is quarantined: %s. 'tdictl clear %s' is the way out", object,
+		     a->reason ?: "what the TSM holds of it is not known",
+		     bdf_format(a->tdi->bdf, device)) < 0)
 		message = NULL;
 	return varlink_call_errorb(call, "NotReached", J_REF("assignment", o),
 				   J_STRING("message", message ?: "it is quarantined"));
@@ -168,7 +175,8 @@ static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
 	if (r >= 0 &&
 	    (!object ||
 	     asprintf(&message,
-		      "%s: detach: after %.1f s it is %s%s. What was asked for stands: ask again, or "
+		      "%s: detach: after %.1f s it is %s%s. What was asked for stands: ask again, "
+		      "or "
 		      "look into the guest; to stop the domain takes it back in any case",
 		      object, (double)waiting->timeout_usec / 1e6, assignment_state_name(e->state),
 		      e->present ? ", and the guest has not let it go" : "") < 0)) {
@@ -396,8 +404,8 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 	Moment moment = { .a = a, .state = state, .generation = generation };
 
 	if (request && is_over(state)) {
-		if (request->token.text &&
-		    client_token_set(&a->detach_token, request->token.text, request->token.uid) >= 0)
+		if (request->token.text && client_token_set(&a->detach_token, request->token.text,
+							    request->token.uid) >= 0)
 			records_write_assignment(requests->tdid, a);
 		request_free(request);
 	} else if (request && state == ASSIGNMENT_QUARANTINED) {

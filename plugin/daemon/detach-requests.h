@@ -18,6 +18,9 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 /* Nobody waits for it. Of one that is being detached, or is gone: nothing. */
 void detach_requests_start(DetachRequests *requests, Assignment *assignment);
 
+/* Whether one of it is under way. */
+bool detach_requests_has(DetachRequests *requests, const Assignment *assignment);
+
 /* The assignment has just come into this state. */
 void detach_requests_changed(DetachRequests *requests, Assignment *assignment,
 			     AssignmentState state, uint64_t generation);

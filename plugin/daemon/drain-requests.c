@@ -2,8 +2,8 @@
 /*
  * That a DSM is drained is on disk before it is so. From then on admission refuses its devices, and
  * this file takes one step after the other whenever something of the DSM has changed, with or
- * without callers: detach what is in a domain; when the last has gone, reclaim. A device that cannot
- * be detached stops that until somebody asks once more.
+ * without callers: detach what is in a domain; when the last has gone, reclaim. A device that
+ * cannot be detached stops that until somebody asks once more.
  *
  * The steps are taken from the loop, never from within an effect of the engine.
  */
@@ -131,10 +131,10 @@ static void reclaim(DrainRequests *requests, Dsm *dsm)
 	case DSM_CONNECTED:
 		if (!dsm->drain_asked) {
 			dsm->drain_asked = true;
-			director_event(requests->tdid,
-				       &(EngineEvent){ .type = EVENT_RECLAIM_REQUESTED,
-						       .id = dsm->id },
-				       NULL);
+			director_event(
+				requests->tdid,
+				&(EngineEvent){ .type = EVENT_RECLAIM_REQUESTED, .id = dsm->id },
+				NULL);
 			break;
 		}
 		if (asprintf(&why, "%s. It is still connected; look into that and drain it again",
@@ -143,10 +143,11 @@ static void reclaim(DrainRequests *requests, Dsm *dsm)
 		answer_all(requests, dsm, why ?: "device_reclaim was refused");
 		break;
 	case DSM_QUARANTINED:
-		answer_all(requests, dsm,
-			   "nothing of it is in a domain any more, but it is quarantined: whether "
-			   "the TSM has a session with it is not known. 'tdictl reclaim' is the way "
-			   "out");
+		answer_all(
+			requests, dsm,
+			"nothing of it is in a domain any more, but it is quarantined: whether "
+			"the TSM has a session with it is not known. 'tdictl reclaim' is the way "
+			"out");
 		break;
 	default: break; /* on its way */
 	}
@@ -314,8 +315,9 @@ int drain_requests_end(DrainRequests *requests, json_object *parameters, Varlink
 			return refuse_record(tdid, call, dsm, "undrain", r);
 		log_info("%s: no longer drained: asked for by uid %u", bdf_format(dsm->bdf, object),
 			 (unsigned)varlink_call_peer(call)->uid);
-		answer_all(requests, dsm, "an Undrain has ended it. Drain it again if that was not "
-					  "meant");
+		answer_all(requests, dsm,
+			   "an Undrain has ended it. Drain it again if that was not "
+			   "meant");
 	}
 	return answer_done(tdid, call, dsm);
 }

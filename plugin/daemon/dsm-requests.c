@@ -60,10 +60,10 @@ static int answer_no_dsm(Tdid *tdid, VarlinkCall *call, Bdf bdf, const char *ste
 	for (size_t i = 0; i < tdid->config->n_tsms; i++)
 		if (!provider_is_ready(tdid->providers[i]))
 			return refusal_say(call, object, step,
-					      "what serves it is not known while tsm %s is not "
-					      "ready: %s. Try again when it is",
-					      provider_title(tdid->providers[i]),
-					      provider_trouble(tdid->providers[i]) ?: "?");
+					   "what serves it is not known while tsm %s is not "
+					   "ready: %s. Try again when it is",
+					   provider_title(tdid->providers[i]),
+					   provider_trouble(tdid->providers[i]) ?: "?");
 	return varlink_call_errorb(call, "NoSuchDevice", J_STRING("device", object));
 }
 

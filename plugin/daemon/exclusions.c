@@ -77,9 +77,8 @@ int exclusions_parse(Exclusions **ret, json_object *array, char **ret_error)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		json_object *o = json_object_array_get_idx(array, i);
-		const char *text = json_object_is_type(o, json_type_string)
-					   ? json_object_get_string(o)
-					   : NULL;
+		const char *text =
+			json_object_is_type(o, json_type_string) ? json_object_get_string(o) : NULL;
 
 		if (!text || parse_one(&exclusions->list[i], text) < 0)
 			return refuse(ret_error, -EINVAL,

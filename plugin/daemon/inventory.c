@@ -23,8 +23,8 @@ int inventory_dsm_to_json(Tdid *tdid, const Provider *provider, Bdf bdf, json_ob
 		J_STRING("tsm", provider_title(provider)),
 		J_STRING("state", dsm_state_name(e ? e->state : DSM_IDLE)),
 		J_BOOL("connected", provider_view_dsm_is_connected(provider_view(provider), bdf)),
-		J_BOOL("pinned", e && e->pinned),
-		J_BOOL_IF(dsm && dsm->drained, "drained", true), J_STRING("reason", dsm ? dsm->reason : NULL));
+		J_BOOL("pinned", e && e->pinned), J_BOOL_IF(dsm && dsm->drained, "drained", true),
+		J_STRING("reason", dsm ? dsm->reason : NULL));
 }
 
 static int device_to_json(Tdid *tdid, const Provider *provider, const ProviderDevice *device,
@@ -54,8 +54,8 @@ static int device_to_json(Tdid *tdid, const Provider *provider, const ProviderDe
 		J_STRING("domain", a ? uuid_format(a->tvm->uuid, uuid) : NULL),
 		J_STRING("domain_name", a && a->tvm->domain ? a->tvm->domain->name : NULL),
 		J_STRING("name", a ? a->alias : NULL), J_BOOL("quarantined", quarantined),
-		J_STRING("excluded", exclusions_find(tdid->config->excluded, device->device,
-						     &device->dsm)),
+		J_STRING("excluded",
+			 exclusions_find(tdid->config->excluded, device->device, &device->dsm)),
 		J_STRING("reason", reason));
 }
 

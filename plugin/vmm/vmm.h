@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvirt's domains seen from an sd-event loop: dirty marks, re-reads, attach, detach, guest channels. */
+/* libvirt's domains seen from an sd-event loop: dirty marks, re-reads, attach, detach, guest
+ * channels. */
 #pragma once
 
 #include <stdbool.h>
@@ -179,7 +180,8 @@ typedef enum VmmAttachOutcome {
 	VMM_ATTACH_GONE,
 	/* libvirt is busy with another job of the domain: nothing was done. */
 	VMM_ATTACH_BUSY,
-	/* libvirt or QEMU refuse, and have undone what they had begun; the message has the reason. */
+	/* libvirt or QEMU refuse, and have undone what they had begun; the message has the reason.
+	 */
 	VMM_ATTACH_REFUSED,
 } VmmAttachOutcome;
 

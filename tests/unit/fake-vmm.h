@@ -10,17 +10,18 @@
 #include <stdio.h>
 
 typedef struct FakeVmm {
-	Vmm *vmm;    /* NULL: tdid has none */
-	bool hold;   /* calls pile up unanswered */
+	Vmm *vmm;	    /* NULL: tdid has none */
+	bool hold;	    /* calls pile up unanswered */
 	bool hold_attaches; /* from the first attach on */
-	bool paused; /* every domain is */
+	bool paused;	    /* every domain is */
 	int read_result;
 	int read_refused;  /* not even queued */
 	int detach_result; /* 0: VMM_DETACH_REQUESTED */
 	const char *detach_message;
 	int attach_result; /* 0: VMM_ATTACH_DONE */
 	const char *attach_message;
-	const char *attach_xml; /* what the domain has after it; libvirt then tells of attach_alias */
+	const char
+		*attach_xml; /* what the domain has after it; libvirt then tells of attach_alias */
 	const char *attach_alias;
 	int open_result;
 	int guest_fd; /* the guest's end of the channel that was opened last, -1: none */

@@ -140,8 +140,8 @@ Test(cli_attach, denied)
 Test(cli_attach, not_reached)
 {
 	serve("\"wait_for\":\"running\"",
-	      "{\"error\":\"io.tdid.Assignments.NotReached\",\"parameters\":{\"assignment\":"
-	      ASSIGNMENT("failed") ",\"message\":\"it is failed: why\"}}|",
+	      "{\"error\":\"io.tdid.Assignments.NotReached\",\"parameters\":{"
+	      "\"assignment\":" ASSIGNMENT("failed") ",\"message\":\"it is failed: why\"}}|",
 	      0, NULL);
 	cli.wait_for = "running";
 	cr_assert_eq(run("tvm0", ADDRESS), CLI_REFUSED);
@@ -184,8 +184,8 @@ Test(cli_attach, slow)
 	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("locked") "},\"continues\":true}|",
 	      1200, "{\"parameters\":{\"assignment\":" ASSIGNMENT("running") "}}|");
 	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
-	cr_assert_str_eq(said(), "tdictl attach: tvm0/ua-tdi-nic0 " ADDRESS
-				 ": locked (tsm: linux)\n");
+	cr_assert_str_eq(said(),
+			 "tdictl attach: tvm0/ua-tdi-nic0 " ADDRESS ": locked (tsm: linux)\n");
 }
 
 Test(cli_attach, dry_run)
@@ -220,8 +220,8 @@ Test(cli_attach, detach)
 {
 	serve("Detach\",\"parameters\":{\"domain\":\"tvm0\",\"name\":\"ua-tdi-nic0\","
 	      "\"client_token\":\"t\",\"timeout_ms\":60000},\"more\":true}",
-	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("unbinding") "},\"continues\":true}|", 0,
-	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("released") "}}|");
+	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("unbinding") "},\"continues\":true}|",
+	      0, "{\"parameters\":{\"assignment\":" ASSIGNMENT("released") "}}|");
 	cli.command = &command_detach;
 	cli.token = "t";
 	cr_assert_eq(run("tvm0/ua-tdi-nic0", NULL), CLI_OK);
@@ -241,9 +241,10 @@ Test(cli_attach, drain_needs_an_address)
 Test(cli_attach, drain_and_undrain)
 {
 	serve("Drain\",\"parameters\":{\"dsm\":\"" DSM "\",\"timeout_ms\":300000},\"more\":true}",
-	      "{\"parameters\":{\"dsm\":{\"dsm\":\"" DSM "\",\"tsm\":\"linux\",\"state\":\"connected\","
-	      "\"connected\":true,\"pinned\":false,\"drained\":true},\"assignment\":"
-	      ASSIGNMENT("released") "},\"continues\":true}|",
+	      "{\"parameters\":{\"dsm\":{\"dsm\":\"" DSM
+	      "\",\"tsm\":\"linux\",\"state\":\"connected\","
+	      "\"connected\":true,\"pinned\":false,\"drained\":true},\"assignment\":" ASSIGNMENT(
+		      "released") "},\"continues\":true}|",
 	      0,
 	      "{\"parameters\":{\"dsm\":{\"dsm\":\"" DSM "\",\"tsm\":\"linux\",\"state\":\"idle\","
 	      "\"connected\":false,\"pinned\":false,\"drained\":true}}}|");

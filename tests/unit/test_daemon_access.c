@@ -98,9 +98,10 @@ Test(daemon_access, by_user_and_by_each_kind_of_group)
 
 Test(daemon_access, classes)
 {
-	static const char *const acting[] = { "Attach", "Detach",  "Connect", "Reclaim",
-					      "Clear",	"Drain",   "Undrain", "ListAll",
-					      "",	"Monitor2" };
+	static const char *const acting[] = {
+		"Attach", "Detach",  "Connect", "Reclaim", "Clear",
+		"Drain",  "Undrain", "ListAll", "",	   "Monitor2"
+	};
 	static const char *const telling[] = { "List", "Get", "Monitor", "Evidence", "Devices" };
 	char method[64];
 

@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#define TDI    "0000:41:00.1"
-#define OTHER  "0000:41:00.2"
-#define OBJECT "\"tvm0/" TDI "\""
-#define AUTO   "ua-tdi-0000-41-00-1"
-#define ARGS   "\"domain\":\"tvm0\",\"device\":\"" TDI "\",\"name\":\"nic0\""
-#define TOKEN  "\"client_token\":\"token-1\""
+#define TDI	 "0000:41:00.1"
+#define OTHER	 "0000:41:00.2"
+#define OBJECT	 "\"tvm0/" TDI "\""
+#define AUTO	 "ua-tdi-0000-41-00-1"
+#define ARGS	 "\"domain\":\"tvm0\",\"device\":\"" TDI "\",\"name\":\"nic0\""
+#define TOKEN	 "\"client_token\":\"token-1\""
 #define PORTLESS TESTING_DOMAIN(TVM0, "")
 
 static TestingCaller one, two;
@@ -197,8 +197,8 @@ Test(daemon_attach_requests, domain_that_is_being_stopped)
 	start();
 	uuid_from_string(&uuid, TVM0);
 	domain = registry_find_domain(d.tdid.registry, uuid);
-	director_event(&d.tdid,
-		       &(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = domain->tvm->id }, NULL);
+	director_event(&d.tdid, &(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = domain->tvm->id },
+		       NULL);
 	refused(ARGS, "the domain is being stopped");
 }
 
@@ -517,7 +517,8 @@ Test(daemon_attach_requests, time_is_over)
 	start();
 	libvirt_attaches();
 	expect(ARGS ",\"wait_for\":\"running\",\"timeout_ms\":100", "TimedOut {\"assignment\":{");
-	cr_assert(strstr(one.answer, "tvm0/" ALIAS ": attach: after 0.1 s it is waiting. It goes on"));
+	cr_assert(strstr(one.answer,
+			 "tvm0/" ALIAS ": attach: after 0.1 s it is waiting. It goes on"));
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
 }
 
@@ -646,8 +647,10 @@ Test(daemon_attach_requests, same_token_for_something_else)
 	libvirt_attaches();
 	fake_vmm_let_go();
 	testing_answered(&two, "ok ");
-	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN, "client_token token-1 stands");
-	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"," TOKEN, "client_token token-1 stands");
+	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN,
+	       "client_token token-1 stands");
+	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"," TOKEN,
+	       "client_token token-1 stands");
 	expect("\"domain\":\"tvm0\",\"device\":\"" TDI "\",\"name\":\"nic7\"," TOKEN,
 	       "client_token token-1 stands");
 	cr_assert_eq(fake_vmm.attaches, 1);
@@ -780,7 +783,8 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	cr_assert(!dsm() || !dsm()->pinned);
-	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN, "client_token token-1 stands");
+	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN,
+	       "client_token token-1 stands");
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
 	cr_assert_eq(fake_vmm.attaches, 2);
@@ -802,7 +806,8 @@ Test(daemon_attach_requests, token_after_a_restart)
 	expect(ARGS "," TOKEN ",\"wait_for\":\"waiting\"", "ok ");
 	restart();
 	expect(ARGS "," TOKEN, "ok {\"assignment\":");
-	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN, "client_token token-1 stands");
+	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN,
+	       "client_token token-1 stands");
 	detach();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
 	restart();

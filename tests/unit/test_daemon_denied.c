@@ -62,10 +62,14 @@ static const char *as(uid_t uid, gid_t gid, gid_t supplementary, const char *met
 		snprintf(path, sizeof(path), "%s/io.tdid.Assignments", d.directory);
 		json_parse(&o, arguments, strlen(arguments), NULL);
 		r = varlink_call_blocking(path, NULL, method, o, 5000000, &reply, &error, &why);
-		dprintf(fds[1], "%s %s", r < 0 ? why : r > 0 ? error : "ok",
-			r < 0 ? "" : json_object_to_json_string_ext(
-					     reply, JSON_C_TO_STRING_PLAIN |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
+		dprintf(fds[1], "%s %s",
+			r < 0	? why
+			: r > 0 ? error
+				: "ok",
+			r < 0 ? ""
+			      : json_object_to_json_string_ext(
+					reply,
+					JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 		_exit(0);
 	}
 	close(fds[1]);
@@ -114,8 +118,9 @@ Test(daemon_denied, who_may_not_act)
 		snprintf(method, sizeof(method), "io.tdid.Assignments.%s", methods[i][0]);
 		answer = as(SOMEBODY, SOMEBODY, SOMEBODY, method, methods[i][1]);
 		answered(answer, DENIED "{\"method\":\"io.tdid.Assignments.");
-		cr_assert(strstr(answer, "tdid.conf's access.act does not let uid 64321 (gid 64321) "
-					 "call it"),
+		cr_assert(strstr(answer,
+				 "tdid.conf's access.act does not let uid 64321 (gid 64321) "
+				 "call it"),
 			  "%s", answer);
 		/* Whether the parameters are any good is not told either. */
 		answered(as(SOMEBODY, SOMEBODY, SOMEBODY, method, "{\"x\":1}"), DENIED);
@@ -139,7 +144,8 @@ Test(daemon_denied, who_may_not_even_read)
 
 Test(daemon_denied, by_user_by_group_and_by_supplementary_group)
 {
-	start("\"access\":{\"act\":{\"users\":[64322],\"groups\":[64323]},\"read\":{\"users\":[64324]}},");
+	start("\"access\":{\"act\":{\"users\":[64322],\"groups\":[64323]},\"read\":{\"users\":["
+	      "64324]}},");
 	answered(as(64322, SOMEBODY, SOMEBODY, CLEAR, DEVICE), "ok ");
 	answered(as(SOMEBODY, 64323, SOMEBODY, CLEAR, DEVICE), "ok ");
 	answered(as(SOMEBODY, SOMEBODY, 64323, CLEAR, DEVICE), "ok ");

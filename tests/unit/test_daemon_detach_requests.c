@@ -61,7 +61,8 @@ Test(daemon_detach_requests, parameters_that_are_none)
 	start();
 	expect("\"name\":\"" ALIAS "\"", "InvalidParameter {\"parameter\":\"domain\"}");
 	expect("\"domain\":\"tvm0\"", "InvalidParameter {\"parameter\":\"name\"}");
-	expect(ARGS ",\"client_token\":\"a\\u007f\"", "InvalidParameter {\"parameter\":\"client_token");
+	expect(ARGS ",\"client_token\":\"a\\u007f\"",
+	       "InvalidParameter {\"parameter\":\"client_token");
 	expect(ARGS ",\"timeout_ms\":0", "InvalidParameter {\"parameter\":\"timeout_ms\"}");
 	expect("\"domain\":\"tvm1\",\"name\":\"" ALIAS "\"", "NoSuchAssignment {");
 	expect("\"domain\":\"tvm0\",\"name\":\"nic0\"", "NoSuchAssignment {");
@@ -85,9 +86,10 @@ Test(daemon_detach_requests, libvirt_refuses)
 	start();
 	fake_vmm.detach_result = VMM_DETACH_REFUSED;
 	fake_vmm.detach_message = "domain x: cannot detach: not hot-pluggable";
-	expect(ARGS "," TOKEN, "Refused {\"object\":\"tvm0/" ALIAS "\",\"message\":\"tvm0/" ALIAS
-			       ": detach: libvirt: domain x: cannot detach: not hot-pluggable. Look "
-			       "into that and ask again");
+	expect(ARGS "," TOKEN,
+	       "Refused {\"object\":\"tvm0/" ALIAS "\",\"message\":\"tvm0/" ALIAS
+	       ": detach: libvirt: domain x: cannot detach: not hot-pluggable. Look "
+	       "into that and ask again");
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 	/* Nothing was done under that token. */
 	fake_vmm.detach_result = 0;
@@ -190,9 +192,9 @@ Test(daemon_detach_requests, guest_that_never_lets_it_go)
 	start();
 	expect(ARGS "," TOKEN ",\"timeout_ms\":50", "TimedOut {\"assignment\":{");
 	cr_assert(strstr(one.answer, "\"state\":\"locked\""));
-	cr_assert(strstr(one.answer, "tvm0/" ALIAS
-				     ": detach: after 0.1 s it is locked, and the guest has not "
-				     "let it go. What was asked for stands"));
+	cr_assert(strstr(one.answer,
+			 "tvm0/" ALIAS ": detach: after 0.1 s it is locked, and the guest has not "
+			 "let it go. What was asked for stands"));
 	/* The same once more: libvirt is asked again. */
 	expect(ARGS "," TOKEN ",\"timeout_ms\":50", "TimedOut ");
 	cr_assert_eq(fake_vmm.detaches, 2);
@@ -257,8 +259,9 @@ Test(daemon_detach_requests, guest_releases_it_first)
 {
 	running();
 	ask(&one, ARGS, true);
-	cr_assert(testing_guest_gets(&d, "\"event\":\"Withdrawn\",\"parameters\":{\"name\":\"" ALIAS
-					 "\",\"generation\":1,\"reason\":\"it is to be detached\"}"));
+	cr_assert(testing_guest_gets(&d,
+				     "\"event\":\"Withdrawn\",\"parameters\":{\"name\":\"" ALIAS
+				     "\",\"generation\":1,\"reason\":\"it is to be detached\"}"));
 	testing_idle(d.event);
 	cr_assert_eq(fake_vmm.detaches, 0);
 	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
@@ -274,8 +277,9 @@ Test(daemon_detach_requests, guest_releases_it_first)
 Test(daemon_detach_requests, guest_that_does_not_release_it)
 {
 	running();
-	ask(&one, ARGS ",\"timeout_ms\":400", false);
-	UNTIL(d.event, fake_vmm.detaches == 1);
+	ask(&one, ARGS ",\"timeout_ms\":3000", false);
+	while (fake_vmm.detaches < 1)
+		cr_assert_gt(sd_event_run(d.event, 4000000), 0);
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
 	let_go();
 	testing_answered(&one, "ok ");
@@ -358,4 +362,21 @@ Test(daemon_detach_requests, restart_within_it)
 	UNTIL(d.event, fake_vmm.detaches == 2);
 	let_go();
 	testing_answered(&one, "ok ");
+}
+
+/* What a control plane is told that asks for both at once. */
+Test(daemon_detach_requests, attach_meanwhile)
+{
+	start();
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_ask(&two, "Attach", "{\"domain\":\"tvm0\",\"device\":\"" TDI "\"}", false);
+	testing_answered(&two, "it is there as " ALIAS ", and being detached");
+	let_go();
+	testing_answered(&one, "ok ");
+	fake_vmm.attach_xml = WITH;
+	fake_vmm.attach_alias = ALIAS;
+	testing_ask(&two, "Attach",
+		    "{\"domain\":\"tvm0\",\"device\":\"" TDI "\",\"name\":\"" ALIAS "\"}", false);
+	testing_answered(&two, "ok ");
 }

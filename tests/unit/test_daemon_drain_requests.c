@@ -50,10 +50,10 @@ static void attach_is_refused(bool refused)
 {
 	testing_ask(&two, "Attach",
 		    "{\"domain\":\"tvm0\",\"device\":\"" OTHER "\",\"dry_run\":true}", false);
-	testing_answered(&two, refused ? "its DSM " FAKE_TSM_DSM " is being drained, so that nobody "
-					 "gets a device of it. 'tdictl undrain " FAKE_TSM_DSM
-					 "' ends that"
-				       : "ok {\"plan\":");
+	testing_answered(
+		&two, refused ? "its DSM " FAKE_TSM_DSM " is being drained, so that nobody "
+				"gets a device of it. 'tdictl undrain " FAKE_TSM_DSM "' ends that"
+			      : "ok {\"plan\":");
 }
 
 /* --- what is refused --- */
@@ -65,7 +65,8 @@ Test(daemon_drain_requests, addresses_that_are_none)
 	testing_daemon_start(&d);
 	for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
 		expect(methods[i], "", "InvalidParameter {\"parameter\":\"dsm\"}");
-		expect(methods[i], "\"dsm\":\"41:00.0\"", "InvalidParameter {\"parameter\":\"dsm\"}");
+		expect(methods[i], "\"dsm\":\"41:00.0\"",
+		       "InvalidParameter {\"parameter\":\"dsm\"}");
 		expect(methods[i], "\"dsm\":\"0000:42:00.0\"", "NoSuchDevice ");
 		expect(methods[i], "\"dsm\":\"" TDI "\"",
 		       "it is a function of the DSM " FAKE_TSM_DSM ". Name that one");
@@ -160,8 +161,9 @@ Test(daemon_drain_requests, quarantined_device)
 	attach();
 	testing_guest_event(SESSION_A, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
-	expect("Drain", DSM, "is quarantined: what the TSM holds of it is not known. 'tdictl clear " TDI
-			     "' first, then drain it again");
+	expect("Drain", DSM,
+	       "is quarantined: what the TSM holds of it is not known. 'tdictl clear " TDI
+	       "' first, then drain it again");
 	is_drained(true);
 	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 0);
 }
@@ -182,8 +184,9 @@ Test(daemon_drain_requests, device_that_cannot_be_detached)
 	lock();
 	fake_vmm.detach_result = VMM_DETACH_REFUSED;
 	fake_vmm.detach_message = "not hot-pluggable";
-	expect("Drain", DSM, "Refused {\"object\":\"" FAKE_TSM_DSM "\",\"message\":\"" FAKE_TSM_DSM
-			     ": drain: tvm0/" ALIAS " cannot be detached: libvirt: not hot-pluggable");
+	expect("Drain", DSM,
+	       "Refused {\"object\":\"" FAKE_TSM_DSM "\",\"message\":\"" FAKE_TSM_DSM
+	       ": drain: tvm0/" ALIAS " cannot be detached: libvirt: not hot-pluggable");
 	testing_idle(d.event);
 	cr_assert_eq(fake_vmm.detaches, 1, "not for ever");
 	is_drained(true);
@@ -214,7 +217,7 @@ Test(daemon_drain_requests, time_is_over_and_it_goes_on)
 	lock();
 	expect("Drain", DSM ",\"timeout_ms\":50", "TimedOut {\"assignment\":{");
 	cr_assert(strstr(one.answer, FAKE_TSM_DSM ": drain: after 0.1 s tvm0/" ALIAS " is locked. "
-					   "It goes on"));
+						  "It goes on"));
 	detach();
 	UNTIL(d.event, dsm()->state == DSM_IDLE);
 	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
@@ -276,7 +279,8 @@ Test(daemon_drain_requests, restart_within_a_drain)
 	testing_daemon_start(&d);
 	UNTIL(d.event, fake_vmm.detaches == 2);
 	detach();
-	UNTIL(d.event, engine_dsm(d.tdid.engine, testing_assignment(&d, 0, ALIAS)->dsm->id)->state ==
-			       DSM_IDLE);
+	UNTIL(d.event,
+	      engine_dsm(d.tdid.engine, testing_assignment(&d, 0, ALIAS)->dsm->id)->state ==
+		      DSM_IDLE);
 	is_drained(true);
 }

@@ -13,9 +13,18 @@ static const Bdf host = { .segment = 0, .bus = 1, .device = 0x10, .function = 2 
 Test(hostdev_xml, made_for_nothing_but_a_trusted_device)
 {
 	static const char *const aliases[] = {
-		"",	       "nic0",	       "ua-nic0",	 "ua-td",
-		"ua-tdi-a b",  "ua-tdi-a'",    "ua-tdi-a\"",	 "ua-tdi-<a>",
-		"ua-tdi-&#39;", "ua-tdi-a\n",   "ua-tdi-\xc3\xa4", "ua-tdi-'/><qemu:commandline/>",
+		"",
+		"nic0",
+		"ua-nic0",
+		"ua-td",
+		"ua-tdi-a b",
+		"ua-tdi-a'",
+		"ua-tdi-a\"",
+		"ua-tdi-<a>",
+		"ua-tdi-&#39;",
+		"ua-tdi-a\n",
+		"ua-tdi-\xc3\xa4",
+		"ua-tdi-'/><qemu:commandline/>",
 	};
 	char long_one[DOMAIN_XML_MAX_ALIAS + 2] = "ua-tdi-";
 	char *device = NULL;
@@ -23,7 +32,8 @@ Test(hostdev_xml, made_for_nothing_but_a_trusted_device)
 	memset(long_one + 7, 'a', sizeof(long_one) - 8);
 	long_one[sizeof(long_one) - 1] = '\0';
 	for (size_t i = 0; i < ELEMENTSOF(aliases); i++)
-		cr_expect_eq(hostdev_xml_make(&device, aliases[i], host), -EINVAL, "%s", aliases[i]);
+		cr_expect_eq(hostdev_xml_make(&device, aliases[i], host), -EINVAL, "%s",
+			     aliases[i]);
 	cr_expect_eq(hostdev_xml_make(&device, long_one, host), -EINVAL);
 	cr_expect_null(device);
 }

@@ -323,9 +323,9 @@ Test(vmm, attach_outcomes)
 
 	connect_vmm(&w);
 	for (size_t i = 0; i < ELEMENTSOF(aliases); i++)
-		cr_expect_eq(vmm_attach(w.vmm, w.uuid, aliases[i], "0000:01:10.0", 0, on_detached,
-					&w),
-			     -EINVAL, "%s", aliases[i]);
+		cr_expect_eq(
+			vmm_attach(w.vmm, w.uuid, aliases[i], "0000:01:10.0", 0, on_detached, &w),
+			-EINVAL, "%s", aliases[i]);
 	cr_expect_eq(vmm_attach(w.vmm, w.uuid, "ua-tdi-a", "01:10.0", 0, on_detached, &w), -EINVAL);
 	cr_expect_eq(vmm_attach(w.vmm, "x", "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w),
 		     -EINVAL);

@@ -18,12 +18,12 @@ static inline void on_testing_answer(VarlinkClient *client, const VarlinkReply *
 	if (reply->status == 0 && reply->continues) {
 		_cleanup_free_ char *before = caller->told;
 
-		cr_assert_geq(asprintf(&caller->told, "%s%s\n", before ?: "",
-				       json_object_to_json_string_ext(
-					       reply->parameters,
-					       JSON_C_TO_STRING_PLAIN |
-						       JSON_C_TO_STRING_NOSLASHESCAPE)),
-			      0);
+		cr_assert_geq(
+			asprintf(&caller->told, "%s%s\n", before ?: "",
+				 json_object_to_json_string_ext(
+					 reply->parameters,
+					 JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)),
+			0);
 		return;
 	}
 	free(caller->answer);

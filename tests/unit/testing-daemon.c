@@ -81,8 +81,8 @@ void testing_daemon_start(TestingDaemon *d)
 		     "\"guest_timeout_ms\":%u,\"boot_timeout_ms\":%u,\"operation_deadline_ms\":%u,"
 		     "\"stop_timeout_ms\":%u,"
 		     "\"tsms\":[{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}]}",
-		     d->config ?: "", d->records, d->directory, d->directory, d->require_tvm ?: "protected",
-		     d->idle_grace_ms, d->guest_timeout_ms,
+		     d->config ?: "", d->records, d->directory, d->directory,
+		     d->require_tvm ?: "protected", d->idle_grace_ms, d->guest_timeout_ms,
 		     d->boot_timeout_ms ?: d->guest_timeout_ms, d->operation_deadline_ms,
 		     d->stop_timeout_ms, d->socket, (unsigned int)getuid());
 	d->tdid = (Tdid){ .event = sd_event_ref(d->event) };

@@ -117,9 +117,9 @@ static char *holder(const DeviceView *view)
 	if (!domain)
 		domain = member(device, "domain");
 	if (!domain)
-		return quarantined		      ? text_format("quarantined")
+		return quarantined		    ? text_format("quarantined")
 		       : member(device, "excluded") ? text_format("excluded")
-						      : NULL;
+						    : NULL;
 	return text_format("%s%s%s%s", domain, name ? "/" : "", name ? name : "",
 			   quarantined ? ", quarantined" : "");
 }

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A request goes through these stages:
+ *
+ *   reading   the domain is read once more and everything is checked (attach-check.c). Until here
+ *             nothing has been done, and when the last caller goes away nothing is
+ *   asked     its record is written, the DSM connects ahead, libvirt attaches. From here on it goes
+ *             on without callers
+ *   plugged   it is in the domain; the read that follows libvirt's word brings the assignment
+ *   seen      the assignment has its token and its callers; the record goes when that is on disk
+ *
+ * What libvirt refuses ends it: the record goes, and a DSM that was connected for it is idle, which
+ * is not a reference to anything. Where nobody knows what libvirt did (no answer in time, the
+ * connection broke, tdid died) it stays `asked`, and doubtful: the assignment may come yet, and
+ * another call for the same reads the domain and asks again.
+ */
+#include "daemon/attach-private.h"
+
+#include "daemon/attach-check.h"
+#include "daemon/director.h"
+#include "daemon/domains.h"
+#include "daemon/records.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+void attach_request_free(AttachRequest *request)
+{
+	AttachRequest **link = &request->requests->first;
+
+	while (*link != request)
+		link = &(*link)->next;
+	*link = request->next;
+	if (request->asking)
+		request->asking->request = NULL;
+	sd_event_source_disable_unref(request->end);
+	json_object_put(request->plan);
+	client_token_set(&request->record.token, NULL, 0);
+	free(request->alias);
+	free(request);
+}
+
+/* Of one that was never asked for there is no record. */
+void attach_request_end(AttachRequest *request)
+{
+	if (request->stage != ATTACH_STAGE_READING || request->doubtful)
+		attach_record_remove(request->requests->tdid, &request->record);
+	attach_request_free(request);
+}
+
+/* --- refusals --- */
+
+typedef struct Refusal {
+	const AttachRequest *request;
+	const char *why;
+} Refusal;
+
+static int refuse_one(Tdid *tdid, const TimedCall *waiting, void *userdata)
+{
+	const Refusal *refusal = userdata;
+
+	return attach_refuse_call(tdid, waiting->call, refusal->request->record.domain,
+				  refusal->request->record.device, refusal->why);
+}
+
+static void refuse_callers(AttachRequest *request, const char *why)
+{
+	Refusal refusal = { request, why };
+
+	timed_calls_each(request->requests->calls, request, refuse_one, &refusal);
+}
+
+void attach_request_refuse(AttachRequest *request, const char *why)
+{
+	refuse_callers(request, why);
+	attach_request_end(request);
+}
+
+/* libvirt has told nothing: a doubt stays one. */
+static void refuse_untold(AttachRequest *request, const char *why)
+{
+	if (!request->doubtful) {
+		attach_request_refuse(request, why);
+		return;
+	}
+	request->stage = ATTACH_STAGE_ASKED;
+	refuse_callers(request, why);
+}
+
+/* --- libvirt --- */
+
+static int ask(AttachRequest *request, AttachAsking **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	(*ret)->request = request;
+	request->asking = *ret;
+	return 0;
+}
+
+static AttachRequest *answered(AttachAsking *asking)
+{
+	AttachRequest *request = asking->request;
+
+	if (request)
+		request->asking = NULL;
+	free(asking);
+	return request;
+}
+
+static void on_attached(int r, const char *message, void *userdata)
+{
+	AttachRequest *request = answered(userdata);
+	_cleanup_free_ char *why = NULL;
+
+	if (!request || request->stage == ATTACH_STAGE_SEEN)
+		return;
+	if (r == VMM_ATTACH_DONE) {
+		request->stage = ATTACH_STAGE_PLUGGED;
+		domains_added(request->requests->tdid, request->record.domain, request->alias);
+		return;
+	}
+	request->doubtful = r == -ETIMEDOUT || r == -ENOTCONN;
+	if (asprintf(&why, "libvirt: %s%s", message ?: strerror(r < 0 ? -r : EIO),
+		     request->doubtful ? ". Ask again to see what has come of it"
+		     : r == VMM_ATTACH_BUSY
+			     ? ". Nothing was done; try again when that job is over"
+			     : ". Nothing is left of it; look into that and ask again") < 0)
+		why = NULL;
+	log_warning("%s: %s", request->alias, why ?: "out of memory");
+	refuse_untold(request, why ?: "libvirt refused");
+}
+
+/* Not for long: what it is for comes with the assignment. */
+static void connect_ahead(Tdid *tdid, const AttachFinding *finding)
+{
+	Dsm *dsm;
+
+	if (!finding->connects || registry_dsm(tdid->registry, finding->dsm, &dsm) < 0)
+		return;
+	if (!dsm->provider)
+		dsm->provider = finding->provider;
+	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
+}
+
+static void attach(AttachRequest *request, const AttachFinding *finding)
+{
+	Tdid *tdid = request->requests->tdid;
+	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], why[256];
+	AttachAsking *asking;
+	int r;
+
+	request->record.pid = finding->tvm->pid;
+	r = attach_record_write(tdid, &request->record);
+	if (r < 0) {
+		snprintf(why, sizeof(why),
+			 "its record cannot be written to %.120s: %s. Make room there, and ask "
+			 "again",
+			 tdid->config->records, strerror(-r));
+		attach_request_refuse(request, why);
+		return;
+	}
+	request->stage = ATTACH_STAGE_ASKED;
+	request->doubtful = false;
+	timed_calls_each(request->requests->calls, request, attach_tell_plan, request);
+	r = ask(request, &asking);
+	if (r >= 0)
+		r = vmm_attach(tdid->vmm, uuid_format(request->record.domain, uuid), request->alias,
+			       bdf_format(request->record.device, device), 0, on_attached, asking);
+	if (r >= 0) {
+		connect_ahead(tdid, finding);
+		return;
+	}
+	free(request->asking);
+	request->asking = NULL;
+	snprintf(why, sizeof(why), "libvirt cannot be asked: %s. Try again", strerror(-r));
+	attach_request_refuse(request, why);
+}
+
+/* It is there, of whomever: a token that comes now is remembered if there is none. */
+static void join_assignment(AttachRequest *request, Assignment *a)
+{
+	AttachRequests *requests = request->requests;
+	Tdid *tdid = requests->tdid;
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+	AttachMoment moment = { a, e->state, e->generation };
+
+	timed_calls_move(requests->calls, request, a);
+	if (request->record.token.text && !a->attach_token.text &&
+	    client_token_set(&a->attach_token, request->record.token.text,
+			     request->record.token.uid) >= 0)
+		records_write_assignment(tdid, a);
+	attach_request_end(request);
+	timed_calls_each(requests->calls, a, attach_settle, &moment);
+}
+
+static void go_on(AttachRequest *request, const AttachQuestion *question, AttachFinding *finding)
+{
+	Tdid *tdid = request->requests->tdid;
+
+	json_object_put(request->plan);
+	request->plan = NULL;
+	if (attach_plan(tdid, question, finding, &request->plan) < 0) {
+		attach_request_refuse(request, "out of memory");
+	} else if (request->dry_run) {
+		timed_calls_each(request->requests->calls, request, attach_tell_plan, request);
+		attach_request_end(request);
+	} else if (finding->assignment) {
+		join_assignment(request, finding->assignment);
+	} else if (finding->plugged) {
+		free(request->alias);
+		request->alias = steal_ptr(finding->alias);
+		request->record.alias = request->alias;
+		request->stage = ATTACH_STAGE_PLUGGED;
+		domains_added(tdid, request->record.domain, request->alias);
+	} else {
+		attach(request, finding);
+	}
+}
+
+static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
+{
+	AttachRequest *request = answered(userdata);
+	_cleanup_free_ char *why = NULL;
+	AttachQuestion question;
+	AttachFinding finding = {};
+
+	if (!request || request->stage != ATTACH_STAGE_READING)
+		return;
+	question = (AttachQuestion){ .domain = request->record.domain,
+				     .device = request->record.device,
+				     .alias = request->alias,
+				     .named = request->named };
+	if (r < 0) {
+		if (asprintf(&why, "libvirt: %s. Try again", message ?: strerror(-r)) < 0)
+			why = NULL;
+		refuse_untold(request, why ?: "libvirt does not tell of the domain");
+		return;
+	}
+	r = attach_check(request->requests->tdid, &question, seen, &finding, &why);
+	if (r != 0)
+		attach_request_refuse(request, r > 0 && why ? why : "out of memory");
+	else
+		go_on(request, &question, &finding);
+	attach_finding_done(&finding);
+}
+
+void attach_request_read(AttachRequest *request)
+{
+	Tdid *tdid = request->requests->tdid;
+	char uuid[UUID_STRING_SIZE], why[128];
+	AttachAsking *asking;
+	int r;
+
+	request->stage = ATTACH_STAGE_READING;
+	r = ask(request, &asking);
+	if (r >= 0)
+		r = vmm_read_domain(tdid->vmm, uuid_format(request->record.domain, uuid), 0, 0,
+				    on_read, asking);
+	if (r >= 0)
+		return;
+	free(request->asking);
+	request->asking = NULL;
+	snprintf(why, sizeof(why), "libvirt cannot be asked: %s. Try again",
+		 r == -ENOTCONN ? "tdid is not connected to it (see that libvirtd runs)"
+				: strerror(-r));
+	refuse_untold(request, why);
+}
