@@ -67,6 +67,23 @@ static int refuse_token(Tdid *tdid, VarlinkCall *call, const AttachArguments *ar
 	return attach_refuse_call(tdid, call, uuid, arguments->device, why);
 }
 
+/* An attach of the same device, to somewhere else or under another name. */
+static int refuse_other(Tdid *tdid, VarlinkCall *call, const AttachArguments *arguments,
+			Uuid domain, const AttachRequest *request)
+{
+	char uuid[UUID_STRING_SIZE];
+	_cleanup_free_ char *why = NULL;
+
+	if (asprintf(&why,
+		     request->doubtful
+			     ? "whether libvirt has attached it to %s as %s is not known. Ask for "
+			       "that again first"
+			     : "its attach to %s as %s is under way. Try again when that is over",
+		     attach_domain_name(tdid, request->record.domain, uuid), request->alias) < 0)
+		return -ENOMEM;
+	return attach_refuse_call(tdid, call, domain, arguments->device, why);
+}
+
 static int wait_for_assignment(AttachRequests *requests, const AttachArguments *arguments,
 			       Assignment *a, VarlinkCall *call, bool waits)
 {
@@ -162,7 +179,7 @@ static int take(AttachRequests *requests, const AttachArguments *arguments, json
 	}
 	if (request && (!uuid_equal(request->record.domain, domain) ||
 			!bdf_equal(request->record.device, arguments->device) ||
-			strcmp(request->alias, arguments->alias) != 0))
+			(arguments->named && strcmp(request->alias, arguments->alias) != 0)))
 		return refuse_token(tdid, call, arguments, domain, request->record.domain,
 				    request->record.device, request->alias);
 	if (!request && a &&
@@ -180,8 +197,7 @@ static int take(AttachRequests *requests, const AttachArguments *arguments, json
 	if (uuid_equal(request->record.domain, domain) &&
 	    (!arguments->named || strcmp(request->alias, arguments->alias) == 0))
 		return join_request(requests, request, arguments, call);
-	return attach_refuse_call(tdid, call, domain, arguments->device,
-				  "another attach of it is under way. Try again when that is over");
+	return refuse_other(tdid, call, arguments, domain, request);
 }
 
 int attach_requests_take(AttachRequests *requests, json_object *parameters, VarlinkCall *call)

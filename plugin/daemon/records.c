@@ -371,7 +371,9 @@ static int restore_policy(const Tdid *tdid, const RawRecord *raw, EngineAssignme
 
 static ClientToken restore_token(const char *text, int64_t uid)
 {
-	return (ClientToken){ .text = text ? strdup(text) : NULL, .uid = (uid_t)uid };
+	bool good = text && client_token_valid(text) && uid <= UINT32_MAX;
+
+	return (ClientToken){ .text = good ? strdup(text) : NULL, .uid = (uid_t)uid };
 }
 
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)

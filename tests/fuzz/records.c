@@ -16,7 +16,7 @@
 #define RECORDS_MAX 12
 
 typedef struct Counts {
-	unsigned int tvms, dsms, tdis, assignments;
+	unsigned int tvms, dsms, drains, tdis, assignments;
 } Counts;
 
 /* As tdid_start() does, as far as records need it. */
@@ -60,7 +60,9 @@ static Counts walk(Tdid *tdid, Store *store)
 		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
 
 		counts.dsms += e && e->state != DSM_IDLE;
+		counts.drains += dsm->drained;
 		CHECK(!store || !e || records_write_dsm(tdid, dsm) == 0);
+		CHECK(!store || records_write_drain(tdid, dsm) == 0);
 	}
 	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p)); counts.tdis++)
 		CHECK(!store || records_write_tdi(tdid, tdi) == 0);

@@ -681,7 +681,7 @@ Test(daemon_attach_requests, another_attach_of_the_device_is_under_way)
 	ask(&two, ARGS);
 	testing_idle(d.event);
 	ask(&one, "\"domain\":\"tvm0\",\"device\":\"" TDI "\",\"name\":\"nic7\"");
-	testing_answered(&one, "another attach of it is under way");
+	testing_answered(&one, "its attach to tvm0 as " ALIAS " is under way");
 	fake_vmm.attach_result = VMM_ATTACH_BUSY;
 	fake_vmm_let_go();
 	testing_answered(&two, "Refused");
@@ -698,6 +698,14 @@ static void end_in_doubt(int result)
 	testing_answered(&one, "has not answered in 300.0 s. Ask again to see what has come of it");
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	fake_vmm.attach_result = 0;
+}
+
+Test(daemon_attach_requests, nobody_else_gets_it_in_doubt)
+{
+	end_in_doubt(-ETIMEDOUT);
+	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"",
+	       "whether libvirt has attached it to tvm0 as " ALIAS " is not known");
+	cr_assert_eq(fake_vmm.attaches, 1);
 }
 
 Test(daemon_attach_requests, it_comes_after_all)

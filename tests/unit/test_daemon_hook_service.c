@@ -109,6 +109,23 @@ Test(daemon_hook_service, domains_that_are_not_ours)
 	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
 }
 
+Test(daemon_hook_service, start_with_what_nobody_gets)
+{
+	Dsm *dsm;
+	Bdf bdf;
+
+	d.config = "\"excluded\":[\"0000:41:00.1\"],";
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("device " ALIAS " (0000:41:00.1): tdid.conf excludes it ('0000:41:00.1' in");
+	bdf_parse(&bdf, FAKE_TSM_DSM);
+	cr_assert_eq(registry_dsm(d.tdid.registry, bdf, &dsm), 0);
+	dsm->drained = true;
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")), 0);
+	expect("device " ALIAS " (0000:41:00.2): its DSM " FAKE_TSM_DSM " is being drained");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
+}
+
 Test(daemon_hook_service, devices_that_cannot_be_had)
 {
 	testing_daemon_start(&d);
