@@ -167,7 +167,7 @@ static int take(AttachRequests *requests, const AttachArguments *arguments, json
 
 	if (find_domain(tdid, arguments->domain, &domain) < 0)
 		return refusal_say(
-			call, arguments->domain, "attach",
+			call, json_shown(arguments->domain), "attach",
 			"tdid knows no running domain of that name: only those that have "
 			"the guest port " DOMAIN_XML_GUEST_PORT " or a trusted device. "
 			"See 'virsh list' and examples/domain.xml");

@@ -322,3 +322,33 @@ Test(cli_devices, table)
 	cr_assert_not_null(strstr(text, "\n      held by: tvm0/ua-tdi-nic0\n"));
 	cr_assert_not_null(strstr(text, "\n    tdi state: run\n"));
 }
+
+Test(cli_devices, what_nobody_gets)
+{
+	static char text[8192];
+	DeviceView views[2];
+	size_t n;
+	FILE *out;
+
+	cr_redirect_stdout();
+	serve(TSM,
+	      "{\"dsm\": \"" PF "\", \"tsm\": \"emulated (no protection)\", \"state\": \"idle\","
+	      " \"connected\": false, \"pinned\": false, \"drained\": true}",
+	      "{\"device\": \"" VF0 "\", \"dsm\": \"" PF
+	      "\", \"tsm\": \"emulated (no protection)\","
+	      " \"is_virtual_function\": true, \"quarantined\": false, \"excluded\": "
+	      "\"0000:*:*.*\"}");
+	views[0] = view(PF);
+	views[1] = device_view(survey, &served, pci_survey_find(survey, testing_bdf(VF0)));
+	devices_print(views, 2);
+	device_view_print(&views[1]);
+	fflush(stdout);
+	out = cr_get_redirected_stdout();
+	n = fread(text, 1, sizeof(text) - 1, out);
+	text[n] = '\0';
+	cr_assert_not_null(strstr(text, "idle, drained"), "%s", text);
+	cr_assert_not_null(strstr(text, "  excluded  "), "%s", text);
+	cr_assert_not_null(
+		strstr(text, "\n     excluded: by '0000:*:*.*' in tdid.conf: nobody gets it\n"),
+		"%s", text);
+}

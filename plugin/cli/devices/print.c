@@ -246,6 +246,9 @@ static void print_tdid(const DeviceView *view)
 	if (!device)
 		return;
 	print_line("held by:", "%s", held ? held : "nobody");
+	if (member(device, "excluded"))
+		print_line("excluded:", "by '%s' in tdid.conf: nobody gets it",
+			   member(device, "excluded"));
 	if (member(device, "reason"))
 		print_line("reason:", "%s", member(device, "reason"));
 	print_line("tdi state:", "%s",
