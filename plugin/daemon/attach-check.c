@@ -78,6 +78,10 @@ static int check_plugged(Tdid *tdid, const AttachQuestion *question, const Domai
 	ret->plugged = true;
 	ret->alias = strdup(device->alias);
 	ret->assignment = e && e->present ? a : NULL;
+	if (ret->assignment) {
+		ret->provider = a->dsm->provider;
+		ret->dsm = a->dsm->bdf;
+	}
 	return ret->alias ? 0 : -ENOMEM;
 }
 
@@ -133,7 +137,10 @@ static int check_xml(Tdid *tdid, const AttachQuestion *question, const DomainXml
 	for (size_t i = 0; i < xml->n_devices; i++)
 		if (bdf_equal(xml->devices[i].host, question->device)) {
 			r = check_plugged(tdid, question, &xml->devices[i], ret, ret_why);
-			return r ?: check_device(tdid, question, xml, ret, ret_why);
+			/* What is on its way has been admitted; its TSM may be away now. */
+			return r != 0 || ret->provider
+				       ? r
+				       : check_device(tdid, question, xml, ret, ret_why);
 		}
 	if (named)
 		return refuse(ret_why, "the name %s is %s's there. Choose another one",

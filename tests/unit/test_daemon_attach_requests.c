@@ -674,6 +674,18 @@ Test(daemon_attach_requests, what_is_there_is_success_without_a_token)
 	cr_assert_eq(fake_vmm.attaches, 0);
 }
 
+/* Its TSM is not asked for that. */
+Test(daemon_attach_requests, what_is_there_is_success_while_its_tsm_is_away)
+{
+	start();
+	libvirt_attaches();
+	expect(ARGS ",\"wait_for\":\"waiting\"", "ok ");
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	expect(ARGS, "\"state\":\"waiting\"");
+	expect(ARGS ",\"dry_run\":true", "\"already_attached\":true");
+}
+
 Test(daemon_attach_requests, another_attach_of_the_device_is_under_way)
 {
 	start();
