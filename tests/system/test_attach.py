@@ -51,14 +51,14 @@ def test_attach_refuses_what_tdid_conf_excludes():
         l = Lab(host)
         stop(host, "tdid")
         put_json(host, tdid_config(excluded=[VF0]), "/etc/tdid/tdid.conf")
-        start_tdid(host)
+        start_tdid(host, "tdid2")
         refused = attach(l, check=False)
         assert refused.rc == 1 and f"tdid.conf excludes it ('{VF0}'" in refused.err, refused
         watch = l.watch()
         l.tvm0.attach(0)
         failed = watch.wait(NIC0, "failed")
         assert "tdid.conf excludes it" in failed["reason"], failed
-        assert l.count("tdid", "device_connect .*: done") == 0
+        assert l.count("tdid2", "device_connect .*: done") == 0
 
 
 def test_drain_takes_a_device_out_of_use():
@@ -74,7 +74,7 @@ def test_drain_takes_a_device_out_of_use():
         assert refused.rc == 1 and "is being drained" in refused.err, refused
 
         stop(host, "tdid")
-        start_tdid(host)
+        start_tdid(host, "tdid2")
         refused = attach(l, check=False)
         assert refused.rc == 1 and f"'tdictl undrain {PF}' ends that" in refused.err, refused
         l.tdictl("undrain", PF)
