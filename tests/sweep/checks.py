@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What has to hold when everything has settled."""
+import json
+import re
+import time
+
+import host
+import run as runs
+from replay import CallFailed, call
+
+# What the TSM may hold something of.
+BOUND = {"binding", "bound", "locked", "running", "unbinding"}
+NEEDS_BIND = {"bound": ("config_unlocked", "config_locked"), "locked": ("config_locked",),
+              "running": ("run",)}
+
+
+def descriptors(run):
+    """As many of each kind as in the run without a fault. /proc tells no event: asked again."""
+    wanted = run.bench.descriptors.get(run.scenario.name)
+    deadline = time.monotonic() + 4
+    while True:
+        found = {kind.replace(str(run.folder), ""): n for kind, n in run.tdid.fds().items()}
+        if wanted is None:
+            run.fds = found
+            return
+        if found == wanted:
+            return
+        if time.monotonic() > deadline:
+            raise runs.Broken(f"file descriptors: {found} instead of {wanted}")
+        run.tdid.turn(time.monotonic() + 0.02)
+        run.attend()
+
+
+def records(run):
+    found = {}
+    for path in sorted((run.folder / "records").iterdir()):
+        if path.suffix == ".json":
+            found[path.stem] = json.loads(path.read_text())
+    return found
+
+
+def files(run):
+    """Every record parses, and there is nothing but records."""
+    for name, record in records(run).items():
+        if not (record.get("version") and record.get("boot") and record.get("kind")):
+            raise runs.Broken(f"record {name}: has no version, boot or kind")
+    rest = [p.name for p in (run.folder / "records").iterdir() if p.suffix != ".json"]
+    if rest:
+        raise runs.Broken(f"left among the records: {', '.join(rest)}")
+
+
+def agreement(run):
+    """What the TSM says is bound and connected, tdid says too, on disk and in memory."""
+    said = call(run.folder / "tsm", "io.tdid.Tsm.Query")
+    kept, state = records(run), run.tdid.state
+    for tdi in said["tdis"]:
+        if not tdi.get("tvm"):
+            continue
+        record = kept.get(f"tdi-{tdi['device']}")
+        if not record:
+            raise runs.Broken(f"the TSM holds {tdi['device']}, of which there is no record")
+        if record["quarantined"]:
+            continue
+        if record.get("owner") != tdi["tvm"] or record["generation"] != tdi["generation"]:
+            raise runs.Broken(f"the TSM says {tdi}, the record {record}")
+        if not BOUND & set(runs.states_of(state)):
+            raise runs.Broken(f"the TSM says {tdi}, tdid {state['assignments']}")
+    for assignment in state["assignments"]:
+        wanted = NEEDS_BIND.get(assignment["state"])
+        held = [t for t in said["tdis"] if t["device"] == host.VF and t.get("tvm")]
+        if wanted and not (held and held[0]["generation"] == assignment["generation"] and
+                           held[0]["state"] in wanted and
+                           held[0]["accepted"] == (assignment["state"] == "running")):
+            raise runs.Broken(f"tdid says {assignment}, the TSM {said['tdis']}")
+    for dsm in said["dsms"]:
+        known = {d["dsm"]: d["state"] for d in state["dsms"]}.get(dsm["dsm"], "idle")
+        if dsm["connected"] != (known == "connected") and known != "quarantined":
+            raise runs.Broken(f"{dsm['dsm']}: connected {dsm['connected']}, tdid says {known}")
+
+
+def api(run):
+    """It serves, and says the same as its records."""
+    try:
+        listed = call(run.folder / "io.tdid.Assignments", "io.tdid.Assignments.List")
+    except CallFailed as error:
+        raise runs.Broken(str(error)) from error
+    found = [(a["name"], a["state"]) for a in listed["assignments"]]
+    wanted = [(a["name"], a["state"]) for a in run.tdid.state["assignments"]]
+    if found != wanted:
+        raise runs.Broken(f"the API says {found}, the engine {wanted}")
+
+
+def sanitizers(run):
+    for name in ("tdid.log", "tsm.log"):
+        text = (run.folder / name).read_text(errors="replace")
+        if re.search(r"runtime error:|(Address|Leak)Sanitizer", text):
+            raise runs.Broken(f"{name}: a sanitizer complains")

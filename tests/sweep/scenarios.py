@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is swept. `prepare` leads to where counting begins; `go` is what is counted, to its rest."""
+from run import states_of
+
+END = {"failed", "held", "quarantined"}  # designed ends of a way that a fault has cut short
+
+
+class Scenario:
+    restarts = False  # counting begins with a start of tdid
+    idle_grace_ms = 600000
+    ends = {"running"} | END
+
+    @property
+    def name(self):
+        return type(self).__name__.lower().replace("_", "-")
+
+    def prepare(self, run):
+        run.attach()
+        run.wait_state("running")
+
+    def rests(self, state):
+        found = states_of(state)
+        return len(found) == 1 and found[0] in self.ends
+
+
+class Attach(Scenario):
+    """A hot-plug: device_connect, tdi_bind, the agent's verification and acceptance, RUN."""
+
+    def prepare(self, run):
+        pass
+
+    def go(self, run):
+        run.attach()
+
+
+class Detach(Scenario):
+    """virsh detach-device of a running TDI: tdi_unbind, and device_reclaim after the idle grace."""
+    idle_grace_ms = 1
+    ends = {"released"} | END
+
+    def go(self, run):
+        run.detached()
+
+    def rests(self, state):
+        return super().rests(state) and \
+            {d["state"] for d in state["dsms"]} <= {"idle", "quarantined"}
+
+
+class Stop(Scenario):
+    """The domain ends: QEMU, then libvirt's hook."""
+    idle_grace_ms = 1
+
+    def go(self, run):
+        run.guest.end_qemu()
+        run.hooks("stopped", "release")
+        run.on = False
+        run.libvirt("dirty stopped")
+
+    def rests(self, state):
+        return not state["tvms"] and not state["assignments"] and \
+            {d["state"] for d in state["dsms"]} <= {"idle", "quarantined"}
+
+
+class Reset(Scenario):
+    """The guest is reset: QEMU resets the function, the guest boots anew, and is bound again."""
+
+    def go(self, run):
+        run.guest.end_agent()
+        run.fault("ResetFunction", device="0000:01:10.0")
+        run.libvirt("dirty reboot")
+        run.guest.boot()
+
+    def rests(self, state):
+        found = state["assignments"]
+        return super().rests(state) and (found[0]["state"] != "running" or
+                                         found[0]["generation"] > 1)
+
+
+class Resume(Scenario):
+    """tdid is killed and started again while its TDI runs."""
+    restarts = True
+
+    def go(self, run):
+        run.tdid.kill()
+        run.start_tdid(armed=True, point=run.point)
+
+
+class Resume_Locked(Resume):
+    """The same, while the guest still verifies."""
+
+    def prepare(self, run):
+        run.guest.hold(True)
+        run.attach()
+        run.wait_state("locked")
+
+    def go(self, run):
+        super().go(run)
+        run.guest.hold(False)
+
+
+ALL = [Attach(), Detach(), Stop(), Reset(), Resume(), Resume_Locked()]
