@@ -6,6 +6,10 @@
  *
  * Time of device-added: the event's, which the comparison picks up when the re-read shows the
  * device.
+ *
+ * A read that fails with the connection is made up for by the list of the next one, and that of an
+ * unreachable domain by the mark that it is reachable. After any other failure nothing need follow
+ * by itself, so it is tried again, after a second at first and less often then.
  */
 #include "daemon/domains.h"
 
@@ -22,18 +26,26 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define AGAIN_FIRST_USEC (1000 * UINT64_C(1000))
+#define AGAIN_LAST_USEC	 (30 * UINT64_C(1000000))
+
 /* One read: the domain may not be known yet, and may be forgotten before the answer. */
-typedef struct Read {
+struct DomainRead {
 	Tdid *tdid;
 	Uuid uuid;
 	unsigned int flags;
 	uint64_t number;   /* of the domain's, 0: it was not known yet */
 	char *added_alias; /* what the mark that caused it was about, or NULL */
 	uint64_t added_usec;
-} Read;
+	/* That failed, and waits to be tried again. */
+	uint64_t wait_usec;
+	sd_event_source *again;
+	DomainRead *next;
+};
 
-static void read_free(Read *read)
+static void read_free(DomainRead *read)
 {
+	sd_event_source_disable_unref(read->again);
 	free(read->added_alias);
 	free(read);
 }
@@ -45,7 +57,7 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 {
 	Domain *domain = registry_find_domain(tdid->registry, uuid);
 	char text[UUID_STRING_SIZE];
-	Read *read;
+	DomainRead *read;
 	int r;
 
 	if (domain && domain->reading && !added_alias && !flags) {
@@ -55,7 +67,7 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	read = calloc(1, sizeof(*read));
 	if (!read)
 		return;
-	*read = (Read){ .tdid = tdid,
+	*read = (DomainRead){ .tdid = tdid,
 			.uuid = uuid,
 			.flags = flags,
 			.number = domain ? domain->reads_begun + 1 : 0,
@@ -71,12 +83,64 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	}
 }
 
-static bool is_added(const Read *read, const DomainDevice *device)
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	DomainRead *read = userdata, **link = &read->tdid->failed_reads;
+	Domain *domain = registry_find_domain(read->tdid->registry, read->uuid);
+	char text[UUID_STRING_SIZE];
+	int r;
+
+	while (*link != read)
+		link = &(*link)->next;
+	*link = read->next;
+	read->again = sd_event_source_disable_unref(read->again);
+	r = vmm_read_domain(read->tdid->vmm, uuid_format(read->uuid, text), read->flags, 0, on_read,
+			    read);
+	if (r < 0)
+		read_free(read);
+	else if (domain)
+		domain->reading = true;
+	return 0;
+}
+
+/* True: it is going to be tried again, and `read` is taken. */
+static bool try_again(DomainRead *read, int error)
+{
+	int r;
+
+	if (error == -ENOTCONN || error == -EHOSTUNREACH)
+		return false;
+	read->wait_usec = read->wait_usec ? 2 * read->wait_usec : AGAIN_FIRST_USEC;
+	if (read->wait_usec > AGAIN_LAST_USEC)
+		read->wait_usec = AGAIN_LAST_USEC;
+	r = sd_event_add_time_relative(read->tdid->event, &read->again, CLOCK_MONOTONIC,
+				       read->wait_usec, 0, on_again, read);
+	if (r < 0) {
+		log_error("cannot set a timer: %s", strerror(-r));
+		return false;
+	}
+	read->next = read->tdid->failed_reads;
+	read->tdid->failed_reads = read;
+	return true;
+}
+
+void domains_stop(Tdid *tdid)
+{
+	while (tdid->failed_reads) {
+		DomainRead *read = tdid->failed_reads;
+
+		tdid->failed_reads = read->next;
+		read_free(read);
+	}
+}
+
+static bool is_added(const DomainRead *read, const DomainDevice *device)
 {
 	return read->added_alias && strcmp(read->added_alias, device->alias) == 0;
 }
 
-static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml, const Read *read)
+static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml,
+				const DomainRead *read)
 {
 	for (size_t i = 0; i < xml->n_devices; i++) {
 		const Assignment *a = registry_find_assignment(
@@ -122,7 +186,7 @@ static Policy policy_of(const Tdid *tdid, const DomainDevice *device)
 	return policy_tighten(&tdid->config->policy, &device->policy);
 }
 
-static void look(Tdid *tdid, const Assignment *a, const Read *read)
+static void look(Tdid *tdid, const Assignment *a, const DomainRead *read)
 {
 	if (read->number > a->look_after)
 		director_event(tdid, &(EngineEvent){ .type = EVENT_LOOKED, .id = a->id }, NULL);
@@ -210,7 +274,7 @@ static bool is_listed(const DomainXml *xml, const Assignment *a)
 }
 
 /* Everything that is no longer in the domain first: a device may come back under another alias. */
-static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const Read *read,
+static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead *read,
 		    const QueryPci *pci)
 {
 	Assignment *a;
@@ -273,7 +337,7 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 			domain->name, strerror(-r));
 }
 
-static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, Read *read)
+static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, DomainRead *read)
 {
 	Domain *domain;
 
@@ -319,18 +383,9 @@ static void forget_if_unused(Tdid *tdid, Domain *domain)
 	registry_remove_domain(tdid->registry, domain);
 }
 
-/* libvirt is there and does not tell, and no event will say that it does again. */
-static void go_on_without(Tdid *tdid, const Tvm *tvm, const Read *read)
-{
-	Assignment *a;
-
-	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
-		look(tdid, a, read);
-}
-
 static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
 {
-	Read *read = userdata;
+	DomainRead *read = userdata;
 	Tdid *tdid = read->tdid;
 	Uuid uuid = read->uuid;
 	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
@@ -351,8 +406,8 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	if (r < 0) {
 		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
 			    message ?: strerror(-r));
-		if (r == -EREMOTEIO && domain && domain->tvm)
-			go_on_without(tdid, domain->tvm, read);
+		if (try_again(read, r))
+			read = NULL;
 	} else if (!seen->active) {
 		if (domain && domain->tvm)
 			compare(tdid, domain->tvm, NULL, read, NULL);
@@ -361,7 +416,8 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	} else if (xml->markers || domain) {
 		take_running(tdid, seen, xml, read);
 	}
-	read_free(read);
+	if (read)
+		read_free(read);
 	if (domain && domain->read_again && !domain->reading) {
 		domain->read_again = false;
 		domains_read(tdid, domain);

@@ -12,6 +12,9 @@
 /* VmmHandlers, userdata is the Tdid. */
 extern const VmmHandlers domains_handlers;
 
+/* Forgets the reads that wait to be tried again. */
+void domains_stop(Tdid *tdid);
+
 /* Reads every known domain again. */
 void domains_read_all(Tdid *tdid);
 /* The domain has an incarnation now, or its channels changed. */

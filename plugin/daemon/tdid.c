@@ -113,6 +113,7 @@ void tdid_stop(Tdid *tdid)
 	tdid->operations = operations_free(tdid->operations);
 	tdid->registry = registry_free(tdid->registry);
 	tdid->vmm = vmm_free(tdid->vmm);
+	domains_stop(tdid);
 	for (size_t i = 0; tdid->providers && i < tdid->config->n_tsms; i++)
 		provider_free(tdid->providers[i]);
 	free(tdid->providers);

@@ -16,6 +16,7 @@
 #include "rpc/varlink-server.h"
 #include "vmm/vmm.h"
 
+typedef struct DomainRead DomainRead;
 typedef struct EventQueue EventQueue;
 typedef struct HookService HookService;
 typedef struct AssignmentsService AssignmentsService;
@@ -32,6 +33,7 @@ typedef struct Tdid {
 	Operations *operations;
 	Provider **providers; /* as many as config->n_tsms */
 	Vmm *vmm;
+	DomainRead *failed_reads; /* domains.c */
 	unsigned int guest_calls; /* TSM requests of all guests in flight */
 	HookService *hook;
 	AssignmentsService *assignments;

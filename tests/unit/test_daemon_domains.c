@@ -113,6 +113,45 @@ Test(daemon_domains, xml_that_cannot_be_read)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
 }
 
+/* No event follows the refusal by itself. */
+Test(daemon_domains, read_that_libvirt_refuses_is_tried_again)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.read_result = -EREMOTEIO;
+	fake_vmm_place(ALIAS, 5, 0, 0);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	testing_idle(d.event);
+	cr_assert_null(testing_assignment(&d, 0, ALIAS));
+	fake_vmm.read_result = 0;
+	for (int i = 0; i < 8 && !testing_assignment(&d, 0, ALIAS); i++)
+		testing_turn(d.event);
+	cr_assert_not_null(testing_assignment(&d, 0, ALIAS));
+	cr_assert(testing_assignment(&d, 0, ALIAS)->announced, "the mark is not forgotten");
+	/* One that waits when tdid ends. */
+	fake_vmm.read_result = -EREMOTEIO;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+}
+
+/* The list that comes with the next connection makes up for it. */
+Test(daemon_domains, read_without_a_connection_is_not_tried_again)
+{
+	unsigned int reads;
+
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.read_result = -ENOTCONN;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	reads = fake_vmm.reads;
+	for (int i = 0; i < 3; i++)
+		testing_turn(d.event);
+	cr_assert_eq(fake_vmm.reads, reads);
+}
+
 Test(daemon_domains, device_that_no_tsm_serves)
 {
 	testing_daemon_start(&d);
