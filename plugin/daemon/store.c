@@ -57,6 +57,30 @@ static int make_directories(const char *path)
 	return 0;
 }
 
+static int is_temporary(const struct dirent *entry)
+{
+	size_t n = strlen(entry->d_name);
+
+	return n > strlen(TEMPORARY) &&
+	       strcmp(entry->d_name + n - strlen(TEMPORARY), TEMPORARY) == 0;
+}
+
+/* What a crash left half-written is nobody's. It is in nobody's way either: failure is no matter.
+ */
+static void remove_temporaries(const Store *store)
+{
+	struct dirent **entries = NULL;
+	int n = scandirat(store->directory, ".", &entries, is_temporary, NULL);
+
+	for (int i = 0; i < n; i++) {
+		if (unlinkat(store->directory, entries[i]->d_name, 0) < 0)
+			log_warning("%s/%s: cannot be removed: %s", store->path, entries[i]->d_name,
+				    strerror(errno));
+		free(entries[i]);
+	}
+	free(entries);
+}
+
 int store_open(Store **ret, const char *directory, const char *boot_id, char **ret_error)
 {
 	_cleanup_(store_freep) Store *store = calloc(1, sizeof(*store));
@@ -75,6 +99,7 @@ int store_open(Store **ret, const char *directory, const char *boot_id, char **r
 	store->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (store->directory < 0)
 		return refuse(ret_error, directory, strerror(errno), -errno);
+	remove_temporaries(store);
 	*ret = steal_ptr(store);
 	return 0;
 }
@@ -122,7 +147,7 @@ int store_write(Store *store, const char *name, json_object *record)
 		r = json_format(&text, &len, record);
 	if (r < 0)
 		return r;
-	/* What a crash left half-written is nobody's. */
+	/* Of a write that failed, when this failed as well. */
 	if (unlinkat(store->directory, temporary, 0) < 0 && errno != ENOENT)
 		return -errno;
 	fd = openat(store->directory, temporary,
@@ -173,6 +198,12 @@ static int read_record(Store *store, const char *file, json_object **ret, char *
 	return json_parse(ret, text, (size_t)n, ret_error);
 }
 
+/* A failure of the system's, now, from which nothing follows about what is in the record. */
+static bool is_passing(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
 static void set_aside(Store *store, const char *file, const char *why)
 {
 	_cleanup_free_ char *aside = NULL;
@@ -195,8 +226,8 @@ static int walk_one(Store *store, const char *file, StoreRecordFn fn, void *user
 	int r;
 
 	r = read_record(store, file, &record, &why);
-	if (r == -ENOMEM)
-		return r;
+	if (is_passing(r))
+		return refuse(ret_error, file, strerror(-r), r);
 	version = r < 0 ? 0 : json_get_int(record, "version", 0);
 	boot = r < 0 ? NULL : json_get_string(record, "boot");
 	if (version > STORE_VERSION)

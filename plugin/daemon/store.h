@@ -18,7 +18,10 @@
 
 typedef struct Store Store;
 
-/* Makes the directory (0700) if needed. boot_id identifies this boot. -errno with a sentence. */
+/*
+ * Makes the directory (0700) if needed, and removes what a crash has left half-written. boot_id
+ * identifies this boot. -errno with a sentence.
+ */
 int store_open(Store **ret, const char *directory, const char *boot_id, char **ret_error);
 Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free);
@@ -36,10 +39,11 @@ typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userda
 
 /*
  * Calls `fn` for every record of this boot: those first whose names begin with `order`'s first
- * prefix, then its second, and so on to its NULL, then the rest; each time in their order. One
- * that cannot be read, or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a
- * message in the log, and the walk goes on. A newer version ends it with -EPROTO and a sentence;
- * any other negative return of `fn` ends it with that.
+ * prefix, then its second, and so on to its NULL, then the rest; each time in their order. One that
+ * is malformed, or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a message
+ * in the log, and the walk goes on. One that the system fails to read (no fd, no memory, an I/O
+ * error) may be all right: that ends the walk, as a newer version does with -EPROTO, both with a
+ * sentence; any other negative return of `fn` ends it with that.
  */
 int store_each(Store *store, const char *const order[], StoreRecordFn fn, void *userdata,
 	       char **ret_error);

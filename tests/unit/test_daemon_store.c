@@ -13,7 +13,8 @@
 
 static char directory[64];
 static Store *store;
-static char seen[1024]; /* "NAME=VALUE ..." of one walk */
+static struct rlimit descriptors; /* as many as there may be */
+static char seen[1024];		  /* "NAME=VALUE ..." of one walk */
 
 static void set_up(void)
 {
@@ -74,6 +75,8 @@ static int on_record(const char *name, json_object *record, void *userdata)
 		return -EBADMSG;
 	if (value && strcmp(value, "end") == 0)
 		return -ENOSPC;
+	if (value && strcmp(value, "last-descriptor") == 0)
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, descriptors.rlim_max });
 	snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s=%s ", name, value ?: "");
 	return 0;
 }
@@ -120,6 +123,36 @@ Test(daemon_store, directories_that_cannot_be)
 	cr_assert_lt(store_open(&other, path_of("link"), "b", NULL), 0);
 	cr_assert_eq(store_open(&other, path_of("a/b/c"), "b", NULL), 0);
 	store_free(other);
+}
+
+/* A crash has left it, and its record may never be written again. */
+Test(daemon_store, half_written_ones_are_removed)
+{
+	put("a.new", "{\"version\":1,");
+	put("a.newer", "");
+	cr_assert_eq(write_value("a", "v"), 0);
+	put("b.new", "");
+	store = store_free(store);
+	cr_assert_eq(store_open(&store, directory, "this-boot", NULL), 0);
+	cr_assert(!exists("a.new"));
+	cr_assert(!exists("b.new"));
+	cr_assert(exists("a.newer"));
+	expect_walk("a=v ");
+}
+
+/* Nothing follows from it about what is in the record. */
+Test(daemon_store, no_descriptor_left_is_not_the_records_fault)
+{
+	_cleanup_free_ char *why = NULL;
+
+	cr_assert_eq(write_value("a", "last-descriptor"), 0);
+	cr_assert_eq(write_value("b", "v"), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &descriptors), 0);
+	cr_assert_eq(walk(&why), -EMFILE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &descriptors), 0);
+	cr_assert(strstr(why, "b.json: "), "%s", why);
+	cr_assert(exists("b.json"));
+	cr_assert(!exists("b.json.unreadable"));
 }
 
 Test(daemon_store, unreadable_ones_are_set_aside)
