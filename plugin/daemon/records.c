@@ -4,6 +4,11 @@
  * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A drain
  * has a record of its own, because a DSM that is idle has none. A TVM
  * whose QEMU is gone is put back too, so that its assignments can come to their end.
+ *
+ * A record that could not be written, or removed, says what was so before. Nothing is bound and
+ * nobody is another TDI's owner without the TDI's record; so when that names another owner or bind
+ * than an assignment's does, the assignment's is the old one, and had come to its end. A TVM's
+ * record is written before its assignments' and stays as long as one of theirs does.
  */
 #include "daemon/records.h"
 
@@ -49,7 +54,7 @@ static int write_record(Tdid *tdid, const char *name, json_object *record)
 	return r;
 }
 
-int records_write_tvm(Tdid *tdid, const Tvm *tvm)
+int records_write_tvm(Tdid *tdid, Tvm *tvm)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE];
@@ -61,7 +66,10 @@ int records_write_tvm(Tdid *tdid, const Tvm *tvm)
 		       J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
 		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time),
 		       J_STRING("guest_boot", tvm->guest_boot));
-	return r < 0 ? r : write_record(tdid, name, o);
+	if (r >= 0)
+		r = write_record(tdid, name, o);
+	tvm->unrecorded = r < 0;
+	return r;
 }
 
 int records_write_dsm(Tdid *tdid, const Dsm *dsm)
@@ -129,6 +137,9 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 
 	if (!e)
 		return -ENOENT;
+	r = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
+	if (r < 0)
+		return r;
 	assignment_name(name, a);
 	r = timeline_to_json(&a->timeline, &marks);
 	if (r < 0)
@@ -158,19 +169,22 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 	return r < 0 ? r : write_record(tdid, name, o);
 }
 
-static void remove_record(Tdid *tdid, const char *name)
+static int remove_record(Tdid *tdid, const char *name)
 {
 	int r = store_remove(tdid->store, name);
 
 	if (r < 0)
 		log_error("%s/%s: cannot be removed: %s", tdid->config->records, name,
 			  strerror(-r));
+	return r;
 }
 
 void records_remove_tvm(Tdid *tdid, const Tvm *tvm)
 {
 	char name[NAME_SIZE];
 
+	if (tvm->littered)
+		return; /* so that the next start finds whose those records are */
 	tvm_name(name, tvm);
 	remove_record(tdid, name);
 }
@@ -180,7 +194,8 @@ void records_remove_assignment(Tdid *tdid, const Assignment *a)
 	char name[NAME_SIZE];
 
 	assignment_name(name, a);
-	remove_record(tdid, name);
+	if (remove_record(tdid, name) < 0)
+		a->tvm->littered = true;
 }
 
 typedef struct RawRecord {
@@ -335,6 +350,8 @@ static int restore_tdi(Tdid *tdid, const RawRecord *raw)
 		r = registry_dsm(tdid->registry, dsm, &tdi->dsm);
 	if (r < 0)
 		return r;
+	tdi->has_recorded_owner =
+		raw->owner && uuid_from_string(&tdi->recorded_owner, raw->owner) >= 0;
 	tdi->reason = raw->reason ? strdup(raw->reason) : NULL;
 	if (raw->quarantined)
 		e.state = e.operation ? TDI_CLEARING : TDI_QUARANTINED;
@@ -376,6 +393,22 @@ static ClientToken restore_token(const char *text, int64_t uid)
 	return (ClientToken){ .text = good ? strdup(text) : NULL, .uid = (uid_t)uid };
 }
 
+/* Its end could not be written. */
+static bool is_outdated(const Tdid *tdid, const EngineAssignment *e, const Tdi *tdi, Uuid domain)
+{
+	switch (e->state) {
+	case ASSIGNMENT_RELEASED:
+	case ASSIGNMENT_FAILED:
+	case ASSIGNMENT_QUARANTINED: return false; /* a doubt counts, whoever has it */
+	default: break;
+	}
+	if (e->fault == FAULT_FOREIGN)
+		return false; /* was never the owner */
+	if (!tdi->has_recorded_owner || !uuid_equal(tdi->recorded_owner, domain))
+		return true;
+	return e->generation > 0 && e->generation != engine_tdi(tdid->engine, tdi->id)->generation;
+}
+
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 {
 	EngineAssignment e = { .generation = (uint64_t)raw->generation,
@@ -406,6 +439,12 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 		r = registry_add_assignment(tdid->registry, tvm, dsm, tdi, raw->name, &a);
 	if (r < 0)
 		return r;
+	/* Released; if libvirt has it in the domain all the same, it appears there anew. */
+	if (is_outdated(tdid, &e, tdi, uuid)) {
+		log_warning("%s/%s: its record is older than %s's: released", tvm->domain->name,
+			    raw->name, raw->device);
+		e = (EngineAssignment){ .state = ASSIGNMENT_RELEASED, .generation = e.generation };
+	}
 	e.tvm = tvm->id;
 	e.dsm = dsm->id;
 	e.tdi = tdi->id;

@@ -58,6 +58,8 @@ struct Tvm {
 	int pidfd;
 	sd_event_source *exit;
 	GuestPort *port;
+	bool unrecorded;  /* its record could not be written */
+	bool littered;	  /* one of its assignments' records could not be removed */
 	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
 	Slots assignments;
 };
@@ -84,6 +86,9 @@ typedef struct Tdi {
 	Bdf bdf;
 	Dsm *dsm;     /* as its provider said when it was seen last; NULL: never */
 	char *reason; /* why it is quarantined */
+	/* Whose it was, as its record said when tdid started. */
+	bool has_recorded_owner;
+	Uuid recorded_owner;
 } Tdi;
 
 typedef struct Assignment {

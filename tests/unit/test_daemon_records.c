@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-daemon.h"
 
+#include "daemon/incarnation.h"
 #include "daemon/records.h"
 
 #include <errno.h>
@@ -97,7 +98,8 @@ Test(daemon_records, that_contradict_each_other)
 	snprintf(text, sizeof(text), TVM, getpid());
 	put("tvm-1", text);
 	put("tvm-2", text);
-	put("tdi-1", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	put("tdi-1", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2,"
+		     "\"owner\":\"" TVM0 "\"");
 	put("tdi-2", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
 	/* A name that could not be that of a file. */
 	snprintf(text, sizeof(text),
@@ -178,7 +180,8 @@ Test(daemon_records, bad_timeline)
 
 	snprintf(text, sizeof(text), TVM, getpid());
 	put("tvm", text);
-	put("tdi", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	put("tdi", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2,"
+		   "\"owner\":\"" TVM0 "\"");
 	snprintf(text, sizeof(text),
 		 ASSIGNMENT "\"pid\":%d,\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\","
 			    "\"state\":\"locked\",\"fault\":\"none\",\"generation\":2,"
@@ -188,6 +191,56 @@ Test(daemon_records, bad_timeline)
 	testing_daemon_start(&d);
 	cr_assert(!set_aside("assignment"));
 	cr_assert_not_null(testing_assignment(&d, 0, ALIAS));
+}
+
+/*
+ * Its end could not be written, and another TVM has the TDI since. The old record must not speak
+ * for it: the other one's bind would be undone, and its record set aside.
+ */
+Test(daemon_records, older_than_the_tdis)
+{
+	static const char *const states[] = { "waiting", "locked", "running", "unbinding", "held" };
+	uint64_t start_time;
+	char text[512];
+
+	cr_assert_eq(incarnation_start_time(getpid(), &start_time), 0);
+	for (int tvm = 0; tvm < 2; tvm++) {
+		snprintf(text, sizeof(text),
+			 "\"kind\":\"tvm\",\"domain\":\"%s\",\"pid\":%d,\"start_time\":%llu",
+			 tvm ? TVM1 : TVM0, getpid(), (unsigned long long)start_time);
+		put(tvm ? "tvm-1" : "tvm-0", text);
+	}
+	for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+		char name[32], device[16];
+
+		snprintf(device, sizeof(device), "0000:41:00.%zu", i + 1);
+		snprintf(name, sizeof(name), "tdi-%zu", i);
+		snprintf(text, sizeof(text),
+			 "\"kind\":\"tdi\",\"device\":\"%s\",\"generation\":2,\"owner\":\"" TVM1
+			 "\"",
+			 device);
+		put(name, text);
+		for (int tvm = 0; tvm < 2; tvm++) {
+			snprintf(name, sizeof(name), "assignment-%zu-%d", i, tvm);
+			snprintf(text, sizeof(text),
+				 "\"kind\":\"assignment\",\"domain\":\"%s\",\"name\":\"a%zu\","
+				 "\"pid\":%d,\"device\":\"%s\",\"dsm\":\"0000:41:00.0\","
+				 "\"state\":\"%s\",\"fault\":\"none\",\"generation\":%d,"
+				 "\"present\":true",
+				 tvm ? TVM1 : TVM0, i, getpid(), device,
+				 tvm ? "running" : states[i], tvm ? 2 : 1);
+			put(name, text);
+		}
+	}
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+		char alias[8];
+
+		snprintf(alias, sizeof(alias), "a%zu", i);
+		cr_assert_eq(testing_state(&d, 0, alias), ASSIGNMENT_RELEASED, "%s", states[i]);
+		cr_assert_eq(testing_state(&d, 1, alias), ASSIGNMENT_RUNNING, "%s", states[i]);
+	}
 }
 
 static EngineAssignment image(void)
