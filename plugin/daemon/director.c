@@ -134,18 +134,6 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
 }
 
-static void start_timer(Tdid *tdid, sd_event_source **timer, uint64_t usec,
-			sd_event_time_handler_t handler, void *object)
-{
-	int r;
-
-	*timer = sd_event_source_disable_unref(*timer);
-	r = sd_event_add_time_relative(tdid->event, timer, CLOCK_BOOTTIME, usec, 0, handler,
-				       object);
-	if (r < 0)
-		log_error("cannot set a timer: %s", strerror(-r));
-}
-
 static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Dsm *dsm = userdata;
@@ -154,6 +142,21 @@ static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id },
 		       NULL);
 	return 0;
+}
+
+/* Without a timer there is no grace, rather than no end of it. */
+static void start_idle_timer(Dsm *dsm)
+{
+	Tdid *tdid = dsm->tdid;
+	int r;
+
+	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	r = sd_event_add_time_relative(tdid->event, &dsm->idle, CLOCK_BOOTTIME,
+				       tdid->config->idle_grace_usec, 0, on_idle_timer, dsm);
+	if (r < 0) {
+		log_error("cannot set a timer: %s", strerror(-r));
+		on_idle_timer(NULL, 0, dsm);
+	}
 }
 
 /* It could not even be sent. */
@@ -207,13 +210,17 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 			&request, why);
 }
 
-/* The last thing of a TVM that has ended takes its Tvm along. */
+/* The last thing of a TVM that has ended takes its Tvm along; one step may forget several. */
 static void forget_tvm(Tdid *tdid, Tvm *tvm)
 {
 	Domain *domain;
+	Assignment *a;
 
 	if (!tvm || engine_tvm(tdid->engine, tvm->id))
 		return;
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
+		if (a->tvm == tvm)
+			return;
 	domain = tvm->domain;
 	records_remove_tvm(tdid, tvm);
 	registry_remove_tvm(tdid->registry, tvm);
@@ -288,9 +295,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
 	case EFFECT_TIMER_RETRY: retry_timer_start(a); break;
 	case EFFECT_TIMER_RETRY_OFF: retry_timer_stop(a); break;
-	case EFFECT_TIMER_IDLE:
-		start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer, dsm);
-		break;
+	case EFFECT_TIMER_IDLE: start_idle_timer(dsm); break;
 	case EFFECT_TIMER_IDLE_OFF: dsm->idle = sd_event_source_disable_unref(dsm->idle); break;
 	case EFFECT_CHANGED: on_changed(tdid, effect, reason); break;
 	case EFFECT_TVM_QUIET:
@@ -542,8 +547,7 @@ void director_resume(Tdid *tdid)
 		else if (e->state == DSM_RECLAIMING)
 			submit(tdid, VERB_RECLAIM, &effect, true, true);
 		else if (e->idle_timer)
-			start_timer(tdid, &dsm->idle, tdid->config->idle_grace_usec, on_idle_timer,
-				    dsm);
+			start_idle_timer(dsm);
 	}
 	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p));) {
 		const EngineTdi *e = engine_tdi(tdid->engine, tdi->id);

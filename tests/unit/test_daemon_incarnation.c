@@ -134,3 +134,22 @@ Test(daemon_incarnation, next_one_of_the_same_domain)
 	UNTIL(d.event, !registry_tvm_at(d.tdid.registry, 0));
 	cr_assert_eq(domain()->tvm->pid, d.qemu[0]);
 }
+
+Test(daemon_incarnation, end_of_one_that_had_several_devices)
+{
+	testing_daemon_run(&d, 0,
+			   TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV("ua-tdi-a", "1")
+							TESTING_HOSTDEV("ua-tdi-b", "2")));
+	EXPECT_STATE(&d, "ua-tdi-a", ASSIGNMENT_WAITING);
+	EXPECT_STATE(&d, "ua-tdi-b", ASSIGNMENT_WAITING);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, "ua-tdi-a",
+			      TESTING_DOMAIN(TVM0, TESTING_PORT));
+	EXPECT_STATE(&d, "ua-tdi-a", ASSIGNMENT_RELEASED);
+	EXPECT_STATE(&d, "ua-tdi-b", ASSIGNMENT_RELEASED);
+	kill(d.qemu[0], SIGKILL);
+	UNTIL(d.event, !registry_tvm_at(d.tdid.registry, 0));
+	cr_assert_null(testing_assignment(&d, 0, "ua-tdi-a"));
+	cr_assert_null(testing_assignment(&d, 0, "ua-tdi-b"));
+	cr_assert_eq(testing_records(&d, "assignment", NULL), 0);
+	cr_assert_eq(testing_records(&d, "tvm", NULL), 0);
+}
