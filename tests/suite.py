@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs every test, or those that are named: unit tests, the explorer, fuzzers, end-to-end tests.
+"""Runs every test, or those that are named: unit tests, the explorer, the sweep, fuzzers, end-to-end
+tests.
 
-Names: unit/NOUN, explore, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the beginning of several. End-to-end
+Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the beginning of several. End-to-end
 tests run once with each TSM (tests/system/lab.py), unless their file says otherwise in TSMS. The
 last line is `N passed, N failed` (and `, N skipped`).
 """
@@ -26,8 +27,10 @@ FUZZ = BUILD / "fuzz"
 os.environ["TDID_BUILD"] = str(PROGRAMS)
 sys.path.insert(0, str(TESTS / "system"))
 sys.path.insert(0, str(TESTS / "fuzz"))
+sys.path.insert(0, str(TESTS / "sweep"))
 import fuzz  # noqa: E402
 import lab  # noqa: E402
+import scenarios  # noqa: E402
 
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
 SYSTEM_TIMEOUT = 420
@@ -234,6 +237,27 @@ def run_explore(count):
             print(output[-6000:], flush=True)
 
 
+def run_sweep(names, count):
+    """Its lines one by one; what it needs is built with sanitizers."""
+    build_sanitized("tests/sweep/tdid-replay", "plugin/agent/tdi-agent",
+                    "plugin/tsm/emulated/tdi-tsm-emulated")
+    log = LOGS / "sweep.log"
+    with open(log, "wb") as out:
+        status = children.run([sys.executable, TESTS / "sweep" / "sweep.py", "--build", SANITIZED,
+                               *(name.split("/", 1)[1] for name in names)], out)
+    count.add(passed=status == 0, failed=status != 0)
+    lines = log.read_text(errors="replace").splitlines()
+    for line in lines if status == 0 else []:
+        say(f"{'ok  ' if line is lines[-1] else '    '} {line}")
+    if status:
+        say(f"FAIL sweep: all of it is in {log}; tests/sweep/sweep.py repeats a point (README.md)")
+        print(tail(log, 60), flush=True)
+
+
+def build_sanitized(*targets):
+    build(SANITIZED, targets, "-Db_sanitize=address,undefined", "-Db_lundef=false")
+
+
 def run_fuzz(names, count):
     """Each over its corpora, and then on from there; together for about TDID_FUZZ_SECONDS."""
     build(FUZZ, [f"tests/fuzz/fuzz_{name.split('/', 1)[1]}" for name in names], *fuzz.OPTIONS,
@@ -307,7 +331,8 @@ def main():
     parser.add_argument("name", nargs="*")
     arguments = parser.parse_args()
     system = system_tests()
-    everything = [*unit_names(), "explore", *(f"fuzz/{noun}" for noun in fuzz.names()), *system]
+    everything = [*unit_names(), "explore", *(f"sweep/{s.name}" for s in scenarios.ALL),
+                  *(f"fuzz/{noun}" for noun in fuzz.names()), *system]
     if arguments.list:
         for name in everything:
             print(f"{name:40}  {system[name].shows if name in system else ''}".rstrip())
@@ -315,6 +340,7 @@ def main():
     chosen = choose(everything, arguments.name)
     units = [name for name in chosen if name.startswith("unit/")]
     fuzzers = [name for name in chosen if name.startswith("fuzz/")]
+    sweeps = [name for name in chosen if name.startswith("sweep/")]
     cases = [(system[name], tsm) for name in chosen if name in system
              for tsm in system[name].tsms if not arguments.tsm or tsm in (None, arguments.tsm)]
     count = Count()
@@ -326,8 +352,7 @@ def main():
     if fuzzers != chosen:
         build_programs("tests/explore/explore")
     if units:
-        build(SANITIZED, [f"tests/unit/test_{name.split('/', 1)[1]}" for name in units],
-              "-Db_sanitize=address,undefined", "-Db_lundef=false")
+        build_sanitized(*(f"tests/unit/test_{name.split('/', 1)[1]}" for name in units))
         begin = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             passed = sum(pool.map(lambda name: run_unit(name, count), units))
@@ -335,6 +360,8 @@ def main():
             f"in {time.monotonic() - begin:.1f} s, with address and undefined sanitizers")
     if "explore" in chosen:
         run_explore(count)
+    if sweeps:
+        run_sweep(sweeps, count)
     if fuzzers:
         run_fuzz(fuzzers, count)
     if bed:

@@ -71,11 +71,10 @@ void libvirt_connect(void)
 
 void libvirt_dirty(VmmDirtyReason reason, const char *alias)
 {
-	the_vmm->handlers.domain_dirty(&(VmmDirty){ .uuid = the_uuid,
-						    .reason = reason,
-						    .alias = alias,
-						    .boottime_usec = 1 },
-				       the_vmm->userdata);
+	the_vmm->handlers.domain_dirty(
+		&(VmmDirty){
+			.uuid = the_uuid, .reason = reason, .alias = alias, .boottime_usec = 1 },
+		the_vmm->userdata);
 }
 
 static const char *const reasons[] = {
@@ -114,17 +113,14 @@ const GuestPciFunction *query_pci_find(const QueryPci *q, const char *alias)
 static void answer_read(const Call *call, int r)
 {
 	QueryPci pci = { .functions = &place, .n_functions = place.alias ? 1 : 0 };
-	VmmDomain seen = { .present = the_name,
-			   .active = the_xml,
-			   .name = the_name,
-			   .xml = the_xml,
-			   .id = 1 };
+	VmmDomain seen = {
+		.present = the_name, .active = the_xml, .name = the_name, .xml = the_xml, .id = 1
+	};
 
 	snprintf(seen.uuid, sizeof(seen.uuid), "%s", the_uuid);
 	if (seen.active && (call->flags & VMM_READ_GUEST_PCI))
 		seen.pci = &pci;
-	call->read(r, r < 0 ? NULL : &seen, r < 0 ? "libvirt does not tell" : NULL,
-		   call->userdata);
+	call->read(r, r < 0 ? NULL : &seen, r < 0 ? "libvirt does not tell" : NULL, call->userdata);
 }
 
 static int connect_guest(void)

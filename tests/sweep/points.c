@@ -36,8 +36,8 @@ void points_init(void)
 	tracing = getenv("TDID_SWEEP_TRACE");
 	if (text && sscanf(text, "%7s %39s %127s %u", how, wanted_call, wanted_object,
 			   &wanted_number) != 4) {
-		fprintf(stderr, "TDID_SWEEP_POINT: \"%s\" is not \"fail|kill CALL OBJECT NUMBER\"\n",
-			text);
+		fprintf(stderr,
+			"TDID_SWEEP_POINT: \"%s\" is not \"fail|kill CALL OBJECT NUMBER\"\n", text);
 		exit(2);
 	}
 	kills = strcmp(how, "kill") == 0;

@@ -10,8 +10,8 @@
  *   arm | disarm             counting of points (points.h)
  *   end                      in order
  *
- * and says on standard output "ready", "point ...", "hit ...", "detach ALIAS BDF" (asked of
- * libvirt) and, whenever it is another one, "state JSON": what engine and registry hold. That state
+ * and says on standard output "ready", "disarmed", "point ...", "hit ...", "detach ALIAS BDF"
+ * (asked of libvirt) and, whenever it is another one, "state JSON": what engine and registry hold. That state
  * is read in the process, so that looking at it causes no calls that would be counted.
  */
 #include "daemon/tdid.h"
@@ -43,7 +43,8 @@ static void describe(FILE *f, const Tdid *tdid)
 	Tdi *tdi;
 	Tvm *tvm;
 
-	fprintf(f, "{\"ready\":%s", tdid_providers_ready(tdid) ? "true" : "false");
+	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u",
+		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls);
 	fprintf(f, ",\"tvms\":[");
 	for (uint32_t p = 0, n = 0; (tvm = registry_next_tvm(tdid->registry, &p)); n++)
 		fprintf(f, "%s{\"pid\":%d,\"port\":%s,\"booted\":\"%s\"}", n ? "," : "",
@@ -107,8 +108,11 @@ static int obey(Replay *replay, char *line, bool *armed)
 		libvirt_guest(rest);
 	else if (strcmp(word, "arm") == 0)
 		*armed = true;
-	else if (strcmp(word, "disarm") == 0)
+	else if (strcmp(word, "disarm") == 0) {
 		*armed = false;
+		puts("disarmed");
+		fflush(stdout);
+	}
 	else if (strcmp(word, "end") == 0)
 		return sd_event_exit(replay->tdid.event, 0);
 	else if (strcmp(word, "connect") == 0 || strcmp(word, "dirty") == 0) {

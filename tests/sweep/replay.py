@@ -56,7 +56,7 @@ class Replay:
         self.points = []
         self.hit = None
         self.detaches = []
-        self.ready = self.ended = False
+        self.ready = self.disarmed = self.ended = False
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
@@ -80,6 +80,8 @@ class Replay:
             self.detaches.append(rest)
         elif word == "ready":
             self.ready = True
+        elif word == "disarmed":
+            self.disarmed = True
 
     def turn(self, deadline):
         """Takes what is said next, and all that has been said. False: nothing until the deadline."""

@@ -37,7 +37,7 @@ class Run:
         self.tdid = self.tsm = self.guest = None
         self.on, self.attached = True, False
         self.hit, self.points, self.threads = None, [], []
-        self.fds = {}
+        self.descriptors = {}
 
     # --- libvirt
 
@@ -60,8 +60,8 @@ class Run:
         self.attached = False
         self.libvirt(f"dirty device-removed {ALIAS}")
 
-    def hook(self, operation, must=False, **more):
-        """As tdi-hook: waits for a tdid that is being started, and lets a stop go on whatever it says."""
+    def hook(self, operation, **more):
+        """As tdi-hook: waits for a tdid that is being started. None: it was refused or broke off."""
         deadline = time.monotonic() + LIMIT / 2
         while True:
             try:
@@ -69,22 +69,41 @@ class Run:
                             {"domain": NAME, "operation": operation, "sub_operation": "begin",
                              "extra": "-", "xml": self.xml(), **more})
             except CallFailed as error:
-                if must:
-                    raise Broken(str(error)) from error
                 unreached = isinstance(error.__cause__, (ConnectionRefusedError, FileNotFoundError))
                 if not unreached or time.monotonic() > deadline:
                     return None
                 # No event tells that a socket takes connections again.
                 time.sleep(0.02)
 
-    def hooks(self, *operations):
-        """These, one after the other, while tdid is attended to."""
+    def hook_twice(self, operation, **more):
+        answers = []
+
         def work():
-            for operation in operations:
-                self.hook(operation)
+            answers.append(self.hook(operation, **more))
+            if answers[0] is None:
+                answers.append(self.hook(operation, **more))
+        self.beside(work)
+        self.join()
+        if answers[-1] is None:
+            raise Broken(f"the hook's {operation} is refused twice")
+
+    def hooks(self, *operations):
+        """These, one after the other: a stop goes on whatever they say."""
+        self.beside(lambda: [self.hook(operation) for operation in operations])
+
+    def beside(self, work):
+        """In a thread, so that tdid is attended to meanwhile."""
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         self.threads.append(thread)
+
+    def join(self):
+        while self.threads:
+            if not self.threads[0].is_alive():
+                self.threads.pop(0)
+                continue
+            self.attend()
+            self.tdid.turn(time.monotonic() + 0.02)
 
     # --- tdid
 
@@ -142,11 +161,17 @@ class Run:
         self.start_tsm()
         self.start_tdid(point=None if self.scenario.restarts else self.point)
         self.wait("the TSM", lambda s: s["ready"])
-        self.hook("prepare", must=True)
+        self.descriptors = checks.open_descriptors(self)
+        if not self.scenario.starts:
+            self.begin()
+
+    def begin(self):
+        """The domain starts; a start that is refused is tried once more, as by its user."""
+        self.hook_twice("prepare")
         self.guest = Guest(self.folder, self.folder / "keys" / f"{TVM}.key", self.bench.agent)
         stat = pathlib.Path(f"/proc/{self.guest.qemu.pid}/stat").read_text()
-        self.hook("started", must=True, qemu_pid=self.guest.qemu.pid,
-                  qemu_start_time=int(stat.rsplit(")", 1)[1].split()[19]))
+        self.hook_twice("started", qemu_pid=self.guest.qemu.pid,
+                        qemu_start_time=int(stat.rsplit(")", 1)[1].split()[19]))
         self.guest.boot()
         self.wait("the agent", lambda s: s["tvms"] and s["tvms"][0]["booted"] == self.guest.boot_id)
 
@@ -172,12 +197,22 @@ class Run:
         self.libvirt(f"dirty device-added {ALIAS}")
 
     def settle(self):
-        self.wait("an end", lambda s: s["ready"] and not busy(s) and self.scenario.rests(s))
-        for thread in self.threads:
-            while thread.is_alive():
-                self.tdid.turn(time.monotonic() + 0.02)
-                self.attend()
-        self.wait("an end", lambda s: s["ready"] and not busy(s) and self.scenario.rests(s))
+        def rests(state):
+            return state["ready"] and not busy(state) and self.scenario.rests(state)
+        self.wait("an end", rests)
+        self.join()
+        self.wait("an end", rests)
+
+    def disarm(self):
+        """It may still end at its point until it says that it no longer counts."""
+        while not self.tdid.disarmed:
+            self.settle()
+            self.tdid.tell("disarm")
+            deadline = time.monotonic() + LIMIT
+            while not self.tdid.disarmed and not self.tdid.ended:
+                if not self.tdid.turn(deadline):
+                    raise Broken("tdid does not answer")
+        self.settle()
 
     def end_tdid(self):
         self.tdid.tell("end")
@@ -197,8 +232,7 @@ class Run:
         if not self.scenario.restarts:
             self.tdid.tell("arm")
         self.scenario.go(self)
-        self.settle()
-        self.tdid.tell("disarm")
+        self.disarm()
         checks.descriptors(self)
         checks.agreement(self)
         checks.api(self)
@@ -238,7 +272,8 @@ def states_of(state):
 
 
 def busy(state):
-    return any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
+    return state["guest_calls"] > 0 or \
+        any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
         any(t["state"] == "clearing" for t in state["tdis"])
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is swept. `prepare` leads to where counting begins; `go` is what is counted, to its rest."""
+from host import VF
 from run import states_of
 
 END = {"failed", "held", "quarantined"}  # designed ends of a way that a fault has cut short
 
 
 class Scenario:
-    restarts = False  # counting begins with a start of tdid
+    starts = False  # counting begins before the domain does
+    restarts = False  # or with a start of tdid
     idle_grace_ms = 600000
     ends = {"running"} | END
 
@@ -21,6 +23,20 @@ class Scenario:
     def rests(self, state):
         found = states_of(state)
         return len(found) == 1 and found[0] in self.ends
+
+
+class Start(Scenario):
+    """The domain starts: the hook's prepare and started, the guest port, the agent's Hello."""
+    starts = True
+
+    def prepare(self, run):
+        pass
+
+    def go(self, run):
+        run.begin()
+
+    def rests(self, state):
+        return len(state["tvms"]) == 1 and not state["assignments"]
 
 
 class Attach(Scenario):
@@ -62,11 +78,10 @@ class Stop(Scenario):
 
 
 class Reset(Scenario):
-    """The guest is reset: QEMU resets the function, the guest boots anew, and is bound again."""
+    """The guest is reset: it boots anew, and its device is bound anew."""
 
     def go(self, run):
         run.guest.end_agent()
-        run.fault("ResetFunction", device="0000:01:10.0")
         run.libvirt("dirty reboot")
         run.guest.boot()
 
@@ -74,6 +89,14 @@ class Reset(Scenario):
         found = state["assignments"]
         return super().rests(state) and (found[0]["state"] != "running" or
                                          found[0]["generation"] > 1)
+
+
+class Error(Scenario):
+    """The TDI goes to ERROR: tdi_unbind, and out of the domain."""
+    ends = END | {"released"}  # the guest may have let it go before
+
+    def go(self, run):
+        run.fault("Violate", device=VF)
 
 
 class Resume(Scenario):
@@ -98,4 +121,4 @@ class Resume_Locked(Resume):
         run.guest.hold(False)
 
 
-ALL = [Attach(), Detach(), Stop(), Reset(), Resume(), Resume_Locked()]
+ALL = [Start(), Attach(), Detach(), Error(), Stop(), Reset(), Resume(), Resume_Locked()]

@@ -2,8 +2,10 @@
 """Fails, and then kills tdid at, each fallible call of its own in turn; see README.md."""
 import argparse
 import concurrent.futures
+import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -20,10 +22,11 @@ TRIES = 3  # of a point that is not met: threads and processes may meet in anoth
 class Bench:
     def __init__(self, build, folder):
         self.folder = pathlib.Path(folder)
-        self.tdid = build / "tests/sweep/tdid-replay"
-        self.tsm = build / "plugin/tsm/emulated/tdi-tsm-emulated"
-        self.agent = build / "plugin/agent/tdi-agent"
-        self.descriptors = {}
+        # Copies: what is built meanwhile is not for this sweep.
+        self.tdid, self.tsm, self.agent = (
+            shutil.copy(build / program, folder)
+            for program in ("tests/sweep/tdid-replay", "plugin/tsm/emulated/tdi-tsm-emulated",
+                            "plugin/agent/tdi-agent"))
         self.template = host.Template(self.folder / "template", self.tsm)
 
 
@@ -36,7 +39,6 @@ def traced(bench, scenario):
         run.close(keep=True)
         sys.exit(f"sweep: {scenario.name} without a fault: {error}; files: {run.folder}")
     run.close()
-    bench.descriptors[scenario.name] = run.fds
     return run.points
 
 
@@ -91,7 +93,18 @@ def sweep(bench, scenario, arguments, pool):
     return counts, unmet, broken
 
 
+def end_together():
+    """Told to end, we end with all that runs for us: it is in a process group of its own."""
+    os.setpgid(0, 0)
+
+    def end(number, _):
+        os.killpg(0, signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
 def main():
+    end_together()
     parser = argparse.ArgumentParser(prog="sweep", description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="with sanitizers")
     parser.add_argument("--all", action="store_true", help="every point, not a sample")

@@ -22,12 +22,12 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#define FDS_MAX	     1024
-#define NAME_SIZE    128
-#define UUID_LENGTH  36
-#define WRAP(name)   __wrap_##name
-#define REAL(name)   __real_##name
-#define FAILS(e)     ((errno = (e)) != 0)
+#define FDS_MAX	    1024
+#define NAME_SIZE   128
+#define UUID_LENGTH 36
+#define WRAP(name)  __wrap_##name
+#define REAL(name)  __real_##name
+#define FAILS(e)    ((errno = (e)) != 0)
 
 static char names[FDS_MAX][NAME_SIZE];
 
