@@ -324,8 +324,13 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 {
 	uint64_t start_time;
 	pid_t pid;
-	int r = incarnation_libvirt_pid(domain->name, &pid);
+	int r = -ESRCH;
 
+	if (domain->told_pid > 0)
+		r = incarnation_begin(tdid, domain, domain->told_pid, domain->told_start_time);
+	if (r >= 0)
+		return;
+	r = incarnation_libvirt_pid(domain->name, &pid);
 	if (r >= 0)
 		r = incarnation_start_time(pid, &start_time);
 	if (r >= 0)

@@ -36,7 +36,9 @@ typedef struct Slots {
 typedef struct Domain {
 	Uuid uuid;
 	char *name;
-	Tvm *tvm;	 /* the present incarnation, or NULL */
+	Tvm *tvm;	/* the present incarnation, or NULL */
+	pid_t told_pid; /* its QEMU as the hook told last; 0: not yet */
+	uint64_t told_start_time;
 	bool reading;	 /* a re-read is under way */
 	bool read_again; /* it became dirty meanwhile */
 	bool has_guest_port;

@@ -4,6 +4,8 @@
 
 #include "daemon/incarnation.h"
 
+#include <sys/resource.h>
+
 #define ALIAS "ua-tdi-nic0"
 #define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
 #define WITH1 TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
@@ -304,6 +306,29 @@ Test(daemon_hook_service, release_that_fails_does_not_stop_libvirt)
 	d.tsm->answers[FAKE_RELEASE] = FAKE_BREAK_OFF;
 	call("release", PORT_ONLY, 0);
 	expect("");
+}
+
+/* The hook tells once; the read of the domain that follows makes up for it. */
+Test(daemon_hook_service, started_when_no_descriptor_is_left)
+{
+	struct rlimit limit;
+	Uuid uuid;
+
+	uuid_from_string(&uuid, TVM0);
+	testing_daemon_start(&d);
+	fake_vmm_domain(TVM0, "tvm0", PORT_ONLY);
+	call("started", PORT_ONLY, -5);
+	expect("");
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	fake_vmm.hold = true;
+	call("started", PORT_ONLY, getpid());
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, limit.rlim_max }), 0);
+	UNTIL(d.event, n_answers > 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_assert_null(registry_find_domain(d.tdid.registry, uuid)->tvm);
+	fake_vmm_let_go();
+	UNTIL(d.event, registry_find_domain(d.tdid.registry, uuid)->tvm);
+	cr_assert_eq(registry_find_domain(d.tdid.registry, uuid)->tvm->pid, getpid());
 }
 
 Test(daemon_hook_service, started_and_its_pid)
