@@ -29,6 +29,7 @@ struct Operation {
 	bool started;
 	uint64_t begun_usec; /* when it was sent, or said to have started; 0: neither */
 	char *refusal;	     /* of an unbind that is asked again; NULL: none */
+	unsigned int refusals;
 	sd_event_source *deadline;
 	Operation *next; /* of its DSM */
 	Operation *next_of_all, **link_of_all;
@@ -207,7 +208,8 @@ static bool is_refusal(const char *error)
 
 /*
  * A TSM that cannot do anything just now refuses, and nothing is done. What is bound has to be
- * unbound all the same, so it is asked again until its deadline, which counts from here.
+ * unbound all the same, so it is asked again until its deadline, which counts from here. Under
+ * another id: the provider would answer a repeated one with the same refusal.
  */
 static void unbind_later(Operation *operation, const VarlinkReply *reply, const char *error)
 {
@@ -217,6 +219,7 @@ static void unbind_later(Operation *operation, const VarlinkReply *reply, const 
 		log_warning("tdi_unbind: %s; asked again", reason ?: "out of memory");
 	free(operation->refusal);
 	operation->refusal = reason;
+	operation->refusals++;
 	started(operation);
 	add_due(operation->operations, operation->request.dsm);
 	try_again(operation->operations);
@@ -274,12 +277,23 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	finish(operation, &result);
 }
 
-static int build_parameters(const OperationRequest *request, json_object **ret)
+/* After a restart of tdid the ids come in the same order, each with the answer that it had. */
+static void format_id(char *ret, size_t size, const Operation *operation)
 {
-	char number[20], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	if (operation->refusals == 0)
+		snprintf(ret, size, "%016" PRIx64, operation->request.number);
+	else
+		snprintf(ret, size, "%016" PRIx64 "-%u", operation->request.number,
+			 operation->refusals);
+}
+
+static int build_parameters(const Operation *operation, json_object **ret)
+{
+	const OperationRequest *request = &operation->request;
+	char number[32], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	const Assignment *a = request->assignment;
 
-	snprintf(number, sizeof(number), "%016" PRIx64, request->number);
+	format_id(number, sizeof(number), operation);
 	bdf_format(request->dsm->bdf, dsm);
 	bdf_format(operation_object(request), device);
 	switch (request->verb) {
@@ -309,7 +323,7 @@ static void send_operation(Operation *operation)
 		[VERB_CLEAR] = "io.tdid.Tsm.Unbind",
 	};
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
-	int r = build_parameters(&operation->request, &parameters);
+	int r = build_parameters(operation, &parameters);
 
 	if (r >= 0)
 		r = provider_call(operation->request.dsm->provider,

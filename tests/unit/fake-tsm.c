@@ -230,6 +230,8 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	FakeTsm *tsm = userdata;
 	const char *name = strrchr(varlink_call_method(call), '.') + 1;
+	const char *operation = json_get_string(parameters, "operation");
+	FakeAnswer answer;
 	FakeVerb verb = 0;
 
 	while (strcmp(verbs[verb], name) != 0)
@@ -239,10 +241,14 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 		tsm->forced = json_get_bool(parameters, "force", false);
 	if (varlink_call_is_more(call) && tsm->answers[verb] != FAKE_HOLD)
 		varlink_call_notifyb(call, J_STRING("progress", "started"));
-	switch (tsm->answers[verb]) {
+	answer = tsm->answers[verb];
+	if (operation && strcmp(operation, tsm->refused[verb]) == 0)
+		answer = FAKE_REFUSE;
+	switch (answer) {
 	case FAKE_HOLD:
 	case FAKE_START_HOLD: return hold(tsm, call, verb);
 	case FAKE_REFUSE:
+		snprintf(tsm->refused[verb], sizeof(tsm->refused[verb]), "%s", operation ?: "");
 		return verb == FAKE_GUEST_REQUEST
 			       ? varlink_call_errorb(call, "GuestMessageRejected",
 						     J_STRING("tvm", "x"),

@@ -67,7 +67,9 @@ typedef struct FakeTsm {
 
 	/* What came */
 	unsigned int calls[FAKE_VERB_N];
-	char operation[FAKE_VERB_N][20];
+	char operation[FAKE_VERB_N][32];
+	char refused[FAKE_VERB_N]
+		    [32]; /* the last operation that was: so it is when it is repeated */
 	int64_t requester_id;
 	bool forced; /* the last Unbind */
 	VarlinkCall *held[16];
