@@ -23,8 +23,8 @@ def descriptors(run):
     deadline = time.monotonic() + 4
     while True:
         wanted, found = dict(run.descriptors), open_descriptors(run)
-        if run.tdid.state["tvms"]:
-            wanted["socket"] += 1  # its guest port
+        for tvm in run.tdid.state["tvms"]:
+            wanted["socket"] += tvm["port"]
             wanted["anon_inode:[pidfd]"] = 1
         if found == wanted:
             return

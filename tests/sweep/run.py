@@ -35,6 +35,7 @@ class Run:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=bench.folder))
         self.log = open(self.folder / "tdid.log", "ab")
         self.tdid = self.tsm = self.guest = None
+        self.answer = point.split()[2:] if point and point.split()[1] == "answer" else None
         self.on, self.attached = True, False
         self.hit, self.points, self.threads = None, [], []
         self.descriptors = {}
@@ -160,7 +161,7 @@ class Run:
             "stop_timeout_ms": 5000,
             "tsms": [{"name": "emulated", "socket": f"{self.folder}/tsm", "uid": os.getuid()}]}))
         self.start_tsm()
-        self.start_tdid(point=None if self.scenario.restarts else self.point)
+        self.start_tdid(point=None if self.scenario.restarts or self.answer else self.point)
         self.wait("the TSM", lambda s: s["ready"])
         self.descriptors = checks.open_descriptors(self)
         if not self.scenario.starts:
@@ -192,6 +193,12 @@ class Run:
 
     def fault(self, method, **parameters):
         call(self.folder / "tsm", f"io.tdid.TsmEmulated.{method}", parameters)
+
+    def fail_verb(self, verb, fault):
+        """The provider answers that verb so, once. What hangs is let go of when tdid has given up."""
+        device = host.PF if "connect" in verb else host.VF
+        self.fault("FailVerb", device=device, verb=verb, fault=fault)
+        self.hit = f"{verb} {fault}"
 
     def attach(self):
         self.attached = True
@@ -232,8 +239,12 @@ class Run:
         self.scenario.prepare(self)
         if not self.scenario.restarts:
             self.tdid.tell("arm")
+        if self.answer:
+            self.fail_verb(*self.answer)
         self.scenario.go(self)
         self.disarm()
+        if self.answer:
+            self.fault("Clear")
         checks.descriptors(self)
         checks.agreement(self)
         checks.api(self)

@@ -6,10 +6,17 @@ from run import states_of
 END = {"failed", "held", "quarantined"}  # designed ends of a way that a fault has cut short
 
 
+def reclaimed(state):
+    """No session is kept, but for a TDI of which nobody knows."""
+    return {d["state"] for d in state["dsms"]} <= {"idle", "quarantined"} or \
+        any(t["state"] == "quarantined" for t in state["tdis"])
+
+
 class Scenario:
     starts = False  # counting begins before the domain does
     restarts = False  # or with a start of tdid
     idle_grace_ms = 600000
+    verbs = ()  # of the provider, that are called
     ends = {"running"} | END
 
     @property
@@ -41,6 +48,7 @@ class Start(Scenario):
 
 class Attach(Scenario):
     """A hot-plug: device_connect, tdi_bind, the agent's verification and acceptance, RUN."""
+    verbs = ("connect", "bind")
 
     def prepare(self, run):
         pass
@@ -51,6 +59,7 @@ class Attach(Scenario):
 
 class Detach(Scenario):
     """virsh detach-device of a running TDI: tdi_unbind, and device_reclaim after the idle grace."""
+    verbs = ("unbind", "disconnect")
     idle_grace_ms = 1
     ends = {"released"} | END
 
@@ -58,12 +67,12 @@ class Detach(Scenario):
         run.detached()
 
     def rests(self, state):
-        return super().rests(state) and \
-            {d["state"] for d in state["dsms"]} <= {"idle", "quarantined"}
+        return super().rests(state) and reclaimed(state)
 
 
 class Stop(Scenario):
     """The domain ends: QEMU, then libvirt's hook."""
+    verbs = ("unbind", "disconnect")
     idle_grace_ms = 1
 
     def go(self, run):
@@ -73,12 +82,14 @@ class Stop(Scenario):
         run.libvirt("dirty stopped")
 
     def rests(self, state):
-        return not state["tvms"] and not state["assignments"] and \
-            {d["state"] for d in state["dsms"]} <= {"idle", "quarantined"}
+        """A TDI of which nobody knows keeps its assignment, and that its TVM."""
+        return (not state["tvms"] or state["assignments"]) and \
+            set(states_of(state)) <= {"quarantined"} and reclaimed(state)
 
 
 class Reset(Scenario):
     """The guest is reset: it boots anew, and its device is bound anew."""
+    verbs = ("unbind", "bind")
 
     def go(self, run):
         run.guest.end_agent()
@@ -93,6 +104,7 @@ class Reset(Scenario):
 
 class Error(Scenario):
     """The TDI goes to ERROR: tdi_unbind, and out of the domain."""
+    verbs = ("unbind",)
     ends = END | {"released"}  # the guest may have let it go before
 
     def go(self, run):

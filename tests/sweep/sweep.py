@@ -16,6 +16,8 @@ from run import Broken, Run
 from scenarios import ALL
 
 HOWS = ("fail", "kill")
+# How a verb of the provider may end other than well (plugin/tsm/emulated/io.tdid.TsmEmulated.varlink)
+ANSWERS = ("refuse", "done_but_failed", "hang")
 TRIES = 3  # of a point that is not met: threads and processes may meet in another order
 
 
@@ -65,7 +67,10 @@ def spread(items, n):
 
 def sweep(bench, scenario, arguments, pool):
     points = traced(bench, scenario)
+    answers = [f"answer {verb} {fault}" for verb in scenario.verbs for fault in ANSWERS]
     cases = [(how, number) for how in HOWS for number in range(1, len(points) + 1)]
+    cases += [("fail", len(points) + number) for number in range(1, len(answers) + 1)]
+    points += answers
     if arguments.only:
         cases = [c for c in cases if f"{scenario.name}:{c[0]}:{c[1]}" in arguments.only or
                  f"{scenario.name}:{c[0]}:{points[c[1] - 1]}" in arguments.only]
