@@ -334,8 +334,10 @@ def main():
     everything = [*unit_names(), "explore", *(f"sweep/{s.name}" for s in scenarios.ALL),
                   *(f"fuzz/{noun}" for noun in fuzz.names()), *system]
     if arguments.list:
+        shows = {**{name: test.shows for name, test in system.items()},
+                 **{f"sweep/{s.name}": type(s).__doc__ for s in scenarios.ALL}}
         for name in everything:
-            print(f"{name:40}  {system[name].shows if name in system else ''}".rstrip())
+            print(f"{name:40}  {shows.get(name, '')}".rstrip())
         return 0
     chosen = choose(everything, arguments.name)
     units = [name for name in chosen if name.startswith("unit/")]

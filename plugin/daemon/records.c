@@ -439,11 +439,14 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 		r = registry_add_assignment(tdid->registry, tvm, dsm, tdi, raw->name, &a);
 	if (r < 0)
 		return r;
-	/* Released; if libvirt has it in the domain all the same, it appears there anew. */
+	/* It is over; if libvirt has it in the domain all the same, it appears there anew. */
 	if (is_outdated(tdid, &e, tdi, uuid)) {
-		log_warning("%s/%s: its record is older than %s's: released", tvm->domain->name,
+		log_warning("%s/%s: its record is older than %s's: it is over", tvm->domain->name,
 			    raw->name, raw->device);
-		e = (EngineAssignment){ .state = ASSIGNMENT_RELEASED, .generation = e.generation };
+		e = (EngineAssignment){ .state = e.fault == FAULT_NONE ? ASSIGNMENT_RELEASED
+								       : ASSIGNMENT_FAILED,
+					.fault = e.fault,
+					.generation = e.generation };
 	}
 	e.tvm = tvm->id;
 	e.dsm = dsm->id;

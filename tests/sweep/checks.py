@@ -25,7 +25,7 @@ def descriptors(run):
         wanted, found = dict(run.descriptors), open_descriptors(run)
         for tvm in run.tdid.state["tvms"]:
             wanted["socket"] += tvm["port"]
-            wanted["anon_inode:[pidfd]"] = 1
+            wanted["anon_inode:[pidfd]"] = wanted.get("anon_inode:[pidfd]", 0) + 1
         if found == wanted:
             return
         if time.monotonic() > deadline:
@@ -66,13 +66,14 @@ def agreement(run):
             continue
         if record.get("owner") != tdi["tvm"] or record["generation"] != tdi["generation"]:
             raise runs.Broken(f"the TSM says {tdi}, the record {record}")
-        if not BOUND & set(runs.states_of(state)):
+        if not any(a["state"] in BOUND for a in state["assignments"] if a["domain"] == tdi["tvm"]):
             raise runs.Broken(f"the TSM says {tdi}, tdid {state['assignments']}")
     for assignment in state["assignments"]:
         wanted = NEEDS_BIND.get(assignment["state"])
         held = [t for t in said["tdis"] if t["device"] == host.VF and t.get("tvm")]
         if wanted and not (held and held[0]["generation"] == assignment["generation"] and
                            held[0]["state"] in wanted and
+                           held[0]["tvm"] == assignment["domain"] and
                            held[0]["accepted"] == (assignment["state"] == "running")):
             raise runs.Broken(f"tdid says {assignment}, the TSM {said['tdis']}")
     for dsm in said["dsms"]:
@@ -87,8 +88,8 @@ def api(run):
         listed = call(run.folder / "io.tdid.Assignments", "io.tdid.Assignments.List")
     except CallFailed as error:
         raise runs.Broken(str(error)) from error
-    found = [(a["name"], a["state"]) for a in listed["assignments"]]
-    wanted = [(a["name"], a["state"]) for a in run.tdid.state["assignments"]]
+    found, wanted = ([(a["domain"], a["name"], a["state"]) for a in assignments]
+                     for assignments in (listed["assignments"], run.tdid.state["assignments"]))
     if found != wanted:
         raise runs.Broken(f"the API says {found}, the engine {wanted}")
 

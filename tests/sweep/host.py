@@ -93,9 +93,10 @@ class Template:
                        "allow_shared_ranges": [{"bar": MSIX_BAR, "offset": 0, "size": BAR_SIZE}],
                        "unverified": ["virtio"]}
 
-    def fill(self, folder):
+    def fill(self, folder, domains):
         shutil.copytree(self.folder / "sys", folder / "sys", symlinks=True)
         shutil.copytree(self.folder / "state", folder / "state")
         (folder / "tsm.conf").write_text(json.dumps(tsm_config(folder)))
-        (folder / "guest").mkdir()
-        (folder / "guest/policy.json").write_text(json.dumps(self.policy))
+        for domain in domains:
+            (domain / "guest").mkdir()
+            (domain / "guest/policy.json").write_text(json.dumps(self.policy))

@@ -16,6 +16,7 @@ typedef struct Call Call;
 
 struct Call {
 	CallKind kind;
+	char uuid[VMM_UUID_MAX];
 	unsigned int flags;
 	char device[128]; /* of detach: "ALIAS BDF" */
 	VmmReadFn read;
@@ -33,47 +34,78 @@ struct Vmm {
 	Call *first, **last;
 };
 
+#define DOMAINS_MAX 2
+
+typedef struct LibvirtDomain {
+	char uuid[VMM_UUID_MAX];
+	char *name, *xml, *guest;
+	GuestPciFunction place;
+} LibvirtDomain;
+
 static Vmm *the_vmm;
-static char the_uuid[VMM_UUID_MAX], *the_name, *the_xml, *the_guest;
-static GuestPciFunction place;
+static LibvirtDomain domains[DOMAINS_MAX];
+static size_t n_domains;
+
+static LibvirtDomain *find(const char *uuid)
+{
+	for (size_t i = 0; i < n_domains; i++)
+		if (strcmp(domains[i].uuid, uuid) == 0)
+			return &domains[i];
+	return NULL;
+}
 
 /* --- what is replayed --- */
 
 void libvirt_domain(const char *uuid, const char *name, const char *xml)
 {
-	snprintf(the_uuid, sizeof(the_uuid), "%s", uuid);
-	free(the_name);
-	free(the_xml);
-	the_name = strdup(name);
-	the_xml = xml ? strdup(xml) : NULL;
+	LibvirtDomain *d = find(uuid);
+
+	if (!d && n_domains == DOMAINS_MAX)
+		abort();
+	if (!d)
+		d = &domains[n_domains++];
+	snprintf(d->uuid, sizeof(d->uuid), "%s", uuid);
+	free(d->name);
+	free(d->xml);
+	d->name = strdup(name);
+	d->xml = xml ? strdup(xml) : NULL;
 }
 
-void libvirt_place(const char *alias, uint8_t bus)
+void libvirt_place(const char *uuid, const char *alias, uint8_t bus)
 {
-	free(place.alias);
-	place = (GuestPciFunction){ .alias = strdup(alias), .bus = bus, .assigned = bus != 0 };
+	LibvirtDomain *d = find(uuid);
+
+	free(d->place.alias);
+	d->place = (GuestPciFunction){ .alias = strdup(alias), .bus = bus, .assigned = bus != 0 };
 }
 
-void libvirt_guest(const char *path)
+void libvirt_guest(const char *uuid, const char *path)
 {
-	free(the_guest);
-	the_guest = strdup(path);
+	LibvirtDomain *d = find(uuid);
+
+	free(d->guest);
+	d->guest = strdup(path);
 }
 
 void libvirt_connect(void)
 {
-	VmmDomainName running = { .name = the_name, .id = 1 };
+	VmmDomainName running[DOMAINS_MAX] = {};
+	size_t n = 0;
 
-	snprintf(running.uuid, sizeof(running.uuid), "%s", the_uuid);
+	for (size_t i = 0; i < n_domains; i++) {
+		if (!domains[i].xml)
+			continue;
+		running[n] = (VmmDomainName){ .name = domains[i].name, .id = 1 };
+		strcpy(running[n++].uuid, domains[i].uuid);
+	}
 	the_vmm->connected = true;
-	the_vmm->handlers.connected(&running, the_xml ? 1 : 0, the_vmm->userdata);
+	the_vmm->handlers.connected(running, n, the_vmm->userdata);
 }
 
-void libvirt_dirty(VmmDirtyReason reason, const char *alias)
+void libvirt_dirty(const char *uuid, VmmDirtyReason reason, const char *alias)
 {
 	the_vmm->handlers.domain_dirty(
-		&(VmmDirty){
-			.uuid = the_uuid, .reason = reason, .alias = alias, .boottime_usec = 1 },
+		&(VmmDirty){ .uuid = uuid, .reason = reason, .alias = alias, .boottime_usec = 1 },
 		the_vmm->userdata);
 }
 
@@ -112,23 +144,26 @@ const GuestPciFunction *query_pci_find(const QueryPci *q, const char *alias)
 
 static void answer_read(const Call *call, int r)
 {
-	QueryPci pci = { .functions = &place, .n_functions = place.alias ? 1 : 0 };
-	VmmDomain seen = {
-		.present = the_name, .active = the_xml, .name = the_name, .xml = the_xml, .id = 1
-	};
+	LibvirtDomain *d = find(call->uuid), none = {};
+	QueryPci pci = { .functions = d ? &d->place : NULL, .n_functions = d && d->place.alias };
+	VmmDomain seen = { .present = d, .id = 1 };
 
-	snprintf(seen.uuid, sizeof(seen.uuid), "%s", the_uuid);
+	d = d ?: &none;
+	seen.active = d->xml;
+	seen.name = d->name;
+	seen.xml = d->xml;
 	if (seen.active && (call->flags & VMM_READ_GUEST_PCI))
 		seen.pci = &pci;
+	strcpy(seen.uuid, call->uuid);
 	call->read(r, r < 0 ? NULL : &seen, r < 0 ? "libvirt does not tell" : NULL, call->userdata);
 }
 
-static int connect_guest(void)
+static int connect_guest(const LibvirtDomain *d)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", the_guest);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", d->guest);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		close(fd);
 		fd = -ENOENT;
@@ -140,8 +175,9 @@ static int connect_guest(void)
 
 static void answer_open(const Call *call, int r)
 {
+	const LibvirtDomain *d = find(call->uuid);
 	bool armed = points_arm(false);
-	int fd = r < 0 ? r : the_xml ? connect_guest() : -ENOENT;
+	int fd = r < 0 ? r : d && d->xml && d->guest ? connect_guest(d) : -ENOENT;
 
 	points_arm(armed);
 	call->open(fd < 0 ? fd : 0, fd < 0 ? -1 : fd, fd < 0 ? "libvirt does not open it" : NULL,
@@ -151,7 +187,7 @@ static void answer_open(const Call *call, int r)
 static void answer_detach(const Call *call, int r)
 {
 	if (r == 0) {
-		printf("detach %s\n", call->device);
+		printf("detach %s %s\n", call->uuid, call->device);
 		fflush(stdout);
 		r = VMM_DETACH_REQUESTED;
 	}
@@ -187,13 +223,14 @@ static int on_deferred(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-static int queue(Vmm *vmm, Call call)
+static int queue(Vmm *vmm, const char *uuid, Call call)
 {
 	Call *copy = malloc(sizeof(*copy));
 
 	if (!copy)
 		return -ENOMEM;
 	*copy = call;
+	snprintf(copy->uuid, sizeof(copy->uuid), "%s", uuid);
 	*vmm->last = copy;
 	vmm->last = &copy->next;
 	return sd_event_source_set_enabled(vmm->deferred, SD_EVENT_ONESHOT);
@@ -229,10 +266,12 @@ Vmm *vmm_free(Vmm *vmm)
 		answer(vmm, -ECANCELED);
 	sd_event_source_disable_unref(vmm->deferred);
 	free(vmm);
-	free(place.alias);
-	free(the_name);
-	free(the_xml);
-	free(the_guest);
+	for (size_t i = 0; i < n_domains; i++) {
+		free(domains[i].name);
+		free(domains[i].xml);
+		free(domains[i].guest);
+		free(domains[i].place.alias);
+	}
 	return NULL;
 }
 
@@ -244,20 +283,21 @@ bool vmm_is_connected(const Vmm *vmm)
 int vmm_read_domain(Vmm *vmm, const char *uuid, unsigned flags, uint64_t timeout_usec, VmmReadFn fn,
 		    void *userdata)
 {
-	return queue(vmm, (Call){ CALL_READ, .flags = flags, .read = fn, .userdata = userdata });
+	return queue(vmm, uuid,
+		     (Call){ .kind = CALL_READ, .flags = flags, .read = fn, .userdata = userdata });
 }
 
 int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	       uint64_t timeout_usec, VmmDetachFn fn, void *userdata)
 {
-	Call call = { CALL_DETACH, .detach = fn, .userdata = userdata };
+	Call call = { .kind = CALL_DETACH, .detach = fn, .userdata = userdata };
 
 	snprintf(call.device, sizeof(call.device), "%s %s", alias, bdf);
-	return queue(vmm, call);
+	return queue(vmm, uuid, call);
 }
 
 int vmm_open_channel(Vmm *vmm, const char *uuid, const char *name, uint64_t timeout_usec,
 		     VmmChannelFn fn, void *userdata)
 {
-	return queue(vmm, (Call){ CALL_OPEN, .open = fn, .userdata = userdata });
+	return queue(vmm, uuid, (Call){ .kind = CALL_OPEN, .open = fn, .userdata = userdata });
 }

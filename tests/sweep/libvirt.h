@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libvirt as plugin/vmm/vmm.h shows it, with one domain, replayed by whoever holds the other end of
- * standard input: linked instead of the vmm library. Its answers are points of the sweep.
+ * libvirt as plugin/vmm/vmm.h shows it, with a few domains, replayed by whoever holds the other end
+ * of standard input: linked instead of the vmm library. Its answers are points of the sweep.
  */
 #pragma once
 
@@ -9,12 +9,12 @@
 
 /* The domain runs with this live XML from now on, or (NULL) is off. */
 void libvirt_domain(const char *uuid, const char *name, const char *xml);
-/* Where query-pci says that the guest has the device; bus 0: nowhere. */
-void libvirt_place(const char *alias, uint8_t bus);
-/* What a guest port leads to: a listening socket. */
-void libvirt_guest(const char *path);
+/* Of a domain that is there. Where query-pci says that its guest has the device; bus 0: nowhere. */
+void libvirt_place(const char *uuid, const char *alias, uint8_t bus);
+/* Of a domain that is there. What its guest port leads to: a listening socket. */
+void libvirt_guest(const char *uuid, const char *path);
 
 void libvirt_connect(void);
-void libvirt_dirty(VmmDirtyReason reason, const char *alias);
+void libvirt_dirty(const char *uuid, VmmDirtyReason reason, const char *alias);
 /* -EINVAL: there is no reason of this name. */
 int libvirt_reason_parse(VmmDirtyReason *ret, const char *name);

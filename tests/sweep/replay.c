@@ -3,16 +3,17 @@
  * tdid-replay --config FILE: tdid, but for libvirt, which is told on standard input, one line each:
  *
  *   domain UUID NAME [XML]   runs with this XML, or is off
- *   place ALIAS BUS          where the guest has the device
- *   guest PATH               a guest port leads to this socket
+ *   place UUID ALIAS BUS     where the guest has the device
+ *   guest UUID PATH          the guest port leads to this socket
  *   connect                  libvirtd is reached
- *   dirty REASON [ALIAS]     an event
+ *   dirty UUID REASON [ALIAS]
  *   arm | disarm             counting of points (points.h)
  *   end                      in order
  *
- * and says on standard output "ready", "disarmed", "point ...", "hit ...", "detach ALIAS BDF"
- * (asked of libvirt) and, whenever it is another one, "state JSON": what engine and registry hold. That state
- * is read in the process, so that looking at it causes no calls that would be counted.
+ * and says on standard output "ready", "disarmed", "point ...", "hit ...", "detach UUID ALIAS
+ * BDF" (asked of libvirt) and, whenever it is another one, "state JSON": what engine and registry
+ * hold. That state is read in the process, so that looking at it causes no calls that would be
+ * counted.
  */
 #include "daemon/tdid.h"
 #include "libvirt.h"
@@ -37,7 +38,7 @@ typedef struct Replay {
 
 static void describe(FILE *f, const Tdid *tdid)
 {
-	char text[BDF_STRING_SIZE];
+	char text[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	Assignment *a;
 	Dsm *dsm;
 	Tdi *tdi;
@@ -70,10 +71,12 @@ static void describe(FILE *f, const Tdid *tdid)
 		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 
 		fprintf(f,
-			"%s{\"name\":\"%s\",\"state\":\"%s\",\"fault\":\"%s\",\"generation\":%llu,"
+			"%s{\"domain\":\"%s\",\"name\":\"%s\",\"state\":\"%s\",\"fault\":\"%s\","
+			"\"generation\":%llu,"
 			"\"busy\":%s}",
-			n ? "," : "", a->alias, assignment_state_name(e->state),
-			engine_fault_name(e->fault), (unsigned long long)e->generation,
+			n ? "," : "", uuid_format(a->tvm->uuid, uuid), a->alias,
+			assignment_state_name(e->state), engine_fault_name(e->fault),
+			(unsigned long long)e->generation,
 			e->operation || a->evidence_call ? "true" : "false");
 	}
 	fprintf(f, "]}");
@@ -102,26 +105,27 @@ static int obey(Replay *replay, char *line, bool *armed)
 
 	if (strcmp(word, "domain") == 0 && (a = strsep(&rest, " ")) && (b = strsep(&rest, " ")))
 		libvirt_domain(a, b, rest);
-	else if (strcmp(word, "place") == 0 && (a = strsep(&rest, " ")) && rest)
-		libvirt_place(a, (uint8_t)atoi(rest));
-	else if (strcmp(word, "guest") == 0 && rest)
-		libvirt_guest(rest);
+	else if (strcmp(word, "place") == 0 && (a = strsep(&rest, " ")) &&
+		 (b = strsep(&rest, " ")) && rest)
+		libvirt_place(a, b, (uint8_t)atoi(rest));
+	else if (strcmp(word, "guest") == 0 && (a = strsep(&rest, " ")) && rest)
+		libvirt_guest(a, rest);
 	else if (strcmp(word, "arm") == 0)
 		*armed = true;
 	else if (strcmp(word, "disarm") == 0) {
 		*armed = false;
 		puts("disarmed");
 		fflush(stdout);
-	}
-	else if (strcmp(word, "end") == 0)
+	} else if (strcmp(word, "end") == 0)
 		return sd_event_exit(replay->tdid.event, 0);
-	else if (strcmp(word, "connect") == 0 || strcmp(word, "dirty") == 0) {
-		a = rest ? strsep(&rest, " ") : NULL;
+	else if (strcmp(word, "connect") == 0) {
 		points_arm(*armed);
-		if (!a)
-			libvirt_connect();
-		else if (libvirt_reason_parse(&reason, a) == 0)
-			libvirt_dirty(reason, rest);
+		libvirt_connect();
+		points_arm(false);
+	} else if (strcmp(word, "dirty") == 0 && (a = strsep(&rest, " ")) &&
+		   (b = strsep(&rest, " ")) && libvirt_reason_parse(&reason, b) == 0) {
+		points_arm(*armed);
+		libvirt_dirty(a, reason, rest);
 		points_arm(false);
 	} else {
 		log_error("replay: what is \"%s\"?", word);

@@ -16,13 +16,10 @@ import time
 
 import checks
 import host
-from guest import Guest
+from domain import ALIAS, Domain
 from replay import CallFailed, Replay, call
 
-TVM, NAME, ALIAS = "11111111-2222-4333-8444-555555555555", "tvm0", "ua-tdi-nic0"
 LIMIT = 25  # seconds for whatever has to come about; tdid's own times (config) are all shorter
-HOSTDEV = ("<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' "
-           "bus='0x01' slot='0x10' function='0x0'/></source><alias name='{}'/></hostdev>")
 
 
 class Broken(Exception):
@@ -34,41 +31,42 @@ class Run:
         self.bench, self.scenario, self.point, self.trace = bench, scenario, point, trace
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=bench.folder))
         self.log = open(self.folder / "tdid.log", "ab")
-        self.tdid = self.tsm = self.guest = None
+        self.tdid = self.tsm = None
+        self.domains = [Domain(number, self.folder) for number in range(scenario.tvms)]
         self.answer = point.split()[2:] if point and point.split()[1] == "answer" else None
-        self.on, self.attached = True, False
         self.hit, self.points, self.threads = None, [], []
         self.descriptors = {}
 
     # --- libvirt
 
-    def xml(self):
-        devices = ("<channel type='unix'><target type='virtio' name='io.tdid.guest.0'/></channel>" +
-                   (HOSTDEV.format(ALIAS) if self.attached else ""))
-        return (f"<domain type='kvm'><name>{NAME}</name><uuid>{TVM}</uuid><sysinfo type='fwcfg'>"
-                f"<entry name='opt/io.tdid/tvm-key' file='{self.folder}/keys/{TVM}.key'/></sysinfo>"
-                f"<devices>{devices}</devices></domain>")
+    @property
+    def domain(self):
+        return self.domains[0]
 
     def libvirt(self, *more):
         """What libvirt knows by now, and then these lines."""
-        self.tdid.tell(f"guest {self.folder}/port",
-                       f"place {ALIAS} {host.GUEST_BUS if self.attached else 0}",
-                       f"domain {TVM} {NAME}" + (f" {self.xml()}" if self.on else ""), *more)
+        self.tdid.tell(*(line for domain in self.domains for line in domain.lines()), *more)
 
-    def detached(self):
+    def attach(self, domain=None):
+        domain = domain or self.domain
+        domain.attached = True
+        self.libvirt(domain.dirty("device-added"))
+
+    def detached(self, domain=None):
         """The guest lets the device go: first QEMU tells, then libvirt."""
-        self.libvirt(f"dirty device-deleted {ALIAS}")
-        self.attached = False
-        self.libvirt(f"dirty device-removed {ALIAS}")
+        domain = domain or self.domain
+        self.libvirt(domain.dirty("device-deleted"))
+        domain.attached = False
+        self.libvirt(domain.dirty("device-removed"))
 
-    def hook(self, operation, **more):
+    def hook(self, domain, operation, **more):
         """As tdi-hook: waits for a tdid that is being started. False: it was refused or broke off."""
         deadline = time.monotonic() + LIMIT / 2
         while True:
             try:
                 call(self.folder / "io.tdid.Hook", "io.tdid.Hook.Run",
-                     {"domain": NAME, "operation": operation, "sub_operation": "begin",
-                      "extra": "-", "xml": self.xml(), **more})
+                     {"domain": domain.name, "operation": operation, "sub_operation": "begin",
+                      "extra": "-", "xml": domain.xml(), **more})
                 return True
             except CallFailed as error:
                 unreached = isinstance(error.__cause__, (ConnectionRefusedError, FileNotFoundError))
@@ -77,13 +75,13 @@ class Run:
                 # No event tells that a socket takes connections again.
                 time.sleep(0.02)
 
-    def hook_again(self, operation, **more):
+    def hook_again(self, domain, operation, **more):
         """A tdid that was killed may take a call, and drop it, before its socket is gone."""
         answers = []
 
         def work():
             while len(answers) < 4 and not any(answers):
-                answers.append(self.hook(operation, **more))
+                answers.append(self.hook(domain, operation, **more))
         self.beside(work)
         self.join()
         if not any(answers):
@@ -91,7 +89,7 @@ class Run:
 
     def hooks(self, *operations):
         """These, one after the other: a stop goes on whatever they say."""
-        self.beside(lambda: [self.hook(operation) for operation in operations])
+        self.beside(lambda: [self.hook(self.domain, operation) for operation in operations])
 
     def beside(self, work):
         """In a thread, so that tdid is attended to meanwhile."""
@@ -135,8 +133,8 @@ class Run:
         if self.tdid.ended:
             self.ended()
         while self.tdid.detaches:
-            self.tdid.detaches.pop()
-            self.detached()
+            uuid = self.tdid.detaches.pop().split()[0]
+            self.detached(next(d for d in self.domains if d.uuid == uuid))
 
     def wait(self, what, good, seconds=LIMIT):
         deadline = time.monotonic() + seconds
@@ -153,7 +151,7 @@ class Run:
     # --- the course of it
 
     def set_up(self):
-        self.bench.template.fill(self.folder)
+        self.bench.template.fill(self.folder, [d.folder for d in self.domains])
         (self.folder / "tdid.conf").write_text(json.dumps({
             "records": f"{self.folder}/records", "sockets": str(self.folder),
             "sysfs": f"{self.folder}/sys", "idle_grace_ms": self.scenario.idle_grace_ms,
@@ -168,14 +166,12 @@ class Run:
             self.begin()
 
     def begin(self):
-        """The domain starts; a start that is refused is tried again, as by its user."""
-        self.hook_again("prepare")
-        self.guest = Guest(self.folder, self.folder / "keys" / f"{TVM}.key", self.bench.agent)
-        stat = pathlib.Path(f"/proc/{self.guest.qemu.pid}/stat").read_text()
-        self.hook_again("started", qemu_pid=self.guest.qemu.pid,
-                        qemu_start_time=int(stat.rsplit(")", 1)[1].split()[19]))
-        self.guest.boot()
-        self.wait("the agent", lambda s: s["tvms"] and s["tvms"][0]["booted"] == self.guest.boot_id)
+        """The domains start; a start that is refused is tried again, as by its user."""
+        for domain in self.domains:
+            self.hook_again(domain, "prepare")
+            self.hook_again(domain, "started", **domain.start(self.bench.agent))
+            domain.guest.boot()
+            self.wait("the agent", domain.booted)
 
     def start_tsm(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -200,13 +196,10 @@ class Run:
         self.fault("FailVerb", device=device, verb=verb, fault=fault)
         self.hit = f"{verb} {fault}"
 
-    def attach(self):
-        self.attached = True
-        self.libvirt(f"dirty device-added {ALIAS}")
-
     def settle(self):
         def rests(state):
-            return state["ready"] and not busy(state) and self.scenario.rests(state)
+            return state["ready"] and not busy(state) and self.scenario.rests(state) and \
+                (self.answer or not state["guest_calls"])
         self.wait("an end", rests)
         self.join()
         self.wait("an end", rests)
@@ -232,6 +225,7 @@ class Run:
         self.points += self.tdid.points
         self.tdid.process.stdin.close()
         if self.tdid.process.returncode != 0:
+            checks.sanitizers(self)
             raise Broken(f"tdid ended with status {self.tdid.process.returncode}")
 
     def go(self):
@@ -244,7 +238,9 @@ class Run:
         self.scenario.go(self)
         self.disarm()
         if self.answer:
-            self.fault("Clear")
+            self.fault("Clear")  # guests' requests may wait behind what hangs
+            self.answer = None
+            self.settle()
         checks.descriptors(self)
         checks.agreement(self)
         checks.api(self)
@@ -269,8 +265,9 @@ class Run:
         if self.tdid:
             self.tdid.kill()
             self.hit = self.hit or self.tdid.hit
-        if self.guest:
-            self.guest.close()
+        for domain in self.domains:
+            if domain.guest:
+                domain.guest.close()
         if self.tsm:
             self.tsm.kill()
             self.tsm.wait()
@@ -284,14 +281,16 @@ def states_of(state):
 
 
 def busy(state):
-    return state["guest_calls"] > 0 or \
-        any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
+    return any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
         any(t["state"] == "clearing" for t in state["tdis"])
 
 
 def summary(state):
     """What has to be the same after a restart; what is idle and owned by nobody needs no record."""
-    return {"assignments": [(a["name"], a["state"], a["fault"], a["generation"])
+    over = ("released", "failed")  # why, is lost when the last record could not be written
+    return {"assignments": [(a["domain"], a["name"], "over", a["generation"])
+                            if a["state"] in over else
+                            (a["domain"], a["name"], a["state"], a["fault"], a["generation"])
                             for a in state["assignments"]],
             "dsms": [(d["dsm"], d["state"]) for d in state["dsms"] if d["state"] != "idle"],
             "tdis": [(t["device"], t["state"], t["owned"]) for t in state["tdis"]

@@ -13,6 +13,7 @@ def reclaimed(state):
 
 
 class Scenario:
+    tvms = 1
     starts = False  # counting begins before the domain does
     restarts = False  # or with a start of tdid
     idle_grace_ms = 600000
@@ -76,10 +77,10 @@ class Stop(Scenario):
     idle_grace_ms = 1
 
     def go(self, run):
-        run.guest.end_qemu()
+        run.domain.guest.end_qemu()
         run.hooks("stopped", "release")
-        run.on = False
-        run.libvirt("dirty stopped")
+        run.domain.on = False
+        run.libvirt(run.domain.dirty("stopped"))
 
     def rests(self, state):
         """A TDI of which nobody knows keeps its assignment, and that its TVM."""
@@ -92,14 +93,29 @@ class Reset(Scenario):
     verbs = ("unbind", "bind")
 
     def go(self, run):
-        run.guest.end_agent()
-        run.libvirt("dirty reboot")
-        run.guest.boot()
+        run.domain.guest.end_agent()
+        run.libvirt(run.domain.dirty("reboot"))
+        run.domain.guest.boot()
 
     def rests(self, state):
         found = state["assignments"]
         return super().rests(state) and (found[0]["state"] != "running" or
                                          found[0]["generation"] > 1)
+
+
+class Move(Scenario):
+    """A TDI goes from one TVM to another."""
+    tvms = 2
+    verbs = ("unbind", "bind")
+
+    def go(self, run):
+        run.detached()
+        run.wait("the end of its bind", lambda s: set(states_of(s)) <= {"released"} | END)
+        run.attach(run.domains[1])
+
+    def rests(self, state):
+        found = {a["domain"][-1]: a["state"] for a in state["assignments"]}
+        return len(found) == 2 and found["0"] in {"released"} | END and found["1"] in self.ends
 
 
 class Error(Scenario):
@@ -124,13 +140,13 @@ class Resume_Locked(Resume):
     """The same, while the guest still verifies."""
 
     def prepare(self, run):
-        run.guest.hold(True)
+        run.domain.guest.hold(True)
         run.attach()
         run.wait_state("locked")
 
     def go(self, run):
         super().go(run)
-        run.guest.hold(False)
+        run.domain.guest.hold(False)
 
 
-ALL = [Start(), Attach(), Detach(), Error(), Stop(), Reset(), Resume(), Resume_Locked()]
+ALL = [Start(), Attach(), Detach(), Move(), Error(), Stop(), Reset(), Resume(), Resume_Locked()]

@@ -225,10 +225,11 @@ Test(daemon_records, older_than_the_tdis)
 			snprintf(text, sizeof(text),
 				 "\"kind\":\"assignment\",\"domain\":\"%s\",\"name\":\"a%zu\","
 				 "\"pid\":%d,\"device\":\"%s\",\"dsm\":\"0000:41:00.0\","
-				 "\"state\":\"%s\",\"fault\":\"none\",\"generation\":%d,"
+				 "\"state\":\"%s\",\"fault\":\"%s\",\"generation\":%d,"
 				 "\"present\":true",
 				 tvm ? TVM1 : TVM0, i, getpid(), device,
-				 tvm ? "running" : states[i], tvm ? 2 : 1);
+				 tvm ? "running" : states[i], !tvm && i == 4 ? "error" : "none",
+				 tvm ? 2 : 1);
 			put(name, text);
 		}
 	}
@@ -238,7 +239,8 @@ Test(daemon_records, older_than_the_tdis)
 		char alias[8];
 
 		snprintf(alias, sizeof(alias), "a%zu", i);
-		cr_assert_eq(testing_state(&d, 0, alias), ASSIGNMENT_RELEASED, "%s", states[i]);
+		cr_assert_eq(testing_state(&d, 0, alias),
+			     i == 4 ? ASSIGNMENT_FAILED : ASSIGNMENT_RELEASED, "%s", states[i]);
 		cr_assert_eq(testing_state(&d, 1, alias), ASSIGNMENT_RUNNING, "%s", states[i]);
 	}
 }
