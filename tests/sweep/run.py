@@ -175,6 +175,7 @@ class Run:
 
     def start_tsm(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            (self.folder / "notify").unlink(missing_ok=True)
             notify.bind(str(self.folder / "notify"))
             notify.settimeout(LIMIT)
             log = open(self.folder / "tsm.log", "ab")

@@ -149,4 +149,15 @@ class Resume_Locked(Resume):
         run.domain.guest.hold(False)
 
 
-ALL = [Start(), Attach(), Detach(), Move(), Error(), Stop(), Reset(), Resume(), Resume_Locked()]
+class Provider(Scenario):
+    """The TSM's provider is killed and started again: every bind of before is void."""
+    ends = END | {"released"}
+
+    def go(self, run):
+        run.tsm.kill()
+        run.tsm.wait()
+        run.start_tsm()
+
+
+ALL = [Start(), Attach(), Detach(), Move(), Error(), Stop(), Reset(), Resume(), Resume_Locked(),
+       Provider()]
