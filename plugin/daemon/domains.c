@@ -103,12 +103,21 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* Another one waits that is going to see the same. */
+static bool is_in_line(const DomainRead *read)
+{
+	for (const DomainRead *o = read->tdid->failed_reads; o; o = o->next)
+		if (uuid_equal(o->uuid, read->uuid) && !read->added_alias)
+			return true;
+	return false;
+}
+
 /* True: it is going to be tried again, and `read` is taken. */
 static bool try_again(DomainRead *read, int error)
 {
 	int r;
 
-	if (error == -ENOTCONN || error == -EHOSTUNREACH)
+	if (error == -ENOTCONN || error == -EHOSTUNREACH || is_in_line(read))
 		return false;
 	read->wait_usec = read->wait_usec ? 2 * read->wait_usec : AGAIN_FIRST_USEC;
 	if (read->wait_usec > AGAIN_LAST_USEC)

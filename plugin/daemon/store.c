@@ -227,7 +227,11 @@ static int walk_one(Store *store, const char *file, StoreRecordFn fn, void *user
 
 	r = read_record(store, file, &record, &why);
 	if (is_passing(r))
-		return refuse(ret_error, file, strerror(-r), r);
+		return refuse(ret_error, file,
+			      r == -EIO ? "cannot be read: an I/O error. If it stays so, remove "
+					  "the record when no trusted device is in use"
+					: strerror(-r),
+			      r);
 	version = r < 0 ? 0 : json_get_int(record, "version", 0);
 	boot = r < 0 ? NULL : json_get_string(record, "boot");
 	if (version > STORE_VERSION)

@@ -135,6 +135,26 @@ Test(daemon_domains, read_that_libvirt_refuses_is_tried_again)
 	testing_idle(d.event);
 }
 
+/* However many marks there are while libvirt refuses. */
+Test(daemon_domains, reads_of_one_domain_are_tried_again_as_one)
+{
+	unsigned int reads;
+
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.read_result = -EREMOTEIO;
+	for (int i = 0; i < 5; i++) {
+		fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+		testing_idle(d.event);
+	}
+	reads = fake_vmm.reads;
+	fake_vmm.read_result = 0;
+	for (int i = 0; i < 4; i++)
+		testing_turn(d.event);
+	cr_assert_eq(fake_vmm.reads, reads + 1);
+}
+
 /* The list that comes with the next connection makes up for it. */
 Test(daemon_domains, read_without_a_connection_is_not_tried_again)
 {
