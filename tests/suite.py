@@ -351,7 +351,7 @@ def main():
     bed = threading.Thread(target=guarded, args=(prepare_bed,)) if cases else None
     if bed:
         bed.start()
-    if fuzzers != chosen:
+    if set(chosen) - {*fuzzers, *sweeps}:
         build_programs("tests/explore/explore")
     if units:
         build_sanitized(*(f"tests/unit/test_{name.split('/', 1)[1]}" for name in units))
