@@ -154,8 +154,12 @@ int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_ti
 {
 	_cleanup_close_ int fd = -1;
 	Tvm *tvm;
-	int r;
+	int gone, r;
 
+	/* Whatever else keeps it from being held does not say that it has ended. */
+	gone = hold(pid, start_time, &fd);
+	if (gone < 0 && gone != -ESRCH)
+		return gone;
 	r = registry_add_tvm(tdid->registry, domain, &tvm);
 	if (r < 0)
 		return r;
@@ -166,7 +170,7 @@ int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_ti
 		registry_remove_tvm(tdid->registry, tvm);
 		return r;
 	}
-	if (hold(pid, start_time, &fd) < 0)
+	if (gone < 0)
 		return sd_event_add_defer(tdid->event, &tvm->exit, on_gone_before, tvm);
 	tvm->pidfd = steal_fd(&fd);
 	domain->tvm = tvm;

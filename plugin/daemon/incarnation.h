@@ -14,7 +14,10 @@
  */
 int incarnation_begin(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time);
 
-/* From a record, into the engine's restore; a process that is gone ends from the loop. */
+/*
+ * From a record, into the engine's restore; a process that is gone ends from the loop. When that
+ * cannot be found out (-EMFILE ...) nothing has been put back.
+ */
 int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time);
 
 /* Field 22 of /proc/PID/stat. -ESRCH, -EBADMSG. */

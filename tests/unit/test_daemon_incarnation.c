@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static TestingDaemon d;
@@ -152,4 +153,26 @@ Test(daemon_incarnation, end_of_one_that_had_several_devices)
 	cr_assert_null(testing_assignment(&d, 0, "ua-tdi-b"));
 	cr_assert_eq(testing_records(&d, "assignment", NULL), 0);
 	cr_assert_eq(testing_records(&d, "tvm", NULL), 0);
+}
+
+/* That no descriptor is left does not mean that QEMU has ended: its TDIs would be unbound. */
+Test(daemon_incarnation, restored_when_no_descriptor_is_left)
+{
+	uint64_t start_time;
+	struct rlimit limit;
+	Domain *of;
+	Uuid uuid;
+
+	uuid_from_string(&uuid, TVM0);
+	cr_assert_eq(registry_domain(d.tdid.registry, uuid, &of), 0);
+	of->name = strdup("tvm0");
+	cr_assert_eq(incarnation_start_time(getpid(), &start_time), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, limit.rlim_max }), 0);
+	cr_assert_eq(incarnation_restore(&d.tdid, of, getpid(), start_time), -EMFILE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_assert_null(registry_tvm_at(d.tdid.registry, 0));
+	cr_assert_eq(incarnation_restore(&d.tdid, of, getpid(), start_time), 0);
+	testing_idle(d.event);
+	cr_assert_eq(of->tvm->pid, getpid());
 }
