@@ -37,7 +37,10 @@ void points_name_fd(int fd, const char *name)
 		snprintf(names[fd], NAME_SIZE, "%s", name);
 }
 
-/* The last component, without the pid that stands behind a UUID in a record's name. */
+/*
+ * The last component, without the pid that stands behind a UUID in a record's name, and without
+ * what makes the folder of a run (run.py) another one.
+ */
 static const char *name_of(const char *path, char ret[static NAME_SIZE])
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dash;
@@ -47,6 +50,8 @@ static const char *name_of(const char *path, char ret[static NAME_SIZE])
 		snprintf(ret, NAME_SIZE, "proc-%s", base);
 		return ret;
 	}
+	if (strncmp(base, "run-", 4) == 0 || strncmp(base, "tdid-sweep-", 11) == 0)
+		base = "folder";
 	snprintf(ret, NAME_SIZE, "%s", *base ? base : "/");
 	kind = strncmp(base, "tvm-", 4) == 0 ? 4 : strncmp(base, "assignment-", 11) == 0 ? 11 : 0;
 	if (kind == 0 || strlen(base) < kind + UUID_LENGTH + 1)
