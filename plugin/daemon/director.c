@@ -498,14 +498,18 @@ void director_guest_reset(Tdid *tdid, Tvm *tvm)
 {
 	log_info("%s: reset", tvm->domain ? tvm->domain->name : "?");
 	guest_port_end_session(tvm->port);
+	forget_boot(tdid, tvm);
 	free(tvm->guest_boot);
 	tvm->guest_boot = NULL;
 	write_tvm(tdid, tvm);
-	forget_boot(tdid, tvm);
 	if (tvm->domain)
 		domains_read(tdid, tvm->domain);
 }
 
+/*
+ * The new boot id is recorded when the old boot is forgotten, and not before: a tdid that ended in
+ * between would take the bind of the boot before for this one's.
+ */
 void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 {
 	bool first = !tvm->guest_boot;
@@ -517,16 +521,15 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	copy = strdup(boot_id);
 	if (!copy)
 		return;
+	if (!first)
+		forget_boot(tdid, tvm);
 	free(tvm->guest_boot);
 	tvm->guest_boot = copy;
 	write_tvm(tdid, tvm);
 	for (uint32_t p = 0; first && (a = registry_next_of_tvm(tvm, &p));)
 		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
 			guest_timer_start(a);
-	if (first)
-		return;
-	forget_boot(tdid, tvm);
-	if (tvm->domain)
+	if (!first && tvm->domain)
 		domains_read(tdid, tvm->domain);
 }
 
