@@ -55,13 +55,14 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* The timer is made once: setting it takes neither memory nor a descriptor. */
 static void come_up_later(Provider *provider, uint64_t usec)
 {
 	int r;
 
-	provider->retry = sd_event_source_disable_unref(provider->retry);
-	r = sd_event_add_time_relative(provider->event, &provider->retry, CLOCK_MONOTONIC, usec,
-				       ACCURACY_USEC, on_retry, provider);
+	r = sd_event_source_set_time_relative(provider->retry, usec);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(provider->retry, SD_EVENT_ONESHOT);
 	if (r < 0)
 		log_error("tsm %s: cannot set the timer to reach it again: %s", provider->name,
 			  strerror(-r));
