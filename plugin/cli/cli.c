@@ -131,13 +131,14 @@ CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *param
 			  "no TSM serves %s. 'tdictl devices' has what they serve, with the "
 			  "address of each DSM",
 			  json_get_string(parameters, "device"));
-	} else if (name && (strcmp(name, "Refused") == 0 || strcmp(name, "NotReached") == 0 ||
-			    strcmp(name, "PermissionDenied") == 0)) {
+	} else if (name &&
+		   (strcmp(name, "Refused") == 0 || strcmp(name, "PermissionDenied") == 0)) {
 		cli_error(cli, "%s", message);
 	} else if (name && strcmp(name, "TimedOut") == 0) {
 		cli_error(cli, "%s", message);
 		return CLI_TIMEOUT;
-	} else if (name && strcmp(name, "CannotGetThere") == 0) {
+	} else if (name &&
+		   (strcmp(name, "CannotGetThere") == 0 || strcmp(name, "NotReached") == 0)) {
 		cli_error(cli, "%s", message);
 		return CLI_NEVER;
 	} else if (strcmp(error, VARLINK_ERROR_METHOD_NOT_FOUND) == 0 ||

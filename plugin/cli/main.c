@@ -12,10 +12,10 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-	&command_list,	   &command_show,    &command_watch,   &command_wait,	&command_evidence,
-	&command_timeline, &command_attach,  &command_detach,  &command_devices, &command_connect,
-	&command_reclaim,  &command_clear,   &command_drain,   &command_undrain, &command_metrics,
-	&command_doctor,
+	&command_list,	   &command_show,     &command_watch,	&command_wait,
+	&command_evidence, &command_timeline, &command_attach,	&command_detach,
+	&command_devices,  &command_connect,  &command_reclaim, &command_clear,
+	&command_drain,	   &command_undrain,  &command_metrics, &command_doctor,
 };
 
 enum {
@@ -68,10 +68,8 @@ static const char status_help[] =
 	"\n"
 	"Exit status\n"
 	"  0  done\n"
-	"  1  refused by tdid, or there is no such domain, device or evidence, or a device does "
-	"not "
-	"come\n"
-	"     to the state that is waited for; doctor: something is missing\n"
+	"  1  refused by tdid, or there is no such domain, device or evidence; doctor: something "
+	"is missing\n"
 	"  2  the command line is wrong\n"
 	"  3  tdid cannot be reached\n"
 	"  4  the time is over\n"
@@ -189,10 +187,11 @@ static const struct {
 	unsigned option;
 	const char *name;
 } option_names[] = {
-	{ COMMAND_OUT, "--out" }, { COMMAND_UNTIL, "--until" }, { COMMAND_TIMEOUT, "--timeout" },
-	{ COMMAND_ALL, "--all" }, { COMMAND_ROOT, "--root" },	{ COMMAND_PLATFORM, "--platform" },
-	{ COMMAND_NAME, "--name" }, { COMMAND_TOKEN, "--token" }, { COMMAND_WAIT, "--wait" },
-	{ COMMAND_DRY_RUN, "--dry-run" },
+	{ COMMAND_OUT, "--out" },	  { COMMAND_UNTIL, "--until" },
+	{ COMMAND_TIMEOUT, "--timeout" }, { COMMAND_ALL, "--all" },
+	{ COMMAND_ROOT, "--root" },	  { COMMAND_PLATFORM, "--platform" },
+	{ COMMAND_NAME, "--name" },	  { COMMAND_TOKEN, "--token" },
+	{ COMMAND_WAIT, "--wait" },	  { COMMAND_DRY_RUN, "--dry-run" },
 	{ COMMAND_STATE, "--state" },
 };
 

@@ -203,17 +203,6 @@ void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm)
 		attach_requests_tvm_ended(service->attach_requests, tvm);
 }
 
-Assignment *assignments_service_find(Tdid *tdid, const char *domain, const char *name)
-{
-	return assignment_view_find(tdid, domain, name);
-}
-
-int assignments_service_to_json(Tdid *tdid, const Assignment *a, AssignmentState state,
-				uint64_t generation, json_object **ret)
-{
-	return assignment_view_to_json(tdid, a, &(Moment){ state, generation }, ret);
-}
-
 AttachRequests *assignments_service_attach_requests(AssignmentsService *service)
 {
 	return service->attach_requests;

@@ -42,8 +42,3 @@ void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm);
 typedef struct AttachRequests AttachRequests;
 
 AttachRequests *assignments_service_attach_requests(AssignmentsService *service);
-/* The domain's (name or UUID) latest of this alias or host address; NULL: there is none. */
-Assignment *assignments_service_find(Tdid *tdid, const char *domain, const char *name);
-/* io.tdid.Assignments.Assignment, in this state. */
-int assignments_service_to_json(Tdid *tdid, const Assignment *assignment, AssignmentState state,
-				uint64_t generation, json_object **ret);

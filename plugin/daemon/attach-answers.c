@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/attach-private.h"
 
+#include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
 #include "daemon/attach-arguments.h"
 #include "daemon/refusal.h"
@@ -48,7 +49,8 @@ int attach_settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 	const AttachMoment *moment = userdata;
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	int at = attach_progress(moment->state);
-	int r = assignments_service_to_json(tdid, moment->a, moment->state, moment->generation, &o);
+	int r = assignment_view_to_json(tdid, moment->a,
+					&(Moment){ moment->state, moment->generation }, &o);
 
 	if (r < 0)
 		return r;
@@ -83,7 +85,7 @@ int attach_answer_too_late(Tdid *tdid, const TimedCall *waiting, const AttachReq
 	int r;
 
 	if (e)
-		assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+		assignment_view_to_json(tdid, a, &(Moment){ e->state, e->generation }, &o);
 	r = asprintf(
 		&message, "%s/%s: attach: after %.1f s %s%s. It goes on; 'tdictl watch' shows it",
 		attach_domain_name(tdid, a ? a->tvm->uuid : request->record.domain, uuid),

@@ -74,7 +74,8 @@ static int on_record(const char *name, json_object *o, void *userdata)
 
 int attach_records_each(Tdid *tdid, AttachRecordFn fn, void *userdata, char **ret_error)
 {
+	static const char *const order[] = { "attach", NULL };
 	Walk walk = { tdid, fn, userdata };
 
-	return store_each(tdid->store, on_record, &walk, ret_error);
+	return store_each(tdid->store, order, false, on_record, &walk, ret_error);
 }

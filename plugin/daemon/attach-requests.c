@@ -6,6 +6,7 @@
 #include "daemon/attach-requests.h"
 
 #include "core/domain-xml.h"
+#include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
 #include "daemon/attach-arguments.h"
 #include "daemon/attach-private.h"
@@ -94,7 +95,7 @@ static int wait_for_assignment(AttachRequests *requests, const AttachArguments *
 	int r;
 
 	if (!waits) {
-		r = assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+		r = assignment_view_to_json(tdid, a, &(Moment){ e->state, e->generation }, &o);
 		return r < 0 ? r : varlink_call_replyb(call, J_TAKE("assignment", o));
 	}
 	r = timed_calls_add(requests->calls, call, a, (int)arguments->wait_for,

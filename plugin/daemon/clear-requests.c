@@ -85,8 +85,9 @@ static int answer_failed(VarlinkCall *call, const Tdi *tdi)
 {
 	char device[BDF_STRING_SIZE];
 
-	return varlink_call_errorb(call, "Refused", J_STRING("object", bdf_format(tdi->bdf, device)),
-				   J_STRING("message", tdi->reason ?: "its quarantine has not ended"));
+	return varlink_call_errorb(
+		call, "Refused", J_STRING("object", bdf_format(tdi->bdf, device)),
+		J_STRING("message", tdi->reason ?: "its quarantine has not ended"));
 }
 
 int clear_requests_answer(Tdid *tdid, const WaitingCall *waiting)

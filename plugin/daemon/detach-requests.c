@@ -15,6 +15,7 @@
  */
 #include "daemon/detach-requests.h"
 
+#include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/domains.h"
@@ -104,19 +105,20 @@ static int refuse_call(VarlinkCall *call, const Assignment *a, const char *why)
 	return object ? refusal_say(call, object, "detach", "%s", why) : -ENOMEM;
 }
 
-typedef struct Moment {
+typedef struct DetachMoment {
 	Assignment *a;
 	AssignmentState state;
 	uint64_t generation;
 	const char *why; /* it cannot be done */
-} Moment;
+} DetachMoment;
 
 static bool is_over(AssignmentState state)
 {
 	return state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED;
 }
 
-static int answer_quarantined(Tdid *tdid, VarlinkCall *call, const Moment *moment, json_object *o)
+static int answer_quarantined(Tdid *tdid, VarlinkCall *call, const DetachMoment *moment,
+			      json_object *o)
 {
 	const Assignment *a = moment->a;
 	_cleanup_free_ char *message = NULL, *object = title(a);
@@ -134,13 +136,14 @@ static int answer_quarantined(Tdid *tdid, VarlinkCall *call, const Moment *momen
 
 static int settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 {
-	const Moment *moment = userdata;
+	const DetachMoment *moment = userdata;
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	int r;
 
 	if (moment->why)
 		return refuse_call(waiting->call, moment->a, moment->why);
-	r = assignments_service_to_json(tdid, moment->a, moment->state, moment->generation, &o);
+	r = assignment_view_to_json(tdid, moment->a, &(Moment){ moment->state, moment->generation },
+				    &o);
 	if (r < 0)
 		return r;
 	if (is_over(moment->state))
@@ -155,7 +158,7 @@ static int settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 static void fail(DetachRequest *request, const char *why)
 {
 	DetachRequests *requests = request->requests;
-	Moment moment = { .a = request->assignment, .why = why };
+	DetachMoment moment = { .a = request->assignment, .why = why };
 	_cleanup_free_ char *object = title(moment.a);
 
 	log_warning("%s: detach: %s", object ?: "?", why);
@@ -170,7 +173,7 @@ static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	_cleanup_free_ char *message = NULL, *object = title(a);
-	int r = assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+	int r = assignment_view_to_json(tdid, a, &(Moment){ e->state, e->generation }, &o);
 
 	if (r >= 0 &&
 	    (!object ||
@@ -361,10 +364,10 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	const char *token = json_get_string(parameters, "client_token");
 	int64_t timeout_ms = json_get_int(parameters, "timeout_ms", 0);
 	Tdid *tdid = requests->tdid;
-	Assignment *a = assignments_service_find(tdid, domain, name);
+	Assignment *a = assignment_view_find(tdid, domain, name);
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	Moment moment;
+	DetachMoment moment;
 	int r;
 
 	if (token && !client_token_valid(token))
@@ -374,8 +377,8 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 		return varlink_call_invalid_parameter(call, "timeout_ms");
 	if (!e)
 		return no_such_assignment(call, domain, name);
-	moment = (Moment){ .a = a, .state = e->state, .generation = e->generation };
-	r = assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+	moment = (DetachMoment){ .a = a, .state = e->state, .generation = e->generation };
+	r = assignment_view_to_json(tdid, a, &(Moment){ e->state, e->generation }, &o);
 	if (r < 0)
 		return r;
 	if (e->state == ASSIGNMENT_QUARANTINED)
@@ -401,7 +404,7 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 			     uint64_t generation)
 {
 	DetachRequest *request = find(requests, a);
-	Moment moment = { .a = a, .state = state, .generation = generation };
+	DetachMoment moment = { .a = a, .state = state, .generation = generation };
 
 	if (request && is_over(state)) {
 		if (request->token.text && client_token_set(&a->detach_token, request->token.text,

@@ -470,7 +470,7 @@ const OperationHandlers director_operation_handlers = {
 	.done = on_operation_done,
 };
 
-static void write_tvm(Tdid *tdid, const Tvm *tvm)
+static void write_tvm(Tdid *tdid, Tvm *tvm)
 {
 	int r = records_write_tvm(tdid, tvm);
 

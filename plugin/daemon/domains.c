@@ -68,10 +68,10 @@ static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	if (!read)
 		return;
 	*read = (DomainRead){ .tdid = tdid,
-			.uuid = uuid,
-			.flags = flags,
-			.number = domain ? domain->reads_begun + 1 : 0,
-			.added_usec = added_usec };
+			      .uuid = uuid,
+			      .flags = flags,
+			      .number = domain ? domain->reads_begun + 1 : 0,
+			      .added_usec = added_usec };
 	read->added_alias = added_alias ? strdup(added_alias) : NULL;
 	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
 	if (r < 0) {
@@ -189,10 +189,14 @@ static void ready_without_agent(Tdid *tdid, const Assignment *a)
 			       NULL);
 }
 
-/* What the metadata cannot loosen. */
-static Policy policy_of(const Tdid *tdid, const DomainDevice *device)
+/* What the metadata cannot loosen; and one that is being taken out is not to come back. */
+static Policy policy_of(const Tdid *tdid, const DomainDevice *device, const Assignment *a)
 {
-	return policy_tighten(&tdid->config->policy, &device->policy);
+	Policy policy = policy_tighten(&tdid->config->policy, &device->policy);
+
+	if (assignments_service_is_detaching(tdid->assignments, a))
+		policy.on_reject = policy.on_timeout = policy.on_error = POLICY_DETACH;
+	return policy;
 }
 
 static void look(Tdid *tdid, const Assignment *a, const DomainRead *read)
@@ -263,7 +267,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 				       .dsm = dsm->id,
 				       .tdi = tdi->id,
 				       .unserved = refused,
-				       .policy = policy_of(tdid, device) },
+				       .policy = policy_of(tdid, device, a) },
 		       reason);
 	if (!engine_assignment(tdid->engine, a->id)) {
 		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
@@ -315,7 +319,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 		director_event(tdid,
 			       &(EngineEvent){ .type = EVENT_POLICY_CHANGED,
 					       .id = a->id,
-					       .policy = policy_of(tdid, device) },
+					       .policy = policy_of(tdid, device, a) },
 			       NULL);
 		look(tdid, a, read);
 		if (!a->guest_known)

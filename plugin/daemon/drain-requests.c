@@ -9,6 +9,7 @@
  */
 #include "daemon/drain-requests.h"
 
+#include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/dsm-requests.h"
@@ -90,7 +91,7 @@ static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
 	int r;
 
 	if (e)
-		assignments_service_to_json(tdid, a, e->state, e->generation, &o);
+		assignment_view_to_json(tdid, a, &(Moment){ e->state, e->generation }, &o);
 	r = asprintf(&message, "%s: drain: after %.1f s %s%s%s is %s. It goes on",
 		     bdf_format(dsm->bdf, object), (double)waiting->timeout_usec / 1e6,
 		     a && a->tvm->domain ? a->tvm->domain->name : "", a ? "/" : "",
@@ -197,21 +198,21 @@ static void take_steps(DrainRequests *requests)
 	sd_event_source_set_enabled(requests->steps, SD_EVENT_ONESHOT);
 }
 
-typedef struct Moment {
+typedef struct DrainMoment {
 	const Assignment *a;
 	AssignmentState state;
 	uint64_t generation;
-} Moment;
+} DrainMoment;
 
 static int tell(Tdid *tdid, const TimedCall *waiting, void *userdata)
 {
-	const Moment *moment = userdata;
+	const DrainMoment *moment = userdata;
 	json_object *dsm = NULL, *assignment = NULL;
 
 	if (varlink_call_is_more(waiting->call) &&
 	    inventory_dsm_to_json(tdid, moment->a->dsm->provider, moment->a->dsm->bdf, &dsm) >= 0 &&
-	    assignments_service_to_json(tdid, moment->a, moment->state, moment->generation,
-					&assignment) >= 0)
+	    assignment_view_to_json(tdid, moment->a, &(Moment){ moment->state, moment->generation },
+				    &assignment) >= 0)
 		varlink_call_notifyb(waiting->call, J_REF("dsm", dsm),
 				     J_REF("assignment", assignment));
 	json_object_put(dsm);
@@ -222,7 +223,7 @@ static int tell(Tdid *tdid, const TimedCall *waiting, void *userdata)
 void drain_requests_changed(DrainRequests *requests, const Assignment *a, AssignmentState state,
 			    uint64_t generation)
 {
-	Moment moment = { a, state, generation };
+	DrainMoment moment = { a, state, generation };
 
 	if (!a->dsm->drained)
 		return;

@@ -377,7 +377,8 @@ static void started(Tdid *tdid, const char *name, const DomainXml *xml, json_obj
 	domain->name = strdup(name);
 	if (!domain->name || pid < 1 || pid > INT32_MAX)
 		return; /* the read that follows finds it by itself */
-	/* Should it fail for want of a descriptor, say, the read that follows tries it once more. */
+	/* Should it fail for want of a descriptor, say, the read that follows tries it once more.
+	 */
 	domain->told_pid = (pid_t)pid;
 	domain->told_start_time = (uint64_t)start_time;
 	r = incarnation_begin(tdid, domain, (pid_t)pid, (uint64_t)start_time);

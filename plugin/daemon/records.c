@@ -512,7 +512,7 @@ int records_restore(Tdid *tdid, char **ret_error)
 {
 	static const char *const order[] = { "tvm", "dsm", "drain", "tdi", "assignment", NULL };
 	Restore restore = { .tdid = tdid };
-	int r = store_each(tdid->store, order, on_record, &restore, ret_error);
+	int r = store_each(tdid->store, order, true, on_record, &restore, ret_error);
 
 	if (r >= 0 && (restore.n[0] || restore.n[4]))
 		log_info("%s: %u TVMs, %u assignments of before", tdid->config->records,

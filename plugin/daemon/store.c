@@ -282,7 +282,7 @@ static int walk_some(Store *store, struct dirent **entries, int n, const char *p
 	return r;
 }
 
-int store_each(Store *store, const char *const order[], StoreRecordFn fn, void *userdata,
+int store_each(Store *store, const char *const order[], bool rest, StoreRecordFn fn, void *userdata,
 	       char **ret_error)
 {
 	struct dirent **entries = NULL;
@@ -292,7 +292,7 @@ int store_each(Store *store, const char *const order[], StoreRecordFn fn, void *
 		return refuse(ret_error, store->path, strerror(errno), -errno);
 	for (size_t i = 0; r >= 0 && order[i]; i++)
 		r = walk_some(store, entries, n, order[i], fn, userdata, ret_error);
-	if (r >= 0)
+	if (r >= 0 && rest)
 		r = walk_some(store, entries, n, "", fn, userdata, ret_error);
 	for (int i = 0; i < n; i++)
 		free(entries[i]);

@@ -39,11 +39,12 @@ typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userda
 
 /*
  * Calls `fn` for every record of this boot: those first whose names begin with `order`'s first
- * prefix, then its second, and so on to its NULL, then the rest; each time in their order. One that
+ * prefix, then its second, and so on to its NULL, then (`rest`) all others; each time in the order
+ * of their names. One that
  * is malformed, or for which `fn` returns -EBADMSG, is set aside as NAME.unreadable, with a message
  * in the log, and the walk goes on. One that the system fails to read (no fd, no memory, an I/O
  * error) may be all right: that ends the walk, as a newer version does with -EPROTO, both with a
  * sentence; any other negative return of `fn` ends it with that.
  */
-int store_each(Store *store, const char *const order[], StoreRecordFn fn, void *userdata,
+int store_each(Store *store, const char *const order[], bool rest, StoreRecordFn fn, void *userdata,
 	       char **ret_error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * bench-hook HOOK NOTHING XML [N]: the hook on a domain without markers against a program that reads
- * as much and exits, in turn, as libvirt calls it. Medians and their ratio.
+ * bench-hook HOOK NOTHING XML [N]: the hook on a domain without markers against a program that
+ * reads as much and exits, in turn, as libvirt calls it. Medians and their ratio.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -281,3 +281,10 @@ int vmm_open_channel(Vmm *unused, const char *uuid, const char *name, uint64_t t
 {
 	return queue(uuid, (Call){ .open = fn, .userdata = userdata });
 }
+
+/* Nobody asks for it here. */
+int vmm_attach(Vmm *unused, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
+{
+	return -ENOTSUP;
+}

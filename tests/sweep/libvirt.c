@@ -301,3 +301,10 @@ int vmm_open_channel(Vmm *vmm, const char *uuid, const char *name, uint64_t time
 {
 	return queue(vmm, uuid, (Call){ .kind = CALL_OPEN, .open = fn, .userdata = userdata });
 }
+
+/* Nobody asks for it here. */
+int vmm_attach(Vmm *unused, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
+{
+	return -ENOTSUP;
+}

@@ -86,7 +86,7 @@ static int walk(char **why)
 	seen[0] = '\0';
 	static const char *const order[] = { NULL };
 
-	return store_each(store, order, on_record, NULL, why);
+	return store_each(store, order, true, on_record, NULL, why);
 }
 
 static void expect_walk(const char *expected)
