@@ -2,9 +2,9 @@
 """Runs every test, or those that are named: unit tests, the explorer, the sweep, fuzzers, end-to-end
 tests.
 
-Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the beginning
-of several. End-to-end tests run once with each TSM (tests/system/lab.py), unless their file says otherwise in TSMS. The
-last line is `N passed, N failed` (and `, N skipped`).
+Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the
+beginning of several. End-to-end tests run once with each TSM (tests/system/lab.py), unless their
+file says otherwise in TSMS. The last line is `N passed, N failed` (and `, N skipped`).
 """
 import argparse
 import ast

@@ -113,7 +113,7 @@ def main():
     parser = argparse.ArgumentParser(prog="sweep", description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="with sanitizers")
     parser.add_argument("--all", action="store_true", help="every point, not a sample")
-    parser.add_argument("--sample", type=int, default=40, help="points per scenario (%(default)s)")
+    parser.add_argument("--sample", type=int, default=30, help="points per scenario (%(default)s)")
     parser.add_argument("--only", action="append", help="SCENARIO:fail|kill:NUMBER or :POINT")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="keep the folders of good runs, too")
