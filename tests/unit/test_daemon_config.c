@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/config.h"
 
+#include "testing-schema.h"
+
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -148,4 +150,90 @@ Test(daemon_config, everything_given)
 	cr_assert_eq(config->stop_timeout_usec, 3000);
 	cr_assert_eq(config->n_tsms, 2);
 	cr_assert_eq(config->tsms[1].uid, 0);
+}
+
+#define WITH(members) "{\"tsms\":[" TSM "]," members "}"
+
+static const char *const documents[] = {
+	/* What both take */
+	"{\"tsms\":[" TSM "]}",
+	"{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"uid\":4294967295}]}",
+	WITH("\"records\":\"/r\",\"sockets\":\"/s\",\"sysfs\":\"/y\",\"libvirt\":\"test:///\""),
+	WITH("\"require_tvm\":\"never\",\"on_reject\":\"hold\",\"on_timeout\":\"rebind\""),
+	WITH("\"on_error\":\"detach\",\"rebinds\":0,\"rebind_backoff_ms\":1,\"rebind_steady_ms\":"
+	     "1"),
+	WITH("\"rebinds\":1000000,\"rebind_backoff_ms\":3600000,\"rebind_steady_ms\":86400000"),
+	WITH("\"idle_grace_ms\":0,\"guest_timeout_ms\":1,\"boot_timeout_ms\":1"),
+	WITH("\"idle_grace_ms\":86400000,\"guest_timeout_ms\":86400000,\"boot_timeout_ms\":"
+	     "86400000"),
+	WITH("\"operation_deadline_ms\":3600000,\"stop_timeout_ms\":60000"),
+	WITH("\"excluded\":[\"0000:01:10.0\",\"0000:*:*.*\",\"dsm=0000:01:00.0\",\"ffff:FF:1f."
+	     "7\"]"),
+	WITH("\"access\":{}"),
+	WITH("\"access\":{\"read\":{},\"act\":{\"users\":[\"root\",0],\"groups\":[4294967294]}}"),
+	/* What neither takes */
+	"{}",
+	"[]",
+	"{\"tsms\":[]}",
+	"{\"tsms\":{}}",
+	"{\"tsms\":[{\"name\":\"a\"}]}",
+	"{\"tsms\":[{\"name\":\"\",\"socket\":\"/a\"}]}",
+	"{\"tsms\":[{\"name\":\"a\",\"socket\":\"a\"}]}",
+	"{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"uid\":-1}]}",
+	"{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"colour\":1}]}",
+	WITH("\"colour\":1"),
+	WITH("\"records\":\"r\""),
+	WITH("\"sockets\":1"),
+	WITH("\"sysfs\":\"\""),
+	WITH("\"libvirt\":null"),
+	WITH("\"require_tvm\":\"yes\""),
+	WITH("\"on_reject\":\"Hold\""),
+	WITH("\"on_timeout\":true"),
+	WITH("\"on_error\":\"\""),
+	WITH("\"rebinds\":1000001"),
+	WITH("\"rebinds\":-1"),
+	WITH("\"rebinds\":1.5"),
+	WITH("\"rebind_backoff_ms\":0"),
+	WITH("\"rebind_backoff_ms\":3600001"),
+	WITH("\"rebind_steady_ms\":86400001"),
+	WITH("\"idle_grace_ms\":86400001"),
+	WITH("\"guest_timeout_ms\":0"),
+	WITH("\"boot_timeout_ms\":86400001"),
+	WITH("\"operation_deadline_ms\":3600001"),
+	WITH("\"stop_timeout_ms\":60001"),
+	WITH("\"excluded\":\"0000:01:10.0\""),
+	WITH("\"excluded\":[\"*:01:10.0\"]"),
+	WITH("\"excluded\":[\"0000:01:10\"]"),
+	WITH("\"excluded\":[\"0000:01:20.0\"]"),
+	WITH("\"excluded\":[\"dsm=0000:01:*.0\"]"),
+	WITH("\"excluded\":[7]"),
+	WITH("\"access\":[]"),
+	WITH("\"access\":{\"write\":{}}"),
+	WITH("\"access\":{\"read\":[]}"),
+	WITH("\"access\":{\"read\":{\"uids\":[]}}"),
+	WITH("\"access\":{\"act\":{\"users\":0}}"),
+	WITH("\"access\":{\"act\":{\"users\":[-1]}}"),
+	WITH("\"access\":{\"act\":{\"groups\":[4294967295]}}"),
+	WITH("\"access\":{\"act\":{\"groups\":[true]}}"),
+};
+
+/* schemas/tdid-conf.schema.json and the parser are of one mind. */
+Test(daemon_config, schema)
+{
+	static char said[ELEMENTSOF(documents)][256];
+	bool allowed[ELEMENTSOF(documents)];
+	size_t taken = 0;
+
+	testing_schema_judge("tdid-conf", documents, ELEMENTSOF(documents), allowed, said);
+	for (size_t i = 0; i < ELEMENTSOF(documents); i++) {
+		bool good = parse(documents[i]) == 0;
+
+		cr_expect_eq(allowed[i], good, "%s: the schema says %s; the parser %s",
+			     documents[i], said[i], good ? "takes it" : why);
+		taken += good;
+		config = config_free(config);
+		free(why);
+		why = NULL;
+	}
+	cr_assert_eq(taken, 12);
 }

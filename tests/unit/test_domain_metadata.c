@@ -47,7 +47,8 @@ static const char *const bad[] = {
 
 static bool fits_schema(const char *text)
 {
-	xmlRelaxNGParserCtxt *parser = xmlRelaxNGNewParserCtxt(DOMAIN_METADATA_RNG);
+	xmlRelaxNGParserCtxt *parser =
+		xmlRelaxNGNewParserCtxt(TESTING_REPOSITORY "/schemas/domain-metadata.rng");
 	xmlRelaxNG *schema = xmlRelaxNGParse(parser);
 	xmlRelaxNGValidCtxt *valid = xmlRelaxNGNewValidCtxt(schema);
 	xmlDoc *doc = xmlReadMemory(text, (int)strlen(text), "metadata", NULL, 0);

@@ -32,7 +32,7 @@ static void run_example(const char *a, const char *b, const char *c, const char 
 	testing_child_done(&child);
 	if (!testing_child_fork(&child))
 		return;
-	execl("/usr/bin/python3", "python3", "-B", TESTING_EXAMPLES "/control-plane/control-plane",
+	execl("/usr/bin/python3", "python3", "-B", TESTING_REPOSITORY "/examples/control-plane/control-plane",
 	      "--socket", path, a, b, b ? c : NULL, b && c ? e : NULL, NULL);
 	_exit(100);
 }
