@@ -23,14 +23,10 @@
  * A driver that turns up by itself is unbound: kernels whose device_initial_probe() does not look
  * at drivers_autoprobe bind hot-plugged PCI functions all the same.
  */
-#include "agent/device.h"
+#include "agent/device-private.h"
 
 #include "agent/accepted.h"
 #include "agent/function.h"
-#include "agent/task.h"
-#include "agent/tell.h"
-#include "agent/verify.h"
-#include "rpc/log.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -38,188 +34,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum DeviceState {
-	DEVICE_OFFERED,
-	DEVICE_READY,
-	DEVICE_VERIFYING,
-	DEVICE_ACCEPTED,
-	DEVICE_REJECTED,
-} DeviceState;
-
-/* What the unbinding of a driver was for. */
-typedef enum DeviceAfter {
-	AFTER_PREPARE,
-	AFTER_REJECT,
-	AFTER_WITHDRAW,
-	AFTER_NOTHING,
-} DeviceAfter;
-
-struct Device {
-	DeviceShared *shared;
-	char name[DEVICE_NAME_MAX + 1];
-	Bdf address;
-	char at[BDF_STRING_SIZE]; /* the address as text */
-	DeviceState state;
-
-	bool has_generation;
-	uint64_t generation;
-	uint64_t locked_at; /* microseconds of CLOCK_BOOTTIME */
-	bool lock_pending;  /* Locked has come and no verification was begun for it */
-	bool ready_due;	    /* Offer has come, and neither Locked nor our Ready since */
-	Verify *verify;
-
-	Task *task;
-	DeviceAfter after;
-	bool unbind_tried, driver_reported, complained;
-	uint64_t revoke_due; /* generation that the TSM is yet to hear of; 0: none */
-	LoopTimer settle, deadline, reattest;
-	uint64_t settle_wait;
-};
-
-static void device_prepare(Device *device);
-static void device_drive(Device *device);
-
-#define say(level, device, format, ...)                                                            \
-	log_##level("%s %s: " format, (device)->name, (device)->at, ##__VA_ARGS__)
-
-static TellSubject subject(const Device *device)
-{
-	return (TellSubject){ .session = device->shared->session,
-			      .name = device->name,
-			      .address = device->at,
-			      .generation = device->generation,
-			      .locked_at = device->locked_at };
-}
-
-/* --- drivers --- */
-
 static void device_forget_bind(Device *device)
 {
 	int r = accepted_remove(device->shared->tree, device->address);
 
 	if (r < 0)
-		say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH, strerror(-r));
-}
-
-static void device_revoke(Device *device)
-{
-	int r = 0;
-
-	if (device->revoke_due)
-		r = tsm_client_revoke(device->shared->client, bdf_requester_id(device->address),
-				      device->revoke_due);
-	device->revoke_due = 0;
-	if (r < 0)
-		say(warning, device, "the acceptance is not revoked: %s", strerror(-r));
-}
-
-static void device_after_unbind(Device *device, DeviceAfter after)
-{
-	device_revoke(device);
-	switch (after) {
-	case AFTER_REJECT:
-		/* Refused: no access to memory, shared memory included. */
-		function_disable(device->shared->tree, device->address);
-		break;
-	case AFTER_WITHDRAW: device_prepare(device); return;
-	case AFTER_PREPARE:
-	case AFTER_NOTHING: break;
-	}
-	if (device->lock_pending || device->ready_due || after == AFTER_PREPARE)
-		device_prepare(device);
-}
-
-static void on_unbound(void *userdata, int result)
-{
-	Device *device = userdata;
-	char driver[FUNCTION_DRIVER_SIZE];
-
-	device->task = task_free(device->task);
-	if (function_driver(device->shared->tree, device->address, driver) == 0)
-		say(error, device, "driver %s does not let go of the function: %s", driver,
-		    result == 0	       ? "it is still bound"
-		    : result == -ETIME ? "still at it"
-				       : strerror(-result));
-	device_after_unbind(device, device->after);
-}
-
-static void device_unbind(Device *device, DeviceAfter after)
-{
-	char driver[FUNCTION_DRIVER_SIZE];
-	_cleanup_free_ char *path = NULL;
-	int r;
-
-	if (device->task)
-		device->task = task_free(device->task);
-	if (function_driver(device->shared->tree, device->address, driver) < 0) {
-		device_after_unbind(device, after);
-		return;
-	}
-	say(info, device, "unbinding driver %s", driver);
-	device->after = after;
-	r = tree_path(device->shared->tree, &path, "/sys/bus/pci/drivers/%s/unbind", driver);
-	if (r == 0)
-		r = task_new(&device->task, device->shared->loop, path, device->at,
-			     DEVICE_UNBIND_USEC, on_unbound, device);
-	if (r < 0) {
-		say(error, device, "driver %s could not be unbound: %s", driver, strerror(-r));
-		device_after_unbind(device, after);
-	}
-}
-
-static bool device_report_driver(Device *device)
-{
-	char driver[FUNCTION_DRIVER_SIZE];
-
-	if (function_driver(device->shared->tree, device->address, driver) < 0)
-		return false;
-	loop_timer_off(&device->deadline);
-	if (device->driver_reported)
-		return true;
-	device->driver_reported = true;
-	say(info, device, "driver %s bound", driver);
-	tell_progress(subject(device), "driver");
-	tell_driver(subject(device), driver);
-	return true;
-}
-
-static void on_probed(void *userdata, int result)
-{
-	Device *device = userdata;
-
-	device->task = task_free(device->task);
-	if (device->state == DEVICE_ACCEPTED && !device->lock_pending) {
-		if (result == -ETIME)
-			say(warning, device, "the driver's probe is still going on");
-		else if (!device_report_driver(device))
-			say(warning, device, "no driver has taken the function yet (%s)",
-			    result < 0 ? strerror(-result) : "is its module loaded?");
-		return;
-	}
-	device_after_unbind(device, AFTER_NOTHING);
-}
-
-static void device_drive(Device *device)
-{
-	_cleanup_free_ char *path = NULL;
-	int r;
-
-	if (device_report_driver(device) || device->task)
-		return;
-	r = tree_path(device->shared->tree, &path, "/sys/bus/pci/drivers_probe");
-	if (r == 0)
-		r = task_new(&device->task, device->shared->loop, path, device->at,
-			     DEVICE_DRIVER_USEC, on_probed, device);
-	if (r < 0)
-		say(error, device, "drivers could not be probed: %s", strerror(-r));
-	loop_timer_set(&device->deadline, DEVICE_DRIVER_USEC);
+		device_say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH,
+			   strerror(-r));
 }
 
 /* --- verification --- */
 
 static void on_progress(void *userdata, const char *step)
 {
-	tell_progress(subject(userdata), step);
+	tell_progress(device_subject(userdata), step);
 }
 
 static AcceptedBind device_bind(const Device *device)
@@ -238,12 +66,13 @@ static void device_accepted(Device *device)
 	r = accepted_add(device->shared->tree, &bind);
 	if (r < 0)
 		/* The TSM's own record is left, should this agent be restarted. */
-		say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH, strerror(-r));
+		device_say(warning, device, "record of acceptances %s: %s", ACCEPTED_PATH,
+			   strerror(-r));
 	device->state = DEVICE_ACCEPTED;
 	device->driver_reported = device->ready_due = false;
-	say(info, device, "accepted, generation %" PRIu64 ", after %" PRIu64 " us",
-	    device->generation, loop_now() - device->locked_at);
-	tell_verdict(subject(device), true, "confirmed", NULL);
+	device_say(info, device, "accepted, generation %" PRIu64 ", after %" PRIu64 " us",
+		   device->generation, loop_now() - device->locked_at);
+	tell_verdict(device_subject(device), true, "confirmed", NULL);
 	if (interval)
 		loop_timer_set(&device->reattest, interval * USEC_PER_SEC);
 	device_drive(device);
@@ -251,9 +80,9 @@ static void device_accepted(Device *device)
 
 static void tell_rejected(Device *device, const char *step, const char *reason)
 {
-	say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation, step,
-	    reason ? reason : "out of memory");
-	tell_verdict(subject(device), false, step, reason);
+	device_say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation,
+		   step, reason ? reason : "out of memory");
+	tell_verdict(device_subject(device), false, step, reason);
 }
 
 static void device_rejected(Device *device, const char *step, const char *reason)
@@ -299,7 +128,7 @@ static void device_verify(Device *device, bool evidence_anew)
 		       device->shared->client, device->shared->policy, &target, &handlers, device);
 	if (r < 0) {
 		/* Nothing was asked of the TSM, so a bind that runs goes on as it is. */
-		say(error, device, "the verification could not begin: %s", strerror(-r));
+		device_say(error, device, "the verification could not begin: %s", strerror(-r));
 		if (device->state == DEVICE_VERIFYING)
 			device->state = DEVICE_READY;
 	}
@@ -311,7 +140,7 @@ static void on_reattest(void *userdata)
 
 	if (device->state != DEVICE_ACCEPTED || device->verify)
 		return;
-	say(info, device, "evidence is due again");
+	device_say(info, device, "evidence is due again");
 	device->locked_at = loop_now();
 	device_verify(device, true);
 }
@@ -331,10 +160,10 @@ static void on_deadline(void *userdata)
 	Device *device = userdata;
 
 	if (device->state == DEVICE_ACCEPTED) {
-		say(warning, device, "no driver within %llu s; the function stays accepted",
-		    DEVICE_DRIVER_USEC / USEC_PER_SEC);
+		device_say(warning, device, "no driver within %llu s; the function stays accepted",
+			   DEVICE_DRIVER_USEC / USEC_PER_SEC);
 	} else if (device->lock_pending && !device->verify) {
-		say(warning, device, "bound, but the function is not there or not ready");
+		device_say(warning, device, "bound, but the function is not there or not ready");
 		/* It finds what is wrong, and has the TSM revoke. */
 		device_verify(device, false);
 	}
@@ -343,7 +172,7 @@ static void on_deadline(void *userdata)
 static void device_complain(Device *device, const char *what, int error)
 {
 	if (!device->complained)
-		say(warning, device, "%s: %s", what, strerror(-error));
+		device_say(warning, device, "%s: %s", what, strerror(-error));
 	device->complained = true;
 }
 
@@ -373,10 +202,11 @@ static bool device_driverless(Device *device)
 		device_unbind(device, AFTER_PREPARE);
 	} else {
 		if (!device->complained)
-			say(warning, device,
-			    "driver %s holds the function, which is offered as a trusted device: "
-			    "unbind it, or let the policy do so (\"unbind_driver\")",
-			    driver);
+			device_say(warning, device,
+				   "driver %s holds the function, which is offered as a trusted "
+				   "device: "
+				   "unbind it, or let the policy do so (\"unbind_driver\")",
+				   driver);
 		device->complained = true;
 		if (device->lock_pending)
 			device_verify(device, false);
@@ -384,7 +214,7 @@ static bool device_driverless(Device *device)
 	return false;
 }
 
-static void device_prepare(Device *device)
+void device_prepare(Device *device)
 {
 	Function function;
 	int r;
@@ -413,12 +243,12 @@ static void device_prepare(Device *device)
 	}
 	device->state = DEVICE_READY;
 	if (device->lock_pending) {
-		tell_progress(subject(device), "ready");
+		tell_progress(device_subject(device), "ready");
 		device_verify(device, false);
 	} else {
-		say(info, device, "ready");
+		device_say(info, device, "ready");
 		device->ready_due = false;
-		tell_ready(subject(device));
+		tell_ready(device_subject(device));
 	}
 }
 
@@ -477,8 +307,8 @@ void device_locked(Device *device, uint64_t generation)
 		return;
 	}
 	if (device->has_generation && !same) {
-		say(info, device, "bound anew: generation %" PRIu64 " after %" PRIu64, generation,
-		    device->generation);
+		device_say(info, device, "bound anew: generation %" PRIu64 " after %" PRIu64,
+			   generation, device->generation);
 		device_end_bind(device);
 		/* At once: the driver sits on a bind that is gone, or the host lies. */
 		device_revoke(device);
@@ -498,10 +328,10 @@ void device_locked(Device *device, uint64_t generation)
 void device_withdrawn(Device *device, uint64_t generation, const char *reason)
 {
 	if (!device->has_generation || device->generation != generation) {
-		say(debug, device, "withdrawal of an unknown bind");
+		device_say(debug, device, "withdrawal of an unknown bind");
 		return;
 	}
-	say(info, device, "withdrawn, generation %" PRIu64 ": %s", generation, reason);
+	device_say(info, device, "withdrawn, generation %" PRIu64 ": %s", generation, reason);
 	/* The host heard of the revocation from the TSM before we did; it still has to hear why. */
 	if (device->verify && verify_is_revoking(device->verify)) {
 		const char *why, *step = verify_failed_step(device->verify, &why);
@@ -544,10 +374,10 @@ void device_uevent(Device *device, const Uevent *event)
 		    function_driver(device->shared->tree, device->address, driver) < 0 ||
 		    accepted_knows_address(device->shared->tree, device->address))
 			return;
-		say(warning, device,
-		    "driver %s bound itself without evidence: this kernel does not heed "
-		    "drivers_autoprobe for hot-plugged functions, or someone bound it",
-		    driver);
+		device_say(warning, device,
+			   "driver %s bound itself without evidence: this kernel does not heed "
+			   "drivers_autoprobe for hot-plugged functions, or someone bound it",
+			   driver);
 		if (device->state == DEVICE_READY)
 			device->state = DEVICE_OFFERED;
 		device_unbind(device, device->state == DEVICE_OFFERED	 ? AFTER_PREPARE
@@ -571,7 +401,7 @@ void device_events_lost(Device *device)
 
 void device_removed(Device *device)
 {
-	say(info, device, "removed");
+	device_say(info, device, "removed");
 	device_end_bind(device);
 	device_revoke(device);
 }
