@@ -7,11 +7,19 @@
 #define CALLS_MAX     8	 /* of one guest */
 #define CALLS_MAX_ALL 32 /* each is a connection, of which the provider takes so many */
 #define TIMEOUT_USEC  (60 * UINT64_C(1000000)) /* it may wait for other DSMs' verbs */
+/*
+ * How long the answer is held back that the TSM is not to be had: shorter than an agent waits for
+ * an answer (10 s), but an agent asks only so often, and then gives up a TDI that runs. A provider
+ * that is restarted ends its verb first, and every agent asks anew after a restart of tdid.
+ */
+#define HOLD_USEC (5 * UINT64_C(1000000))
 
 /* The port may be closed or have another session when it is back. */
 typedef struct GuestCall {
 	GuestTsm *guest;
-	ProviderCall *provider_call;
+	ProviderCall *provider_call; /* NULL: held back */
+	sd_event_source *hold;
+	const char *reason; /* why it is held back */
 	char session[GUEST_SESSION_LEN + 1];
 	int64_t id;
 	struct GuestCall *next;
@@ -41,6 +49,21 @@ int guest_tsm_new(GuestTsm **ret, Tdid *tdid, Tvm *tvm,
 	return 0;
 }
 
+/* Before it is answered, since nobody knows what else comes of that. */
+static void guest_call_end(GuestCall *call)
+{
+	GuestTsm *guest = call->guest;
+	GuestCall **link;
+
+	for (link = &guest->first; *link != call;)
+		link = &(*link)->next;
+	*link = call->next;
+	guest->n_calls--;
+	if (!call->hold)
+		guest->tdid->guest_calls--;
+	call->hold = sd_event_source_disable_unref(call->hold);
+}
+
 GuestTsm *guest_tsm_free(GuestTsm *guest)
 {
 	if (!guest)
@@ -48,11 +71,10 @@ GuestTsm *guest_tsm_free(GuestTsm *guest)
 	while (guest->first) {
 		GuestCall *call = guest->first;
 
-		guest->first = call->next;
 		provider_call_forget(call->provider_call);
+		guest_call_end(call);
 		free(call);
 	}
-	guest->tdid->guest_calls -= guest->n_calls;
 	free(guest);
 	return NULL;
 }
@@ -67,23 +89,26 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 {
 	_cleanup_free_ GuestCall *call = userdata;
 	_cleanup_free_ char *reason = NULL;
-	GuestTsm *guest = call->guest;
-	GuestCall **link;
 
-	for (link = &guest->first; *link != call;)
-		link = &(*link)->next;
-	*link = call->next;
-	guest->n_calls--;
-	guest->tdid->guest_calls--;
+	guest_call_end(call);
 	if (reply->status >= 0 && !error) {
-		answer(guest, call->session, call->id, reply->parameters, NULL, NULL);
+		answer(call->guest, call->session, call->id, reply->parameters, NULL, NULL);
 		return;
 	}
 	reason = provider_reply_reason(reply, error);
-	answer(guest, call->session, call->id, NULL,
+	answer(call->guest, call->session, call->id, NULL,
 	       error && strcmp(error, "GuestMessageRejected") == 0 ? "TsmRejected"
 								   : "TsmUnavailable",
 	       reason ?: "out of memory");
+}
+
+static int on_hold(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	_cleanup_free_ GuestCall *call = userdata;
+
+	guest_call_end(call);
+	answer(call->guest, call->session, call->id, NULL, "TsmUnavailable", call->reason);
+	return 0;
 }
 
 /* The TSM of this TVM's devices; before it has one, the first that is ready. */
@@ -116,31 +141,58 @@ static int call_provider(GuestCall *call, Provider *provider, json_object *asked
 	return r;
 }
 
-void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
+static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *frame)
 {
-	bool busy = guest->n_calls >= CALLS_MAX || guest->tdid->guest_calls >= CALLS_MAX_ALL;
-	_cleanup_free_ GuestCall *call = NULL;
-	Provider *provider = tsm_of(guest);
-	int r;
+	GuestCall *call = calloc(1, sizeof(*call));
 
-	if (!provider || !provider_is_ready(provider) || busy) {
-		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable",
-		       busy ? "too many requests at once" : "the TSM's provider is not there");
-		return;
-	}
-	call = calloc(1, sizeof(*call));
 	if (!call)
-		return;
+		return -ENOMEM;
 	call->guest = guest;
 	call->id = frame->id;
 	snprintf(call->session, sizeof(call->session), "%s", frame->session);
-	r = call_provider(call, provider, frame->parameters);
-	if (r < 0) {
-		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable", strerror(-r));
-		return;
-	}
 	call->next = guest->first;
-	guest->first = steal_ptr(call);
+	guest->first = call;
 	guest->n_calls++;
 	guest->tdid->guest_calls++;
+	*ret = call;
+	return 0;
+}
+
+static int hold_back(GuestCall *call, const char *reason)
+{
+	int r = sd_event_add_time_relative(call->guest->tdid->event, &call->hold, CLOCK_MONOTONIC,
+					   HOLD_USEC, 0, on_hold, call);
+
+	if (r < 0)
+		return r;
+	call->guest->tdid->guest_calls--; /* it is no connection */
+	call->reason = reason;
+	return 0;
+}
+
+void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
+{
+	Provider *provider = tsm_of(guest);
+	GuestCall *call;
+	int r;
+
+	if (guest->n_calls >= CALLS_MAX) {
+		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable",
+		       "too many requests at once");
+		return;
+	}
+	r = guest_call_new(&call, guest, frame);
+	if (r < 0)
+		return;
+	if (!provider || !provider_is_ready(provider))
+		r = hold_back(call, "the TSM's provider is not there");
+	else if (guest->tdid->guest_calls > CALLS_MAX_ALL)
+		r = hold_back(call, "too many requests at once");
+	else
+		r = call_provider(call, provider, frame->parameters);
+	if (r < 0) {
+		guest_call_end(call);
+		free(call);
+		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable", strerror(-r));
+	}
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 #define ALIAS "ua-tdi-nic0"
 #define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
@@ -183,6 +184,32 @@ Test(daemon_guest_port, provider_goes_away_within_a_request)
 	UNTIL(d.event, d.tsm->n_held == 1);
 	fake_tsm_stop(d.tsm);
 	cr_assert(testing_guest_gets(&d, "\"error\":\"TsmUnavailable\""));
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* An agent asks a bounded number of times; answers at once would use them up while it restarts. */
+Test(daemon_guest_port, provider_that_is_away_is_said_late)
+{
+	uint64_t begin;
+
+	hello(SESSION_A);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	begin = now();
+	testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	while (!strstr(testing_guest_received(&d), "\"error\":\"TsmUnavailable\"")) {
+		cr_assert_lt(now() - begin, 9000);
+		testing_turn(d.event);
+	}
+	cr_assert_geq(now() - begin, 4900);
+	cr_assert_eq(d.tdid.guest_calls, 0);
 }
 
 Test(daemon_guest_port, guest_that_does_not_read)
