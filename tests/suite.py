@@ -4,7 +4,8 @@ tests.
 
 Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the
 beginning of several. End-to-end tests run once with each TSM (tests/system/lab.py), unless their
-file says otherwise in TSMS. The last line is `N passed, N failed` (and `, N skipped`).
+file says otherwise in TSMS, for as long as SYSTEM_TIMEOUT or their file's TIMEOUT. The last line is
+`N passed, N failed` (and `, N skipped`).
 """
 import argparse
 import ast
@@ -68,24 +69,27 @@ def unit_names():
 class SystemTest:
     """One function of a test file, read from its source without running it."""
 
-    def __init__(self, path, node, tsms):
+    def __init__(self, path, node, tsms, timeout):
         self.name = "system/" + node.name[len("test_"):].replace("_", "-")
         self.path = path
         self.function = node.name
         self.shows = (ast.get_docstring(node) or "").split("\n")[0]
         self.tsms = tsms  # (None,): it has to do with none
+        self.timeout = timeout
 
 
 def system_tests():
     """{name: SystemTest}"""
     found = {}
     for path in sorted((TESTS / "system").glob("test_*.py")):
-        tsms = lab.TSMS
+        tsms, timeout = lab.TSMS, SYSTEM_TIMEOUT
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TSMS":
                 tsms = ast.literal_eval(node.value) or (None,)
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TIMEOUT":
+                timeout = ast.literal_eval(node.value)
             elif isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                test = SystemTest(path, node, tsms)
+                test = SystemTest(path, node, tsms, timeout)
                 found[test.name] = test
     return found
 
@@ -292,10 +296,10 @@ def run_system(test, tsm, count):
     for attempt in range(1, TRIES + 1):
         with open(log, "ab" if attempt > 1 else "wb") as out:
             try:
-                rc = children.run([sys.executable, "-c", program], out, SYSTEM_TIMEOUT,
+                rc = children.run([sys.executable, "-c", program], out, test.timeout,
                                   env=environment)
             except subprocess.TimeoutExpired:
-                out.write(f"\nno end within {SYSTEM_TIMEOUT} s\n".encode())
+                out.write(f"\nno end within {test.timeout} s\n".encode())
                 rc = 1
         if rc == 0:
             break

@@ -7,7 +7,7 @@ import os
 import pathlib
 import time
 
-from . import cache, image, machine, module, packages, progress
+from . import cache, image, machine, module, packages, progress, systemd
 from .command import BedError
 from .host import Host
 
@@ -39,12 +39,26 @@ class Bed:
     def boot(self, keep=True):
         """A freshly booted L1: `with bed.boot() as host`."""
         tree, folder = self.build()
+        return self._boot(tree, folder, "boot", keep)
+
+    def boot_systemd(self, install, inputs, keep=False):
+        """A freshly booted host whose PID 1 is systemd and whose libvirt is the distribution's.
+
+        `install(stage, log)` puts into its root what an administrator would, before it boots; the
+        image is made anew when `inputs` or the code of `install` change (see `prepared`).
+        """
+        version = packages.kernel(self.store)
+        tree = packages.Tree(packages.tree(self.store, version), version)
+        folder = systemd.image_of(self.store, tree, packages.systemd_tree(self.store), install, inputs)
+        return self._boot(tree, folder, "systemd", keep, systemd.APPEND, systemd.TIMEOUT)
+
+    def _boot(self, tree, folder, name, keep, append=machine.APPEND, timeout=180):
         host = Host(machine.Machine(self.store, tree, folder, folder / "root.ext4",
-                                    self._run_folder("boot")), keep=keep)
+                                    self._run_folder(name), append), keep=keep)
         try:
             begin = time.monotonic()
             host.machine.start()
-            line = host.machine.wait_ready()
+            line = host.machine.wait_ready(timeout)
             progress.say(f"L1 booted: {time.monotonic() - begin:.1f} s ({line})")
         except BaseException:
             host.close()

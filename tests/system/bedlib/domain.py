@@ -8,6 +8,8 @@ from . import cpio
 
 TEMPLATE = pathlib.Path(__file__).resolve().parent.parent / "guest" / "domain.xml.in"
 BASE = "/usr/lib/bed/l2"
+# For a confined domain: AppArmor lets QEMU have nothing below /usr.
+CONFINED_BASE = "/var/lib/bed/guest"
 KEY = "/run/tdi-tsm-emulated/{uuid}.key"
 # VF number N of the bed: two of each PF.
 VFS = ("0000:01:10.0", "0000:01:10.2", "0000:02:10.0", "0000:02:10.2")
@@ -25,6 +27,8 @@ class Domain:
 
     `marked`: with the guest port and the key of the TSM (whose file must be there when QEMU starts);
     `port`, `key`: with one of them only.
+    `confined`: as the distribution runs it, by AppArmor and with virtlogd, which wants a file for
+    each of the two consoles.
     `files`: what the overlay adds to the guest: a folder of this machine, or a dictionary from path
     in the guest to a file of this machine (pathlib.Path) or to content (bytes or text). What lands
     in /etc/bed/start.d/ is started by the guest's init, output on the console.
@@ -32,7 +36,7 @@ class Domain:
     """
 
     def __init__(self, host, name="l2", marked=True, files=None, memory=MEMORY, devices="",
-                 metadata="", append="", port=None, key=None):
+                 metadata="", append="", port=None, key=None, confined=False):
         self.host = host
         self.name = name
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, name + ".bed.invalid"))
@@ -45,6 +49,8 @@ class Domain:
         self.append = append
         self.folder = f"/var/lib/bed/{name}"
         self.console_path = f"/var/log/bed/{name}.console"
+        self.base = CONFINED_BASE if confined else BASE
+        self.serial_path = f"/var/log/bed/{name}.serial" if confined else self.console_path
         self.key_path = KEY.format(uuid=self.uuid)
 
     # --- description
@@ -55,10 +61,10 @@ class Domain:
         key = ("<sysinfo type='fwcfg'><entry name='opt/io.tdid/tvm-key' "
                f"file='{self.key_path}'/></sysinfo>" if self.key else "")
         values = {"NAME": escape(self.name), "UUID": self.uuid, "MEMORY": self.memory,
-                  "KERNEL": BASE + "/vmlinux", "INITRD": self.folder + "/initrd.img",
+                  "KERNEL": self.base + "/vmlinux", "INITRD": self.folder + "/initrd.img",
                   "APPEND": escape(f"{APPEND} {self.append}".strip()),
-                  "CONSOLE": self.console_path, "SYSINFO": key, "PORT": port,
-                  "DEVICES": self.devices, "METADATA": self.metadata}
+                  "CONSOLE": self.console_path, "SERIAL": self.serial_path,
+                  "SYSINFO": key, "PORT": port, "DEVICES": self.devices, "METADATA": self.metadata}
         text = TEMPLATE.read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
@@ -100,7 +106,7 @@ class Domain:
         """Puts initramfs and definition into L1."""
         self.host.put(self.overlay(), f"{self.folder}/overlay.img")
         self.host.put(self.xml().encode(), f"{self.folder}/domain.xml")
-        self.host.run(f"cd {self.folder} && cat {BASE}/initrd.img overlay.img >initrd.img && "
+        self.host.run(f"cd {self.folder} && cat {self.base}/initrd.img overlay.img >initrd.img && "
                       "virsh define domain.xml", timeout=60)
         return self
 

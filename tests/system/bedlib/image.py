@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import stat
 
-from . import cache, command, cpio, kernel
+from . import cache, command, cpio, domain, kernel
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 HOST = HERE / "host"
@@ -41,29 +41,37 @@ def image_key(tree):
 
 def image(store, tree):
     """The folder with vmlinux, initrd.img and root.ext4."""
-    log = store.logs / "image.log"
+    return store.make("image", image_key(tree), "L1 image, L2 kernel and initramfs",
+                      lambda folder: build(folder, tree, tree.root, root, domain.BASE,
+                                           store.logs / "image.log"))
 
-    def build(folder):
-        log.unlink(missing_ok=True)
-        folder.mkdir()
-        elf = kernel.vmlinux(tree.modules / "vmlinuz")
-        (folder / "vmlinux").write_bytes(elf)
-        (folder / "initrd.img").write_bytes(initramfs(tree, HOST / "initrd-init", HOST_BOOT))
-        stage = folder / "stage"
-        command.run(["cp", "-al", tree.root, stage], log, 120)
-        try:
-            root(tree, stage, elf, log)
-            size = sum(f.lstat().st_size for f in stage.rglob("*")) >> 20
-            disk = folder / "root.ext4"
-            with open(disk, "wb") as file:
-                file.truncate((size * 5 // 4 + 400) << 20)
-            # No journal: a disk that is thrown away after each run has nothing to recover.
-            command.run(["mkfs.ext4", "-q", "-F", "-d", stage, "-O", "^has_journal,^metadata_csum",
-                         "-E", "lazy_itable_init=1,nodiscard", "-m", "0", disk], log, 300)
-        finally:
-            shutil.rmtree(stage)
 
-    return store.make("image", image_key(tree), "L1 image, L2 kernel and initramfs", build)
+def build(folder, tree, origin, fill, base, log):
+    """Fills `folder`: the disk is a copy of the tree `origin` as `fill` has changed it.
+
+    `base`: where L2's kernel and initramfs go.
+    """
+    log.unlink(missing_ok=True)
+    folder.mkdir()
+    elf = kernel.vmlinux(tree.modules / "vmlinuz")
+    (folder / "vmlinux").write_bytes(elf)
+    (folder / "initrd.img").write_bytes(initramfs(tree, HOST / "initrd-init", HOST_BOOT))
+    stage = folder / "stage"
+    command.run(["cp", "-al", origin, stage], log, 120)
+    try:
+        trim(stage)
+        modules(tree, stage, HOST_ROOT, log)
+        fill(stage, log)
+        guest(tree, stage / base.lstrip("/"), elf)
+        size = sum(f.lstat().st_size for f in stage.rglob("*")) >> 20
+        disk = folder / "root.ext4"
+        with open(disk, "wb") as file:
+            file.truncate((size * 5 // 4 + 400) << 20)
+        # No journal: a disk that is thrown away after each run has nothing to recover.
+        command.run(["mkfs.ext4", "-q", "-F", "-d", stage, "-O", "^has_journal,^metadata_csum",
+                     "-E", "lazy_itable_init=1,nodiscard", "-m", "0", disk], log, 300)
+    finally:
+        shutil.rmtree(stage)
 
 
 def unpacked(path):
@@ -91,39 +99,54 @@ def initramfs(tree, init, modules, optional=()):
     return archive.bytes()
 
 
-def root(tree, stage, elf, log):
-    """Turns a hard-linked copy of the tree into L1's root; files are replaced, never rewritten."""
+# A stage is a hard-linked copy of a tree: files are replaced, never rewritten.
+
+
+def trim(stage):
     for pattern in LEFT_OUT:
         for path in stage.glob(pattern):
             cache.remove(path)
     for path in list(stage.rglob("*.pyc")) + list(stage.rglob("*.a")):
         path.unlink()
-    modules = stage / "usr/lib/modules" / tree.version
-    shutil.rmtree(modules)
-    modules.mkdir()
+
+
+def modules(tree, stage, names, log):
+    folder = stage / "usr/lib/modules" / tree.version
+    cache.remove(folder)
+    folder.mkdir(parents=True)
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        shutil.copy2(tree.modules / name, modules / name)
-    for path in tree.module_files(*HOST_ROOT):
+        shutil.copy2(tree.modules / name, folder / name)
+    for path in tree.module_files(*names):
         data, name = unpacked(path)
-        place = modules / path.relative_to(tree.modules).parent
+        place = folder / path.relative_to(tree.modules).parent
         place.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(data)
     command.run(["chroot", stage, "/usr/sbin/depmod", tree.version], log, 60)
 
-    bed = stage / "usr/lib/bed"
-    (bed / "l2").mkdir(parents=True)
-    (bed / "l2/vmlinux").write_bytes(elf)
-    (bed / "l2/initrd.img").write_bytes(initramfs(tree, GUEST / "init", GUEST_LOAD,
+
+def guest(tree, folder, elf):
+    """L2's kernel and initramfs."""
+    folder.mkdir(parents=True)
+    (folder / "vmlinux").write_bytes(elf)
+    (folder / "initrd.img").write_bytes(initramfs(tree, GUEST / "init", GUEST_LOAD,
                                                   GUEST_ONLY_WITH_DEVICE))
+
+
+def root(stage, log):
+    """What is L1's own."""
     for name in ("init", "agent.py", "warm", "libvirt-up"):
-        copy(HOST / name, bed / name)
+        copy(HOST / name, stage / "usr/lib/bed" / name)
     copy(HOST / "hook-shim", stage / "etc/libvirt/hooks/qemu.d/50-tdid")
     for name in ("qemu.conf", "libvirtd.conf"):
         copy(HOST / name, stage / "etc/libvirt" / name)
-    for name in ("hostname", "hosts"):
-        cache.remove(stage / "etc" / name)
-    (stage / "etc/hostname").write_text("l1\n")
-    (stage / "etc/hosts").write_text("127.0.0.1 localhost l1\n")
+    write(stage / "etc/hostname", "l1\n")
+    write(stage / "etc/hosts", "127.0.0.1 localhost l1\n")
+
+
+def write(path, text):
+    cache.remove(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def copy(source, target):

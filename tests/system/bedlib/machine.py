@@ -23,7 +23,7 @@ APPEND = ("console=ttyS0 quiet loglevel=4 panic=-1 nokaslr mitigations=off intel
           "rcupdate.rcu_expedited=1 tsc=reliable no_timer_check")
 
 
-def arguments(image, run, qmp_fd):
+def arguments(image, run, qmp_fd, append=APPEND):
     """QEMU's arguments: the same to save and to thaw, but for the run folder and the descriptor."""
     nics = []
     for n in (1, 2):
@@ -35,7 +35,7 @@ def arguments(image, run, qmp_fd):
             "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
             "-run-with", "exit-with-parent=on",
             "-device", "intel-iommu,intremap=on",
-            "-kernel", f"{image}/vmlinux", "-initrd", f"{image}/initrd.img", "-append", APPEND,
+            "-kernel", f"{image}/vmlinux", "-initrd", f"{image}/initrd.img", "-append", append,
             "-serial", f"file:{run}/l1-console.log",
             "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
             "-drive", f"file={run}/disk.qcow2,format=qcow2,if=none,id=root,cache=unsafe",
@@ -49,13 +49,14 @@ SIGNATURE = " ".join(arguments("IMAGE", "RUN", 0))
 
 
 class Machine:
-    def __init__(self, store, tree, image, backing, run):
+    def __init__(self, store, tree, image, backing, run, append=APPEND):
         """A new machine in folder `run` whose disk is a layer on `backing`; `start` starts it."""
         self.store = store
         self.tree = tree
         self.image = image
         self.run = run
         self.backing = backing
+        self.append = append
         self.process = self.qmp = self.port = self._slot = None
         self.log = run / "qemu.log"
         self.console = run / "l1-console.log"
@@ -89,7 +90,7 @@ class Machine:
         command.run([*self.tree.program("qemu-img"), "create", "-q", "-f", "qcow2",
                      "-b", self.backing, "-F", kind, self.run / "disk.qcow2"], self.log, 30)
         ours, theirs = socket.socketpair()
-        argv = [*self.tree.qemu(), *arguments(self.image, self.run, theirs.fileno())]
+        argv = [*self.tree.qemu(), *arguments(self.image, self.run, theirs.fileno(), self.append)]
         if state:
             argv += ["-incoming", "defer"]
         with theirs, open(self.log, "ab") as log:

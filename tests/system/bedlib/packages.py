@@ -25,6 +25,8 @@ RUNTIME = """busybox-static iproute2 jq kmod mount passwd pciutils procps python
     libvirt-clients libvirt-daemon libvirt-daemon-driver-nodedev libvirt-daemon-driver-qemu
     qemu-system-x86 qemu-utils seabios
     libjson-c5 libpci3 libssl3t64 libsystemd0 libvirt0 libxml2""".split()
+# A host as the distribution sets one up: systemd, udev, AppArmor, and libvirt's own units and users.
+SYSTEMD = """apparmor dbus libvirt-daemon-system polkitd systemd-sysv udev""".split()
 # For out-of-tree modules; stays in the tree, does not enter the image.
 TOOLCHAIN = "gcc-14 make".split()
 
@@ -139,7 +141,18 @@ OPTIONS = ("--mode=root", "--variant=essential", "--format=directory", "--arch=a
 
 def tree(store, version):
     """The folder with the root tree; made by mmdebstrap if it is not there."""
-    log = store.logs / "tree.log"
+    return make(store, "tree", tree_key(version), names(version))
+
+
+def systemd_tree(store):
+    """The root of a host with systemd: no kernel, which is the root tree's, and no toolchain."""
+    packages = sorted(RUNTIME + SYSTEMD)
+    return make(store, "tree-systemd", cache.digest(SUITE, PINS, *packages, " ".join(OPTIONS)),
+                packages)
+
+
+def make(store, kind, key, packages):
+    log = store.logs / f"{kind}.log"
 
     def build(folder):
         if os.geteuid():
@@ -158,12 +171,12 @@ def tree(store, version):
                      "mmdebstrap", *OPTIONS, *proxies,
                      f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; '
                      f'cp "{pins}" "$1/etc/apt/preferences.d/bed"',
-                     "--include=" + ",".join(names(version)), SUITE, folder,
+                     "--include=" + ",".join(packages), SUITE, folder,
                      f"deb {site} {SUITE} main", f"deb {site} {BACKPORTS} main"],
                     log, 900, hint="a kernel that left the archive: bed build --update")
 
-    return store.make("tree", tree_key(version), f"root tree, {len(names(version))} packages and "
-                      "what they depend on", build)
+    return store.make(kind, key, f"root {kind}, {len(packages)} packages and what they depend on",
+                      build)
 
 
 class Tree:
