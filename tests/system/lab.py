@@ -105,9 +105,9 @@ SHARED = {"igb": [{"bar": 3, "offset": 0, "size": 16384}],
           "nvme": [{"bar": 0, "offset": 8192, "size": 8192}]}
 
 
-def policy(host, spoil=False, device=PF, kind="igb", **more):
+def policy(host, spoil=False, device=PF, kind="igb", libexec=LIBEXEC, **more):
     """An agent policy from what the device's vendor publishes; spoiled: for another firmware."""
-    published = json.loads(host.run([f"{LIBEXEC}/tdi-tsm-emulated", "--config",
+    published = json.loads(host.run([f"{libexec}/tdi-tsm-emulated", "--config",
                                      "/etc/tdid/tsm-emulated.conf", "reference", device]).out)
     if spoil:
         for measurement in published["devices"][0]["measurements"]:
@@ -176,12 +176,13 @@ def start_tdid(host, name="tdid"):
     return process
 
 
-def tvm(host, name, files=None, **expected):
+def tvm(host, name, files=None, confined=False, **expected):
     """A domain with an agent, and more files; see policy()."""
-    return host.domain(name, files={"/usr/sbin/tdi-agent": PROGRAMS["tdi-agent"],
-                                    "/etc/tdi-agent/policy.json": policy(host, **expected),
-                                    "/etc/bed/start.d/agent": AGENT,
-                                    "/etc/bed/start.d/account": ACCOUNT, **(files or {})})
+    return host.domain(name, confined=confined,
+                       files={"/usr/sbin/tdi-agent": PROGRAMS["tdi-agent"],
+                              "/etc/tdi-agent/policy.json": policy(host, **expected),
+                              "/etc/bed/start.d/agent": AGENT,
+                              "/etc/bed/start.d/account": ACCOUNT, **(files or {})})
 
 
 def wait_agents(host):

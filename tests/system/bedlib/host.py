@@ -19,6 +19,7 @@ from .domain import Domain
 LOGS = ["/var/log/bed", "/var/log/libvirt", "/run/bed"]
 GATHER = """exec 2>&1
 dmesg >/var/log/bed/l1-dmesg.log; ps axfo pid,ppid,user,stat,etime,args >/var/log/bed/l1-ps.log
+[ ! -d /run/systemd/system ] || journalctl -b >/var/log/bed/l1-journal.log
 for d in $(timeout 10 virsh list --all --name); do
 	timeout 10 virsh domstate --reason $d
 	timeout 10 virsh dumpxml $d

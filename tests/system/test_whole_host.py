@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""From power-on to a trusted device in RUN on a host as one installs it: see whole_host.py."""
+import json
+import re
+import time
+
+import lab
+import whole_host
+from bedlib import progress
+from whole_host import LIBEXEC, UNITS
+
+TSMS = ()  # it has a way of its own to the TSM: all of it
+TIMEOUT = 900  # s; a boot with systemd in emulation, on a machine that does more than this
+NIC0 = "tvm0/ua-tdi-nic0"
+# What is left open to a unit by systemd's reckoning, from 0.0 (nothing) to 10.0: the measured values.
+EXPOSURE = {"tdid": 1.0, "tdi-tsm-linux": 2.3, "tdi-tsm-emulated": 1.5}
+CAPABILITIES = {"tdid": set(), "tdi-tsm-linux": {"cap_dac_read_search", "cap_sys_ptrace"},
+                "tdi-tsm-emulated": set()}
+BITS = {2: "cap_dac_read_search", 19: "cap_sys_ptrace"}
+
+
+def show(host, unit, name):
+    return host.run(["systemctl", "show", "--value", "-p", name, unit]).out.strip()
+
+
+def pid(host, unit):
+    return int(show(host, f"{unit}.service", "MainPID"))
+
+
+def journal(host, unit, *arguments):
+    text = host.run(["journalctl", "-b", "-o", "json", "-u", unit, *arguments], timeout=60).out
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def assignment(host, name=NIC0):
+    shown = host.run(["tdictl", "show", name, "--json"], timeout=60, check=False)
+    return json.loads(shown.out) if shown.rc == 0 else None
+
+
+def wait_state(host, state, name=NIC0, timeout=180):
+    def there():
+        now = assignment(host, name)
+        assert not now or now["state"] not in ("failed", "held", "quarantined"), now
+        return now if now and now["state"] == state else None
+
+    return host.wait_for(there, timeout)
+
+
+def processes(host):
+    """{"tdid": what /proc/PID/status says, ...} of the units' main processes."""
+    found = {}
+    for unit in UNITS:
+        text = host.read(f"/proc/{pid(host, unit)}/status")
+        found[unit] = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    return found
+
+
+def check_boot(host):
+    """Everything is up, and what nobody enabled was started by who needs it."""
+    state = host.run(["systemctl", "is-system-running", "--wait"], timeout=300, check=False).out.strip()
+    failed = host.run("systemctl --failed --no-legend --plain").out.strip()
+    progress.say(f"system {state}; {host.run('systemd-analyze time').out.splitlines()[0]}")
+    assert state == "running", (state, failed)
+    for unit in UNITS:
+        assert show(host, f"{unit}.service", "ActiveState") == "active", unit
+    assert show(host, "tdi-tsm-linux.service", "UnitFileState") == "disabled"
+
+
+def check_sandbox(host):
+    """As whom they run and with what powers, by /proc and by systemd; who may speak with tdid."""
+    groups = {g.split(":")[0]: g.split(":")[2] for g in host.read("/etc/group").splitlines()}
+    user = host.run(["id", "-u", "tdid"]).out.strip()
+    for unit, status in processes(host).items():
+        bounding = int(status["CapBnd"], 16)
+        names = {BITS.get(bit, str(bit)) for bit in range(64) if bounding >> bit & 1}
+        assert names == CAPABILITIES[unit], (unit, names)
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", (unit, status)
+        assert status["Uid"].split() == [user if unit == "tdid" else "0"] * 4, (unit, status["Uid"])
+        if unit == "tdid":
+            assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0, status
+            assert groups["libvirt"] in status["Groups"].split(), status["Groups"]
+    for unit, bound in EXPOSURE.items():
+        text = host.run(["systemd-analyze", "security", "--no-pager", f"{unit}.service"],
+                        timeout=60).out
+        level = re.search(r"Overall exposure level for \S+: ([\d.]+) (\w+)", text)
+        progress.say(f"systemd-analyze security {unit}: {level[1]} {level[2]}")
+        assert float(level[1]) <= bound, text
+    host.run("useradd -G libvirt member && useradd stranger")
+    assert host.run(["su", "member", "-c", "tdictl list"], check=False).rc == 0
+    stranger = host.run(["su", "stranger", "-c", "tdictl list"], check=False)
+    assert stranger.rc != 0 and "Permission denied" in stranger.err, stranger
+
+
+def check_activation(host):
+    """Stopped, tdid comes back by its socket: for an operator here, for the hook below."""
+    host.run(["systemctl", "stop", "tdid.service"])
+    assert show(host, "tdid.service", "ActiveState") == "inactive"
+    assert json.loads(host.run(["tdictl", "list", "--json"], timeout=120).out) is not None
+    assert show(host, "tdid.service", "ActiveState") == "active"
+
+
+def check_qemu(host, domain):
+    """QEMU is the distribution's: its user, AppArmor's profile; the key is that user's alone."""
+    qemu = host.run("pgrep -f 'guest=tvm0,'").out.split()[0]
+    assert host.run(["stat", "-c", "%U", f"/proc/{qemu}"]).out.strip() == "libvirt-qemu"
+    label = host.read(f"/proc/{qemu}/attr/current").strip("\0\n")
+    assert label == f"libvirt-{domain.uuid} (enforce)", label
+    key = host.run(["stat", "-c", "%U %a %s", domain.key_path]).out.split()
+    assert key == ["libvirt-qemu", "400", "32"], key
+    # The guest has got it, and a way out: its agent said hello to tdid over the guest port.
+    host.wait_for("journalctl -b -u tdid | grep -q 'tvm0: .*hello'", timeout=120, every=1)
+
+
+def check_run(host, domain):
+    """Plain virsh attach-device leads to RUN, and to the guest's driver."""
+    at = domain.console_size()
+    domain.attach(0, timeout=120)
+    running = wait_state(host, "running")
+    assert running["tdi_state"] == "run" and not running["protection"], running
+    domain.wait_console("driver=igbvf", 60, at)
+    return running["generation"]
+
+
+def check_journal(host):
+    """One entry a line, each with its priority and no prefix of it left in the text."""
+    entries = journal(host, "tdid", "_COMM=tdid")
+    assert any(e["PRIORITY"] == "6" and "tdi_bind" in e["MESSAGE"] for e in entries), entries
+    for entry in entries:
+        assert entry["PRIORITY"] in ("3", "4", "6", "7"), entry
+        assert not entry["MESSAGE"].startswith("<"), entry
+        assert entry["SYSLOG_IDENTIFIER"] == "tdid", entry
+    return entries
+
+
+def cursor(host):
+    """Where the journal ends now."""
+    return host.run("journalctl -b -n 0 --show-cursor | sed -n 's/^-- cursor: //p'").out.strip()
+
+
+def wait_journal(host, unit, pattern, after, timeout=120):
+    host.wait_for(["journalctl", "-q", "-b", "-u", unit, "--after-cursor", after, "-g", pattern],
+                  timeout, every=1)
+
+
+def check_restarts_under_run(host, generation):
+    """The provider and then tdid begin anew; bind and acceptance are those of before."""
+    at = cursor(host)
+    host.run(["systemctl", "restart", "tdi-tsm-linux.service"], timeout=120)
+    wait_journal(host, "tdid", "tsm linux .*ready", at)
+    at = cursor(host)
+    host.run(["systemctl", "restart", "tdid.service"], timeout=120)
+    wait_journal(host, "tdid", "tvm0: .*hello", at)
+    now = wait_state(host, "running")
+    assert now["generation"] == generation and now["tdi_state"] == "run", now
+
+
+def check_stop_while_tdid_restarts(host, domain):
+    """The hook's calls wait in the socket; the VF comes home unbound, the key is gone."""
+    at = cursor(host)
+    host.run(["systemctl", "restart", "--no-block", "tdid.service"])
+    domain.destroy(timeout=120)
+    assert "shut off" in domain.state()
+    wait_journal(host, "tdid", "tdi_unbind 0000:01:10.0: done", at, 5)
+    driver = host.run("basename $(readlink /sys/bus/pci/devices/0000:01:10.0/driver)").out.strip()
+    assert driver == "igbvf", driver
+    assert host.run(["test", "-e", domain.key_path], check=False).rc != 0
+
+
+def check_start_while_tdid_is_stopped(host, domain):
+    """The hook of a marked domain starts tdid."""
+    host.run(["systemctl", "stop", "tdid.service"], timeout=120)
+    domain.start(timeout=240)
+    assert show(host, "tdid.service", "ActiveState") == "active"
+
+
+def check_no_denials(host):
+    """Nothing that ran here was refused by AppArmor or by a unit's system call filter."""
+    denied = host.run("journalctl -b -k -o cat | grep -E 'apparmor=\"DENIED\"|type=1326' || true").out
+    assert not denied, denied
+
+
+def check_doctor(host):
+    """Nothing is missing but what this host does not have, and nothing is unknown."""
+    doctor = json.loads(host.run(["tdictl", "doctor", "--json"], timeout=60, check=False).out)
+    complete = {p["platform"] for p in doctor["platforms"] if p["complete"] and not p["unknown"]}
+    assert complete == {"generic", "emulated"}, doctor["platforms"]
+    bad = {c["id"] for c in doctor["checks"] if c["status"] in ("missing", "unknown")}
+    assert bad <= {"sev-tio.snp", "sev-tio.tsm", "devices.tee-io", "tdid.provider"}, bad
+
+
+def test_whole_host_from_power_on_to_run():
+    """systemd, AppArmor, Debian's libvirt, our units: socket activation, RUN by plain virsh, restarts."""
+    begin = time.monotonic()
+
+    def step(text):
+        progress.say(f"{time.monotonic() - begin:6.1f} s  {text}")
+
+    with whole_host.boot() as host:
+        step("booted")
+        check_boot(host)
+        check_sandbox(host)
+        check_activation(host)
+        step("units")
+        domain = lab.tvm(host, "tvm0", confined=True, libexec=LIBEXEC)
+        check_start_while_tdid_is_stopped(host, domain)
+        check_qemu(host, domain)
+        step("a TVM runs, whose hook started tdid")
+        generation = check_run(host, domain)
+        step("RUN")
+        check_restarts_under_run(host, generation)
+        step("RUN after restarts")
+        domain.detach(0, timeout=120)
+        wait_state(host, "released")
+        step("released")
+        check_run(host, domain)
+        step("RUN again")
+        check_stop_while_tdid_restarts(host, domain)
+        step("stopped while tdid restarted")
+        check_journal(host)
+        check_doctor(host)
+        check_no_denials(host)
