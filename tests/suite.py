@@ -349,6 +349,7 @@ def main():
     sweeps = [name for name in chosen if name.startswith("sweep/")]
     cases = [(system[name], tsm) for name in chosen if name in system
              for tsm in system[name].tsms if not arguments.tsm or tsm in (None, arguments.tsm)]
+    cases.sort(key=lambda case: -case[0].timeout)  # so that the longest does not end alone
     count = Count()
     children.end_with_us()
 
