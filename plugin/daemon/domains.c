@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * At most one read of a domain is under way; a mark that comes meanwhile starts another one behind
- * it. A read asks QEMU where the guest sees the devices only when a trusted device is there whose
- * place is not known yet, because that question taints the domain.
+ * A read (domain-read.h) asks QEMU where the guest sees the devices only when a trusted device is
+ * there whose place is not known yet, because that question taints the domain.
  *
  * Time of device-added: the event's, which the comparison picks up when the re-read shows the
  * device.
- *
- * A read that fails with the connection is made up for by the list of the next one, and that of an
- * unreachable domain by the mark that it is reachable. After any other failure nothing need follow
- * by itself, so it is tried again, after a second at first and less often then.
  */
 #include "daemon/domains.h"
 
@@ -17,6 +12,7 @@
 #include "daemon/admission.h"
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
+#include "daemon/domain-read.h"
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/incarnation.h"
@@ -25,123 +21,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-
-#define AGAIN_FIRST_USEC (1000 * UINT64_C(1000))
-#define AGAIN_LAST_USEC	 (30 * UINT64_C(1000000))
-
-/* One read: the domain may not be known yet, and may be forgotten before the answer. */
-struct DomainRead {
-	Tdid *tdid;
-	Uuid uuid;
-	unsigned int flags;
-	uint64_t number;   /* of the domain's, 0: it was not known yet */
-	char *added_alias; /* what the mark that caused it was about, or NULL */
-	uint64_t added_usec;
-	/* That failed, and waits to be tried again. */
-	uint64_t wait_usec;
-	sd_event_source *again;
-	DomainRead *next;
-};
-
-static void read_free(DomainRead *read)
-{
-	sd_event_source_disable_unref(read->again);
-	free(read->added_alias);
-	free(read);
-}
-
-static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata);
-
-static void start_read(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
-		       uint64_t added_usec)
-{
-	Domain *domain = registry_find_domain(tdid->registry, uuid);
-	char text[UUID_STRING_SIZE];
-	DomainRead *read;
-	int r;
-
-	if (domain && domain->reading && !added_alias && !flags) {
-		domain->read_again = true;
-		return;
-	}
-	read = calloc(1, sizeof(*read));
-	if (!read)
-		return;
-	*read = (DomainRead){ .tdid = tdid,
-			      .uuid = uuid,
-			      .flags = flags,
-			      .number = domain ? domain->reads_begun + 1 : 0,
-			      .added_usec = added_usec };
-	read->added_alias = added_alias ? strdup(added_alias) : NULL;
-	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
-	if (r < 0) {
-		log_debug("%s: cannot be read: %s", text, strerror(-r));
-		read_free(read);
-	} else if (domain) {
-		domain->reading = true;
-		domain->reads_begun++;
-	}
-}
-
-static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	DomainRead *read = userdata, **link = &read->tdid->failed_reads;
-	Domain *domain = registry_find_domain(read->tdid->registry, read->uuid);
-	char text[UUID_STRING_SIZE];
-	int r;
-
-	while (*link != read)
-		link = &(*link)->next;
-	*link = read->next;
-	read->again = sd_event_source_disable_unref(read->again);
-	r = vmm_read_domain(read->tdid->vmm, uuid_format(read->uuid, text), read->flags, 0, on_read,
-			    read);
-	if (r < 0)
-		read_free(read);
-	else if (domain)
-		domain->reading = true;
-	return 0;
-}
-
-/* Another one waits that is going to see the same. */
-static bool is_in_line(const DomainRead *read)
-{
-	for (const DomainRead *o = read->tdid->failed_reads; o; o = o->next)
-		if (uuid_equal(o->uuid, read->uuid) && !read->added_alias)
-			return true;
-	return false;
-}
-
-/* True: it is going to be tried again, and `read` is taken. */
-static bool try_again(DomainRead *read, int error)
-{
-	int r;
-
-	if (error == -ENOTCONN || error == -EHOSTUNREACH || is_in_line(read))
-		return false;
-	read->wait_usec = read->wait_usec ? 2 * read->wait_usec : AGAIN_FIRST_USEC;
-	if (read->wait_usec > AGAIN_LAST_USEC)
-		read->wait_usec = AGAIN_LAST_USEC;
-	r = sd_event_add_time_relative(read->tdid->event, &read->again, CLOCK_MONOTONIC,
-				       read->wait_usec, 0, on_again, read);
-	if (r < 0) {
-		log_error("cannot set a timer: %s", strerror(-r));
-		return false;
-	}
-	read->next = read->tdid->failed_reads;
-	read->tdid->failed_reads = read;
-	return true;
-}
-
-void domains_stop(Tdid *tdid)
-{
-	while (tdid->failed_reads) {
-		DomainRead *read = tdid->failed_reads;
-
-		tdid->failed_reads = read->next;
-		read_free(read);
-	}
-}
 
 static bool is_added(const DomainRead *read, const DomainDevice *device)
 {
@@ -383,15 +262,14 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 		log_error("%s: guest port: out of memory", domain->name);
 	if (!(read->flags & VMM_READ_GUEST_PCI) &&
 	    wants_guest_address(tdid, domain->tvm, xml, read)) {
-		start_read(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
-			   read->added_usec);
+		domain_read_start(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
+				  read->added_usec);
 		return;
 	}
 	compare(tdid, domain->tvm, xml, read, seen->pci);
 }
 
-/* It is off, and no incarnation of it is left: the next one makes a new Domain. */
-static void forget_if_unused(Tdid *tdid, Domain *domain)
+void domains_forget(Tdid *tdid, Domain *domain)
 {
 	Tvm *tvm;
 
@@ -401,49 +279,29 @@ static void forget_if_unused(Tdid *tdid, Domain *domain)
 	registry_remove_domain(tdid->registry, domain);
 }
 
-static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
+/* Nothing of it can be compared; but whatever waits for a read of it need not wait longer. */
+static void not_read(Tdid *tdid, const Domain *domain, const DomainRead *read)
 {
-	DomainRead *read = userdata;
-	Tdid *tdid = read->tdid;
-	Uuid uuid = read->uuid;
+	Assignment *a;
+
+	for (uint32_t p = 0; domain && domain->tvm && (a = registry_next_of_tvm(domain->tvm, &p));)
+		look(tdid, a, read);
+}
+
+void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen)
+{
 	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
 	_cleanup_free_ char *why = NULL;
-	char text[UUID_STRING_SIZE];
-	Domain *domain;
 
-	if (r == -ECANCELED) { /* tdid ends, and the registry has gone already */
-		read_free(read);
-		return;
-	}
-	domain = registry_find_domain(tdid->registry, read->uuid);
-	uuid_format(read->uuid, text);
-	if (domain) {
-		domain->reading = false;
-		domain->reads_ended += domain->reads_ended < domain->reads_begun;
-	}
-	if (r < 0) {
-		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
-			    message ?: strerror(-r));
-		if (try_again(read, r))
-			read = NULL;
-	} else if (!seen->active) {
+	if (!seen->active) {
 		if (domain && domain->tvm)
-			compare(tdid, domain->tvm, NULL, read, NULL);
+			compare(read->tdid, domain->tvm, NULL, read, NULL);
 	} else if (domain_xml_parse(&xml, seen->xml, strlen(seen->xml), &why) < 0) {
 		log_error("%s: its XML: %s", seen->name, why ?: "malformed");
+		not_read(read->tdid, domain, read);
 	} else if (xml->markers || domain) {
-		take_running(tdid, seen, xml, read);
+		take_running(read->tdid, seen, xml, read);
 	}
-	if (read)
-		read_free(read);
-	if (domain && domain->read_again && !domain->reading) {
-		domain->read_again = false;
-		domains_read(tdid, domain);
-	} else if (domain && !domain->reading && r >= 0 && !seen->active) {
-		forget_if_unused(tdid, domain);
-	}
-	assignments_service_domain_read(tdid->assignments,
-					registry_find_domain(tdid->registry, uuid));
 }
 
 void domains_look(Tdid *tdid, Assignment *a)
@@ -451,17 +309,17 @@ void domains_look(Tdid *tdid, Assignment *a)
 	if (!a->tvm->domain)
 		return; /* its QEMU ends */
 	a->look_after = a->tvm->domain->reads_begun;
-	start_read(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
+	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 
 void domains_read(Tdid *tdid, Domain *domain)
 {
-	start_read(tdid, domain->uuid, 0, NULL, 0);
+	domain_read_start(tdid, domain->uuid, 0, NULL, 0);
 }
 
 void domains_added(Tdid *tdid, Uuid domain, const char *alias)
 {
-	start_read(tdid, domain, 0, alias, timeline_now());
+	domain_read_start(tdid, domain, 0, alias, timeline_now());
 }
 
 void domains_read_all(Tdid *tdid)
@@ -488,7 +346,7 @@ static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 
 		if (uuid_from_string(&uuid, domains[i].uuid) >= 0 &&
 		    !registry_find_domain(tdid->registry, uuid))
-			start_read(tdid, uuid, 0, NULL, 0);
+			domain_read_start(tdid, uuid, 0, NULL, 0);
 	}
 	/* Also those that are no longer running. */
 	domains_read_all(tdid);
@@ -543,7 +401,7 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 	if (domain && domain->tvm && dirty->alias &&
 	    dirty->reason == VMM_DIRTY_DEVICE_REMOVAL_FAILED)
 		assignments_service_not_let_go(tdid->assignments, domain->tvm, dirty->alias);
-	start_read(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
+	domain_read_start(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
 }
 
 const VmmHandlers domains_handlers = {
@@ -551,71 +409,3 @@ const VmmHandlers domains_handlers = {
 	.disconnected = on_disconnected,
 	.domain_dirty = on_dirty,
 };
-
-typedef struct Detach {
-	Tdid *tdid;
-	uint32_t assignment;
-	uint64_t generation;
-} Detach;
-
-static void detach_failed(Tdid *tdid, const Assignment *a, const char *why)
-{
-	_cleanup_free_ char *reason = NULL;
-
-	if (asprintf(&reason,
-		     "%s; and it could not be taken out of the domain: %s. Detach it with "
-		     "'virsh detach-device-alias'",
-		     a->reason ?: "failed", why) < 0)
-		reason = NULL;
-	director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id }, reason);
-}
-
-static void on_detached(int r, const char *message, void *userdata)
-{
-	_cleanup_free_ Detach *detach = userdata;
-	Tdid *tdid = detach->tdid;
-	const EngineAssignment *e;
-	Assignment *a;
-
-	if (r == -ECANCELED) /* tdid ends, and the registry has gone already */
-		return;
-	e = engine_assignment(tdid->engine, detach->assignment);
-	a = registry_assignment_at(tdid->registry, detach->assignment);
-	if (!e || !a || e->generation != detach->generation)
-		return;
-	if (r == VMM_DETACH_REQUESTED)
-		return;
-	if (r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH) {
-		log_warning(
-			"%s: not taken out of the domain yet: %s; asked again with the domain's "
-			"next event",
-			a->alias, message ?: strerror(r < 0 ? -r : EBUSY));
-		a->detach_again = true;
-		return;
-	}
-	if (r == VMM_DETACH_GONE) {
-		if (a->tvm->domain)
-			domains_read(tdid, a->tvm->domain);
-		return;
-	}
-	detach_failed(tdid, a, message ?: strerror(r < 0 ? -r : EIO));
-}
-
-void domains_detach(Tdid *tdid, Assignment *a)
-{
-	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
-	_cleanup_free_ Detach *detach = malloc(sizeof(*detach));
-	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE];
-	int r;
-
-	if (!e || !detach)
-		return;
-	a->detach_again = false;
-	*detach = (Detach){ .tdid = tdid, .assignment = a->id, .generation = e->generation };
-	r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
-		       bdf_format(a->tdi->bdf, device), 0, on_detached, detach);
-	if (r < 0)
-		detach_failed(tdid, a, strerror(-r));
-	else
-		steal_ptr(detach);
-}

@@ -12,9 +12,6 @@
 /* VmmHandlers, userdata is the Tdid. */
 extern const VmmHandlers domains_handlers;
 
-/* Forgets the reads that wait to be tried again. */
-void domains_stop(Tdid *tdid);
-
 /* Reads every known domain again. */
 void domains_read_all(Tdid *tdid);
 /* The domain has an incarnation now, or its channels changed. */
@@ -28,3 +25,8 @@ void domains_look(Tdid *tdid, Assignment *assignment);
 void domains_added(Tdid *tdid, Uuid domain, const char *alias);
 /* Asks libvirt to take the device out of the domain; failure comes back as an event. */
 void domains_detach(Tdid *tdid, Assignment *assignment);
+
+/* For domain-read.c: what libvirt shows of the domain (NULL: not known yet), to be compared. */
+void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen);
+/* It is off: unless an incarnation of it is left, the next one makes a new Domain. */
+void domains_forget(Tdid *tdid, Domain *domain);

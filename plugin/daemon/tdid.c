@@ -7,6 +7,7 @@
  */
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
+#include "daemon/domain-read.h"
 #include "daemon/domains.h"
 #include "daemon/hook-service.h"
 #include "daemon/metrics.h"
@@ -113,7 +114,7 @@ void tdid_stop(Tdid *tdid)
 	tdid->operations = operations_free(tdid->operations);
 	tdid->registry = registry_free(tdid->registry);
 	tdid->vmm = vmm_free(tdid->vmm);
-	domains_stop(tdid);
+	domain_reads_stop(tdid);
 	for (size_t i = 0; tdid->providers && i < tdid->config->n_tsms; i++)
 		provider_free(tdid->providers[i]);
 	free(tdid->providers);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/domain-read.h"
+
+#include "daemon/assignments-service.h"
+#include "daemon/domains.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define AGAIN_FIRST_USEC (1000 * UINT64_C(1000))
+#define AGAIN_LAST_USEC	 (30 * UINT64_C(1000000))
+
+static void read_free(DomainRead *read)
+{
+	sd_event_source_disable_unref(read->again);
+	free(read->added_alias);
+	free(read);
+}
+
+static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata);
+
+/* What it shows is what there is from here on. */
+static void begun(DomainRead *read, Domain *domain)
+{
+	if (!domain)
+		return;
+	domain->reading = true;
+	read->number = ++domain->reads_begun;
+}
+
+void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
+		       uint64_t added_usec)
+{
+	Domain *domain = registry_find_domain(tdid->registry, uuid);
+	char text[UUID_STRING_SIZE];
+	DomainRead *read;
+	int r;
+
+	if (domain && domain->reading && !added_alias && !flags) {
+		domain->read_again = true;
+		return;
+	}
+	read = calloc(1, sizeof(*read));
+	if (!read)
+		return;
+	*read = (DomainRead){
+		.tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec
+	};
+	read->added_alias = added_alias ? strdup(added_alias) : NULL;
+	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
+	if (r < 0) {
+		log_debug("%s: cannot be read: %s", text, strerror(-r));
+		read_free(read);
+	} else {
+		begun(read, domain);
+	}
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	DomainRead *read = userdata, **link = &read->tdid->failed_reads;
+	Domain *domain = registry_find_domain(read->tdid->registry, read->uuid);
+	char text[UUID_STRING_SIZE];
+	int r;
+
+	while (*link != read)
+		link = &(*link)->next;
+	*link = read->next;
+	read->again = sd_event_source_disable_unref(read->again);
+	r = vmm_read_domain(read->tdid->vmm, uuid_format(read->uuid, text), read->flags, 0, on_read,
+			    read);
+	if (r < 0)
+		read_free(read);
+	else
+		begun(read, domain);
+	return 0;
+}
+
+/* Another one waits that is going to see the same, and now all that this one was to see. */
+static bool is_in_line(const DomainRead *read)
+{
+	for (DomainRead *o = read->tdid->failed_reads; o; o = o->next) {
+		if (!uuid_equal(o->uuid, read->uuid) || read->added_alias)
+			continue;
+		o->flags |= read->flags;
+		return true;
+	}
+	return false;
+}
+
+/* True: it is going to be tried again, and `read` is taken. */
+static bool try_again(DomainRead *read, int error)
+{
+	int r;
+
+	if (error == -ENOTCONN || error == -EHOSTUNREACH || is_in_line(read))
+		return false;
+	read->wait_usec = read->wait_usec ? 2 * read->wait_usec : AGAIN_FIRST_USEC;
+	if (read->wait_usec > AGAIN_LAST_USEC)
+		read->wait_usec = AGAIN_LAST_USEC;
+	r = sd_event_add_time_relative(read->tdid->event, &read->again, CLOCK_MONOTONIC,
+				       read->wait_usec, 0, on_again, read);
+	if (r < 0) {
+		log_error("cannot set a timer: %s", strerror(-r));
+		return false;
+	}
+	read->next = read->tdid->failed_reads;
+	read->tdid->failed_reads = read;
+	return true;
+}
+
+void domain_reads_stop(Tdid *tdid)
+{
+	while (tdid->failed_reads) {
+		DomainRead *read = tdid->failed_reads;
+
+		tdid->failed_reads = read->next;
+		read_free(read);
+	}
+}
+
+static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata)
+{
+	DomainRead *read = userdata;
+	Tdid *tdid = read->tdid;
+	Uuid uuid = read->uuid;
+	char text[UUID_STRING_SIZE];
+	Domain *domain;
+
+	if (r == -ECANCELED) { /* tdid ends, and the registry has gone already */
+		read_free(read);
+		return;
+	}
+	domain = registry_find_domain(tdid->registry, read->uuid);
+	uuid_format(read->uuid, text);
+	if (domain) {
+		domain->reading = false;
+		domain->reads_ended += domain->reads_ended < domain->reads_begun;
+	}
+	if (r < 0) {
+		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
+			    message ?: strerror(-r));
+		if (try_again(read, r))
+			read = NULL;
+	} else {
+		domains_seen(read, domain, seen);
+	}
+	if (read)
+		read_free(read);
+	if (domain && domain->read_again && !domain->reading) {
+		domain->read_again = false;
+		domains_read(tdid, domain);
+	} else if (domain && !domain->reading && r >= 0 && !seen->active) {
+		domains_forget(tdid, domain);
+	}
+	assignments_service_domain_read(tdid->assignments,
+					registry_find_domain(tdid->registry, uuid));
+}
