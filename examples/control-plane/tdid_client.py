@@ -113,19 +113,36 @@ class Tdid:
             time.sleep(pause)
             pause = min(2 * pause, AGAIN_SECONDS[1])
 
-    # client_token: the same token for the same request, so that one that was Lost can be repeated.
-    def attach(self, domain, device, name=None, client_token=None, wait_for=None, dry_run=None):
-        """Each step as it comes; the last one has the result."""
-        with Connection(self.path) as connection:
-            yield from connection.stream("Attach", domain=domain, device=device, name=name,
-                                         client_token=client_token, wait_for=wait_for,
-                                         dry_run=dry_run)
+    def repeated(self, method, **parameters):
+        """Each step as it comes, the last one with the result. A request whose answer was lost may
+        have been carried out: one with a token is made again, and is the same request then."""
+        pause = AGAIN_SECONDS[0]
+        while True:
+            try:
+                with Connection(self.path) as connection:
+                    yield from connection.stream(method, **parameters)
+                return
+            except Lost:
+                if not parameters.get("client_token"):
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, AGAIN_SECONDS[1])
 
-    def detach(self, domain, name):
-        return self.call("Detach", domain=domain, name=name)
+    def attach(self, domain, device, name=None, client_token=None, wait_for=None, dry_run=None,
+               seconds=None):
+        return self.repeated("Attach", domain=domain, device=device, name=name,
+                             client_token=client_token, wait_for=wait_for, dry_run=dry_run,
+                             timeout_ms=seconds and int(seconds * 1000))
+
+    def detach(self, domain, name, client_token=None, seconds=None):
+        return self.repeated("Detach", domain=domain, name=name, client_token=client_token,
+                             timeout_ms=seconds and int(seconds * 1000))
 
     def drain(self, dsm):
-        return self.call("Drain", dsm=dsm)
+        return self.call("Drain", dsm=dsm)["dsm"]
+
+    def undrain(self, dsm):
+        return self.call("Undrain", dsm=dsm)["dsm"]
 
 
 class Mirror:

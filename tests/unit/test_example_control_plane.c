@@ -32,8 +32,9 @@ static void run_example(const char *a, const char *b, const char *c, const char 
 	testing_child_done(&child);
 	if (!testing_child_fork(&child))
 		return;
-	execl("/usr/bin/python3", "python3", "-B", TESTING_REPOSITORY "/examples/control-plane/control-plane",
-	      "--socket", path, a, b, b ? c : NULL, b && c ? e : NULL, NULL);
+	execl("/usr/bin/python3", "python3", "-B",
+	      TESTING_REPOSITORY "/examples/control-plane/control-plane", "--socket", path, a, b,
+	      b ? c : NULL, b && c ? e : NULL, NULL);
 	_exit(100);
 }
 
@@ -93,7 +94,7 @@ Test(example_control_plane, wait_in_vain)
 	waits();
 	d.tsm->answers[FAKE_UNBIND] = FAKE_BREAK_OFF;
 	detach();
-	CHILD_ENDS(&child, 1);
+	CHILD_ENDS(&child, 5);
 	CHILD_SAYS(&child, "control-plane: CannotGetThere: tvm0/" ALIAS ": it is quarantined: ");
 }
 
@@ -101,7 +102,7 @@ Test(example_control_plane, wait_until_the_time_is_over)
 {
 	lock();
 	run_example("wait", "--timeout=0.3", "tvm0", ALIAS);
-	CHILD_ENDS(&child, 1);
+	CHILD_ENDS(&child, 4);
 	CHILD_SAYS(&child, "TimedOut: tvm0/" ALIAS ": it is not running in time: it is locked");
 }
 
@@ -135,6 +136,40 @@ Test(example_control_plane, watch_over_a_restart)
 	CHILD_SAYS(&child, "released");
 	testing_daemon_kill(&d, 0);
 	CHILD_SAYS(&child, "removed: tvm0/" ALIAS);
+}
+
+Test(example_control_plane, attach_detach_and_drain)
+{
+	testing_daemon_run(&d, 0, NONE);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	testing_idle(d.event);
+	run_example("attach", "tvm0", "0000:41:00.1", "--dry-run");
+	CHILD_ENDS(&child, 0);
+	cr_assert(strstr(child.text, "<hostdev"), "%s", child.text);
+	cr_assert_eq(fake_vmm.attaches, 0);
+
+	fake_vmm.attach_xml = WITH;
+	fake_vmm.attach_alias = ALIAS;
+	run_example("attach", "tvm0", "0000:41:00.1", "--name=nic0");
+	CHILD_ENDS(&child, 0);
+	CHILD_SAYS(&child, "token ");
+	CHILD_SAYS(&child, "tvm0/" ALIAS " 0000:41:00.1 ");
+
+	run_example("detach", "tvm0", ALIAS, NULL);
+	UNTIL(d.event, fake_vmm.detaches > 0);
+	leave();
+	CHILD_ENDS(&child, 0);
+	CHILD_SAYS(&child, "tvm0/" ALIAS " 0000:41:00.1 released");
+
+	run_example("drain", FAKE_TSM_DSM, NULL, NULL);
+	CHILD_ENDS(&child, 0);
+	cr_assert_str_eq(child.text, FAKE_TSM_DSM " idle\n");
+	run_example("attach", "tvm0", "0000:41:00.1", NULL);
+	CHILD_ENDS(&child, 1);
+	CHILD_SAYS(&child, "is being drained");
+	run_example("drain", "--end", FAKE_TSM_DSM, NULL);
+	CHILD_ENDS(&child, 0);
 }
 
 Test(example_control_plane, metrics)
