@@ -67,14 +67,11 @@ static int take(Policy *policy, const char *name, const char *value)
 	return -ENOENT;
 }
 
-/* The first trouble counts, and with it the strictest policy. */
-static int trouble(DomainReader *reader, const xmlNode *node, Policy *policy, const char *name,
-		   const char *value)
+/* The first one is said. */
+static int trouble(DomainReader *reader, const xmlNode *node, const char *name, const char *value)
 {
 	int r;
 
-	policy->on_reject = policy->on_timeout = policy->on_error = POLICY_DETACH;
-	policy->rebinds = 0;
 	if (reader->domain->policy_trouble)
 		return 0;
 	r = value ? xml_refuse(&reader->domain->policy_trouble, node, -EINVAL,
@@ -89,21 +86,27 @@ int domain_reader_policy(DomainReader *reader, const xmlNode *node, const char *
 			 Policy *policy)
 {
 	Policy own = policy_lenient;
+	bool bad = false;
 
 	for (const xmlAttr *p = node->properties; p; p = p->next) {
 		const char *name = (const char *)p->name;
 		const char *value;
 		int r;
 
-		if (p->ns || (known && strcmp(name, known) == 0))
+		if (!p->ns && known && strcmp(name, known) == 0)
 			continue;
-		value = xml_attribute(node, name);
-		r = take(&own, name, value ?: "");
-		if (r < 0)
-			r = trouble(reader, node, &own, name, r == -ENOENT ? NULL : value ?: "");
+		/* In a namespace it is no attribute of ours, and whoever wrote it thinks it is. */
+		value = p->ns ? NULL : xml_attribute(node, name);
+		r = p->ns ? -ENOENT : take(&own, name, value ?: "");
+		if (r >= 0)
+			continue;
+		bad = true;
+		r = trouble(reader, node, name, r == -ENOENT ? NULL : value ?: "");
 		if (r < 0)
 			return r;
 	}
+	if (bad)
+		own = policy_strictest;
 	*policy = policy_tighten(policy, &own);
 	return 0;
 }

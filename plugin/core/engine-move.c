@@ -68,6 +68,7 @@ static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
 	case GUARD_READY: return a->guest_ready;
 	case GUARD_LEFT: return a->left;
 	case GUARD_PRESENT: return a->present;
+	case GUARD_BACK: return a->present && a->left;
 	case GUARD_FAULT: return a->fault != FAULT_NONE;
 	case GUARD_LET_GO: return a->fault == FAULT_UNLOCKED;
 	case GUARD_ENDED: return a->fault == FAULT_UNLOCKED || a->fault == FAULT_VOIDED;
@@ -192,7 +193,8 @@ void engine_assignment_begin(Engine *engine, uint32_t id)
 	EngineDsm *dsm = &engine->dsms[a->dsm];
 
 	a->left = false;
-	if (tdi->state != TDI_KNOWN || (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
+	if (a->unserved || tdi->state != TDI_KNOWN ||
+	    (tdi->owner != ENGINE_NONE && tdi->owner != id)) {
 		engine_assignment_input(engine, id, IN_FOREIGN);
 		return;
 	}

@@ -232,24 +232,25 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 	if (record->state == ASSIGNMENT_QUARANTINED && tdi->state == TDI_KNOWN)
 		tdi->state = TDI_QUARANTINED;
 	a = &engine->assignments[id];
-	*a = (EngineAssignment){
-		.used = true,
-		.state = record->state,
-		.fault = record->fault,
-		.tvm = record->tvm,
-		.dsm = record->dsm,
-		.tdi = record->tdi,
-		.generation = record->generation,
-		.operation = record->operation,
-		.present = record->present,
-		.left = record->left,
-		.guest_ready = record->guest_ready,
-		.policy = record->policy,
-		.rebinds = record->rebinds,
-		.retry_timer = (record->retry_timer && record->state == ASSIGNMENT_ATTACHED) ||
-			       (record->rebinds > 0 && record->state == ASSIGNMENT_RUNNING),
-		.seen = TDISP_N_STATES
-	};
+	*a = (EngineAssignment){ .used = true,
+				 .state = record->state,
+				 .fault = record->fault,
+				 .tvm = record->tvm,
+				 .dsm = record->dsm,
+				 .tdi = record->tdi,
+				 .generation = record->generation,
+				 .operation = record->operation,
+				 .present = record->present,
+				 .left = record->left,
+				 .guest_ready = record->guest_ready,
+				 .policy = record->policy,
+				 .rebinds = record->rebinds,
+				 .unserved = record->unserved,
+				 .retry_timer = (record->retry_timer && record->rebinds > 0 &&
+						 record->state == ASSIGNMENT_ATTACHED) ||
+						(record->rebinds > 0 &&
+						 record->state == ASSIGNMENT_RUNNING),
+				 .seen = TDISP_N_STATES };
 	/* Its DSM's record comes last, so the verb that it has waited for is answered again. */
 	if (a->state == ASSIGNMENT_WAITING && (engine->dsms[a->dsm].state == DSM_CONNECTING ||
 					       engine->dsms[a->dsm].state == DSM_RECLAIMING))
@@ -348,7 +349,8 @@ size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
 		bytes_put_u64(&w, a->generation ? engine->tdis[a->tdi].generation - a->generation
 						: UINT64_MAX);
 		bytes_put_u8(&w, (uint8_t)((a->operation != 0) | a->present << 1 | a->left << 2 |
-					   a->guest_ready << 3 | a->retry_timer << 4));
+					   a->guest_ready << 3 | a->retry_timer << 4 |
+					   a->unserved << 5));
 		bytes_put_u8(&w, (uint8_t)(a->policy.on_reject | a->policy.on_timeout << 2 |
 					   a->policy.on_error << 4));
 		bytes_put_u32(&w, a->policy.rebinds);

@@ -43,6 +43,7 @@ typedef enum EngineGuard {
 	GUARD_READY,   /* what bind-when asks for holds */
 	GUARD_LEFT,    /* it was taken out of the domain since this bind began */
 	GUARD_PRESENT, /* it is in the live domain */
+	GUARD_BACK,    /* it is, and was not all the time since this bind began */
 	GUARD_FAULT,   /* a fault is on record */
 	GUARD_LET_GO,  /* all that is on record is that it fell back to CONFIG_UNLOCKED */
 	GUARD_ENDED,   /* the same, or that the TSM does not hold the bind any more */

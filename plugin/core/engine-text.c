@@ -43,7 +43,6 @@ static const char *const faults[FAULT_N] = {
 	[FAULT_FOREIGN] = "foreign",
 	[FAULT_UNBIND] = "unbind",
 	[FAULT_UNACCOUNTED] = "unaccounted",
-	[FAULT_RECORD] = "record",
 };
 
 static const char *const events[EVENT_N_TYPES] = {

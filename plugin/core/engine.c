@@ -54,6 +54,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 		 * what was wrong before is the operator's to judge, who has just attached it; but
 		 * for a quarantine. */
 		a->present = true;
+		a->unserved = event->unserved;
 		a->policy = event->policy;
 		a->rebinds = 0;
 		if (a->state != ASSIGNMENT_QUARANTINED)
@@ -74,6 +75,8 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	}
 	a->state = ASSIGNMENT_ATTACHED;
 	a->fault = FAULT_NONE;
+	a->unserved = event->unserved;
+	a->generation = 0;
 	a->policy = event->policy;
 	a->rebinds = 0;
 	a->present = true;
@@ -81,10 +84,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	engine_emit(engine,
 		    (EngineEffect){ .type = EFFECT_CHANGED, .id = event->id, .state = a->state });
-	if (event->unserved)
-		engine_assignment_input(engine, event->id, IN_FOREIGN);
-	else
-		engine_assignment_begin(engine, event->id);
+	engine_assignment_begin(engine, event->id);
 }
 
 static void assignment_gone(Engine *engine, uint32_t id)

@@ -84,7 +84,6 @@ typedef enum EngineFault {
 	FAULT_FOREIGN,	   /* not to be had: another TVM's, quarantined, or no TSM's */
 	FAULT_UNBIND,	   /* tdi_unbind failed: what the TSM holds is not known */
 	FAULT_UNACCOUNTED, /* RUN without an acceptance of this generation */
-	FAULT_RECORD,	   /* the record could not be written */
 	FAULT_N,
 } EngineFault;
 
@@ -191,6 +190,7 @@ typedef struct EngineAssignment {
 	Policy policy;
 	uint32_t rebinds; /* of policy.rebinds, so far */
 	bool retry_timer;
+	bool unserved;	 /* EVENT_APPEARED's: never to be bound as it is here */
 	TdispState seen; /* BINDING: what the TSM said last, TDISP_N_STATES: nothing yet */
 	bool seen_accepted;
 	uint32_t next_of_dsm, prev_of_dsm, next_of_tvm, prev_of_tvm;
@@ -251,10 +251,10 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
  * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
  * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of a TDI state,
  * operation and generation; of an assignment state, fault, tvm, dsm, tdi, generation, operation,
- * present, left, guest_ready, policy, rebinds and retry_timer; lists and counters are rebuilt. An
- * operation that was in flight stays in flight: the caller sends it again under its old number and
- * the engine waits for the outcome. -EINVAL on contradictions (an unused TVM, two owners of a TDI,
- * an id that is taken).
+ * present, left, guest_ready, policy, rebinds, retry_timer and unserved; lists and counters are
+ * rebuilt. An operation that was in flight stays in flight: the caller sends it again under its old
+ * number and the engine waits for the outcome. -EINVAL on contradictions (an unused TVM, two owners
+ * of a TDI, an id that is taken).
  */
 int engine_restore_tvm(Engine *engine, uint32_t id);
 int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record);

@@ -12,6 +12,12 @@ const Policy policy_lenient = { .on_reject = POLICY_REBIND,
 				.rebinds = UINT32_MAX,
 				.guest_timeout_usec = UINT64_MAX };
 
+const Policy policy_strictest = { .on_reject = POLICY_DETACH,
+				  .on_timeout = POLICY_DETACH,
+				  .on_error = POLICY_DETACH,
+				  .guest_timeout_usec = UINT64_MAX,
+				  .require_tvm = true };
+
 static const char *const action_names[POLICY_N_ACTIONS] = { "detach", "hold", "rebind" };
 
 const char *policy_action_name(PolicyAction action)

@@ -33,6 +33,9 @@ typedef struct Policy {
 /* The most lenient of all: what tightens nothing. */
 extern const Policy policy_lenient;
 
+/* But for the time that a guest is waited for. */
+extern const Policy policy_strictest;
+
 /* The stricter of both in each respect. */
 Policy policy_tighten(const Policy *a, const Policy *b);
 bool policy_equal(const Policy *a, const Policy *b);

@@ -526,9 +526,15 @@ void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	free(tvm->guest_boot);
 	tvm->guest_boot = copy;
 	write_tvm(tdid, tvm);
-	for (uint32_t p = 0; first && (a = registry_next_of_tvm(tvm, &p));)
-		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_WAITING)
+	for (uint32_t p = 0; first && (a = registry_next_of_tvm(tvm, &p));) {
+		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+
+		/* Where its firmware had the device may have been asked too early. */
+		if (e->present && !e->guest_ready)
+			a->guest_known = false;
+		if (e->state == ASSIGNMENT_WAITING)
 			guest_timer_start(a);
+	}
 	if (!first && tvm->domain)
 		domains_read(tdid, tvm->domain);
 }

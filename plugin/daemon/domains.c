@@ -78,10 +78,40 @@ static Policy policy_of(const Tdid *tdid, const DomainDevice *device, const Assi
 	return policy;
 }
 
-static void look(Tdid *tdid, const Assignment *a, const DomainRead *read)
+/* Has a fault, and its policy waits for a read. */
+static bool is_looked_at(const Tdid *tdid, const Assignment *a)
 {
-	if (read->number > a->look_after)
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+
+	return e->state == ASSIGNMENT_ATTACHED && e->present && e->fault != FAULT_NONE &&
+	       !e->retry_timer;
+}
+
+/* A read that QEMU has no part in says nothing about a reset; after a restart there was none yet.
+ */
+static void look(Tdid *tdid, Assignment *a, const DomainRead *read)
+{
+	if (!is_looked_at(tdid, a))
+		return;
+	if (!(read->flags & VMM_READ_GUEST_PCI) && a->look_after == 0)
+		domains_look(tdid, a);
+	else if ((read->flags & VMM_READ_GUEST_PCI) && read->number > a->look_after)
 		director_event(tdid, &(EngineEvent){ .type = EVENT_LOOKED, .id = a->id }, NULL);
+}
+
+/* The guest had the device and has it nowhere now: its buses are not numbered, so it starts anew.
+ */
+static bool is_reset(const Tdid *tdid, const Tvm *tvm, const QueryPci *pci)
+{
+	const GuestPciFunction *f;
+	const Assignment *a;
+
+	for (uint32_t p = 0; pci && (a = registry_next_of_tvm(tvm, &p));) {
+		f = a->guest_known && is_looked_at(tdid, a) ? query_pci_find(pci, a->alias) : NULL;
+		if (f && !f->assigned)
+			return true;
+	}
+	return false;
 }
 
 static bool is_under_way(const Tdid *tdid, const Assignment *a)
@@ -266,7 +296,10 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 				  read->added_usec);
 		return;
 	}
-	compare(tdid, domain->tvm, xml, read, seen->pci);
+	if (is_reset(tdid, domain->tvm, seen->pci))
+		director_guest_reset(tdid, domain->tvm);
+	else
+		compare(tdid, domain->tvm, xml, read, seen->pci);
 }
 
 void domains_forget(Tdid *tdid, Domain *domain)

@@ -18,7 +18,8 @@ void domains_read_all(Tdid *tdid);
 void domains_read(Tdid *tdid, Domain *domain);
 /*
  * Reads the assignment's domain anew; if it still has the device, EVENT_LOOKED follows. QEMU
- * answers a part of it, so that of a guest's reset that is under way the event comes first.
+ * answers a part of it, so a reset of its guest is over by then, and its event is on the way, as a
+ * rule first; and until firmware has run, QEMU shows the device nowhere in the guest.
  */
 void domains_look(Tdid *tdid, Assignment *assignment);
 /* libvirt has answered that it attached the device: as good as its event. */

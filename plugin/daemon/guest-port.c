@@ -131,8 +131,8 @@ static void give_up_connection(GuestPort *port, const char *why)
 
 void guest_port_end_session(GuestPort *port)
 {
-	if (port)
-		port->session[0] = '\0';
+	if (port && port->fd >= 0)
+		give_up_connection(port, "the guest was reset");
 }
 
 /* Writes what is queued. False when the port had to be closed. */

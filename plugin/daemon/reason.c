@@ -22,6 +22,7 @@ static const char *fault_text(EngineFault fault)
 	case FAULT_REJECTED: return "the guest rejected it";
 	case FAULT_ERROR: return "the TDI went to ERROR";
 	case FAULT_UNLOCKED: return "the TDI fell back to CONFIG_UNLOCKED";
+	case FAULT_VOIDED: return "the TSM does not hold its bind any more";
 	case FAULT_FOREIGN:
 		return "it is another TVM's, or quarantined, or no TSM serves it as a TDI";
 	case FAULT_UNBIND: return "tdi_unbind failed: what the TSM holds of it is not known";

@@ -161,7 +161,7 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 		J_INT("rebinds_max", e->policy.rebinds),
 		J_INT("guest_timeout_usec", (int64_t)e->policy.guest_timeout_usec),
 		J_INT("rebinds", e->rebinds), J_BOOL("retry_timer", e->retry_timer),
-		J_STRING("attach_token", a->attach_token.text),
+		J_BOOL("unserved", e->unserved), J_STRING("attach_token", a->attach_token.text),
 		J_INT_IF(a->attach_token.text, "attach_uid", a->attach_token.uid),
 		J_STRING("detach_token", a->detach_token.text),
 		J_INT_IF(a->detach_token.text, "detach_uid", a->detach_token.uid),
@@ -204,7 +204,7 @@ typedef struct RawRecord {
 		*attach_token, *detach_token;
 	int64_t version, pid, start_time, generation, operation, rebinds_max, rebinds,
 		guest_timeout_usec, attach_uid, detach_uid;
-	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer;
+	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved;
 	json_object *timeline;
 } RawRecord;
 
@@ -258,6 +258,7 @@ static const JsonField record_fields[] = {
 	BOOLEAN(left),
 	BOOLEAN(guest_ready),
 	BOOLEAN(retry_timer),
+	BOOLEAN(unserved),
 	{ "timeline", JSON_FIELD_ARRAY, 0, offsetof(RawRecord, timeline) },
 	{},
 };
@@ -411,7 +412,8 @@ static bool is_outdated(const Tdid *tdid, const EngineAssignment *e, const Tdi *
 
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 {
-	EngineAssignment e = { .generation = (uint64_t)raw->generation,
+	EngineAssignment e = { .unserved = raw->unserved,
+			       .generation = (uint64_t)raw->generation,
 			       .operation = (uint64_t)raw->operation,
 			       .present = raw->present,
 			       .left = raw->left,

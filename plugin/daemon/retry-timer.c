@@ -45,10 +45,13 @@ void retry_timer_start(Assignment *a)
 	retry_timer_stop(a);
 	r = sd_event_add_time_relative(a->tdid->event, &a->retry_timer, CLOCK_BOOTTIME, usec, 0,
 				       on_timer, a);
-	if (r < 0)
-		log_error("%s: cannot set a timer: %s", a->alias, strerror(-r));
 	if (waits)
 		tell(a, e, usec);
+	if (r < 0) {
+		log_error("%s: cannot set a timer: %s; not waited for", a->alias, strerror(-r));
+		director_event(a->tdid, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = a->id },
+			       NULL);
+	}
 }
 
 void retry_timer_stop(Assignment *a)

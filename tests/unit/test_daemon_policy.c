@@ -148,10 +148,12 @@ Test(daemon_policy, guest_that_is_reset)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
 	cr_assert_eq(fake_vmm.detaches, 0);
 	cr_assert(is_marked("guest reset"));
-	/* The agent of before is no more, whatever it may still say. */
-	testing_guest_event(SESSION_A, "Ready", READY);
+	/* The agent of before is no more: its port is opened anew. */
+	for (int turns = 0; fake_vmm.opens < 2; turns++) {
+		cr_assert_lt(turns, 10);
+		testing_turn(d.event);
+	}
 	testing_idle(d.event);
-	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
 	testing_guest_hello(SESSION_B);
 	cr_assert(testing_guest_gets(&d, "\"Offer\""));
 	testing_guest_event(SESSION_B, "Ready", READY);
@@ -190,4 +192,55 @@ Test(daemon_policy, libvirt_that_does_not_tell)
 		cr_assert_lt(turns, 20);
 		testing_turn(d.event);
 	}
+}
+
+/* libvirt's word of the reset may come after its answer: the guest has the device nowhere then. */
+Test(daemon_policy, guest_that_is_reset_and_libvirt_is_late)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.hold = true;
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	fake_vmm_place(ALIAS, 0, 0, 0);
+	fake_vmm.hold = false;
+	fake_vmm_let_go();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(fake_vmm.detaches, 0);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
+/* A failed read waits to be tried again, and the one that decides joins it. */
+Test(daemon_policy, read_that_joins_a_failed_one)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.read_result = -EREMOTEIO;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_PAUSED, NULL);
+	testing_idle(d.event);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	testing_idle(d.event);
+	fake_vmm.read_result = 0;
+	for (int turns = 0; testing_state(&d, 0, ALIAS) != ASSIGNMENT_DETACHING; turns++) {
+		cr_assert_lt(turns, 20);
+		testing_turn(d.event);
+	}
+}
+
+/* Metadata that cannot be read is no reason to wait for ever. */
+Test(daemon_policy, xml_that_cannot_be_read)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
+			      "<domain type='kvm'><name>tvm</name><uuid>" TVM0
+			      "</uuid><metadata><tdi:device xmlns:tdi='urn:tdid:domain:1'/>"
+			      "</metadata></domain>");
+	testing_idle(d.event);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 }

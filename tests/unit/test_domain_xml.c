@@ -540,6 +540,9 @@ Test(domain_xml, policies_that_make_no_sense)
 		{ WITH_POLICY("alias='ua-x'", ""), "<policy> of urn:tdid:domain:1 has no" },
 		{ WITH_POLICY("", "colour='red'"), "<device> of urn:tdid:domain:1 has no" },
 		{ WITH_POLICY("", "on-reject='Hold'"), "line 4: on-reject='Hold'" },
+		{ WITH_POLICY("on-error='dettach' on-error2='' rebinds='5'", ""), "'dettach'" },
+		{ WITH_POLICY("on-reject='rebind' rebinds='5' on-error='?'", ""), "on-error='?'" },
+		{ WITH_POLICY("tdi:on-reject='hold'", ""), "has no attribute 'on-reject'" },
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -550,7 +553,9 @@ Test(domain_xml, policies_that_make_no_sense)
 			  domain->policy_trouble);
 		cr_assert_eq(domain->n_devices, 2);
 		cr_assert_eq(domain->devices[0].policy.on_error, POLICY_DETACH);
+		cr_assert_eq(domain->devices[0].policy.on_reject, POLICY_DETACH);
 		cr_assert_eq(domain->devices[0].policy.rebinds, 0);
+		cr_assert(domain->devices[0].policy.require_tvm);
 		domain_xml_free(domain);
 	}
 }

@@ -291,6 +291,28 @@ Test(engine_policy, end_of_the_tvm)
 	cr_assert_null(engine_tvm(bench.engine, 0));
 }
 
+/* Refused by a TSM that the reset of its guest has overtaken. */
+Test(engine_policy, bind_refused_of_a_device_that_was_gone_meanwhile)
+{
+	to_binding(0);
+	simple(EVENT_GONE, 0);
+	appear(0);
+	bind_done(0, OUTCOME_REFUSED, TDISP_CONFIG_UNLOCKED);
+	is(0, ASSIGNMENT_WAITING, FAULT_NONE);
+	cr_assert_eq(count(EFFECT_LOOK), 0);
+}
+
+/* What admission says of it when it comes back holds also when its end is still under way. */
+Test(engine_policy, back_and_not_to_be_had_any_more)
+{
+	to_running(0);
+	simple(EVENT_GONE, 0);
+	is(0, ASSIGNMENT_UNBINDING, FAULT_NONE);
+	step((EngineEvent){ .type = EVENT_APPEARED, .id = 0, .unserved = true });
+	unbind_done(0, OUTCOME_DONE, true);
+	taken_out(0, FAULT_FOREIGN);
+}
+
 static void restore(const EngineAssignment *record)
 {
 	EngineTdi tdi = { .generation = record->generation };

@@ -14,6 +14,7 @@ static bool fits(EngineGuard guard, unsigned int flags, EngineFault fault)
 	case GUARD_READY: return ready;
 	case GUARD_LEFT: return left;
 	case GUARD_PRESENT: return present;
+	case GUARD_BACK: return present && left;
 	case GUARD_FAULT: return fault != FAULT_NONE;
 	case GUARD_LET_GO: return fault == FAULT_UNLOCKED;
 	case GUARD_ENDED: return fault == FAULT_UNLOCKED || fault == FAULT_VOIDED;
