@@ -141,6 +141,68 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 	return 0;
 }
 
+/* After a reset of its guest it is in neither state for a moment. */
+static bool is_in_use(const Tdid *tdid, const Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+
+	return e && (e->present || a->reset || assignment_state_needs_session(e->state));
+}
+
+/* Who has the DSM's own function while this is another one of it, or the other way round. */
+static const Assignment *find_rival(const Tdid *tdid, Bdf host, const Dsm *dsm)
+{
+	const Assignment *a;
+
+	for (uint32_t p = 0; dsm && (a = registry_next_of_dsm(dsm, &p));)
+		if (!bdf_equal(a->tdi->bdf, host) &&
+		    (bdf_equal(host, dsm->bdf) || bdf_equal(a->tdi->bdf, dsm->bdf)) &&
+		    is_in_use(tdid, a))
+			return a;
+	return NULL;
+}
+
+int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
+{
+	const Assignment *a = find_rival(tdid, host, registry_find_dsm(tdid->registry, dsm));
+	char text[BDF_STRING_SIZE];
+	const char *owner;
+
+	if (!a)
+		return 0;
+	owner = a->tvm->domain && a->tvm->domain->name ? a->tvm->domain->name : "another TVM";
+	if (bdf_equal(host, dsm))
+		return refuse(
+			ret_why,
+			"it is the function that its DSM is in, and %s of that DSM is %s's: a "
+			"reset of the one ends what the TSM holds of the others. Detach those "
+			"first (see 'tdictl list'), or use another function of it",
+			bdf_format(a->tdi->bdf, text), owner);
+	return refuse(ret_why,
+		      "the function that its DSM is in, %s, is itself %s's, who may reset it at "
+		      "any time. Detach that first (see 'tdictl list'), or use another device",
+		      bdf_format(dsm, text), owner);
+}
+
+/* Two that cannot be had together: the DSM's own function, and another one of it. */
+static int check_together(Tdid *tdid, const DomainXml *xml, Bdf dsm, char **ret_why)
+{
+	for (size_t i = 0; i < xml->n_devices; i++) {
+		Bdf host = xml->devices[i].host, other;
+		char text[BDF_STRING_SIZE];
+
+		if (!bdf_equal(host, dsm) && tdid_provider_of(tdid, host, &other) &&
+		    bdf_equal(other, dsm))
+			return refuse(
+				ret_why,
+				"it is the function that its DSM is in, and the domain has %s "
+				"of that DSM, too: a reset of the one ends what the TSM holds "
+				"of the other. Take one of them out of the XML",
+				bdf_format(host, text));
+	}
+	return 0;
+}
+
 int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 {
 	if (xml->policy_trouble)
@@ -160,6 +222,10 @@ int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 		r = admission_of_device(tdid, xml, device, &dsm, &provider, &why);
 		if (r == 0 && provider)
 			r = admission_of_hold(tdid, xml, device, dsm, &why);
+		if (r == 0 && provider)
+			r = admission_beside_dsm(tdid, device->host, dsm, &why);
+		if (r == 0 && provider && bdf_equal(device->host, dsm))
+			r = check_together(tdid, xml, dsm, &why);
 		if (r < 0)
 			return r;
 		if (r > 0)

@@ -17,6 +17,13 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 		      char **ret_why);
 
 /*
+ * Whether it may be had beside what else is in use of its DSM: the function that the DSM is in goes
+ * to nobody while another one is, and the other way round. Whoever gets it resets it, and with it
+ * every TDI of the DSM. Returns as above.
+ */
+int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why);
+
+/*
  * Whether the domain may start: all of its devices, and whether each is to be had. 0, 1 or -ENOMEM
  * as above; the sentence names the device.
  */

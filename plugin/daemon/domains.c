@@ -122,6 +122,12 @@ static bool is_under_way(const Tdid *tdid, const Assignment *a)
 	       state != ASSIGNMENT_DECLARED;
 }
 
+/* Its guest has been reset: nothing else that has come meanwhile can take that back. */
+static bool was_admitted(const Tdid *tdid, const Assignment *a)
+{
+	return a && a->reset && engine_assignment(tdid->engine, a->id)->fault != FAULT_FOREIGN;
+}
+
 static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevice *device,
 		   const QueryPci *pci, uint64_t added_usec)
 {
@@ -136,6 +142,8 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	refused = admission_of_device(tdid, xml, device, &dsm_bdf, &provider, &reason) != 0;
 	if (!provider && !refused)
 		return; /* read again when the providers are there */
+	if (!refused && !was_admitted(tdid, a))
+		refused = admission_beside_dsm(tdid, device->host, dsm_bdf, &reason) != 0;
 	/* The engine refuses that by itself; here is why. */
 	if (!refused)
 		admission_of_hold(tdid, xml, device, dsm_bdf, &reason);
@@ -205,6 +213,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 		if (is_listed(xml, a))
 			continue;
 		a->deleted = false;
+		a->reset = false;
 		if (engine_assignment(tdid->engine, a->id)->present) {
 			a->guest_known = false; /* it may come back elsewhere */
 			director_mark(tdid, a, "device-removed", NULL);

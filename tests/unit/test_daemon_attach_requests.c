@@ -288,6 +288,78 @@ Test(daemon_attach_requests, excluded_by_its_dsm_whoever_attaches_it)
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
 }
 
+/* --- the function that the DSM is in --- */
+
+#define OWN	  "0000:41:00.0"
+#define OWN_ALIAS "ua-tdi-pf"
+#define WITH_OWN  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(OWN_ALIAS, "0"))
+#define WITH_OWN1 TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(OWN_ALIAS, "0"))
+#define WITH_VF	  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2"))
+#define WITH_VF1  TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2"))
+#define OWN_ARGS  "\"domain\":\"tvm0\",\"device\":\"" OWN "\""
+#define VF_ARGS	  "\"domain\":\"tvm0\",\"device\":\"" OTHER "\""
+
+/* In the other domain, by plain virsh. */
+static void other_has(const char *alias, const char *xml)
+{
+	testing_daemon_run(&d, 1, xml);
+	UNTIL(d.event, testing_state(&d, 1, alias) == ASSIGNMENT_WAITING);
+	d.tsm->calls[FAKE_CONNECT] = 0;
+}
+
+Test(daemon_attach_requests, dsms_own_function_while_another_tvm_has_a_device_of_it)
+{
+	d.tsm->device_text = OWN;
+	start();
+	expect(OWN_ARGS ",\"dry_run\":true", "ok {\"plan\":");
+	other_has(ALIAS, WITH_VF1);
+	refused(OWN_ARGS,
+		"it is the function that its DSM is in, and " OTHER " of that DSM is tvm1's");
+	cr_assert(strstr(one.answer, "Detach those first"), "%s", one.answer);
+	/* Plain virsh: the harm may be done, but nobody keeps it. */
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, OWN_ALIAS, WITH_OWN);
+	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, OWN_ALIAS)->reason, "tvm1's"));
+	cr_assert_eq(testing_state(&d, 1, ALIAS), ASSIGNMENT_WAITING);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, OWN_ALIAS, NONE);
+	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_FAILED);
+	/* When the other is gone it is to be had. */
+	testing_daemon_change(&d, 1, VMM_DIRTY_DEVICE_REMOVED, ALIAS,
+			      TESTING_DOMAIN(TVM1, TESTING_PORT));
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_RELEASED);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, OWN_ALIAS, WITH_OWN);
+	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_WAITING);
+}
+
+Test(daemon_attach_requests, device_whose_dsms_own_function_is_a_tvms)
+{
+	d.tsm->device_text = OWN;
+	start();
+	other_has(OWN_ALIAS, WITH_OWN1);
+	refused(VF_ARGS, "the function that its DSM is in, " OWN ", is itself tvm1's");
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH_VF);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "is itself tvm1's"));
+	/* A refused one does not keep the other from coming back with its guest. */
+	fake_vmm_dirty(TVM1, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	UNTIL(d.event, testing_state(&d, 1, OWN_ALIAS) == ASSIGNMENT_WAITING);
+	/* And does not become good by a reset itself. */
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* Cold, and tdid was not there to refuse the start. */
+Test(daemon_attach_requests, dsms_own_function_in_a_domain_that_runs_already)
+{
+	d.tsm->device_text = OWN;
+	start();
+	other_has(ALIAS, WITH_VF1);
+	testing_daemon_run(&d, 0, WITH_OWN);
+	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_DETACHING);
+}
+
 static void quarantine_tdi(void)
 {
 	d.tsm->answers[FAKE_BIND] = FAKE_BREAK_OFF;

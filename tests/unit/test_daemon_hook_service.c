@@ -128,6 +128,28 @@ Test(daemon_hook_service, start_with_what_nobody_gets)
 	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
 }
 
+#define OWN_TOO                                                                                    \
+	TESTING_DOMAIN(TVM0,                                                                       \
+		       TESTING_PORT TESTING_HOSTDEV(ALIAS, "2") TESTING_HOSTDEV("ua-tdi-pf", "0"))
+#define OWN TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV("ua-tdi-pf", "0"))
+
+/* A reset of it would end the others. */
+Test(daemon_hook_service, start_with_the_function_that_a_dsm_is_in)
+{
+	d.tsm->device_text = FAKE_TSM_DSM;
+	testing_daemon_start(&d);
+	call("prepare", OWN_TOO, 0);
+	expect("device ua-tdi-pf (" FAKE_TSM_DSM "): it is the function that its DSM is in, and "
+	       "the domain has 0000:41:00.2 of that DSM, too");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
+	call("prepare", OWN, 0);
+	expect("");
+	testing_daemon_run(&d, 1, TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")));
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_WAITING);
+	call("prepare", OWN, 0);
+	expect("and 0000:41:00.2 of that DSM is tvm1's");
+}
+
 Test(daemon_hook_service, devices_that_cannot_be_had)
 {
 	testing_daemon_start(&d);
