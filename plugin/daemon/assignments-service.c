@@ -203,6 +203,13 @@ void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm)
 		attach_requests_tvm_ended(service->attach_requests, tvm);
 }
 
+void assignments_service_compared(AssignmentsService *service, const Tvm *tvm, const DomainXml *xml,
+				  uint64_t number)
+{
+	if (service)
+		attach_requests_compared(service->attach_requests, tvm, xml, number);
+}
+
 AttachRequests *assignments_service_attach_requests(AssignmentsService *service)
 {
 	return service->attach_requests;

@@ -2,6 +2,7 @@
 /* io.tdid.Assignments: what operators and control planes see. */
 #pragma once
 
+#include "core/domain-xml.h"
 #include "daemon/tdid.h"
 
 typedef struct AssignmentsServiceCounts {
@@ -20,6 +21,10 @@ void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm
 void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi);
 /* The domain has been read; NULL: one is not known any more. */
 void assignments_service_domain_read(AssignmentsService *service, const Domain *domain);
+
+/* The domain runs, and what this read of it shows has been compared. */
+void assignments_service_compared(AssignmentsService *service, const Tvm *tvm, const DomainXml *xml,
+				  uint64_t number);
 
 /* Tells who watches or waits: anything about it, or (state) that it has just come into this. */
 void assignments_service_changed(AssignmentsService *service, const Assignment *assignment);

@@ -29,6 +29,7 @@ struct AttachRequest {
 	char *alias;
 	json_object *plan;
 	AttachAsking *asking;
+	uint64_t reads; /* of its domain: those may be older than what libvirt has done */
 	sd_event_source *end;
 	AttachRequest *next;
 };
@@ -48,6 +49,13 @@ void attach_request_end(AttachRequest *request);
 void attach_request_refuse(AttachRequest *request, const char *why);
 /* Reads the domain, checks, and goes on from there. */
 void attach_request_read(AttachRequest *request);
+
+/* A read of its domain has shown this. */
+void attach_request_compared(AttachRequest *request, const DomainXml *xml, uint64_t number);
+
+/* --- attach-restore.c --- */
+
+int attach_requests_restore(AttachRequests *requests, char **ret_error);
 
 /* --- attach-answers.c --- */
 

@@ -9,10 +9,12 @@
  *   plugged   it is in the domain; the read that follows libvirt's word brings the assignment
  *   seen      the assignment has its token and its callers; the record goes when that is on disk
  *
+ * What is plugged may be out again before that read: then it ends without having been seen.
+ *
  * What libvirt refuses ends it: the record goes, and a DSM that was connected for it is idle, which
  * is not a reference to anything. Where nobody knows what libvirt did (no answer in time, the
- * connection broke, tdid died) it stays `asked`, and doubtful: the assignment may come yet, and
- * another call for the same reads the domain and asks again.
+ * connection broke, tdid died) it stays `asked`, and doubtful: the assignment may come yet. The
+ * next read of the domain tells, and so does another call for the same, which then asks again.
  */
 #include "daemon/attach-private.h"
 
@@ -110,6 +112,34 @@ static AttachRequest *answered(AttachAsking *asking)
 	return request;
 }
 
+/* Only a read that begins after this tells what has come of it. */
+static void await_read(AttachRequest *request)
+{
+	const Domain *domain =
+		registry_find_domain(request->requests->tdid->registry, request->record.domain);
+
+	request->reads = domain ? domain->reads_begun : 0;
+}
+
+static void plugged(AttachRequest *request)
+{
+	request->stage = ATTACH_STAGE_PLUGGED;
+	await_read(request);
+	domains_added(request->requests->tdid, request->record.domain, request->alias);
+}
+
+/* Where libvirt still hangs in it, the read that follows its return tells. */
+static void doubt(AttachRequest *request, int error)
+{
+	Tdid *tdid = request->requests->tdid;
+	Domain *domain = registry_find_domain(tdid->registry, request->record.domain);
+
+	request->doubtful = true;
+	await_read(request);
+	if (error == -ETIMEDOUT && domain)
+		domains_read(tdid, domain);
+}
+
 static void on_attached(int r, const char *message, void *userdata)
 {
 	AttachRequest *request = answered(userdata);
@@ -118,11 +148,11 @@ static void on_attached(int r, const char *message, void *userdata)
 	if (!request || request->stage == ATTACH_STAGE_SEEN)
 		return;
 	if (r == VMM_ATTACH_DONE) {
-		request->stage = ATTACH_STAGE_PLUGGED;
-		domains_added(request->requests->tdid, request->record.domain, request->alias);
+		plugged(request);
 		return;
 	}
-	request->doubtful = r == -ETIMEDOUT || r == -ENOTCONN;
+	if (r == -ETIMEDOUT || r == -ENOTCONN)
+		doubt(request, r);
 	if (asprintf(&why, "libvirt: %s%s", message ?: strerror(r < 0 ? -r : EIO),
 		     request->doubtful ? ". Ask again to see what has come of it"
 		     : r == VMM_ATTACH_BUSY
@@ -213,8 +243,7 @@ static void go_on(AttachRequest *request, const AttachQuestion *question, Attach
 		free(request->alias);
 		request->alias = steal_ptr(finding->alias);
 		request->record.alias = request->alias;
-		request->stage = ATTACH_STAGE_PLUGGED;
-		domains_added(tdid, request->record.domain, request->alias);
+		plugged(request);
 	} else {
 		attach(request, finding);
 	}
@@ -267,4 +296,30 @@ void attach_request_read(AttachRequest *request)
 		 r == -ENOTCONN ? "tdid is not connected to it (see that libvirtd runs)"
 				: strerror(-r));
 	refuse_untold(request, why);
+}
+
+/* --- what the reads of the domain show --- */
+
+static bool lists(const DomainXml *xml, const AttachRequest *request)
+{
+	for (size_t i = 0; i < xml->n_devices; i++)
+		if (bdf_equal(xml->devices[i].host, request->record.device) &&
+		    strcmp(xml->devices[i].alias, request->alias) == 0)
+			return true;
+	return false;
+}
+
+void attach_request_compared(AttachRequest *request, const DomainXml *xml, uint64_t number)
+{
+	bool in_doubt =
+		request->stage == ATTACH_STAGE_ASKED && request->doubtful && !request->asking;
+	const char *why = in_doubt ? "libvirt has not attached it. Ask again"
+				   : "libvirt has attached it, but it has been taken out again. "
+				     "Look who did that, and ask again";
+
+	if ((!in_doubt && request->stage != ATTACH_STAGE_PLUGGED) || number <= request->reads ||
+	    lists(xml, request))
+		return;
+	log_warning("%s: %s", request->alias, why);
+	attach_request_refuse(request, why);
 }

@@ -259,6 +259,18 @@ void attach_requests_tvm_ended(AttachRequests *requests, const Tvm *tvm)
 	}
 }
 
+void attach_requests_compared(AttachRequests *requests, const Tvm *tvm, const DomainXml *xml,
+			      uint64_t number)
+{
+	AttachRequest *next;
+
+	for (AttachRequest *q = requests->first; q; q = next) {
+		next = q->next;
+		if (uuid_equal(q->record.domain, tvm->uuid))
+			attach_request_compared(q, xml, number);
+	}
+}
+
 /* --- callers that wait in vain, and those who leave --- */
 
 static AttachRequest *request_at(AttachRequests *requests, const void *object)
@@ -305,52 +317,6 @@ static void on_gone(Tdid *tdid, const void *object)
 		cancel_if_alone(request);
 }
 
-/* --- restarts --- */
-
-static Tvm *find_tvm(Tdid *tdid, const AttachRecord *record)
-{
-	Tvm *tvm;
-
-	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
-		if (uuid_equal(tvm->uuid, record->domain) && tvm->pid == record->pid)
-			return tvm;
-	return NULL;
-}
-
-static int restore(Tdid *tdid, const AttachRecord *record, void *userdata)
-{
-	AttachRequests *requests = userdata;
-	Tvm *tvm = find_tvm(tdid, record);
-	Assignment *a =
-		tvm ? registry_find_assignment(tdid->registry, tvm, record->alias, record->device)
-		    : NULL;
-	AttachRequest *request;
-
-	if (!tvm || (a && attach_progress(engine_assignment(tdid->engine, a->id)->state) >= 0)) {
-		if (a &&
-		    client_token_set(&a->attach_token, record->token.text, record->token.uid) >= 0)
-			records_write_assignment(tdid, a);
-		attach_record_remove(tdid, record);
-		return 0;
-	}
-	request = calloc(1, sizeof(*request));
-	if (!request)
-		return -ENOMEM;
-	*request = (AttachRequest){ .requests = requests,
-				    .stage = ATTACH_STAGE_ASKED,
-				    .doubtful = true,
-				    .named = true,
-				    .record = *record,
-				    .alias = strdup(record->alias),
-				    .next = requests->first };
-	requests->first = request;
-	request->record.alias = request->alias;
-	request->record.token.text = NULL;
-	if (!request->alias)
-		return -ENOMEM;
-	return client_token_set(&request->record.token, record->token.text, record->token.uid);
-}
-
 int attach_requests_new(AttachRequests **ret, Tdid *tdid, char **ret_error)
 {
 	static const TimedCallsOps ops = { on_timed_out, on_gone };
@@ -362,7 +328,7 @@ int attach_requests_new(AttachRequests **ret, Tdid *tdid, char **ret_error)
 	requests->tdid = tdid;
 	r = timed_calls_new(&requests->calls, tdid, &ops);
 	if (r >= 0)
-		r = attach_records_each(tdid, restore, requests, ret_error);
+		r = attach_requests_restore(requests, ret_error);
 	if (r < 0) {
 		attach_requests_free(requests);
 		return r;

@@ -2,6 +2,7 @@
 /* io.tdid.Assignments.Attach: from the call to libvirt, and on to the state that is waited for. */
 #pragma once
 
+#include "core/domain-xml.h"
 #include "daemon/tdid.h"
 
 typedef struct AttachRequests AttachRequests;
@@ -16,5 +17,8 @@ int attach_requests_take(AttachRequests *requests, json_object *parameters, Varl
 /* The assignment has just come into this state. */
 void attach_requests_changed(AttachRequests *requests, Assignment *assignment,
 			     AssignmentState state, uint64_t generation);
+/* What the read of this number has shown has just been compared. */
+void attach_requests_compared(AttachRequests *requests, const Tvm *tvm, const DomainXml *xml,
+			      uint64_t number);
 /* Its QEMU is gone. */
 void attach_requests_tvm_ended(AttachRequests *requests, const Tvm *tvm);

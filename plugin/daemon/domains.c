@@ -305,10 +305,12 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 				  read->added_usec);
 		return;
 	}
-	if (is_reset(tdid, domain->tvm, seen->pci))
+	if (is_reset(tdid, domain->tvm, seen->pci)) {
 		director_guest_reset(tdid, domain->tvm);
-	else
-		compare(tdid, domain->tvm, xml, read, seen->pci);
+		return;
+	}
+	compare(tdid, domain->tvm, xml, read, seen->pci);
+	assignments_service_compared(tdid->assignments, domain->tvm, xml, read->number);
 }
 
 void domains_forget(Tdid *tdid, Domain *domain)

@@ -778,8 +778,14 @@ static void end_in_doubt(int result)
 	start();
 	fake_vmm.attach_result = result;
 	fake_vmm.attach_message = "domain x: attach: libvirt has not answered in 300.0 s";
+	fake_vmm.hold_attaches = true;
 	ask(&one, ARGS "," TOKEN);
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	/* It hangs: so does the domain. */
+	fake_vmm.read_refused = result == -ETIMEDOUT ? -EHOSTUNREACH : 0;
+	fake_vmm_let_go();
 	testing_answered(&one, "has not answered in 300.0 s. Ask again to see what has come of it");
+	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	fake_vmm.attach_result = 0;
 }
@@ -795,7 +801,8 @@ Test(daemon_attach_requests, nobody_else_gets_it_in_doubt)
 Test(daemon_attach_requests, it_comes_after_all)
 {
 	end_in_doubt(-ETIMEDOUT);
-	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	fake_vmm.read_refused = 0;
+	testing_daemon_change(&d, 0, VMM_DIRTY_REACHABLE, NULL, WITH);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
 	UNTIL(d.event, testing_records(&d, "assignment", "\"attach_token\":\"token-1\"") == 1);
 	testing_idle(d.event);
@@ -813,12 +820,87 @@ Test(daemon_attach_requests, it_has_not_come_and_is_asked_for_again)
 Test(daemon_attach_requests, it_stays_in_doubt_while_libvirt_does_not_tell)
 {
 	end_in_doubt(-ETIMEDOUT);
+	fake_vmm.read_refused = 0;
 	fake_vmm.read_result = -EHOSTUNREACH;
 	expect(ARGS "," TOKEN, "libvirt does not tell");
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	fake_vmm.read_result = 0;
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
+}
+
+/* And whoever else wants it need not wait for the domain's end. */
+Test(daemon_attach_requests, it_has_not_come_and_a_read_shows_that)
+{
+	end_in_doubt(-ETIMEDOUT);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1, "it hangs still");
+	fake_vmm.read_refused = 0;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REACHABLE, NULL);
+	nothing_is_left();
+	libvirt_attaches();
+	expect(ARGS ",\"client_token\":\"token-2\"", "ok ");
+	cr_assert_eq(fake_vmm.attaches, 2);
+}
+
+Test(daemon_attach_requests, it_has_not_come_and_libvirt_is_back)
+{
+	end_in_doubt(-ENOTCONN);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	fake_vmm_disconnect();
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	fake_vmm_connect();
+	nothing_is_left();
+}
+
+/* Not begun in time: nothing hangs, so nothing would tell by itself. */
+Test(daemon_attach_requests, it_has_not_been_begun)
+{
+	start();
+	fake_vmm.attach_result = -ETIMEDOUT;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	nothing_is_left();
+}
+
+/* What a read had seen before libvirt's answer says nothing; and one that fails says nothing. */
+Test(daemon_attach_requests, reads_that_show_nothing)
+{
+	start();
+	fake_vmm.hold_attaches = true;
+	ask(&one, ARGS "," TOKEN);
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	fake_vmm.hold_attaches = false;
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	fake_vmm_answer_one(); /* the attach */
+	fake_vmm_answer_one(); /* the read of before it */
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	fake_vmm.read_result = -EREMOTEIO;
+	fake_vmm_answer_one();
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	cr_assert_null(one.answer);
+	fake_vmm.read_result = 0;
+	fake_vmm_domain(TVM0, "tvm0", WITH);
+	fake_vmm_let_go();
+	for (int i = 0; i < 8 && !one.answer; i++) /* it is tried again, after a second */
+		testing_turn(d.event);
+	testing_answered(&one, "ok ");
+}
+
+/* Done, and gone again before tdid looks: no assignment ever comes. */
+Test(daemon_attach_requests, taken_out_again_at_once)
+{
+	start();
+	ask(&one, ARGS "," TOKEN ",\"wait_for\":\"running\"");
+	testing_answered(&one, "Refused ");
+	cr_assert(strstr(one.answer, "it has been taken out again"), "%s", one.answer);
+	nothing_is_left();
+	libvirt_attaches();
+	expect(ARGS "," TOKEN, "ok ");
+	cr_assert_eq(fake_vmm.attaches, 2);
 }
 
 /* --- restarts --- */
@@ -871,12 +953,16 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_comes)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 {
 	die_within_libvirt();
+	fake_vmm.read_refused = -EHOSTUNREACH;
 	testing_daemon_start(&d);
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	cr_assert(!dsm() || !dsm()->pinned);
 	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\"," TOKEN,
 	       "client_token token-1 stands");
+	fake_vmm.read_refused = 0;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REACHABLE, NULL);
+	nothing_is_left();
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
 	cr_assert_eq(fake_vmm.attaches, 2);
