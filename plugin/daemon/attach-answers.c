@@ -3,8 +3,8 @@
 
 #include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
-#include "daemon/attach-arguments.h"
 #include "daemon/refusal.h"
+#include "daemon/wait-goal.h"
 
 #include <errno.h>
 
@@ -44,19 +44,27 @@ static int answer_off_the_way(Tdid *tdid, VarlinkCall *call, const AttachMoment 
 				   J_STRING("message", message ?: "it is not there"));
 }
 
+/* After a reset of its guest it is released for a moment: the read that follows brings it back. */
+static WaitVerdict judge(const TimedCall *waiting, const AttachMoment *moment)
+{
+	if (moment->state == ASSIGNMENT_RELEASED && moment->a->reset)
+		return WAIT_ON;
+	return wait_goal_judge((WaitGoal)1 << waiting->goal, moment->state, true);
+}
+
 int attach_settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 {
 	const AttachMoment *moment = userdata;
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	int at = attach_progress(moment->state);
+	WaitVerdict verdict = judge(waiting, moment);
 	int r = assignment_view_to_json(tdid, moment->a,
 					&(Moment){ moment->state, moment->generation }, &o);
 
 	if (r < 0)
 		return r;
-	if (at < 0)
+	if (verdict == WAIT_NEVER)
 		return answer_off_the_way(tdid, waiting->call, moment, o);
-	if (at >= attach_progress((AssignmentState)waiting->goal))
+	if (verdict == WAIT_THERE)
 		return varlink_call_replyb(waiting->call, J_REF("assignment", o));
 	/* Whoever does not read is dropped by the server. */
 	if (varlink_call_is_more(waiting->call))

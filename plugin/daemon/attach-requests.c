@@ -259,16 +259,29 @@ void attach_requests_tvm_ended(AttachRequests *requests, const Tvm *tvm)
 	}
 }
 
+/* It was, with the reset of its guest, and has not come back. */
+static void settle_released(AttachRequests *requests, Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(requests->tdid->engine, a->id);
+	AttachMoment moment = { a, e->state, e->generation };
+
+	if (e->state == ASSIGNMENT_RELEASED)
+		timed_calls_each(requests->calls, a, attach_settle, &moment);
+}
+
 void attach_requests_compared(AttachRequests *requests, const Tvm *tvm, const DomainXml *xml,
 			      uint64_t number)
 {
 	AttachRequest *next;
+	Assignment *a;
 
 	for (AttachRequest *q = requests->first; q; q = next) {
 		next = q->next;
 		if (uuid_equal(q->record.domain, tvm->uuid))
 			attach_request_compared(q, xml, number);
 	}
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
+		settle_released(requests, a);
 }
 
 /* --- callers that wait in vain, and those who leave --- */

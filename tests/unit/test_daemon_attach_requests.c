@@ -622,6 +622,88 @@ Test(daemon_attach_requests, domain_that_ends_meanwhile)
 	nothing_is_left();
 }
 
+/* --- what starts over is still on its way --- */
+
+static void ask_until_locked(void)
+{
+	libvirt_attaches();
+	ask(&one, ARGS ",\"wait_for\":\"running\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	cr_assert(testing_guest_gets(&d, "\"event\":\"Locked\""));
+}
+
+Test(daemon_attach_requests, guest_that_is_reset_meanwhile)
+{
+	start();
+	libvirt_attaches();
+	ask(&one, ARGS ",\"wait_for\":\"running\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RELEASED);
+	cr_assert_null(one.answer);
+	fake_vmm_let_go();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_hello(SESSION_B);
+	testing_guest_event(SESSION_B, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_null(one.answer);
+	fake_tsm_set(d.tsm, tdi(), "run", true);
+	testing_answered(&one, "\"state\":\"running\"");
+}
+
+/* The unbind takes longer than the read; and then it is the other way round. */
+Test(daemon_attach_requests, guest_that_is_reset_when_it_is_bound)
+{
+	start();
+	ask_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_UNBINDING);
+	cr_assert_null(one.answer);
+	d.tsm->answers[FAKE_UNBIND] = FAKE_DONE;
+	fake_tsm_let_go(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_hello(SESSION_B);
+	testing_guest_event(SESSION_B, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RELEASED);
+	fake_vmm_let_go();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_null(one.answer);
+}
+
+Test(daemon_attach_requests, guest_that_is_reset_and_the_device_is_gone)
+{
+	start();
+	libvirt_attaches();
+	ask(&one, ARGS ",\"wait_for\":\"running\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_daemon_change(&d, 0, VMM_DIRTY_REBOOT, NULL, NONE);
+	testing_answered(&one, "NotReached ");
+	cr_assert(strstr(one.answer, "it is released"), "%s", one.answer);
+}
+
+Test(daemon_attach_requests, bound_again_by_its_policy)
+{
+	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,\"rebinds\":1,";
+	start();
+	ask_until_locked();
+	fake_tsm_set(d.tsm, tdi(), "error", false);
+	UNTIL(d.event, tdi()->generation == 2);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_null(one.answer);
+	fake_tsm_set(d.tsm, tdi(), "error", false);
+	testing_answered(&one, "NotReached ");
+	cr_assert(strstr(one.answer, "\"state\":\"held\""), "%s", one.answer);
+}
+
 /* --- callers that go away --- */
 
 Test(daemon_attach_requests, cancelled_before_libvirt_is_asked)
