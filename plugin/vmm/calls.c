@@ -12,6 +12,9 @@
  * answers everything queued under it; the slot stays taken until the call returns or is written
  * off. A worker whose call was written off has a substitute, so it ends when the call returns.
  *
+ * A key whose next call is slow is passed over while as many slow ones run as may; it keeps its
+ * place.
+ *
  * The shop is what both sides touch: it is locked, and counted, because a worker that hangs
  * outlives the Calls: such a worker is orphaned, and what it has is then its own to free.
  */
@@ -86,8 +89,9 @@ struct Calls {
 	unsigned n_slots;
 	unsigned n_running; /* without those written off */
 	unsigned n_queued;
-	unsigned n_stuck;	/* keys, with those written off */
-	unsigned n_stuck_slots; /* without */
+	unsigned n_stuck;	       /* keys, with those written off */
+	unsigned n_stuck_slots;	       /* without */
+	unsigned n_slow, n_stuck_slow; /* of those that run, or are stuck in their slots */
 	bool closing;
 	CallsHandlers handlers;
 	void *userdata;
@@ -242,10 +246,26 @@ static void settle_key(Calls *calls, Key *key)
 	}
 }
 
+static unsigned max_slow(const Calls *calls)
+{
+	return calls->n_slots > CALLS_SPARE_SLOTS ? calls->n_slots - CALLS_SPARE_SLOTS : 1;
+}
+
+/* The first key in line whose call may start. */
+static Key *next_ready(const Calls *calls)
+{
+	Key *key;
+
+	TAILQ_FOREACH(key, &calls->ready, in_ready)
+	if (!TAILQ_FIRST(&key->queue)->type->slow || calls->n_slow < max_slow(calls))
+		return key;
+	return NULL;
+}
+
 static void start_ready(Calls *calls)
 {
 	while (calls->n_running < calls->n_slots) {
-		Key *key = TAILQ_FIRST(&calls->ready);
+		Key *key = next_ready(calls);
 		Call *call;
 
 		if (!key)
@@ -254,6 +274,7 @@ static void start_ready(Calls *calls)
 		TAILQ_REMOVE(&key->queue, call, in_queue);
 		calls->n_queued--;
 		calls->n_running++;
+		calls->n_slow += call->type->slow;
 		key->running = call;
 		call->started = true;
 		settle_key(calls, key);
@@ -296,6 +317,13 @@ static void fail_queued(Calls *calls, Key *key, int r)
 	}
 }
 
+/* By this one, which is stuck now. */
+static bool is_exhausted(const Calls *calls, const CallType *type)
+{
+	return calls->n_stuck_slots == calls->n_slots ||
+	       (type->slow && calls->n_stuck_slow == max_slow(calls));
+}
+
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Call *call = userdata;
@@ -313,12 +341,21 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 	key->stuck = true;
 	calls->n_stuck++;
 	calls->n_stuck_slots++;
+	calls->n_stuck_slow += call->type->slow;
 	answer(call, -ETIMEDOUT);
 	fail_queued(calls, key, -EHOSTUNREACH);
 	settle_key(calls, key);
-	if (calls->n_stuck_slots == calls->n_slots && calls->handlers.exhausted)
+	if (is_exhausted(calls, call->type) && calls->handlers.exhausted)
 		calls->handlers.exhausted(calls->userdata);
 	return 0;
+}
+
+static void leave_slot(Calls *calls, const Call *call, bool was_stuck)
+{
+	calls->n_running--;
+	calls->n_slow -= call->type->slow;
+	calls->n_stuck_slots -= was_stuck;
+	calls->n_stuck_slow -= was_stuck && call->type->slow;
 }
 
 static void on_returned(Post *post, void *userdata)
@@ -332,12 +369,8 @@ static void on_returned(Post *post, void *userdata)
 	if (call->written_off)
 		reap_workers(calls);
 	else
-		calls->n_running--;
-	if (was_stuck) {
-		calls->n_stuck--;
-		if (!call->written_off)
-			calls->n_stuck_slots--;
-	}
+		leave_slot(calls, call, was_stuck);
+	calls->n_stuck -= was_stuck;
 	strcpy(name, key->name);
 	key->stuck = false;
 	key->running = NULL;
@@ -483,8 +516,7 @@ int calls_write_off(Calls *calls)
 		pthread_mutex_unlock(&calls->shop->lock);
 		if (!off)
 			continue;
-		calls->n_running--;
-		calls->n_stuck_slots--;
+		leave_slot(calls, key->running, true);
 		r = start_worker(calls);
 		if (r < 0) {
 			calls->n_slots--;

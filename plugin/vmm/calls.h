@@ -19,10 +19,14 @@
  * `work` was running, its key is *stuck*: what is queued under it is answered -EHOSTUNREACH, what
  * is queued later is refused with -EHOSTUNREACH, until `work` returns. It keeps its slot meanwhile,
  * because whoever serves the calls is still busy with it; calls_write_off says otherwise.
+ *
+ * Slow calls are those whose keys are passed over while enough of them run; their deadline counts
+ * on.
  */
 typedef struct Calls Calls;
 
 #define CALLS_MAX_SLOTS	     16u
+#define CALLS_SPARE_SLOTS    2u	   /* of so many and one more at least, slow calls get one */
 #define CALLS_MAX_QUEUED     1024u /* over all keys; more is refused with -EAGAIN */
 #define CALLS_MAX_KEY	     64u   /* with the NUL */
 #define CALLS_NO_DEADLINE    UINT64_MAX
@@ -38,13 +42,16 @@ typedef struct CallType {
 	/* When neither side uses `data` any more: on the loop's thread, or on the worker's when
 	 * `work` outlived the Calls. */
 	void (*free)(void *data);
+	/* `work` may take long without hanging: such calls leave CALLS_SPARE_SLOTS to the others.
+	 */
+	bool slow;
 } CallType;
 
 typedef struct CallsHandlers {
 	/* The stuck call of `key` has returned; further calls are accepted. */
 	void (*unstuck)(const char *key, void *userdata);
-	/* Every slot is held by a stuck call: nothing will start until one returns or they are
-	 * written off. */
+	/* Every slot, or every one that slow calls may have, is held by a stuck call: nothing
+	 * (slow) will start until one returns or they are written off. */
 	void (*exhausted)(void *userdata);
 } CallsHandlers;
 

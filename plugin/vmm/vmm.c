@@ -55,6 +55,7 @@ typedef struct DomainCallType {
 	const char *step; /* for messages */
 	int (*work)(DomainCall *call, virConnectPtr conn);
 	void (*reply)(DomainCall *call, int r, const char *message);
+	bool slow;
 } DomainCallType;
 
 struct DomainCall {
@@ -173,6 +174,10 @@ static inline DomainCall *domain_call_free(DomainCall *call)
 DEFINE_CLEANUP(DomainCall, domain_call_free);
 
 static const CallType call_type = { .work = call_work, .done = call_done, .free = call_free };
+/* Minutes, where VFIO has much memory to pin. */
+static const CallType slow_call_type = {
+	.work = call_work, .done = call_done, .free = call_free, .slow = true
+};
 
 static int call_new(DomainCall **ret, Vmm *vmm, const char *uuid, const DomainCallType *type,
 		    uint64_t timeout_usec, void *userdata)
@@ -200,7 +205,9 @@ static int call_new(DomainCall **ret, Vmm *vmm, const char *uuid, const DomainCa
 /* Takes the call when it returns 0. */
 static int call_add(Vmm *vmm, DomainCall **call)
 {
-	int r = calls_add(vmm->calls, (*call)->uuid, &call_type, *call, (*call)->timeout_usec);
+	int r = calls_add(vmm->calls, (*call)->uuid,
+			  (*call)->type->slow ? &slow_call_type : &call_type, *call,
+			  (*call)->timeout_usec);
 
 	if (r == 0)
 		steal_ptr(*call);
@@ -276,7 +283,7 @@ static void attach_reply(DomainCall *call, int r, const char *message)
 int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
 {
-	static const DomainCallType type = { "attach", attach_work, attach_reply };
+	static const DomainCallType type = { "attach", attach_work, attach_reply, .slow = true };
 	_cleanup_(domain_call_freep) DomainCall *call = NULL;
 	_cleanup_free_ char *device = NULL;
 	Bdf host;

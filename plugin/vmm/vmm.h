@@ -23,7 +23,8 @@
  * answers what is left with -ECANCELED). A function that returns a negative errno has not started
  * anything and will not answer. `timeout_usec` counts from the call, waiting in the queue
  * included; 0 means VMM_CALL_TIMEOUT_USEC. The calls of one domain are done one after the other in
- * their order, at most VMM_MAX_CALLS at a time over all domains.
+ * their order, at most VMM_MAX_CALLS at a time over all domains, attaches two fewer: they may take
+ * minutes, and everybody else's reads and detaches go on.
  *
  * Errors common to all calls (the `r` of a reply):
  *   -ENOTCONN      not connected to libvirtd, or the connection broke during the call

@@ -67,7 +67,12 @@ static void job_free(void *data)
 
 static const CallType job_type = { .work = job_work, .done = job_done, .free = job_free };
 
-static int add(Scene *s, const char *key, char name, bool waits, uint64_t timeout)
+static const CallType slow_type = {
+	.work = job_work, .done = job_done, .free = job_free, .slow = true
+};
+
+static int add_of(Scene *s, const CallType *type, const char *key, char name, bool waits,
+		  uint64_t timeout)
 {
 	Job *job = calloc(1, sizeof(*job));
 	int r;
@@ -75,10 +80,20 @@ static int add(Scene *s, const char *key, char name, bool waits, uint64_t timeou
 	job->scene = s;
 	job->name = name;
 	job->waits = waits;
-	r = calls_add(s->calls, key, &job_type, job, timeout);
+	r = calls_add(s->calls, key, type, job, timeout);
 	if (r < 0)
 		free(job);
 	return r;
+}
+
+static int add(Scene *s, const char *key, char name, bool waits, uint64_t timeout)
+{
+	return add_of(s, &job_type, key, name, waits, timeout);
+}
+
+static int add_slow(Scene *s, const char *key, char name, uint64_t timeout)
+{
+	return add_of(s, &slow_type, key, name, true, timeout);
 }
 
 static void job_done(int r, bool started, void *data)
@@ -246,6 +261,68 @@ Test(vmm_calls, keys_take_turns)
 	run_until(&s, 8);
 	cr_expect_str_eq(s.trace, "aXYbZcde");
 	scene_end(&s);
+}
+
+/* Four that take long do not stop the others; and each comes when one of them is through. */
+Test(vmm_calls, slow_ones_leave_slots_to_the_others)
+{
+	static const char *const keys[] = { "0", "1", "2", "3" };
+	Scene s;
+
+	scene_init(&s, 4);
+	for (unsigned i = 0; i < ELEMENTSOF(keys); i++)
+		cr_assert_eq(add_slow(&s, keys[i], (char)('A' + i), CALLS_NO_DEADLINE), 0);
+	wait_entered(&s, 2);
+	cr_assert_eq(add(&s, "3", 'd', false, CALLS_NO_DEADLINE), 0);
+	for (char name = 'a'; name <= 'c'; name++)
+		cr_assert_eq(add(&s, (char[]){ name, '\0' }, name, false, SECOND), 0);
+	run_until(&s, 3);
+	cr_expect_eq(s.n_inside, 2);
+	cr_expect_eq(s.n_entered, 5, "%s", s.trace);
+	cr_expect_null(strpbrk(s.trace, "CDd"), "%s", s.trace);
+	open_door(&s);
+	run_until(&s, 8);
+	cr_expect_not_null(strchr(strchr(s.trace, 'D'), 'd'), "%s", s.trace);
+	scene_end(&s);
+}
+
+Test(vmm_calls, slow_ones_get_one_slot_at_least)
+{
+	Scene s;
+
+	scene_init(&s, 1);
+	cr_assert_eq(add_slow(&s, "one", 'a', SECOND), 0);
+	wait_entered(&s, 1);
+	open_door(&s);
+	run_until(&s, 1);
+	cr_expect_str_eq(s.done_trace, "a+");
+	scene_end(&s);
+}
+
+Test(vmm_calls, slow_ones_that_hang_are_written_off)
+{
+	Scene s;
+
+	scene_init(&s, 4);
+	cr_assert_eq(add_slow(&s, "one", 'a', 5 * MS), 0);
+	cr_assert_eq(add_slow(&s, "two", 'b', 6 * MS), 0);
+	wait_entered(&s, 2);
+	cr_assert_eq(add_slow(&s, "three", 'c', CALLS_NO_DEADLINE), 0);
+	cr_assert_eq(add_slow(&s, "four", 'd', 5 * MS), 0);
+	run_until(&s, 3);
+	cr_expect_not_null(strstr(s.done_trace, "dt"), "not begun: it does not count");
+	cr_expect_eq(s.n_exhausted, 1);
+	cr_expect_eq(s.n_entered, 2);
+	cr_expect_eq(calls_write_off(s.calls), 0);
+	wait_entered(&s, 3);
+	open_door(&s);
+	while (calls_n_stuck(s.calls) > 0 || s.n_done < 4)
+		cr_assert_geq(sd_event_run(s.event, 5 * SECOND), 1);
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert_eq(add_slow(&s, i ? "one" : "two", 'e', SECOND), 0);
+	run_until(&s, 6);
+	scene_end(&s);
+	cr_expect_eq(s.n_freed, 6);
 }
 
 Test(vmm_calls, deadline_in_the_queue)
