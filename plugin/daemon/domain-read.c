@@ -29,53 +29,7 @@ static void begun(DomainRead *read, Domain *domain)
 	read->number = ++domain->reads_begun;
 }
 
-void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
-		       uint64_t added_usec)
-{
-	Domain *domain = registry_find_domain(tdid->registry, uuid);
-	char text[UUID_STRING_SIZE];
-	DomainRead *read;
-	int r;
-
-	if (domain && domain->reading && !added_alias && !flags) {
-		domain->read_again = true;
-		return;
-	}
-	read = calloc(1, sizeof(*read));
-	if (!read)
-		return;
-	*read = (DomainRead){
-		.tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec
-	};
-	read->added_alias = added_alias ? strdup(added_alias) : NULL;
-	r = vmm_read_domain(tdid->vmm, uuid_format(uuid, text), flags, 0, on_read, read);
-	if (r < 0) {
-		log_debug("%s: cannot be read: %s", text, strerror(-r));
-		read_free(read);
-	} else {
-		begun(read, domain);
-	}
-}
-
-static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	DomainRead *read = userdata, **link = &read->tdid->failed_reads;
-	Domain *domain = registry_find_domain(read->tdid->registry, read->uuid);
-	char text[UUID_STRING_SIZE];
-	int r;
-
-	while (*link != read)
-		link = &(*link)->next;
-	*link = read->next;
-	read->again = sd_event_source_disable_unref(read->again);
-	r = vmm_read_domain(read->tdid->vmm, uuid_format(read->uuid, text), read->flags, 0, on_read,
-			    read);
-	if (r < 0)
-		read_free(read);
-	else
-		begun(read, domain);
-	return 0;
-}
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Another one waits that is going to see the same, and now all that this one was to see. */
 static bool is_in_line(const DomainRead *read)
@@ -94,7 +48,7 @@ static bool try_again(DomainRead *read, int error)
 {
 	int r;
 
-	if (error == -ENOTCONN || error == -EHOSTUNREACH || is_in_line(read))
+	if (error == -ENOTCONN || error == -EHOSTUNREACH || error == -ECANCELED || is_in_line(read))
 		return false;
 	read->wait_usec = read->wait_usec ? 2 * read->wait_usec : AGAIN_FIRST_USEC;
 	if (read->wait_usec > AGAIN_LAST_USEC)
@@ -108,6 +62,55 @@ static bool try_again(DomainRead *read, int error)
 	read->next = read->tdid->failed_reads;
 	read->tdid->failed_reads = read;
 	return true;
+}
+
+/* Takes `read`. */
+static void ask(DomainRead *read)
+{
+	Tdid *tdid = read->tdid;
+	char text[UUID_STRING_SIZE];
+	int r = vmm_read_domain(tdid->vmm, uuid_format(read->uuid, text), read->flags, 0, on_read,
+				read);
+
+	if (r >= 0) {
+		begun(read, registry_find_domain(tdid->registry, read->uuid));
+		return;
+	}
+	log_debug("%s: cannot be read: %s", text, strerror(-r));
+	if (!try_again(read, r))
+		read_free(read);
+}
+
+void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
+		       uint64_t added_usec)
+{
+	Domain *domain = registry_find_domain(tdid->registry, uuid);
+	DomainRead *read;
+
+	if (domain && domain->reading && !added_alias && !flags) {
+		domain->read_again = true;
+		return;
+	}
+	read = calloc(1, sizeof(*read));
+	if (!read)
+		return;
+	*read = (DomainRead){
+		.tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec
+	};
+	read->added_alias = added_alias ? strdup(added_alias) : NULL;
+	ask(read);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	DomainRead *read = userdata, **link = &read->tdid->failed_reads;
+
+	while (*link != read)
+		link = &(*link)->next;
+	*link = read->next;
+	read->again = sd_event_source_disable_unref(read->again);
+	ask(read);
+	return 0;
 }
 
 void domain_reads_stop(Tdid *tdid)

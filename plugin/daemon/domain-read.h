@@ -4,8 +4,9 @@
  *
  * At most one read of a domain is under way; a mark that comes meanwhile starts another one behind
  * it. A read that fails with the connection is made up for by the list of the next one, and that of
- * an unreachable domain by the mark that it is reachable. After any other failure nothing need
- * follow by itself, so it is tried again, after a second at first and less often then.
+ * an unreachable domain by the mark that it is reachable. After any other failure, also that too
+ * many calls wait already, nothing need follow by itself, so it is tried again, after a second at
+ * first and less often then.
  */
 #pragma once
 

@@ -155,6 +155,42 @@ Test(daemon_domains, reads_of_one_domain_are_tried_again_as_one)
 	cr_assert_eq(fake_vmm.reads, reads + 1);
 }
 
+/* Too many calls wait already: nothing else would follow here either. */
+Test(daemon_domains, read_that_finds_no_room_is_tried_again)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+	fake_vmm.read_refused = -EAGAIN;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	for (int i = 0; i < 4; i++) /* and there is none again */
+		testing_turn(d.event);
+	cr_assert_null(testing_assignment(&d, 0, ALIAS));
+	cr_assert_not_null(d.tdid.failed_reads);
+	fake_vmm.read_refused = 0;
+	for (int i = 0; i < 8 && !testing_assignment(&d, 0, ALIAS); i++)
+		testing_turn(d.event);
+	cr_assert_not_null(testing_assignment(&d, 0, ALIAS));
+	cr_assert(testing_assignment(&d, 0, ALIAS)->announced, "the mark is not forgotten");
+}
+
+/* A mark says that it is reachable again, and the list that libvirt is back. */
+Test(daemon_domains, read_that_cannot_even_wait_is_not_tried_again)
+{
+	static const int errors[] = { -EHOSTUNREACH, -ENOTCONN };
+
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+		fake_vmm.read_refused = errors[i];
+		fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+		testing_idle(d.event);
+		cr_assert_null(d.tdid.failed_reads);
+	}
+}
+
 /* The list that comes with the next connection makes up for it. */
 Test(daemon_domains, read_without_a_connection_is_not_tried_again)
 {
