@@ -105,12 +105,44 @@ static int wait_for_assignment(AttachRequests *requests, const AttachArguments *
 	return r;
 }
 
+/* The token of the first caller who has one. 0: it is the request's, or there is none to take. */
+static int take_token(AttachRequest *request, const AttachArguments *arguments, uid_t uid,
+		      const char **ret_why)
+{
+	AttachRecord *record = &request->record;
+	int r;
+
+	if (!arguments->token || client_token_is(&record->token, arguments->token, uid))
+		return 0;
+	if (record->token.text) {
+		*ret_why = "its attach there is under way under another client_token. Ask without "
+			   "one, or when that is over";
+		return 1;
+	}
+	r = client_token_set(&record->token, arguments->token, uid);
+	/* Not asked for yet: its record comes with that. */
+	if (r >= 0 && record->pid)
+		r = attach_record_write(request->requests->tdid, record);
+	if (r >= 0)
+		return 0;
+	client_token_set(&record->token, NULL, 0);
+	*ret_why = "its attach there is under way, but the client_token cannot be recorded. See "
+		   "that there is room for tdid's records, and ask again";
+	return 1;
+}
+
 static int join_request(AttachRequests *requests, AttachRequest *request,
 			const AttachArguments *arguments, VarlinkCall *call)
 {
 	TimedCall *waiting;
-	int r = timed_calls_add(requests->calls, call, request, (int)arguments->wait_for,
-				arguments->timeout_ms, TIMEOUT_MS, &waiting);
+	const char *why;
+	int r = take_token(request, arguments, varlink_call_peer(call)->uid, &why);
+
+	if (r > 0)
+		return attach_refuse_call(requests->tdid, call, request->record.domain,
+					  arguments->device, why);
+	r = timed_calls_add(requests->calls, call, request, (int)arguments->wait_for,
+			    arguments->timeout_ms, TIMEOUT_MS, &waiting);
 
 	if (r < 0)
 		return r;

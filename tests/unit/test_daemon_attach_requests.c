@@ -770,6 +770,89 @@ Test(daemon_attach_requests, same_token_while_it_is_under_way)
 	cr_assert(strstr(two.told, "{\"plan\":{"));
 }
 
+/* Whoever asks first without one: it is the token that counts. */
+Test(daemon_attach_requests, token_of_the_second_caller)
+{
+	start();
+	fake_vmm.hold = true;
+	ask(&one, ARGS);
+	testing_idle(d.event);
+	ask(&two, ARGS "," TOKEN);
+	testing_idle(d.event);
+	libvirt_attaches();
+	fake_vmm_let_go();
+	testing_answered(&one, "ok ");
+	testing_answered(&two, "ok ");
+	UNTIL(d.event, testing_records(&d, "assignment", "\"attach_token\":\"token-1\"") == 1);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	expect(ARGS "," TOKEN, "\"state\":\"released\"");
+	cr_assert_eq(fake_vmm.attaches, 1);
+}
+
+Test(daemon_attach_requests, token_of_the_second_caller_while_libvirt_attaches)
+{
+	start();
+	fake_vmm.hold_attaches = true;
+	ask(&one, ARGS);
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	ask(&two, ARGS "," TOKEN);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "\"attach_token\":\"token-1\""), 1);
+	testing_daemon_stop(&d);
+	fake_vmm.hold_attaches = false;
+	fake_vmm_domain(TVM0, "tvm0", WITH);
+	testing_daemon_start(&d);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	UNTIL(d.event, testing_records(&d, "assignment", "\"attach_token\":\"token-1\"") == 1);
+}
+
+Test(daemon_attach_requests, token_of_the_second_caller_that_cannot_be_recorded)
+{
+	char aside[256], path[256];
+
+	start();
+	fake_vmm.hold_attaches = true;
+	ask(&one, ARGS);
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records, d.qemu[0]);
+	snprintf(aside, sizeof(aside), "%s/aside", d.directory);
+	cr_assert_eq(rename(path, aside), 0);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	ask(&two, ARGS "," TOKEN);
+	testing_answered(&two, "the client_token cannot be recorded");
+	cr_assert_eq(rmdir(path), 0);
+	cr_assert_eq(rename(aside, path), 0);
+	ask(&two, ARGS ",\"client_token\":\"token-2\"");
+	testing_idle(d.event);
+	cr_assert_null(two.answer, "the other one has not been taken");
+	libvirt_attaches();
+	fake_vmm_let_go();
+	testing_answered(&one, "ok ");
+	testing_answered(&two, "ok ");
+}
+
+Test(daemon_attach_requests, another_token_while_it_is_under_way)
+{
+	start();
+	fake_vmm.hold = true;
+	ask(&one, ARGS "," TOKEN);
+	testing_idle(d.event);
+	ask(&two, ARGS ",\"client_token\":\"token-2\"");
+	testing_answered(&two, "Refused ");
+	cr_assert(strstr(two.answer, "tvm0/" TDI ": attach: its attach there is under way under "
+				     "another client_token"),
+		  "%s", two.answer);
+	cr_assert_null(strstr(two.answer, "token-1"), "it is the other caller's");
+	ask(&two, ARGS);
+	testing_idle(d.event);
+	libvirt_attaches();
+	fake_vmm_let_go();
+	testing_answered(&one, "ok ");
+	testing_answered(&two, "ok ");
+	cr_assert_eq(fake_vmm.attaches, 1);
+}
+
 Test(daemon_attach_requests, same_token_after_it)
 {
 	start();
