@@ -254,11 +254,21 @@ void assignments_service_changed(AssignmentsService *service, const Assignment *
 		watchers_tell(service->watchers, a, NULL, false);
 }
 
-void assignments_service_removed(AssignmentsService *service, const Assignment *a)
+void assignments_service_left(AssignmentsService *service, Assignment *a)
 {
-	if (service)
-		watchers_tell(service->watchers, a, &(Moment){ a->last_state, a->last_generation },
-			      true);
+	if (!service)
+		return;
+	detach_requests_left(service->detach_requests, a, a->last_state, a->last_generation);
+	drain_requests_changed(service->drain_requests, a, a->last_state, a->last_generation);
+}
+
+void assignments_service_removed(AssignmentsService *service, Assignment *a)
+{
+	if (!service)
+		return;
+	if (a->reset)
+		assignments_service_left(service, a);
+	watchers_tell(service->watchers, a, &(Moment){ a->last_state, a->last_generation }, true);
 }
 
 void assignments_service_state(AssignmentsService *service, Assignment *a, AssignmentState state,

@@ -31,7 +31,9 @@ void assignments_service_changed(AssignmentsService *service, const Assignment *
 void assignments_service_state(AssignmentsService *service, Assignment *assignment,
 			       AssignmentState state, uint64_t generation);
 /* Tells the watchers that it is listed no more. */
-void assignments_service_removed(AssignmentsService *service, const Assignment *assignment);
+void assignments_service_removed(AssignmentsService *service, Assignment *assignment);
+/* Its guest was reset, and it has not come back. */
+void assignments_service_left(AssignmentsService *service, Assignment *assignment);
 
 /* Its detach was put off until its domain would be read again, which it has been. */
 void assignments_service_detach_again(AssignmentsService *service, Assignment *assignment);

@@ -46,8 +46,10 @@ struct DetachRequest {
 	ClientToken token;
 	uint64_t until_usec; /* CLOCK_BOOTTIME */
 	bool guest_asked;
+	bool is_reset; /* its guest boots anew: it comes back with the next read */
 	Asking *asking;
-	sd_event_source *again;
+	sd_event_source *again; /* libvirt is asked then */
+	sd_event_source *end;	/* at until_usec */
 	DetachRequest *next;
 };
 
@@ -68,6 +70,7 @@ static void request_free(DetachRequest *request)
 	if (request->asking)
 		request->asking->request = NULL;
 	sd_event_source_disable_unref(request->again);
+	sd_event_source_disable_unref(request->end);
 	client_token_set(&request->token, NULL, 0);
 	free(request);
 }
@@ -112,9 +115,10 @@ typedef struct DetachMoment {
 	const char *why; /* it cannot be done */
 } DetachMoment;
 
-static bool is_over(AssignmentState state)
+/* Of one whose guest was reset it is not: the device is still there. */
+static bool is_over(const Assignment *a, AssignmentState state)
 {
-	return state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED;
+	return !a->reset && (state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED);
 }
 
 static int answer_quarantined(Tdid *tdid, VarlinkCall *call, const DetachMoment *moment,
@@ -146,7 +150,7 @@ static int settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 				    &o);
 	if (r < 0)
 		return r;
-	if (is_over(moment->state))
+	if (is_over(moment->a, moment->state))
 		return varlink_call_replyb(waiting->call, J_REF("assignment", o));
 	if (moment->state == ASSIGNMENT_QUARANTINED)
 		return answer_quarantined(tdid, waiting->call, moment, o);
@@ -217,7 +221,8 @@ static bool ask_guest(DetachRequest *request)
 {
 	Assignment *a = request->assignment;
 	const EngineAssignment *e = engine_assignment(request->requests->tdid->engine, a->id);
-	uint64_t left = request->until_usec - timeline_now();
+	uint64_t now = timeline_now();
+	uint64_t left = request->until_usec > now ? request->until_usec - now : 0;
 
 	if (request->guest_asked || e->state != ASSIGNMENT_RUNNING ||
 	    !guest_port_has_session(a->tvm->port))
@@ -265,10 +270,6 @@ static void ask(DetachRequest *request)
 	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], why[128];
 	int r = -ENOMEM;
 
-	if (timeline_now() >= request->until_usec) {
-		request_free(request);
-		return;
-	}
 	/* It is gone from there, and being unbound. */
 	if (!engine_assignment(tdid->engine, a->id)->present || request->asking ||
 	    ask_guest(request))
@@ -289,17 +290,53 @@ static void ask(DetachRequest *request)
 	fail(request, why);
 }
 
+/* What was asked for stands without it. The read gives the assignment its own policy back. */
+static void let_be(DetachRequest *request)
+{
+	Tdid *tdid = request->requests->tdid;
+	Domain *domain = request->assignment->tvm->domain;
+
+	request_free(request);
+	if (domain)
+		domains_read(tdid, domain);
+}
+
+static int on_end(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	let_be(userdata);
+	return 0;
+}
+
+static int extend(DetachRequest *request, uint64_t usec)
+{
+	uint64_t until_usec = timeline_now() + usec;
+	int r;
+
+	if (request->until_usec >= until_usec)
+		return 0;
+	request->until_usec = until_usec;
+	request->end = sd_event_source_disable_unref(request->end);
+	r = sd_event_add_time(request->requests->tdid->event, &request->end, CLOCK_BOOTTIME,
+			      until_usec, 1000, on_end, request);
+	/* A caller whose time is over as well is answered first. */
+	return r < 0 ? r : sd_event_source_set_priority(request->end, SD_EVENT_PRIORITY_NORMAL + 1);
+}
+
 static int begin(DetachRequests *requests, Assignment *a, uint64_t usec, DetachRequest **ret)
 {
 	DetachRequest *request = calloc(1, sizeof(*request));
+	int r;
 
 	if (!request)
 		return -ENOMEM;
-	*request = (DetachRequest){ .requests = requests,
-				    .assignment = a,
-				    .until_usec = timeline_now() + usec,
-				    .next = requests->first };
+	*request =
+		(DetachRequest){ .requests = requests, .assignment = a, .next = requests->first };
 	requests->first = request;
+	r = extend(request, usec);
+	if (r < 0) {
+		request_free(request);
+		return r;
+	}
 	*ret = request;
 	return 0;
 }
@@ -307,14 +344,16 @@ static int begin(DetachRequests *requests, Assignment *a, uint64_t usec, DetachR
 void detach_requests_start(DetachRequests *requests, Assignment *a)
 {
 	const EngineAssignment *e = engine_assignment(requests->tdid->engine, a->id);
-	DetachRequest *request;
+	DetachRequest *request = find(requests, a);
+	int r;
 
-	if (!e->present || find(requests, a))
+	if (!e->present)
 		return;
 	a->detach_again = false;
-	if (begin(requests, a, DRAIN_USEC, &request) < 0)
+	r = request ? extend(request, DRAIN_USEC) : begin(requests, a, DRAIN_USEC, &request);
+	if (r < 0)
 		requests->failed(requests->tdid, a, "out of memory");
-	else
+	else if (!request->again)
 		ask(request);
 }
 
@@ -342,8 +381,8 @@ static int wait_for(DetachRequests *requests, Assignment *a, const char *token, 
 		return r;
 	if (!request->token.text)
 		r = client_token_set(&request->token, token, peer->uid);
-	if (request->until_usec < timeline_now() + usec)
-		request->until_usec = timeline_now() + usec;
+	if (r >= 0)
+		r = extend(request, usec);
 	if (r >= 0)
 		r = timed_calls_add(requests->calls, call, a, 0, timeout_ms, TIMEOUT_MS, NULL);
 	if (r < 0 && is_new)
@@ -383,7 +422,7 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 		return r;
 	if (e->state == ASSIGNMENT_QUARANTINED)
 		return answer_quarantined(tdid, call, &moment, o);
-	if ((is_over(e->state) && !e->present) ||
+	if ((is_over(a, e->state) && !e->present) ||
 	    client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid))
 		return varlink_call_replyb(call, J_REF("assignment", o));
 	return wait_for(requests, a, token, timeout_ms, call);
@@ -392,6 +431,16 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 /* The guest may have released it: then the engine does the rest, unless it stays in the domain. */
 static void follow(DetachRequest *request, AssignmentState state)
 {
+	if (request->assignment->reset) {
+		request->is_reset = true;
+		return;
+	}
+	/* The guest that was asked, and the slot that was told, are of the boot before. */
+	if (request->is_reset && state != ASSIGNMENT_UNBINDING) {
+		request->is_reset = request->guest_asked = false;
+		ask_after(request, state == ASSIGNMENT_DETACHING ? AGAIN_USEC : 0);
+		return;
+	}
 	if (!request->guest_asked)
 		return;
 	if (state == ASSIGNMENT_UNBINDING)
@@ -406,7 +455,7 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 	DetachRequest *request = find(requests, a);
 	DetachMoment moment = { .a = a, .state = state, .generation = generation };
 
-	if (request && is_over(state)) {
+	if (request && is_over(a, state)) {
 		if (request->token.text && client_token_set(&a->detach_token, request->token.text,
 							    request->token.uid) >= 0)
 			records_write_assignment(requests->tdid, a);
@@ -417,6 +466,13 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 		follow(request, state);
 	}
 	timed_calls_each(requests->calls, a, settle, &moment);
+}
+
+void detach_requests_left(DetachRequests *requests, Assignment *a, AssignmentState state,
+			  uint64_t generation)
+{
+	a->reset = false;
+	detach_requests_changed(requests, a, state, generation);
 }
 
 void detach_requests_not_let_go(DetachRequests *requests, const Tvm *tvm, const char *alias)

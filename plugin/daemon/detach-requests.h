@@ -15,7 +15,10 @@ DetachRequests *detach_requests_free(DetachRequests *requests);
 
 int detach_requests_take(DetachRequests *requests, json_object *parameters, VarlinkCall *call);
 
-/* Nobody waits for it. Of one that is being detached, or is gone: nothing. */
+/*
+ * Nobody waits for it. Of one that is being detached: it gets more time, and libvirt is asked once
+ * more. Of one that is gone: nothing.
+ */
 void detach_requests_start(DetachRequests *requests, Assignment *assignment);
 
 /* Whether one of it is under way. */
@@ -24,5 +27,8 @@ bool detach_requests_has(DetachRequests *requests, const Assignment *assignment)
 /* The assignment has just come into this state. */
 void detach_requests_changed(DetachRequests *requests, Assignment *assignment,
 			     AssignmentState state, uint64_t generation);
+/* One whose guest was reset has not come back: it is in this state, and over. */
+void detach_requests_left(DetachRequests *requests, Assignment *assignment, AssignmentState state,
+			  uint64_t generation);
 /* The guest refuses to let the device go. */
 void detach_requests_not_let_go(DetachRequests *requests, const Tvm *tvm, const char *alias);

@@ -213,6 +213,8 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 		if (is_listed(xml, a))
 			continue;
 		a->deleted = false;
+		if (a->reset)
+			assignments_service_left(tdid->assignments, a);
 		a->reset = false;
 		if (engine_assignment(tdid->engine, a->id)->present) {
 			a->guest_known = false; /* it may come back elsewhere */

@@ -64,7 +64,7 @@ static void answer_all(DrainRequests *requests, const Dsm *dsm, const char *why)
 	timed_calls_each(requests->calls, dsm, answer, &outcome);
 }
 
-/* Something of it is still in a domain, or being unbound. */
+/* Something of it is still in a domain, or being unbound, or comes back after a guest's reset. */
 static const Assignment *find_left(Tdid *tdid, const Dsm *dsm)
 {
 	Assignment *a;
@@ -72,8 +72,9 @@ static const Assignment *find_left(Tdid *tdid, const Dsm *dsm)
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
 		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 
-		if (a->dsm == dsm && (e->present || (e->state != ASSIGNMENT_RELEASED &&
-						     e->state != ASSIGNMENT_FAILED)))
+		if (a->dsm == dsm && e &&
+		    (e->present || a->reset ||
+		     (e->state != ASSIGNMENT_RELEASED && e->state != ASSIGNMENT_FAILED)))
 			return a;
 	}
 	return NULL;
@@ -158,9 +159,11 @@ static void step(DrainRequests *requests, Dsm *dsm)
 {
 	Tdid *tdid = requests->tdid;
 	const Assignment *quarantined = NULL;
+	bool anew = dsm->drain_anew;
 	AssignmentState state;
 	Assignment *a;
 
+	dsm->drain_anew = false;
 	if (!find_left(tdid, dsm)) {
 		reclaim(requests, dsm);
 		return;
@@ -172,7 +175,8 @@ static void step(DrainRequests *requests, Dsm *dsm)
 		state = engine_assignment(tdid->engine, a->id)->state;
 		if (state == ASSIGNMENT_QUARANTINED)
 			quarantined = a;
-		else if (state != ASSIGNMENT_DETACHING && !dsm->drain_stuck)
+		else if (state != ASSIGNMENT_DETACHING && !dsm->drain_stuck &&
+			 (anew || !detach_requests_has(requests->detaches, a)))
 			detach_requests_start(requests->detaches, a);
 	}
 	if (quarantined) {
@@ -295,6 +299,7 @@ int drain_requests_take(DrainRequests *requests, json_object *parameters, Varlin
 	log_info("%s: drained from now on: asked for by uid %u", bdf_format(dsm->bdf, object),
 		 (unsigned)varlink_call_peer(call)->uid);
 	dsm->drain_stuck = dsm->drain_asked = false;
+	dsm->drain_anew = true;
 	r = timed_calls_add(requests->calls, call, dsm, 0, timeout_ms, TIMEOUT_MS, NULL);
 	if (r >= 0)
 		take_steps(requests);

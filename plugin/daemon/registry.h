@@ -80,6 +80,7 @@ struct Dsm {
 	bool drained;	   /* nobody gets a TDI of it any more: drain-requests.c */
 	bool drain_stuck;  /* one of its devices could not be detached */
 	bool drain_asked;  /* its reclaim has been */
+	bool drain_anew;   /* a Drain was called: what was asked for is asked for once more */
 	bool loss_noticed; /* while a verb was under way: before or after it, nobody knows */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Detach: through all of tdid to a fake libvirt, and back. */
+#include "daemon/assignments-service.h"
 #include "testing-assignments.h"
 
 #include <errno.h>
@@ -203,6 +204,44 @@ Test(daemon_detach_requests, guest_that_never_lets_it_go)
 	expect(ARGS "," TOKEN, "\"state\":\"released\"");
 }
 
+static bool is_detaching(void)
+{
+	return assignments_service_is_detaching(d.tdid.assignments,
+						testing_assignment(&d, 0, ALIAS));
+}
+
+/* Asked for, and not done: it is nobody's business any more. */
+Test(daemon_detach_requests, ends_with_its_time)
+{
+	unsigned int reads;
+
+	start();
+	ask(&one, ARGS ",\"timeout_ms\":50", false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	cr_assert(is_detaching());
+	reads = fake_vmm.reads;
+	testing_answered(&one, "TimedOut ");
+	UNTIL(d.event, !is_detaching());
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.reads, reads + 1, "its own policy counts again");
+	testing_ask(&two, "Attach", "{\"domain\":\"tvm0\",\"device\":\"" TDI "\"}", false);
+	testing_idle(d.event);
+	cr_assert(!two.answer || !strstr(two.answer, "being detached"), "%s", two.answer);
+}
+
+Test(daemon_detach_requests, ends_while_libvirt_is_asked)
+{
+	start();
+	fake_vmm.hold = true;
+	expect(ARGS ",\"timeout_ms\":50", "TimedOut ");
+	UNTIL(d.event, !is_detaching());
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	fake_vmm_let_go();
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
 Test(daemon_detach_requests, busy_until_its_time_is_over)
 {
 	start();
@@ -243,6 +282,71 @@ Test(daemon_detach_requests, held_after_a_failure)
 	UNTIL(d.event, fake_vmm.detaches == 2);
 	detach();
 	testing_answered(&one, "\"state\":\"failed\"");
+}
+
+/* --- a guest that boots anew --- */
+
+/* The device is still there, so it is asked for once more. */
+Test(daemon_detach_requests, reset_is_not_the_end)
+{
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	ask(&one, ARGS, true);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RELEASED);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	detach();
+	testing_answered(&one, "\"state\":\"released\"");
+}
+
+Test(daemon_detach_requests, reset_of_a_bind)
+{
+	start();
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+	detach();
+	testing_answered(&one, "\"state\":\"released\"");
+}
+
+Test(daemon_detach_requests, reset_and_not_there_any_more)
+{
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	fake_vmm_domain(TVM0, "tvm0", NONE);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_answered(&one, "ok {\"assignment\":");
+	cr_assert(!is_detaching());
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+Test(daemon_detach_requests, reset_and_the_domain_ends)
+{
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_daemon_kill(&d, 0);
+	testing_answered(&one, "ok {\"assignment\":");
+	fake_vmm_let_go();
+	testing_idle(d.event);
 }
 
 /* --- a guest that is asked --- */

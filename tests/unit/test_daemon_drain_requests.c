@@ -223,6 +223,57 @@ Test(daemon_drain_requests, time_is_over_and_it_goes_on)
 	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
 }
 
+/* Also what the first has asked for already; a step of the drain alone does not. */
+Test(daemon_drain_requests, once_more_asks_libvirt_again)
+{
+	testing_daemon_start(&d);
+	lock();
+	expect("Drain", DSM ",\"timeout_ms\":50", "TimedOut ");
+	cr_assert_eq(fake_vmm.detaches, 1);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_STARTED, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1);
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_drain_requests, after_a_detach_whose_time_is_over)
+{
+	testing_daemon_start(&d);
+	lock();
+	testing_ask(&two, "Detach",
+		    "{\"domain\":\"tvm0\",\"name\":\"" ALIAS "\",\"timeout_ms\":50}", false);
+	testing_answered(&two, "TimedOut ");
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "ok ");
+}
+
+/* Nothing is left in that moment, but it comes back. */
+Test(daemon_drain_requests, guest_that_boots_anew)
+{
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RELEASED);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 0, "it is still in the domain");
+	fake_vmm_let_go();
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "ok ");
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
+}
+
 Test(daemon_drain_requests, caller_that_goes_away_changes_nothing)
 {
 	testing_daemon_start(&d);
