@@ -215,6 +215,11 @@ AttachRequests *assignments_service_attach_requests(AssignmentsService *service)
 	return service->attach_requests;
 }
 
+DetachRequests *assignments_service_detach_requests(AssignmentsService *service)
+{
+	return service->detach_requests;
+}
+
 void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm)
 {
 	if (!service)

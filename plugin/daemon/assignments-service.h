@@ -49,3 +49,7 @@ void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm);
 typedef struct AttachRequests AttachRequests;
 
 AttachRequests *assignments_service_attach_requests(AssignmentsService *service);
+
+typedef struct DetachRequests DetachRequests;
+
+DetachRequests *assignments_service_detach_requests(AssignmentsService *service);

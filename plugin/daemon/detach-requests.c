@@ -10,8 +10,9 @@
  * over, because what was asked of the guest then stands without us.
  *
  * "Busy" is not a no: another job of the domain, or a guest whose slot still blinks from the attach
- * (5 s, pciehp). Nothing tells when that is over, so it is asked again every second until the
- * request's time is over.
+ * (5 s, pciehp); nor is a libvirt that is away or does not answer. Nothing tells when that is over,
+ * so it is asked again every second until the request's time is over. While its DSM is drained a
+ * request starts anew instead of ending.
  */
 #include "daemon/detach-requests.h"
 
@@ -46,7 +47,10 @@ struct DetachRequest {
 	ClientToken token;
 	uint64_t until_usec; /* CLOCK_BOOTTIME */
 	bool guest_asked;
-	bool is_reset; /* its guest boots anew: it comes back with the next read */
+	bool of_caller; /* not only of a drain */
+	bool is_taken;	/* libvirt has said that it does it */
+	char *not_yet;	/* why it has not; NULL: it has not said no */
+	bool is_reset;	/* its guest boots anew: it comes back with the next read */
 	Asking *asking;
 	sd_event_source *again; /* libvirt is asked then */
 	sd_event_source *end;	/* at until_usec */
@@ -72,6 +76,7 @@ static void request_free(DetachRequest *request)
 	sd_event_source_disable_unref(request->again);
 	sd_event_source_disable_unref(request->end);
 	client_token_set(&request->token, NULL, 0);
+	free(request->not_yet);
 	free(request);
 }
 
@@ -171,22 +176,40 @@ static void fail(DetachRequest *request, const char *why)
 	requests->failed(requests->tdid, moment.a, why);
 }
 
+static int say_timed_out(char **ret, Tdid *tdid, const TimedCall *waiting)
+{
+	const Assignment *a = waiting->object;
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+	const DetachRequest *request =
+		find(assignments_service_detach_requests(tdid->assignments), a);
+	const char *state = assignment_state_name(e->state);
+	double seconds = (double)waiting->timeout_usec / 1e6;
+	_cleanup_free_ char *object = title(a);
+
+	if (!object)
+		return -ENOMEM;
+	if (request && request->not_yet)
+		return asprintf(ret,
+				"%s: detach: after %.1f s it is %s, and libvirt has not taken it: "
+				"%s. Ask again",
+				object, seconds, state, request->not_yet);
+	return asprintf(ret,
+			"%s: detach: after %.1f s it is %s%s. What was asked for stands: ask "
+			"again, or look into the guest; to stop the domain takes it back in any "
+			"case",
+			object, seconds, state,
+			e->present ? ", and the guest has not let it go" : "");
+}
+
 static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
 {
 	const Assignment *a = waiting->object;
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	_cleanup_free_ char *message = NULL, *object = title(a);
+	_cleanup_free_ char *message = NULL;
 	int r = assignment_view_to_json(tdid, a, &(Moment){ e->state, e->generation }, &o);
 
-	if (r >= 0 &&
-	    (!object ||
-	     asprintf(&message,
-		      "%s: detach: after %.1f s it is %s%s. What was asked for stands: ask again, "
-		      "or "
-		      "look into the guest; to stop the domain takes it back in any case",
-		      object, (double)waiting->timeout_usec / 1e6, assignment_state_name(e->state),
-		      e->present ? ", and the guest has not let it go" : "") < 0)) {
+	if (r >= 0 && say_timed_out(&message, tdid, waiting) < 0) {
 		message = NULL;
 		r = -ENOMEM;
 	}
@@ -234,6 +257,37 @@ static bool ask_guest(DetachRequest *request)
 	return true;
 }
 
+/* What was asked for stands without it. The read gives the assignment its own policy back. */
+static void let_be(DetachRequest *request)
+{
+	Tdid *tdid = request->requests->tdid;
+	Domain *domain = request->assignment->tvm->domain;
+
+	request_free(request);
+	if (domain)
+		domains_read(tdid, domain);
+}
+
+/* As with the engine's own detach, domain-detach.c. */
+static bool is_for_now(int r)
+{
+	return r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH;
+}
+
+static void not_yet(DetachRequest *request, int r, const char *message)
+{
+	const char *why = message ?: strerror(r < 0 ? -r : EBUSY);
+
+	if (!request->of_caller && !request->assignment->dsm->drained) {
+		let_be(request);
+		return;
+	}
+	free(request->not_yet);
+	request->not_yet = strdup(why);
+	log_info("%s: not detached yet: %s", request->assignment->alias, why);
+	ask_after(request, AGAIN_USEC);
+}
+
 static void on_detached(int r, const char *message, void *userdata)
 {
 	_cleanup_free_ Asking *asking = userdata;
@@ -245,16 +299,18 @@ static void on_detached(int r, const char *message, void *userdata)
 		return;
 	request->asking = NULL;
 	domain = request->assignment->tvm->domain;
-	if (r == VMM_DETACH_REQUESTED)
+	if (r == VMM_DETACH_REQUESTED) {
+		request->is_taken = true;
+		free(request->not_yet);
+		request->not_yet = NULL;
 		return;
+	}
 	if (r == VMM_DETACH_GONE && domain) {
 		domains_read(request->requests->tdid, domain);
 		return;
 	}
-	if (r == VMM_DETACH_BUSY) {
-		log_info("%s: not detached yet: %s", request->assignment->alias,
-			 message ?: "libvirt is busy");
-		ask_after(request, AGAIN_USEC);
+	if (is_for_now(r)) {
+		not_yet(request, r, message);
 		return;
 	}
 	if (asprintf(&why, "libvirt: %s. Look into that and ask again",
@@ -284,28 +340,15 @@ static void ask(DetachRequest *request)
 		return;
 	free(request->asking);
 	request->asking = NULL;
-	snprintf(why, sizeof(why), "libvirt cannot be asked: %s. Try again",
-		 r == -ENOTCONN ? "tdid is not connected to it (see that libvirtd runs)"
-				: strerror(-r));
+	if (is_for_now(r)) {
+		not_yet(request, r, NULL);
+		return;
+	}
+	snprintf(why, sizeof(why), "libvirt cannot be asked: %s. Try again", strerror(-r));
 	fail(request, why);
 }
 
-/* What was asked for stands without it. The read gives the assignment its own policy back. */
-static void let_be(DetachRequest *request)
-{
-	Tdid *tdid = request->requests->tdid;
-	Domain *domain = request->assignment->tvm->domain;
-
-	request_free(request);
-	if (domain)
-		domains_read(tdid, domain);
-}
-
-static int on_end(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	let_be(userdata);
-	return 0;
-}
+static int on_end(sd_event_source *source, uint64_t usec, void *userdata);
 
 static int extend(DetachRequest *request, uint64_t usec)
 {
@@ -320,6 +363,26 @@ static int extend(DetachRequest *request, uint64_t usec)
 			      until_usec, 1000, on_end, request);
 	/* A caller whose time is over as well is answered first. */
 	return r < 0 ? r : sd_event_source_set_priority(request->end, SD_EVENT_PRIORITY_NORMAL + 1);
+}
+
+/* Its caller's time is over; a drain's is not until it is ended. */
+static int on_end(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	DetachRequest *request = userdata;
+	Assignment *a = request->assignment;
+
+	if (!a->dsm->drained || a->dsm->drain_stuck) {
+		let_be(request);
+		return 0;
+	}
+	log_warning("%s: not detached in time; its DSM is drained, so it is asked for anew",
+		    a->alias);
+	request->guest_asked = request->of_caller = false;
+	if (extend(request, DRAIN_USEC) < 0)
+		fail(request, "out of memory");
+	else if (!request->again)
+		ask(request);
+	return 0;
 }
 
 static int begin(DetachRequests *requests, Assignment *a, uint64_t usec, DetachRequest **ret)
@@ -357,6 +420,17 @@ void detach_requests_start(DetachRequests *requests, Assignment *a)
 		ask(request);
 }
 
+void detach_requests_undrained(DetachRequests *requests, const Dsm *dsm)
+{
+	DetachRequest *next;
+
+	for (DetachRequest *q = requests->first; q; q = next) {
+		next = q->next;
+		if (q->assignment->dsm == dsm && !q->of_caller && !q->is_taken && !q->asking)
+			let_be(q);
+	}
+}
+
 /* --- the call --- */
 
 static int no_such_assignment(VarlinkCall *call, const char *domain, const char *name)
@@ -381,6 +455,7 @@ static int wait_for(DetachRequests *requests, Assignment *a, const char *token, 
 		return r;
 	if (!request->token.text)
 		r = client_token_set(&request->token, token, peer->uid);
+	request->of_caller = true;
 	if (r >= 0)
 		r = extend(request, usec);
 	if (r >= 0)
@@ -437,7 +512,7 @@ static void follow(DetachRequest *request, AssignmentState state)
 	}
 	/* The guest that was asked, and the slot that was told, are of the boot before. */
 	if (request->is_reset && state != ASSIGNMENT_UNBINDING) {
-		request->is_reset = request->guest_asked = false;
+		request->is_reset = request->is_taken = request->guest_asked = false;
 		ask_after(request, state == ASSIGNMENT_DETACHING ? AGAIN_USEC : 0);
 		return;
 	}

@@ -21,6 +21,9 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
  */
 void detach_requests_start(DetachRequests *requests, Assignment *assignment);
 
+/* It is drained no more: what only the drain wanted, and libvirt has not been asked for, ends. */
+void detach_requests_undrained(DetachRequests *requests, const Dsm *dsm);
+
 /* Whether one of it is under way. */
 bool detach_requests_has(DetachRequests *requests, const Assignment *assignment);
 

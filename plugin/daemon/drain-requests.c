@@ -321,6 +321,7 @@ int drain_requests_end(DrainRequests *requests, json_object *parameters, Varlink
 			return refuse_record(tdid, call, dsm, "undrain", r);
 		log_info("%s: no longer drained: asked for by uid %u", bdf_format(dsm->bdf, object),
 			 (unsigned)varlink_call_peer(call)->uid);
+		detach_requests_undrained(requests->detaches, dsm);
 		answer_all(requests, dsm,
 			   "an Undrain has ended it. Drain it again if that was not "
 			   "meant");

@@ -55,6 +55,12 @@ static void let_go(void)
 	testing_idle(d.event);
 }
 
+static bool is_detaching(void)
+{
+	return assignments_service_is_detaching(d.tdid.assignments,
+						testing_assignment(&d, 0, ALIAS));
+}
+
 /* --- what is refused --- */
 
 Test(daemon_detach_requests, parameters_that_are_none)
@@ -108,13 +114,39 @@ Test(daemon_detach_requests, alias_is_another_devices_by_now)
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 }
 
+/* As with what the engine asks for: no refusal, and asked again until the time is over. */
 Test(daemon_detach_requests, libvirt_that_is_away)
 {
 	start();
 	fake_vmm_disconnect();
-	expect(ARGS, "Refused ");
+	ask(&one, ARGS, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
 	fake_vmm_connect();
-	fake_vmm.detach_result = -ETIMEDOUT;
+	while (fake_vmm.detaches < 2)
+		cr_assert_gt(sd_event_run(d.event, 2000000), 0);
+	let_go();
+	testing_answered(&one, "ok ");
+}
+
+Test(daemon_detach_requests, libvirt_that_does_not_answer)
+{
+	static const int results[] = { VMM_DETACH_BUSY, -ENOTCONN, -ETIMEDOUT, -EHOSTUNREACH };
+
+	start();
+	fake_vmm.detach_message = "no answer";
+	for (size_t i = 0; i < ELEMENTSOF(results); i++) {
+		fake_vmm.detach_result = results[i];
+		expect(ARGS ",\"timeout_ms\":50", "TimedOut ");
+		cr_assert(strstr(one.answer,
+				 "tvm0/" ALIAS ": detach: after 0.1 s it is locked, and "
+				 "libvirt has not taken it: no answer. Ask again"),
+			  "%s", one.answer);
+		cr_assert_eq(fake_vmm.detaches, i + 1);
+		UNTIL(d.event, !is_detaching());
+	}
+	fake_vmm.detach_result = -EREMOTEIO;
 	expect(ARGS, "Refused ");
 }
 
@@ -202,12 +234,6 @@ Test(daemon_detach_requests, guest_that_never_lets_it_go)
 	/* It comes late. */
 	let_go();
 	expect(ARGS "," TOKEN, "\"state\":\"released\"");
-}
-
-static bool is_detaching(void)
-{
-	return assignments_service_is_detaching(d.tdid.assignments,
-						testing_assignment(&d, 0, ALIAS));
 }
 
 /* Asked for, and not done: it is nobody's business any more. */

@@ -2,6 +2,7 @@
 /* Drain and Undrain: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #define TDI   "0000:41:00.1"
@@ -199,6 +200,39 @@ Test(daemon_drain_requests, device_that_cannot_be_detached)
 	testing_answered(&one, "ok ");
 }
 
+Test(daemon_drain_requests, libvirt_that_does_not_answer)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_vmm.detach_result = -ETIMEDOUT;
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	cr_assert_null(one.answer);
+	fake_vmm.detach_result = 0;
+	while (fake_vmm.detaches < 2)
+		cr_assert_gt(sd_event_run(d.event, 2000000), 0);
+	detach();
+	testing_answered(&one, "ok ");
+}
+
+/* The end of a Detach is not the drain's. */
+Test(daemon_drain_requests, detach_whose_time_is_over_within_it)
+{
+	testing_daemon_start(&d);
+	expect("Drain", DSM, "ok ");
+	testing_daemon_run(&d, 0, WITH);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_ask(&two, "Detach",
+		    "{\"domain\":\"tvm0\",\"name\":\"" ALIAS "\",\"timeout_ms\":50}", false);
+	testing_answered(&two, "TimedOut ");
+	UNTIL(d.event, fake_vmm.detaches == 3);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 3, "not for ever");
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+}
+
 Test(daemon_drain_requests, dsm_that_cannot_be_reclaimed)
 {
 	testing_daemon_start(&d);
@@ -296,6 +330,61 @@ Test(daemon_drain_requests, ended_by_undrain)
 	testing_answered(&two, "ok ");
 	testing_answered(&one, "an Undrain has ended it");
 	cr_assert_eq(testing_records(&d, "drain", NULL), 0);
+}
+
+/* What libvirt has not taken is asked for no more. */
+Test(daemon_drain_requests, undrained_while_libvirt_is_busy)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	testing_ask(&two, "Undrain", "{" DSM "}", false);
+	testing_answered(&two, "ok ");
+	testing_answered(&one, "an Undrain has ended it");
+	sd_event_run(d.event, 1500000);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
+}
+
+/* Busy is what it says after the Undrain. */
+Test(daemon_drain_requests, undrained_before_libvirt_answers)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	fake_vmm.hold = true;
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_ask(&two, "Undrain", "{" DSM "}", false);
+	testing_answered(&two, "ok ");
+	fake_vmm_let_go();
+	testing_idle(d.event);
+	sd_event_run(d.event, 1500000);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+/* Who has called Detach as well gets it. */
+Test(daemon_drain_requests, undrained_and_detached)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_vmm.detach_result = VMM_DETACH_BUSY;
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	testing_ask(&two, "Detach", "{\"domain\":\"tvm0\",\"name\":\"" ALIAS "\"}", false);
+	testing_idle(d.event);
+	expect("Undrain", DSM, "ok ");
+	fake_vmm.detach_result = 0;
+	while (fake_vmm.detaches < 2)
+		cr_assert_gt(sd_event_run(d.event, 2000000), 0);
+	detach();
+	testing_answered(&two, "ok ");
 }
 
 /* --- restarts --- */
