@@ -176,7 +176,8 @@ static void step(DrainRequests *requests, Dsm *dsm)
 		if (state == ASSIGNMENT_QUARANTINED)
 			quarantined = a;
 		else if (state != ASSIGNMENT_DETACHING && !dsm->drain_stuck &&
-			 (anew || !detach_requests_has(requests->detaches, a)))
+			 (anew ||
+			  (!a->detach_again && !detach_requests_has(requests->detaches, a))))
 			detach_requests_start(requests->detaches, a);
 	}
 	if (quarantined) {
@@ -342,8 +343,9 @@ int drain_requests_new(DrainRequests **ret, Tdid *tdid, DetachRequests *detaches
 	r = timed_calls_new(&requests->calls, tdid, &ops);
 	if (r >= 0)
 		r = sd_event_add_defer(tdid->event, &requests->steps, on_steps, requests);
+	/* The first steps are those of an earlier run's drains. */
 	if (r >= 0)
-		r = sd_event_source_set_enabled(requests->steps, SD_EVENT_OFF);
+		r = sd_event_source_set_enabled(requests->steps, SD_EVENT_ONESHOT);
 	if (r < 0) {
 		drain_requests_free(requests);
 		return r;

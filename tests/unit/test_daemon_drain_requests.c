@@ -424,3 +424,24 @@ Test(daemon_drain_requests, restart_within_a_drain)
 		      DSM_IDLE);
 	is_drained(true);
 }
+
+/* The last has gone, and nothing tells of it any more. */
+Test(daemon_drain_requests, restart_before_the_reclaim)
+{
+	testing_daemon_start(&d);
+	lock();
+	ask("Drain", DSM);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_idle(d.event);
+	fake_vmm_domain(TVM0, "tvm0", NONE);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_DELETED, ALIAS);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 0);
+	cr_assert_eq(testing_records(&d, "dsm", "\"connected\""), 1);
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	UNTIL(d.event, d.tsm->calls[FAKE_DISCONNECT] == 1);
+	UNTIL(d.event, testing_records(&d, "dsm", NULL) == 0);
+	is_drained(true);
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
