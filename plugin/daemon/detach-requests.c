@@ -44,7 +44,6 @@ typedef struct Asking {
 struct DetachRequest {
 	DetachRequests *requests;
 	Assignment *assignment;
-	ClientToken token;
 	uint64_t until_usec; /* CLOCK_BOOTTIME */
 	bool guest_asked;
 	bool of_caller; /* not only of a drain */
@@ -75,7 +74,6 @@ static void request_free(DetachRequest *request)
 		request->asking->request = NULL;
 	sd_event_source_disable_unref(request->again);
 	sd_event_source_disable_unref(request->end);
-	client_token_set(&request->token, NULL, 0);
 	free(request->not_yet);
 	free(request);
 }
@@ -164,6 +162,16 @@ static int settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 	return 1;
 }
 
+/* Nothing is done under it. */
+static void forget_token(Tdid *tdid, Assignment *a)
+{
+	if (!a->detach_pending)
+		return;
+	a->detach_pending = false;
+	client_token_set(&a->detach_token, NULL, 0);
+	records_write_assignment(tdid, a);
+}
+
 static void fail(DetachRequest *request, const char *why)
 {
 	DetachRequests *requests = request->requests;
@@ -172,6 +180,7 @@ static void fail(DetachRequest *request, const char *why)
 
 	log_warning("%s: detach: %s", object ?: "?", why);
 	request_free(request);
+	forget_token(requests->tdid, moment.a);
 	timed_calls_each(requests->calls, moment.a, settle, &moment);
 	requests->failed(requests->tdid, moment.a, why);
 }
@@ -439,8 +448,38 @@ static int no_such_assignment(VarlinkCall *call, const char *domain, const char 
 				   J_STRING("name", name));
 }
 
-static int wait_for(DetachRequests *requests, Assignment *a, const char *token, int64_t timeout_ms,
-		    VarlinkCall *call)
+/* On disk before anybody is asked. While one is under way the first of several counts. */
+static int take_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid)
+{
+	int r;
+
+	if (a->detach_pending &&
+	    (find(requests, a) || client_token_is(&a->detach_token, token, uid)))
+		return 0;
+	r = client_token_set(&a->detach_token, token, uid);
+	a->detach_pending = r >= 0;
+	if (r >= 0)
+		r = records_write_assignment(requests->tdid, a);
+	if (r < 0) {
+		a->detach_pending = false;
+		client_token_set(&a->detach_token, NULL, 0);
+	}
+	return r;
+}
+
+static int refuse_record(VarlinkCall *call, const Assignment *a, int r)
+{
+	_cleanup_free_ char *why = NULL;
+
+	if (asprintf(&why,
+		     "its record cannot be written to %s: %s. Nothing was asked for; make room "
+		     "there, and ask again",
+		     a->tdid->config->records, strerror(-r)) < 0)
+		why = NULL;
+	return refuse_call(call, a, why ?: "its record cannot be written");
+}
+
+static int wait_for(DetachRequests *requests, Assignment *a, int64_t timeout_ms, VarlinkCall *call)
 {
 	const struct ucred *peer = varlink_call_peer(call);
 	DetachRequest *request = find(requests, a);
@@ -453,8 +492,6 @@ static int wait_for(DetachRequests *requests, Assignment *a, const char *token, 
 		r = begin(requests, a, usec, &request);
 	if (r < 0)
 		return r;
-	if (!request->token.text)
-		r = client_token_set(&request->token, token, peer->uid);
 	request->of_caller = true;
 	if (r >= 0)
 		r = extend(request, usec);
@@ -498,9 +535,13 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	if (e->state == ASSIGNMENT_QUARANTINED)
 		return answer_quarantined(tdid, call, &moment, o);
 	if ((is_over(a, e->state) && !e->present) ||
-	    client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid))
+	    (!a->detach_pending &&
+	     client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid)))
 		return varlink_call_replyb(call, J_REF("assignment", o));
-	return wait_for(requests, a, token, timeout_ms, call);
+	r = token ? take_token(requests, a, token, varlink_call_peer(call)->uid) : 0;
+	if (r < 0)
+		return refuse_record(call, a, r);
+	return wait_for(requests, a, timeout_ms, call);
 }
 
 /* The guest may have released it: then the engine does the rest, unless it stays in the domain. */
@@ -530,10 +571,10 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 	DetachRequest *request = find(requests, a);
 	DetachMoment moment = { .a = a, .state = state, .generation = generation };
 
+	/* The record of its state says that of the token already. */
+	if (is_over(a, state))
+		a->detach_pending = false;
 	if (request && is_over(a, state)) {
-		if (request->token.text && client_token_set(&a->detach_token, request->token.text,
-							    request->token.uid) >= 0)
-			records_write_assignment(requests->tdid, a);
 		request_free(request);
 	} else if (request && state == ASSIGNMENT_QUARANTINED) {
 		request_free(request);
@@ -546,8 +587,12 @@ void detach_requests_changed(DetachRequests *requests, Assignment *a, Assignment
 void detach_requests_left(DetachRequests *requests, Assignment *a, AssignmentState state,
 			  uint64_t generation)
 {
+	bool pending = a->detach_pending;
+
 	a->reset = false;
 	detach_requests_changed(requests, a, state, generation);
+	if (pending && !a->detach_pending && engine_assignment(requests->tdid->engine, a->id))
+		records_write_assignment(requests->tdid, a);
 }
 
 void detach_requests_not_let_go(DetachRequests *requests, const Tvm *tvm, const char *alias)

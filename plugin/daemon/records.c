@@ -126,6 +126,13 @@ int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 	return r < 0 ? r : write_record(tdid, name, o);
 }
 
+/* The record of its end says so, with no other to follow. */
+static bool is_detach_pending(const Assignment *a, const EngineAssignment *e)
+{
+	return a->detach_pending &&
+	       (a->reset || (e->state != ASSIGNMENT_RELEASED && e->state != ASSIGNMENT_FAILED));
+}
+
 int records_write_assignment(Tdid *tdid, const Assignment *a)
 {
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
@@ -165,7 +172,7 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 		J_INT_IF(a->attach_token.text, "attach_uid", a->attach_token.uid),
 		J_STRING("detach_token", a->detach_token.text),
 		J_INT_IF(a->detach_token.text, "detach_uid", a->detach_token.uid),
-		J_TAKE("timeline", marks));
+		J_BOOL("detach_pending", is_detach_pending(a, e)), J_TAKE("timeline", marks));
 	return r < 0 ? r : write_record(tdid, name, o);
 }
 
@@ -204,7 +211,8 @@ typedef struct RawRecord {
 		*attach_token, *detach_token;
 	int64_t version, pid, start_time, generation, operation, rebinds_max, rebinds,
 		guest_timeout_usec, attach_uid, detach_uid;
-	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved;
+	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved,
+		detach_pending;
 	json_object *timeline;
 } RawRecord;
 
@@ -259,6 +267,7 @@ static const JsonField record_fields[] = {
 	BOOLEAN(guest_ready),
 	BOOLEAN(retry_timer),
 	BOOLEAN(unserved),
+	BOOLEAN(detach_pending),
 	{ "timeline", JSON_FIELD_ARRAY, 0, offsetof(RawRecord, timeline) },
 	{},
 };
@@ -463,6 +472,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 		timeline_clear(&a->timeline);
 	a->attach_token = restore_token(raw->attach_token, raw->attach_uid);
 	a->detach_token = restore_token(raw->detach_token, raw->detach_uid);
+	a->detach_pending = a->detach_token.text && raw->detach_pending;
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
 	a->reason = raw->reason ? strdup(raw->reason) : NULL;
 	a->last_state = e.state;

@@ -117,6 +117,7 @@ typedef struct Assignment {
 	EngineFault last_fault;
 	ClientToken attach_token; /* of the Attach that brought it here last */
 	ClientToken detach_token; /* of the last Detach */
+	bool detach_pending;	  /* and that has not come to its end yet */
 	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

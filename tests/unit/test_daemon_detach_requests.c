@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define TDI   "0000:41:00.1"
 #define ARGS  "\"domain\":\"tvm0\",\"name\":\"" ALIAS "\""
@@ -490,6 +491,64 @@ Test(daemon_detach_requests, restart_within_it)
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
 	ask(&one, ARGS "," TOKEN, false);
 	UNTIL(d.event, fake_vmm.detaches == 2);
+	let_go();
+	testing_answered(&one, "ok ");
+}
+
+/* It has gone, and somebody has attached it again, before tdid gets to write anything more. */
+Test(daemon_detach_requests, token_of_before_a_restart)
+{
+	start();
+	fake_vmm.hold = true;
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	cr_assert_eq(testing_records(&d, "assignment", "\"detach_token\":\"token-1\""), 1,
+		     "on disk while libvirt is asked");
+	cr_assert_eq(testing_records(&d, "assignment", "\"detach_pending\":true"), 1);
+	testing_daemon_stop(&d);
+	fake_vmm.hold = false;
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	/* By what libvirt was asked for before. */
+	let_go();
+	cr_assert_eq(testing_records(&d, "assignment", "\"detach_pending\":false"), 1);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	expect(ARGS "," TOKEN, "\"state\":\"waiting\"");
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+/* What was refused is nothing that was done under it, also when others do it later. */
+Test(daemon_detach_requests, token_of_what_was_refused)
+{
+	start();
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	expect(ARGS "," TOKEN, "Refused ");
+	cr_assert_eq(testing_records(&d, "assignment", "token-1"), 0);
+	let_go();
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	fake_vmm.detach_result = 0;
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	detach();
+	testing_answered(&one, "\"state\":\"released\"");
+}
+
+Test(daemon_detach_requests, token_that_cannot_be_written)
+{
+	char path[256];
+
+	start();
+	snprintf(path, sizeof(path), "%s/assignment-" TVM0 "-%d-" TDI "-" ALIAS ".json", d.records,
+		 (int)d.qemu[0]);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	expect(ARGS "," TOKEN, "detach: its record cannot be written");
+	cr_assert_eq(fake_vmm.detaches, 0);
+	cr_assert_eq(rmdir(path), 0);
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
 	let_go();
 	testing_answered(&one, "ok ");
 }
