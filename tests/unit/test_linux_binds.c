@@ -188,6 +188,27 @@ Test(linux_binds, vmm_that_unbinds_without_a_word)
 	wait_seen("config_unlocked");
 }
 
+/* What could not be read is tried again after 5 s only; the bind is looked after as before. */
+Test(linux_binds, unreadable_function_delays_no_other)
+{
+	struct timespec begin, end;
+
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_observed(VF0, TVM_A, 3);
+	expect_ok();
+	testing_tsm_attribute(DISTANT_PF, "connect", "rubbish without an end");
+	stop();
+	start(OBSERVE);
+	watch();
+	cr_assert_eq(generation(VF0), 3);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	testing_tsm_attribute(VF0, "bound", "\n");
+	wait_seen("config_unlocked");
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	cr_assert_lt(end.tv_sec - begin.tv_sec, 4);
+}
+
 /* --- TVMs --- */
 
 Test(linux_binds, release_after_a_bind_that_ended_by_itself)

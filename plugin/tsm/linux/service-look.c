@@ -183,10 +183,17 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* In this time, or sooner if that was said before. */
 static void look_again(Service *service, uint64_t usec)
 {
-	if (!service->look.again &&
-	    sd_event_add_time_relative(service->event, &service->look.again, CLOCK_MONOTONIC, usec,
+	ServiceLook *look = &service->look;
+	uint64_t now, due;
+
+	if (look->again && sd_event_now(service->event, CLOCK_MONOTONIC, &now) >= 0 &&
+	    sd_event_source_get_time(look->again, &due) >= 0 && due <= now + usec)
+		return;
+	look->again = sd_event_source_disable_unref(look->again);
+	if (sd_event_add_time_relative(service->event, &look->again, CLOCK_MONOTONIC, usec,
 				       ACCURACY_USEC, on_again, service) < 0)
 		log_error("no timer can be set to look at the kernel again");
 }
