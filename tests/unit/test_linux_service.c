@@ -107,6 +107,7 @@ Test(linux_service, repeated_and_foreign_ids)
 
 Test(linux_service, hanging_connect_is_killed)
 {
+	connect_deadline = 300;
 	start("");
 	testing_behave("hang");
 	verb("Connect", "dsm", PF);
@@ -124,6 +125,8 @@ static void refuse_to_kill(int pidfd)
 Test(linux_service, child_that_cannot_be_killed)
 {
 	kill_hook = refuse_to_kill;
+	connect_deadline = 300;
+	kill_deadline = 100;
 	start("");
 	call("Query", NULL);
 	watch();

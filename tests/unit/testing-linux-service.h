@@ -25,6 +25,8 @@ static char last_error[64];
 static unsigned int n_final;
 static bool watch_ended;
 static void (*kill_hook)(int pidfd);
+/* In milliseconds. Short only where a test is about their end: else they cut off what is slow. */
+static unsigned int connect_deadline = 60000, kill_deadline = 60000;
 
 /* --- a companion --- */
 
@@ -168,10 +170,11 @@ static inline void start(const char *extra)
 
 	cr_assert_geq(asprintf(&text,
 			       "{\"socket\": \"%s/socket\", \"state\": \"%s/state\","
-			       " \"root\": \"%s\", \"deadlines\": {\"connect\": 300, \"bind\": 300,"
-			       " \"observe\": 200, \"kill\": 100, \"look\": 1000,"
+			       " \"root\": \"%s\", \"deadlines\": {\"connect\": %u,"
+			       " \"observe\": 200, \"kill\": %u, \"look\": 1000,"
 			       " \"lock\": 1000} %s}",
-			       testing_root, testing_root, testing_root, extra),
+			       testing_root, testing_root, testing_root, connect_deadline,
+			       kill_deadline, extra),
 		      0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), &error), 0, "%s", error);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
@@ -382,26 +385,12 @@ static inline void start_with_companion(void)
 	}
 }
 
-/* A VMM that binds by itself, once it is waited for. */
-static inline pid_t vmm_binds(const char *device)
-{
-	struct timespec a_while = { .tv_nsec = 60000000 };
-	pid_t vmm = fork();
-
-	if (vmm == 0) {
-		nanosleep(&a_while, NULL);
-		testing_tsm_attribute(device, "bound", "tsm0\n");
-		_exit(0);
-	}
-	return vmm;
-}
-
 static inline void bind_observed(const char *device, const char *tvm, int64_t generation)
 {
-	pid_t vmm = vmm_binds(device);
-
+	testing_vmm_binds(device);
 	bind_to(device, tvm, generation);
-	waitpid(vmm, NULL, 0);
+	cr_assert(testing_vmm_has_bound(), "nobody has waited for it: %s: %s", last_error,
+		  reason());
 }
 
 static inline void send_uevent(void)
@@ -416,20 +405,17 @@ static inline void send_uevent(void)
 /* Whoever reads this attribute waits, as for the kernel's lock. */
 static inline void hold(const char *bdf, const char *name)
 {
-	const char *path = testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name);
-
-	remove(path);
-	cr_assert_eq(mkfifo(path, 0600), 0);
-}
-
-/* At no moment it is not there: that would be "not bound". */
-static inline void let_go(const char *bdf, const char *name, const char *value)
-{
 	char next[PATH_MAX];
 
-	snprintf(next, sizeof(next), "%s", testing_path("value"));
-	testing_write(next, value, strlen(value));
+	/* At no moment it is not there: that would be "not bound". */
+	snprintf(next, sizeof(next), "%s", testing_path("held"));
+	cr_assert_eq(mkfifo(next, 0600), 0);
 	cr_assert_eq(rename(next, testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name)), 0);
+}
+
+static inline void let_go(const char *bdf, const char *name, const char *value)
+{
+	testing_tsm_attribute(bdf, name, value);
 }
 
 static inline bool is_confirmed(const char *device)

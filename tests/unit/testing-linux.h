@@ -11,14 +11,40 @@
 #include "tsm/linux/kernel.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #define DISTANT_PF "0000:05:00.0" /* has a DSM of its own */
 
+/* Whoever watches the file hears that it was written; what is in it stays. */
+static inline void testing_touch(int fd)
+{
+	char first;
+
+	if (pread(fd, &first, 1, 0) == 1)
+		cr_assert_eq(pwrite(fd, &first, 1, 0), 1);
+}
+
+/*
+ * At once, as the kernel's values change: a provider's child that reads meanwhile finds the old
+ * value or the new one, never an empty file, which is one that cannot be read.
+ */
 static inline void testing_tsm_attribute(const char *bdf, const char *name, const char *value)
 {
+	char path[PATH_MAX], next[PATH_MAX];
+	_cleanup_close_ int old = -1;
+	struct stat st;
+
 	mkdir(testing_path("sys/bus/pci/devices/%s/tsm", bdf), 0755);
-	testing_write(testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name), value,
-		      strlen(value));
+	snprintf(path, sizeof(path), "%s",
+		 testing_path("sys/bus/pci/devices/%s/tsm/%s", bdf, name));
+	snprintf(next, sizeof(next), "%s", testing_path("next-value-%d", (int)getpid()));
+	/* Watches end with the file, and that not before it is closed. */
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+		old = open(path, O_RDWR | O_CLOEXEC);
+	testing_write(next, value, strlen(value));
+	cr_assert_eq(rename(next, path), 0);
+	if (old >= 0)
+		testing_touch(old);
 }
 
 static inline void testing_tsm_read(const char *bdf, const char *name, char value[static 64])
@@ -94,6 +120,9 @@ static inline void testing_linux_new(void)
  * nothing), "late" (does it, then hangs). */
 static inline void testing_behave(const char *how)
 {
+	/* Before the child is there: a test that lets it go waits for it. */
+	if (strcmp(how, "hang") == 0)
+		mkfifo(testing_path("release"), 0600);
 	testing_write(testing_path("behave"), how, strlen(how));
 }
 
@@ -102,7 +131,6 @@ static inline void testing_hang(void)
 	int fd;
 
 	/* Until the test opens it for writing. */
-	mkfifo(testing_path("release"), 0600);
 	fd = open(testing_path("release"), O_RDONLY);
 	if (fd >= 0)
 		close(fd);
@@ -199,4 +227,31 @@ static inline int testing_kernel_ioctl(const char *path, unsigned long request, 
 	}
 }
 
-static const KernelIo testing_kernel = { testing_kernel_write, testing_kernel_ioctl };
+/* A VMM that binds the function by itself, once a child of the provider waits for it. */
+static inline void testing_vmm_binds(const char *bdf)
+{
+	testing_write(testing_path("vmm"), bdf, strlen(bdf));
+}
+
+static inline bool testing_vmm_has_bound(void)
+{
+	return access(testing_path("vmm"), F_OK) < 0;
+}
+
+static inline void testing_kernel_pause(uint32_t ms)
+{
+	char bdf[BDF_STRING_SIZE] = "";
+	FILE *f = fopen(testing_path("vmm"), "r");
+
+	if (!f) {
+		poll(NULL, 0, (int)ms);
+		return;
+	}
+	cr_assert_not_null(fgets(bdf, sizeof(bdf), f));
+	fclose(f);
+	testing_tsm_attribute(bdf, "bound", "tsm0\n");
+	remove(testing_path("vmm"));
+}
+
+static const KernelIo testing_kernel = { testing_kernel_write, testing_kernel_ioctl,
+					 testing_kernel_pause };

@@ -44,7 +44,12 @@ static int system_ioctl(const char *path, unsigned long request, void *argument)
 	return ioctl(fd, request, argument) < 0 ? -errno : 0;
 }
 
-const KernelIo kernel_io_system = { system_write, system_ioctl };
+static void system_pause(uint32_t ms)
+{
+	poll(NULL, 0, (int)ms);
+}
+
+const KernelIo kernel_io_system = { system_write, system_ioctl, system_pause };
 
 const KernelFunction *kernel_find(const KernelReport *report, Bdf bdf)
 {
@@ -274,25 +279,28 @@ static int proxy_guest_request(const KernelRequest *q, KernelReport *report)
 
 /*
  * -ETIME: within observe_ms it did not come, and the last look said so; -EINTR: the lock was not
- * free for the last look, so somebody is at it.
+ * free for the last look, so somebody is at it. The last look begins when the time is over: one
+ * that began before says nothing of the time since, which on a busy host may be most of it.
  */
 static int observe(const KernelRequest *q, bool bound)
 {
-	uint64_t end = now_msec() + q->observe_ms;
+	uint64_t now = now_msec(), end = now + q->observe_ms;
 
-	for (;;) {
+	for (;; now = now_msec()) {
+		uint32_t left = now < end ? (uint32_t)(end - now) : 0;
 		char text[TEE_IO_TSM_NAME_SIZE];
-		uint64_t now = now_msec();
 		int r;
 
-		tsm_attribute_arm(now < end ? (uint32_t)(end - now) : 1);
+		tsm_attribute_arm(left ?: 1);
 		r = tsm_attribute_read(q->sysfs, q->target, "bound", text, sizeof(text));
 		tsm_attribute_arm(0);
 		if (r != -EINTR && (r < 0 || !!text[0] == bound))
 			return r;
-		if (now_msec() >= end)
+		if (!left)
 			return r < 0 ? r : -ETIME;
-		poll(NULL, 0, KERNEL_OBSERVE_MSEC);
+		/* An interrupted read has taken all the time there was. */
+		if (r == 0)
+			q->io->pause(left < KERNEL_OBSERVE_MSEC ? left : KERNEL_OBSERVE_MSEC);
 	}
 }
 

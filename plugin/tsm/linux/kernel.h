@@ -82,6 +82,8 @@ typedef struct KernelIo {
 	int (*write)(const char *path, const char *text);
 	/* One ioctl(2) on the module's device at `path`. */
 	int (*ioctl)(const char *path, unsigned long request, void *argument);
+	/* Lets time pass between two looks at tsm/bound: somebody else's turn. */
+	void (*pause)(uint32_t ms);
 } KernelIo;
 
 extern const KernelIo kernel_io_system;
