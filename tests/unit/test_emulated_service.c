@@ -356,6 +356,8 @@ Test(emulated_service, operation_outlives_its_caller)
 	VarlinkClient *leaves = connect_client();
 	TestingTvm tvm;
 
+	/* In this time a Query has to come there, after the bind has said that it began. */
+	config->devices[0].latencies.bind = 1000;
 	prepare_and_connect(&tvm);
 	send_call(leaves, "Bind", VARLINK_CALL_MORE, bind_parameters("bind", 1));
 	while (json_object_array_length(replies) < 2)
