@@ -633,6 +633,16 @@ static void ask_until_locked(void)
 	cr_assert(testing_guest_gets(&d, "\"event\":\"Locked\""));
 }
 
+/* The agent of the boot after: tdid has closed the port, and opens it with the guest. */
+static void boot_anew(void)
+{
+	fake_vmm_dirty(TVM0, VMM_DIRTY_CHANNEL, NULL);
+	UNTIL(d.event, fake_vmm.opens == 2);
+	testing_idle(d.event);
+	testing_guest_hello(SESSION_B);
+	cr_assert(testing_guest_gets(&d, "\"Offer\""));
+}
+
 Test(daemon_attach_requests, guest_that_is_reset_meanwhile)
 {
 	start();
@@ -646,7 +656,7 @@ Test(daemon_attach_requests, guest_that_is_reset_meanwhile)
 	cr_assert_null(one.answer);
 	fake_vmm_let_go();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
-	testing_guest_hello(SESSION_B);
+	boot_anew();
 	testing_guest_event(SESSION_B, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 	cr_assert_null(one.answer);
@@ -667,7 +677,7 @@ Test(daemon_attach_requests, guest_that_is_reset_when_it_is_bound)
 	d.tsm->answers[FAKE_UNBIND] = FAKE_DONE;
 	fake_tsm_let_go(d.tsm);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
-	testing_guest_hello(SESSION_B);
+	boot_anew();
 	testing_guest_event(SESSION_B, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 	fake_vmm.hold = true;
