@@ -131,8 +131,11 @@ static void give_up_connection(GuestPort *port, const char *why)
 
 void guest_port_end_session(GuestPort *port)
 {
-	if (port && port->fd >= 0)
-		give_up_connection(port, "the guest was reset");
+	if (!port || port->fd < 0)
+		return;
+	log_info("%s: guest port closed: the guest was reset", domain_name(port));
+	close_port(port);
+	try_open(port);
 }
 
 /* Writes what is queued. False when the port had to be closed. */
