@@ -7,7 +7,7 @@ from lab import LIBEXEC, PF, TSM_SOCKET, Lab, fault, lab, start_tdid, tvm
 
 NIC0, NIC1, NIC2 = "ua-tdi-nic0", "ua-tdi-nic1", "ua-tdi-nic2"
 VF0 = "0000:01:10.0"
-VF0_IN_XML = "slot='0x10' function='0x0'"
+VF0_IN_XML = "bus='0x01' slot='0x10' function='0x0'"
 # In place of the agent: as fast as the port takes it, now and then something that looks real.
 FLOOD = r"""#!/bin/sh
 for p in /sys/class/virtio-ports/*; do
