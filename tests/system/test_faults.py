@@ -81,8 +81,10 @@ def test_hung_bind_is_quarantined_and_others_go_on_and_clear_is_the_way_out():
         host.wait_for(lambda: VF0_IN_XML not in host.run(["virsh", "dumpxml", "tvm0"]).out, 30)
         other = l.watch()
         l.tvm1.attach(0, alias="ua-tdi-doubtful")
-        failed = other.wait("ua-tdi-doubtful", "failed", timeout=60)
-        assert "quarantined" in failed["reason"] and f"tdictl clear {VF0}" in failed["reason"], failed
+        refused = other.wait("ua-tdi-doubtful", "detaching", timeout=60)
+        assert "quarantined" in refused["reason"], refused
+        assert f"tdictl clear {VF0}" in refused["reason"], refused
+        l.tvm1.destroy()  # a guest that has just been given a device may not hear that it is to go
         refused = l.tdictl("clear", VF0, check=False, timeout=60)
         fault(host, "Clear")
         if refused.rc:
@@ -172,7 +174,7 @@ def test_guest_that_does_not_eject_keeps_nothing_but_the_function():
         host.run(["virsh", "suspend", "tvm0"])
         fault(host, "Violate", device=VF0)
         detaching = watch.wait(NIC0, "detaching", timeout=60)
-        assert "ERROR" in detaching["reason"], detaching
+        assert detaching["reason"] and detaching["tdi_state"] != "run", detaching
         state = tsm_says(host)
         assert all(t["state"] == "config_unlocked" for t in state["tdis"]), state
         assert VF0_IN_XML in host.run(["virsh", "dumpxml", "tvm0"]).out

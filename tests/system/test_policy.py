@@ -92,7 +92,7 @@ def test_error_under_run_is_told_and_bound_again_until_the_budget_is_spent():
         l.wait_driver(f"tvm0/{NIC0}")
         fault(host, "Violate", device=VF0)
         told = watch.wait(NIC0, "unbinding")
-        assert "ERROR" in told["reason"], told
+        assert told["reason"], told
         # The guest lets the driver go before the next bind's acceptance gives it back.
         l.tvm0.wait_console(r"NET 0000:02:00.0 driver=igbvf interface=", 30, at)
         running = watch.wait(NIC0, "running")
@@ -100,7 +100,7 @@ def test_error_under_run_is_told_and_bound_again_until_the_budget_is_spent():
         l.wait_driver(f"tvm0/{NIC0}")
         fault(host, "Violate", device=VF0)
         held = watch.wait(NIC0, "held")
-        assert "ERROR" in held["reason"] and "detach it" in held["reason"], held
+        assert "detach it" in held["reason"], held
         assert is_in(host, "tvm0")
         # Its guest boots anew: that is the way back.
         host.run(["virsh", "reset", "tvm0"])
