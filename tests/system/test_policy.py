@@ -119,6 +119,7 @@ def test_guest_reset_under_run_keeps_the_device():
         # What an FLR does to a TDI, as near to the reset as one gets from outside.
         fault(host, "ResetFunction", device=VF0)
         host.run(["virsh", "reset", "tvm0"])
+        watch.wait(NIC0, "unbinding")
         running = watch.wait(NIC0, "running", timeout=120)
         assert running["generation"] == 2, running
         assert "detaching" not in watch.states(NIC0), watch.states(NIC0)
