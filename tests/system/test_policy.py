@@ -2,7 +2,7 @@
 """What becomes of a device that left the way to RUN: the policies of tdid.conf and of the metadata."""
 import base64
 
-from lab import Lab, fault, lab, put_json, start_tdid, stop, tdid_config
+from lab import Lab, fault, fault_command, lab, put_json, start_tdid, stop, tdid_config
 from test_attacks import TDI_VALIDATE, EvilHost, wait_for_validate
 
 NIC0 = "ua-tdi-nic0"
@@ -116,9 +116,10 @@ def test_guest_reset_under_run_keeps_the_device():
         l.tvm0.attach(0)
         watch.wait(NIC0, "running")
         l.wait_driver(f"tvm0/{NIC0}")
-        # What an FLR does to a TDI, as near to the reset as one gets from outside.
-        fault(host, "ResetFunction", device=VF0)
-        host.run(["virsh", "reset", "tvm0"])
+        # What an FLR does to a TDI, as near to the reset as one gets from outside: in one command,
+        # else the second comes when the first has long been answered as the fault it is alone.
+        host.run(["sh", "-c", 'virsh reset tvm0 & "$@"; wait', "sh",
+                  *fault_command("ResetFunction", device=VF0)])
         watch.wait(NIC0, "unbinding")
         running = watch.wait(NIC0, "running", timeout=120)
         assert running["generation"] == 2, running
