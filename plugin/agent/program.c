@@ -113,7 +113,7 @@ static void on_input(void *userdata, short revents)
 		program_close(program, PIPE_INPUT);
 }
 
-/* 1: there was something; 0: nothing for now, or for ever; -EFBIG; negative errno. */
+/* 1: there was something; 0: nothing yet, or nothing any more; -EFBIG; negative errno. */
 static int output_take(Program *program)
 {
 	/* One byte more than allowed tells that there is too much. */

@@ -44,11 +44,12 @@ void host_begin(Host *host, uint32_t domains, const BenchTsm *tsm)
 	char path[96];
 
 	*host = (Host){ .domains = domains, .tsm = *tsm };
-	snprintf(host->directory, sizeof(host->directory), "/dev/shm/tdid-bench-XXXXXX");
-	if (!mkdtemp(host->directory))
-		snprintf(host->directory, sizeof(host->directory), "/tmp/tdid-bench-XXXXXX");
-	if (access(host->directory, F_OK) < 0 && !mkdtemp(host->directory))
-		check(-errno, host->directory);
+	strcpy(host->directory, "/dev/shm/tdid-bench-XXXXXX");
+	if (!mkdtemp(host->directory)) {
+		strcpy(host->directory, "/tmp/tdid-bench-XXXXXX");
+		if (!mkdtemp(host->directory))
+			check(-errno, host->directory);
+	}
 	snprintf(path, sizeof(path), "%s/records", host->directory);
 	mkdir(path, 0700);
 	host->tsm.path = NULL;
