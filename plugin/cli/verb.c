@@ -2,22 +2,14 @@
 #include "cli/verb.h"
 
 #include "cli/text.h"
+#include "rpc/event-loop.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include <systemd/sd-event.h>
-
 #define NOTICE_AFTER_USEC   (1000 * 1000ULL)
 #define TIMER_ACCURACY_USEC 1000
 #define GRACE_USEC	    (5000 * 1000ULL)
-
-static inline sd_event *event_free(sd_event *event)
-{
-	return sd_event_unref(event);
-}
-
-DEFINE_CLEANUP(sd_event, event_free);
 
 typedef struct Wait {
 	const Cli *cli;

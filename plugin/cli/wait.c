@@ -7,22 +7,15 @@
 #include "cli/lasting-call.h"
 #include "cli/states.h"
 #include "cli/text.h"
+#include "rpc/event-loop.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define TIMEOUT_USEC	    (300 * 1000000ULL)
 #define GRACE_USEC	    (500 * 1000ULL)
 #define NOTICE_AFTER_USEC   (1000 * 1000ULL)
 #define TIMER_ACCURACY_USEC 1000
-
-static inline sd_event *event_free(sd_event *event)
-{
-	return sd_event_unref(event);
-}
-
-DEFINE_CLEANUP(sd_event, event_free);
 
 typedef struct Wait {
 	const Cli *cli;
@@ -34,19 +27,11 @@ typedef struct Wait {
 	uint64_t end_usec; /* CLOCK_BOOTTIME */
 } Wait;
 
-static uint64_t now_usec(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static int parameters(json_object **ret, void *userdata)
 {
 	const Wait *w = userdata;
 	_cleanup_(json_unrefp) json_object *states = json_object_new_array();
-	uint64_t now = now_usec();
+	uint64_t now = boottime_usec();
 	uint64_t left_usec = w->end_usec > now ? w->end_usec - now : 0;
 	int r = states ? 0 : -ENOMEM;
 
@@ -125,7 +110,7 @@ static CliStatus wait_run(Wait *w)
 	CliStatus status;
 	int r;
 
-	w->end_usec = now_usec() + timeout;
+	w->end_usec = boottime_usec() + timeout;
 	r = sd_event_add_time_relative(w->event, NULL, CLOCK_BOOTTIME, NOTICE_AFTER_USEC,
 				       TIMER_ACCURACY_USEC, on_notice, w);
 	if (r >= 0)

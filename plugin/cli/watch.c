@@ -8,24 +8,15 @@
 #include "cli/lasting-call.h"
 #include "cli/states.h"
 #include "cli/text.h"
+#include "rpc/event-loop.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
-
-#include <systemd/sd-event.h>
 
 #define TIMER_ACCURACY_USEC 1000
 #define STATE_WIDTH	    11 /* "quarantined" */
 #define TITLE_WIDTH_MIN	    32
-
-static inline sd_event *event_free(sd_event *event)
-{
-	return sd_event_unref(event);
-}
-
-DEFINE_CLEANUP(sd_event, event_free);
 
 typedef struct Watch {
 	const Cli *cli;
@@ -39,14 +30,6 @@ typedef struct Watch {
 	uint64_t first_usec;
 	int title_width; /* the widest so far */
 } Watch;
-
-static uint64_t now_usec(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* The latest mark, unless it only says the state once more; NULL: nothing to say. */
 static char *latest_mark(json_object *object, const char *state)
@@ -64,7 +47,7 @@ static char *latest_mark(json_object *object, const char *state)
 
 static void print_line(Watch *watch, const Assignment *a, json_object *object, const char *remark)
 {
-	uint64_t since = now_usec() - watch->first_usec;
+	uint64_t since = boottime_usec() - watch->first_usec;
 	_cleanup_free_ char *mark = latest_mark(object, a->state);
 	bool more = *remark || mark || a->tdi_state || a->tsm || a->reason;
 	_cleanup_free_ char *tdi = assignment_tdi_words(a), *tsm = assignment_tsm_words(a);
@@ -110,7 +93,7 @@ static void on_reply(const VarlinkReply *reply, void *userdata)
 		return;
 	}
 	if (watch->first_usec == 0)
-		watch->first_usec = now_usec();
+		watch->first_usec = boottime_usec();
 	note_position(watch, reply->parameters);
 
 	object = json_get_object(reply->parameters, "assignment");

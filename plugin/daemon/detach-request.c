@@ -20,6 +20,7 @@
 #include "daemon/domains.h"
 #include "daemon/guest-port.h"
 #include "daemon/records.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -88,7 +89,7 @@ static bool ask_guest(DetachRequest *request)
 {
 	Assignment *a = request->assignment;
 	const EngineAssignment *e = engine_assignment(request->requests->tdid->engine, a->id);
-	uint64_t now = timeline_now();
+	uint64_t now = boottime_usec();
 	uint64_t left = request->until_usec > now ? request->until_usec - now : 0;
 
 	if (request->guest_asked || e->state != ASSIGNMENT_RUNNING ||
@@ -196,7 +197,7 @@ static int on_end(sd_event_source *source, uint64_t usec, void *userdata);
 
 int detach_request_extend(DetachRequest *request, uint64_t usec)
 {
-	uint64_t until_usec = timeline_now() + usec;
+	uint64_t until_usec = boottime_usec() + usec;
 	int r;
 
 	if (request->until_usec >= until_usec)

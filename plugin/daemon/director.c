@@ -16,6 +16,7 @@
 #include "daemon/reason.h"
 #include "daemon/records.h"
 #include "daemon/retry-timer.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ static void log_change(const Assignment *a, AssignmentState state, uint64_t gene
 
 void director_mark(Tdid *tdid, Assignment *a, const char *name, const char *detail)
 {
-	if (timeline_mark(&a->timeline, timeline_now(), name, detail) < 0)
+	if (timeline_mark(&a->timeline, boottime_usec(), name, detail) < 0)
 		log_error("%s: mark %s: out of memory", a->alias, name);
 	assignments_service_changed(tdid->assignments, a);
 }
@@ -112,7 +113,7 @@ static void count_change(Tdid *tdid, Assignment *a, const EngineEffect *effect, 
 	/* A device that the domain was started with, or that met a reset, waits for a boot. */
 	if (effect->state == ASSIGNMENT_RUNNING && t->n_marks > 0 &&
 	    strcmp(t->marks[0].name, "device-added") == 0)
-		metrics_ran(tdid->metrics, timeline_now() - t->marks[0].at_usec);
+		metrics_ran(tdid->metrics, boottime_usec() - t->marks[0].at_usec);
 }
 
 static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reason)
@@ -128,7 +129,7 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 	count_change(tdid, a, effect, e ? e->fault : a->last_fault);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
-	if (timeline_mark(&a->timeline, timeline_now(), assignment_state_name(effect->state),
+	if (timeline_mark(&a->timeline, boottime_usec(), assignment_state_name(effect->state),
 			  a->reason) < 0)
 		log_error("%s: out of memory", a->alias);
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);

@@ -16,6 +16,7 @@
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/incarnation.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -167,7 +168,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 			return;
 	}
 	timeline_clear(&a->timeline);
-	if (timeline_mark(&a->timeline, added_usec ?: timeline_now(),
+	if (timeline_mark(&a->timeline, added_usec ?: boottime_usec(),
 			  added_usec ? "device-added"
 			  : a->reset ? "guest reset"
 				     : "seen",
@@ -365,7 +366,7 @@ void domains_read(Tdid *tdid, Domain *domain)
 
 void domains_added(Tdid *tdid, Uuid domain, const char *alias)
 {
-	domain_read_start(tdid, domain, 0, alias, timeline_now());
+	domain_read_start(tdid, domain, 0, alias, boottime_usec());
 }
 
 void domains_read_all(Tdid *tdid)

@@ -3,6 +3,7 @@
 
 #include "daemon/assignments-service.h"
 #include "daemon/tdid.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static void on_evidence(const VarlinkReply *reply, const char *error, void *user
 	json_object_put(a->evidence);
 	a->evidence = json_object_get(json_get_object(reply->parameters, "evidence"));
 	a->evidence_generation = a->evidence_asked;
-	a->evidence_usec = timeline_now();
+	a->evidence_usec = boottime_usec();
 }
 
 void evidence_store_fetch(Assignment *a, uint64_t generation)

@@ -13,6 +13,7 @@
 #include "daemon/operations.h"
 
 #include "daemon/provider.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -146,7 +147,7 @@ static void finish(Operation *operation, const OperationResult *result)
 	OperationResult told = *result;
 
 	told.timed = operation->begun_usec > 0 && !request.resumed;
-	told.duration_usec = told.timed ? timeline_now() - operation->begun_usec : 0;
+	told.duration_usec = told.timed ? boottime_usec() - operation->begun_usec : 0;
 	/* Only the first of a queue is ever sent. */
 	request.dsm->operations = operation->next;
 	operation_free(operation);
@@ -180,7 +181,7 @@ static void started(Operation *operation)
 	if (operation->started)
 		return;
 	operation->started = true;
-	operation->begun_usec = timeline_now();
+	operation->begun_usec = boottime_usec();
 	r = sd_event_add_time_relative(operation->operations->event, &operation->deadline,
 				       CLOCK_BOOTTIME, operation->operations->deadline_usec, 0,
 				       on_deadline, operation);
@@ -331,7 +332,7 @@ static void send_operation(Operation *operation)
 				  0, on_reply, operation, &operation->call);
 	if (r >= 0) {
 		operation->sent = true;
-		operation->begun_usec = operation->begun_usec ?: timeline_now();
+		operation->begun_usec = operation->begun_usec ?: boottime_usec();
 	}
 	/* A provider that has just gone away will be ready again; anything else is our own fault.
 	 * What may have been done already is not refused for that. */

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 static void mark_free(Mark *mark)
 {
@@ -103,12 +102,4 @@ int timeline_from_json(Timeline *timeline, json_object *array)
 			return r;
 	}
 	return 0;
-}
-
-uint64_t timeline_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }

@@ -30,6 +30,3 @@ int timeline_mark(Timeline *timeline, uint64_t at_usec, const char *name, const 
 int timeline_to_json(const Timeline *timeline, json_object **ret);
 /* Replaces what is there. -EBADMSG: not an array of marks. */
 int timeline_from_json(Timeline *timeline, json_object *array);
-
-/* CLOCK_BOOTTIME in microseconds. */
-uint64_t timeline_now(void);

@@ -3,17 +3,11 @@
 #include "rpc/varlink-client.h"
 
 #include "rpc/error.h"
+#include "rpc/event-loop.h"
 #include "rpc/varlink-client-private.h"
 
 #include <errno.h>
 #include <string.h>
-
-static inline sd_event *event_free(sd_event *event)
-{
-	return sd_event_unref(event);
-}
-
-DEFINE_CLEANUP(sd_event, event_free);
 
 typedef struct Wait {
 	sd_event *event;

@@ -11,6 +11,7 @@
  */
 #include "vmm/connection.h"
 
+#include "rpc/event-loop.h"
 #include "rpc/json.h"
 #include "rpc/log.h"
 #include "vmm/sentence.h"
@@ -21,7 +22,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct Watcher {
 	atomic_uint refs;
@@ -73,9 +73,7 @@ static Watcher *watcher_new(Mailbox *dirty, Mailbox *control, uint64_t generatio
 static void mark(Watcher *w, virDomainPtr domain, VmmDirtyReason reason, const char *alias)
 {
 	DirtyPost *post = calloc(1, sizeof(*post));
-	struct timespec now;
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
 	if (!post || virDomainGetUUIDString(domain, post->uuid) < 0 ||
 	    (alias && !(post->alias = strdup(alias)))) {
 		log_error("libvirt: an event (%s) was lost: no memory",
@@ -84,7 +82,7 @@ static void mark(Watcher *w, virDomainPtr domain, VmmDirtyReason reason, const c
 		return;
 	}
 	post->reason = reason;
-	post->boottime_usec = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	post->boottime_usec = boottime_usec();
 	mailbox_post(w->dirty, &post->post);
 }
 

@@ -18,6 +18,7 @@
 #include "core/bdf.h"
 #include "core/hostdev-xml.h"
 #include "core/uuid.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 #include "vmm/calls.h"
 #include "vmm/domain-calls.h"
@@ -30,7 +31,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* Together the three seconds that vmm.h promises. */
 #define FREE_CALLS_USEC	 (1000 * UINT64_C(1000))
@@ -338,15 +338,11 @@ int vmm_open_channel(Vmm *vmm, const char *uuid, const char *name, uint64_t time
 static void on_unstuck(const char *uuid, void *userdata)
 {
 	Vmm *vmm = userdata;
-	struct timespec now;
-
 	if (!link_is_up(vmm->link))
 		return; /* the next list makes up for it */
-	clock_gettime(CLOCK_BOOTTIME, &now);
 	vmm->handlers.domain_dirty(&(VmmDirty){ .uuid = uuid,
 						.reason = VMM_DIRTY_REACHABLE,
-						.boottime_usec = (uint64_t)now.tv_sec * 1000000 +
-								 (uint64_t)now.tv_nsec / 1000 },
+						.boottime_usec = boottime_usec() },
 				   vmm->userdata);
 }
 

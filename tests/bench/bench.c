@@ -8,6 +8,7 @@
 
 #include "daemon/director.h"
 #include "daemon/domains.h"
+#include "rpc/event-loop.h"
 
 #include <dirent.h>
 #include <malloc.h>
@@ -104,7 +105,7 @@ static double attach_many(uint32_t dsms, uint32_t tdis)
 		plug(d, layout_tdi(d, tdis));
 		HOST_UNTIL(&host, is_locked(layout_tdi(d, tdis)));
 	}
-	began = timeline_now();
+	began = boottime_usec();
 	for (uint32_t d = 0; d < dsms; d++)
 		for (uint32_t t = 0; t < tdis; t++)
 			plug(d, layout_tdi(d, t));

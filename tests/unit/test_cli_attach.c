@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tdictl attach, detach, drain and undrain against a made-up tdid. */
-#include "cli/cli.h"
-#include "raw-peer.h"
-#include "schemas/schemas.h"
-
-#include <criterion/redirect.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
+#include "testing-cli.h"
 
 #define ADDRESS "0000:01:10.0"
 #define DSM	"0000:01:00.0"
@@ -22,57 +15,16 @@
 	"\",\"protection\":true,\"connects\":true,\"already_attached\":false,"                     \
 	"\"xml\":\"<hostdev>\\n  <x/>\\n</hostdev>\\n\"}"
 
-static Cli cli;
-static char path[64];
-static pid_t server;
-
 static void set_up(void)
 {
-	char *error = NULL;
-
-	signal(SIGPIPE, SIG_IGN);
-	raw_path(path);
-	cli = (Cli){ .command = &command_attach, .socket = path };
-	cr_assert_eq(idl_parse(&cli.interface, schema_io_tdid_assignments, &error), 0, "%s", error);
-	cr_redirect_stdout();
-	cr_redirect_stderr();
+	testing_cli_begin(&command_attach);
 }
 
-static void tear_down(void)
-{
-	if (server > 0) {
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
-	idl_free(cli.interface);
-	raw_done(path);
-}
+TestSuite(cli_attach, .init = set_up, .fini = testing_cli_end);
 
-TestSuite(cli_attach, .init = set_up, .fini = tear_down);
-
-/* A tdid that answers one call if it is this one: `first`, and after `pause_ms` `last`. */
 static void serve(const char *call, const char *first, int pause_ms, const char *last)
 {
-	int listening = raw_listen(path, 1), fd;
-
-	server = fork();
-	cr_assert_geq(server, 0);
-	if (server > 0) {
-		close(listening);
-		return;
-	}
-	poll(&(struct pollfd){ .fd = listening, .events = POLLIN }, 1, 10000);
-	fd = raw_accept(listening);
-	poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000);
-	if (strstr(raw_received(fd), call)) {
-		if (first)
-			raw_send(fd, first);
-		poll(NULL, 0, pause_ms);
-		if (last)
-			raw_send(fd, last);
-	}
-	pause();
-	_exit(0);
+	testing_cli_serve(1, &(TestingCall){ call, first, pause_ms, last });
 }
 
 static CliStatus run(const char *first, const char *second)
@@ -80,23 +32,6 @@ static CliStatus run(const char *first, const char *second)
 	char *arguments[] = { (char *)first, (char *)second, NULL };
 
 	return cli.command->run(&cli, arguments);
-}
-
-static const char *said(void)
-{
-	static char all[4096];
-	FILE *f = cr_get_redirected_stderr();
-
-	fflush(stderr);
-	all[fread(all, 1, sizeof(all) - 1, f)] = '\0';
-	return all;
-}
-
-static void says(const char *text)
-{
-	const char *all = said();
-
-	cr_assert(strstr(all, text), "%s: %s", text, all);
 }
 
 Test(cli_attach, no_address)
@@ -171,7 +106,7 @@ Test(cli_attach, everything_given)
 	cli.token = "t";
 	cli.wait_for = "running";
 	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
-	cr_assert_str_empty(said());
+	cr_assert_str_empty(testing_cli_said());
 	fflush(stdout);
 	cr_assert_stdout_eq_str("tvm0/ua-tdi-nic0 " ADDRESS ": running (tsm: linux)\n");
 }
@@ -184,7 +119,7 @@ Test(cli_attach, slow)
 	      "{\"parameters\":{\"assignment\":" ASSIGNMENT("locked") "},\"continues\":true}|",
 	      1200, "{\"parameters\":{\"assignment\":" ASSIGNMENT("running") "}}|");
 	cr_assert_eq(run("tvm0", ADDRESS), CLI_OK);
-	cr_assert_str_eq(said(),
+	cr_assert_str_eq(testing_cli_said(),
 			 "tdictl attach: tvm0/ua-tdi-nic0 " ADDRESS ": locked (tsm: linux)\n");
 }
 

@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cli/cli.h"
-#include "raw-peer.h"
-#include "schemas/schemas.h"
-
-#include <criterion/redirect.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
+#include "testing-cli.h"
 
 #define ADDRESS "0000:01:10.0"
 #define DEVICE                                                                                     \
@@ -17,56 +10,16 @@
 	"\"name\":\"ua-tdi-nic0\",\"device\":\"" ADDRESS "\",\"generation\":1,"                    \
 	"\"state\":\"quarantined\",\"state_source\":\"tsm\",\"protection\":true,\"timeline\":[]}"
 
-static Cli cli;
-static char path[64];
-static pid_t server;
-
 static void set_up(void)
 {
-	char *error = NULL;
-
-	signal(SIGPIPE, SIG_IGN);
-	raw_path(path);
-	cli = (Cli){ .command = &command_clear, .socket = path };
-	cr_assert_eq(idl_parse(&cli.interface, schema_io_tdid_assignments, &error), 0, "%s", error);
-	cr_redirect_stdout();
-	cr_redirect_stderr();
+	testing_cli_begin(&command_clear);
 }
 
-static void tear_down(void)
+TestSuite(cli_clear, .init = set_up, .fini = testing_cli_end);
+
+static void serve(const char *call, const char *reply)
 {
-	if (server > 0) {
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
-	idl_free(cli.interface);
-	raw_done(path);
-}
-
-TestSuite(cli_clear, .init = set_up, .fini = tear_down);
-
-/* A tdid that answers as many calls, each if it is the one that is expected. */
-static void serve(size_t n, const char *const calls[], const char *const replies[])
-{
-	int listening = raw_listen(path, 4);
-
-	server = fork();
-	cr_assert_geq(server, 0);
-	if (server > 0) {
-		close(listening);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		int fd;
-
-		poll(&(struct pollfd){ .fd = listening, .events = POLLIN }, 1, 10000);
-		fd = raw_accept(listening);
-		poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000);
-		if (strstr(raw_received(fd), calls[i]))
-			raw_send(fd, replies[i]);
-	}
-	pause();
-	_exit(0);
+	testing_cli_serve(1, &(TestingCall){ call, reply });
 }
 
 static CliStatus run(const char *argument)
@@ -74,16 +27,6 @@ static CliStatus run(const char *argument)
 	char *arguments[] = { (char *)argument, NULL };
 
 	return command_clear.run(&cli, arguments);
-}
-
-static void says(const char *text)
-{
-	static char all[4096];
-	FILE *f = cr_get_redirected_stderr();
-
-	fflush(stderr);
-	all[fread(all, 1, sizeof(all) - 1, f)] = '\0';
-	cr_assert(strstr(all, text), "%s: %s", text, all);
 }
 
 Test(cli_clear, neither_domain_nor_address)
@@ -98,17 +41,17 @@ Test(cli_clear, neither_domain_nor_address)
 
 Test(cli_clear, refused)
 {
-	serve(1, (const char *const[]){ "io.tdid.Assignments.Clear" },
-	      (const char *const[]){ "{\"error\":\"io.tdid.Assignments.Refused\",\"parameters\":{"
-				     "\"object\":\"" ADDRESS "\",\"message\":\"it stays so\"}}|" });
+	serve("io.tdid.Assignments.Clear",
+	      "{\"error\":\"io.tdid.Assignments.Refused\",\"parameters\":{"
+	      "\"object\":\"" ADDRESS "\",\"message\":\"it stays so\"}}|");
 	cr_assert_eq(run(ADDRESS), CLI_REFUSED);
 	says("tdictl clear: it stays so\n");
 }
 
 Test(cli_clear, by_address)
 {
-	serve(1, (const char *const[]){ "Clear\",\"parameters\":{\"device\":\"" ADDRESS "\"}" },
-	      (const char *const[]){ "{\"parameters\":{\"device\":" DEVICE "}}}|" });
+	serve("Clear\",\"parameters\":{\"device\":\"" ADDRESS "\"}",
+	      "{\"parameters\":{\"device\":" DEVICE "}}}|");
 	cr_assert_eq(run(ADDRESS), CLI_OK);
 	fflush(stdout);
 	cr_assert_stdout_eq_str(ADDRESS ": not quarantined (tsm: linux)\n");
@@ -116,13 +59,15 @@ Test(cli_clear, by_address)
 
 Test(cli_clear, by_domain_and_name)
 {
-	serve(2,
-	      (const char *const[]){ "Get\",\"parameters\":{\"domain\":\"tvm0\",\"name\":"
-				     "\"ua-tdi-nic0\"}",
-				     "Clear\",\"parameters\":{\"device\":\"" ADDRESS "\"}" },
-	      (const char *const[]){ "{\"parameters\":{\"assignment\":" ASSIGNMENT "}}|",
-				     "{\"parameters\":{\"device\":" DEVICE
-				     ",\"domain_name\":\"tvm0\",\"name\":\"ua-tdi-nic0\"}}}|" });
+	static const TestingCall calls[] = {
+		{ "Get\",\"parameters\":{\"domain\":\"tvm0\",\"name\":\"ua-tdi-nic0\"}",
+		  "{\"parameters\":{\"assignment\":" ASSIGNMENT "}}|" },
+		{ "Clear\",\"parameters\":{\"device\":\"" ADDRESS "\"}",
+		  "{\"parameters\":{\"device\":" DEVICE
+		  ",\"domain_name\":\"tvm0\",\"name\":\"ua-tdi-nic0\"}}}|" },
+	};
+
+	testing_cli_serve(ELEMENTSOF(calls), calls);
 	cr_assert_eq(run("tvm0/ua-tdi-nic0"), CLI_OK);
 	fflush(stdout);
 	cr_assert_stdout_eq_str(ADDRESS

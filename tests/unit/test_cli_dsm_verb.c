@@ -1,68 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/dsm-verb.h"
-#include "raw-peer.h"
-#include "schemas/schemas.h"
-
-#include <criterion/redirect.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
+#include "testing-cli.h"
 
 #define ADDRESS "0000:01:00.0"
 #define DSM                                                                                        \
 	"{\"dsm\":\"" ADDRESS "\",\"tsm\":\"linux\",\"state\":\"connected\",\"connected\":true,"   \
 	"\"pinned\":true}"
 
-static Cli cli;
-static char path[64];
-static pid_t server;
-
 static void set_up(void)
 {
-	char *error = NULL;
-
-	signal(SIGPIPE, SIG_IGN);
-	raw_path(path);
-	cli = (Cli){ .command = &command_connect, .socket = path };
-	cr_assert_eq(idl_parse(&cli.interface, schema_io_tdid_assignments, &error), 0, "%s", error);
-	cr_redirect_stdout();
-	cr_redirect_stderr();
+	testing_cli_begin(&command_connect);
 }
 
-static void tear_down(void)
-{
-	if (server > 0) {
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
-	idl_free(cli.interface);
-	raw_done(path);
-}
-
-TestSuite(cli_dsm_verb, .init = set_up, .fini = tear_down);
+TestSuite(cli_dsm_verb, .init = set_up, .fini = testing_cli_end);
 
 /* A tdid that answers one call with `reply`, after `pause_ms`, if the call is this one. */
 static void serve(const char *call, const char *reply, int pause_ms)
 {
-	int listening = raw_listen(path, 1), fd;
-
-	server = fork();
-	cr_assert_geq(server, 0);
-	if (server > 0) {
-		close(listening);
-		return;
-	}
-	poll(&(struct pollfd){ .fd = listening, .events = POLLIN }, 1, 10000);
-	fd = raw_accept(listening);
-	poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 10000);
-	if (strstr(raw_received(fd), call)) {
-		poll(NULL, 0, pause_ms);
-		if (reply)
-			raw_send(fd, reply);
-		else
-			pause();
-	}
-	_exit(0);
+	testing_cli_serve(1, &(TestingCall){ call, NULL, pause_ms, reply });
 }
 
 static CliStatus run(const Command *command, const char *address)
@@ -71,25 +26,6 @@ static CliStatus run(const Command *command, const char *address)
 
 	cli.command = command;
 	return command->run(&cli, arguments);
-}
-
-static const char *errors(void)
-{
-	static char text[4096];
-	FILE *f = cr_get_redirected_stderr();
-	size_t n;
-
-	fflush(stderr);
-	n = fread(text, 1, sizeof(text) - 1, f);
-	text[n] = '\0';
-	return text;
-}
-
-static void says(const char *text)
-{
-	const char *all = errors();
-
-	cr_assert(strstr(all, text), "%s: %s", text, all);
 }
 
 Test(cli_dsm_verb, addresses_that_are_none)
@@ -159,7 +95,7 @@ Test(cli_dsm_verb, one_line)
 	cr_assert_eq(run(&command_connect, ADDRESS), CLI_OK);
 	fflush(stdout);
 	cr_assert_stdout_eq_str(ADDRESS ": connected (tsm: linux)\n");
-	cr_assert_str_eq(errors(), "");
+	cr_assert_str_eq(testing_cli_said(), "");
 }
 
 Test(cli_dsm_verb, json)

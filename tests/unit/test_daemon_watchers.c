@@ -4,6 +4,7 @@
 #include "daemon/director.h"
 #include "raw-peer.h"
 #include "testing-watch.h"
+#include "rpc/event-loop.h"
 
 #include <sys/resource.h>
 #include <time.h>
@@ -267,7 +268,7 @@ static void add_large(unsigned int n)
 					       .unserved = true },
 			       "nobody serves it");
 		for (unsigned int mark = 0; mark < TIMELINE_MARKS_MAX; mark++)
-			timeline_mark(&a->timeline, timeline_now(), "mark", detail);
+			timeline_mark(&a->timeline, boottime_usec(), "mark", detail);
 	}
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "testing-tdi.h"
+#include "rpc/event-loop.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -68,12 +69,12 @@ static inline void testing_child_look(TestingChild *child)
 /* Runs the daemon, if it is there, until the condition holds. */
 #define CHILD_UNTIL(child, condition)                                                              \
 	do {                                                                                       \
-		uint64_t _end = timeline_now() + CHILD_TIMEOUT_USEC;                               \
+		uint64_t _end = boottime_usec() + CHILD_TIMEOUT_USEC;                              \
 		for (;;) {                                                                         \
 			testing_child_look(child);                                                 \
 			if (condition)                                                             \
 				break;                                                             \
-			cr_assert_lt(timeline_now(), _end,                                         \
+			cr_assert_lt(boottime_usec(), _end,                                        \
 				     "waited in vain for " #condition ": %s", (child)->text);      \
 			cr_assert_geq(sd_event_run(d.event, 10000), 0);                            \
 		}                                                                                  \
