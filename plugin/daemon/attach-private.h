@@ -47,6 +47,8 @@ void attach_request_free(AttachRequest *request);
 void attach_request_end(AttachRequest *request);
 /* Its callers are told why it ends. */
 void attach_request_refuse(AttachRequest *request, const char *why);
+/* It is that assignment's from now on, and is recorded, if that has none. */
+void attach_give_token(Tdid *tdid, Assignment *a, const ClientToken *token);
 /* Reads the domain, checks, and goes on from there. */
 void attach_request_read(AttachRequest *request);
 

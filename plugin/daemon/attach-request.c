@@ -209,7 +209,14 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 	attach_request_refuse(request, why);
 }
 
-/* It is there, of whomever: a token that comes now is remembered if there is none. */
+void attach_give_token(Tdid *tdid, Assignment *a, const ClientToken *token)
+{
+	if (token->text && !a->attach_token.text &&
+	    client_token_set(&a->attach_token, token->text, token->uid) >= 0)
+		records_write_assignment(tdid, a);
+}
+
+/* It is there, of whomever. */
 static void join_assignment(AttachRequest *request, Assignment *a)
 {
 	AttachRequests *requests = request->requests;
@@ -218,10 +225,7 @@ static void join_assignment(AttachRequest *request, Assignment *a)
 	AttachMoment moment = { a, e->state, e->generation };
 
 	timed_calls_move(requests->calls, request, a);
-	if (request->record.token.text && !a->attach_token.text &&
-	    client_token_set(&a->attach_token, request->record.token.text,
-			     request->record.token.uid) >= 0)
-		records_write_assignment(tdid, a);
+	attach_give_token(tdid, a, &request->record.token);
 	attach_request_end(request);
 	timed_calls_each(requests->calls, a, attach_settle, &moment);
 }

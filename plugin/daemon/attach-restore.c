@@ -3,7 +3,6 @@
 #include "daemon/attach-private.h"
 
 #include "daemon/attach-arguments.h"
-#include "daemon/records.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,9 +27,8 @@ static int restore(Tdid *tdid, const AttachRecord *record, void *userdata)
 	AttachRequest *request;
 
 	if (!tvm || (a && attach_progress(engine_assignment(tdid->engine, a->id)->state) >= 0)) {
-		if (a &&
-		    client_token_set(&a->attach_token, record->token.text, record->token.uid) >= 0)
-			records_write_assignment(tdid, a);
+		if (a)
+			attach_give_token(tdid, a, &record->token);
 		attach_record_remove(tdid, record);
 		return 0;
 	}

@@ -1152,6 +1152,51 @@ Test(daemon_attach_requests, restart_after_the_domain_has_ended)
 	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
 }
 
+/* As when tdid is killed between its assignment's record and the removal of this one. */
+static void leave_record(const char *token)
+{
+	char boot[64] = "", path[256];
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	_cleanup_fclose_ FILE *to = NULL;
+
+	cr_assert_eq(fscanf(f, "%63s", boot), 1);
+	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records,
+		 (int)d.qemu[0]);
+	to = fopen(path, "we");
+	fprintf(to,
+		"{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
+		"\",\"name\":\"" ALIAS "\",%s\"version\":3,\"boot\":\"%s\"}",
+		(int)d.qemu[0], token, boot);
+}
+
+Test(daemon_attach_requests, restart_when_it_has_come_and_its_record_is_left)
+{
+	start();
+	libvirt_attaches();
+	expect(ARGS "," TOKEN ",\"wait_for\":\"waiting\"", "ok ");
+	testing_daemon_stop(&d);
+	leave_record("");
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
+	cr_assert_eq(testing_records(&d, "assignment", "\"attach_token\":\"token-1\""), 1);
+	expect(ARGS "," TOKEN, "ok ");
+	cr_assert_eq(fake_vmm.attaches, 1);
+}
+
+Test(daemon_attach_requests, restart_when_it_has_come_and_only_its_record_has_the_token)
+{
+	start();
+	libvirt_attaches();
+	expect(ARGS ",\"wait_for\":\"waiting\"", "ok ");
+	testing_daemon_stop(&d);
+	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
+	cr_assert_eq(testing_records(&d, "assignment", "\"attach_token\":\"token-1\""), 1);
+}
+
 Test(daemon_attach_requests, token_after_a_restart)
 {
 	start();
