@@ -94,8 +94,14 @@ def api(run):
         raise runs.Broken(f"the API says {found}, the engine {wanted}")
 
 
+def agents(run):
+    for domain in run.domains:
+        agent = domain.guest and domain.guest.agent
+        if agent and agent.poll() is not None:
+            raise runs.Broken(f"{domain.name}: its agent ended with status {agent.returncode}")
+
+
 def sanitizers(run):
-    for name in ("tdid.log", "tsm.log"):
-        text = (run.folder / name).read_text(errors="replace")
-        if re.search(r"runtime error:|(Address|Leak)Sanitizer", text):
-            raise runs.Broken(f"{name}: a sanitizer complains")
+    for path in run.folder.glob("**/*.log"):
+        if re.search(r"runtime error:|(Address|Leak)Sanitizer", path.read_text(errors="replace")):
+            raise runs.Broken(f"{path.relative_to(run.folder)}: a sanitizer complains")

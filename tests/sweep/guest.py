@@ -49,7 +49,8 @@ class Guest:
         log = open(self.folder / "agent.log", "ab")
         self.agent = subprocess.Popen(
             [self.agent_program, "--root", self.root, "--policy", "/policy.json"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
         log.close()
 
     def end_agent(self):

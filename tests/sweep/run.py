@@ -189,17 +189,24 @@ class Run:
                 raise Broken("the TSM does not start")
 
     def fault(self, method, **parameters):
-        call(self.folder / "tsm", f"io.tdid.TsmEmulated.{method}", parameters)
+        return call(self.folder / "tsm", f"io.tdid.TsmEmulated.{method}", parameters)
 
     def fail_verb(self, verb, fault):
         """The provider answers that verb so, once. What hangs is let go of when tdid has given up."""
         device = host.PF if "connect" in verb else host.VF
         self.fault("FailVerb", device=device, verb=verb, fault=fault)
-        self.hit = f"{verb} {fault}"
+
+    def end_answer(self):
+        """Guests' requests may wait behind what hangs."""
+        if self.fault("Clear")["left"] == 0:
+            self.hit = " ".join(self.answer)
+        self.answer = None
+        self.settle()
 
     def settle(self):
         def rests(state):
             return state["ready"] and not busy(state) and self.scenario.rests(state) and \
+                (self.point or self.scenario.went_well(state)) and \
                 (self.answer or not state["guest_calls"])
         self.wait("an end", rests)
         self.join()
@@ -239,9 +246,7 @@ class Run:
         self.scenario.go(self)
         self.disarm()
         if self.answer:
-            self.fault("Clear")  # guests' requests may wait behind what hangs
-            self.answer = None
-            self.settle()
+            self.end_answer()
         checks.descriptors(self)
         checks.agreement(self)
         checks.api(self)
@@ -257,6 +262,7 @@ class Run:
         checks.agreement(self)
         self.end_tdid()
         checks.files(self)
+        checks.agents(self)
         self.tsm.terminate()
         if self.tsm.wait(LIMIT) != 0:
             raise Broken(f"the TSM ended with status {self.tsm.returncode}")

@@ -19,6 +19,7 @@ class Scenario:
     idle_grace_ms = 600000
     verbs = ()  # of the provider, that are called
     ends = {"running"} | END
+    good = {"running"}  # where it ends when nothing fails
 
     @property
     def name(self):
@@ -31,6 +32,9 @@ class Scenario:
     def rests(self, state):
         found = states_of(state)
         return len(found) == 1 and found[0] in self.ends
+
+    def went_well(self, state):
+        return set(states_of(state)) <= self.good
 
 
 class Start(Scenario):
@@ -63,6 +67,7 @@ class Detach(Scenario):
     verbs = ("unbind", "disconnect")
     idle_grace_ms = 1
     ends = {"released"} | END
+    good = {"released"}
 
     def go(self, run):
         run.detached()
@@ -75,6 +80,7 @@ class Stop(Scenario):
     """The domain ends: QEMU, then libvirt's hook."""
     verbs = ("unbind", "disconnect")
     idle_grace_ms = 1
+    good = set()
 
     def go(self, run):
         run.domain.guest.end_qemu()
@@ -117,11 +123,16 @@ class Move(Scenario):
         found = {a["domain"][-1]: a["state"] for a in state["assignments"]}
         return len(found) == 2 and found["0"] in {"released"} | END and found["1"] in self.ends
 
+    def went_well(self, state):
+        found = {a["domain"][-1]: a["state"] for a in state["assignments"]}
+        return found == {"0": "released", "1": "running"}
+
 
 class Error(Scenario):
     """The TDI goes to ERROR: tdi_unbind, and out of the domain."""
     verbs = ("unbind",)
-    ends = END | {"released"}  # the guest may have let it go before
+    ends = END | {"released"}
+    good = {"failed", "released"}  # the guest may have let it go before
 
     def go(self, run):
         run.fault("Violate", device=VF)
@@ -152,6 +163,7 @@ class Resume_Locked(Resume):
 class Provider(Scenario):
     """The TSM's provider is killed and started again: every bind of before is void."""
     ends = END | {"released"}
+    good = {"failed", "released"}
 
     def go(self, run):
         run.tsm.kill()

@@ -65,12 +65,16 @@ def spread(items, n):
     return items if not n or n >= len(items) else [items[i * len(items) // n] for i in range(n)]
 
 
+def points_of(bench, scenario):
+    """Calls of tdid's own, and behind them what the provider may answer."""
+    return traced(bench, scenario) + [f"answer {verb} {fault}"
+                                      for verb in scenario.verbs for fault in ANSWERS]
+
+
 def sweep(bench, scenario, arguments, pool):
-    points = traced(bench, scenario)
-    answers = [f"answer {verb} {fault}" for verb in scenario.verbs for fault in ANSWERS]
-    cases = [(how, number) for how in HOWS for number in range(1, len(points) + 1)]
-    cases += [("fail", len(points) + number) for number in range(1, len(answers) + 1)]
-    points += answers
+    points = points_of(bench, scenario)
+    cases = [(how, number) for how in HOWS for number, point in enumerate(points, 1)
+             if how == "fail" or not point.startswith("answer ")]
     if arguments.only:
         cases = [c for c in cases if f"{scenario.name}:{c[0]}:{c[1]}" in arguments.only or
                  f"{scenario.name}:{c[0]}:{points[c[1] - 1]}" in arguments.only]
@@ -129,7 +133,7 @@ def main():
     chosen = [s for s in ALL if not wanted or s.name in wanted]
     if arguments.list:
         for scenario in chosen:
-            for number, point in enumerate(traced(bench, scenario), 1):
+            for number, point in enumerate(points_of(bench, scenario), 1):
                 print(f"{scenario.name}:{number} {point}")
         shutil.rmtree(folder)
         return 0

@@ -33,7 +33,8 @@ Test(emulated_verb_faults, hits_what_was_meant_and_counts)
 	cr_assert_eq(take(VF0, VERB_BIND), VERB_FAULT_DONE_BUT_FAILED, "in place of the former");
 	cr_assert_eq(take(VF0, VERB_BIND), VERB_FAULT_NONE);
 	set(VF0, VERB_BIND, VERB_FAULT_HANG, 7);
-	verb_faults_clear(faults);
+	cr_assert_eq(verb_faults_clear(faults), 7);
+	cr_assert_eq(verb_faults_clear(faults), 0);
 	cr_assert_eq(take(VF0, VERB_BIND), VERB_FAULT_NONE);
 	verb_faults_free(faults);
 }

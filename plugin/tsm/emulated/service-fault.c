@@ -133,10 +133,10 @@ static int on_violate(VarlinkCall *call, json_object *parameters, void *userdata
 static int on_clear(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	Service *service = userdata;
+	int64_t left = (int64_t)verb_faults_clear(service->faults);
 
-	verb_faults_clear(service->faults);
 	operations_resume(service->operations, 0, true);
-	return varlink_call_reply(call, NULL);
+	return varlink_call_replyb(call, J_INT("left", left));
 }
 
 int service_bind_faults(Service *service)

@@ -64,7 +64,12 @@ VerbFault verb_faults_take(VerbFaults *faults, Bdf device, Verb verb)
 	return a->fault;
 }
 
-void verb_faults_clear(VerbFaults *faults)
+uint64_t verb_faults_clear(VerbFaults *faults)
 {
+	uint64_t left = 0;
+
+	for (size_t i = 0; i < faults->n; i++)
+		left += faults->armed[i].times;
 	faults->n = 0;
+	return left;
 }

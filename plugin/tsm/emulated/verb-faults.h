@@ -41,4 +41,5 @@ int verb_faults_set(VerbFaults *faults, Bdf device, Verb verb, VerbFault fault, 
 /* What happens to the verb whose turn it is. Counts. */
 VerbFault verb_faults_take(VerbFaults *faults, Bdf device, Verb verb);
 
-void verb_faults_clear(VerbFaults *faults);
+/* Returns how many verbs they would still have hit. */
+uint64_t verb_faults_clear(VerbFaults *faults);
