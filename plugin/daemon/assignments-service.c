@@ -264,6 +264,7 @@ void assignments_service_left(AssignmentsService *service, Assignment *a)
 	if (!service)
 		return;
 	detach_requests_left(service->detach_requests, a, a->last_state, a->last_generation);
+	attach_requests_left(service->attach_requests, a);
 	drain_requests_changed(service->drain_requests, a, a->last_state, a->last_generation);
 }
 
@@ -273,6 +274,8 @@ void assignments_service_removed(AssignmentsService *service, Assignment *a)
 		return;
 	if (a->reset)
 		assignments_service_left(service, a);
+	else
+		attach_requests_left(service->attach_requests, a);
 	watchers_tell(service->watchers, a, &(Moment){ a->last_state, a->last_generation }, true);
 }
 

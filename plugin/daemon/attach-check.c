@@ -64,7 +64,8 @@ static int check_plugged(Tdid *tdid, const AttachQuestion *question, const Domai
 			      "it is there already, as %s. Name it so, or not at all, or detach it "
 			      "first",
 			      device->alias);
-	if (e && e->present && attach_progress(e->state) < 0)
+	if (e && (e->present || e->state == ASSIGNMENT_QUARANTINED) &&
+	    attach_progress(e->state) < 0)
 		return refuse(ret_why, "it is still there as %s, and %s%s%s. %s", device->alias,
 			      assignment_state_name(e->state), a->reason ? ": " : "",
 			      a->reason ?: "",

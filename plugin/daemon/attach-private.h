@@ -30,6 +30,7 @@ struct AttachRequest {
 	json_object *plan;
 	AttachAsking *asking;
 	uint64_t reads; /* of its domain: those may be older than what libvirt has done */
+	uint32_t seen;	/* the assignment, when it has been */
 	sd_event_source *end;
 	AttachRequest *next;
 };
@@ -43,6 +44,8 @@ struct AttachRequests {
 /* --- attach-request.c --- */
 
 void attach_request_free(AttachRequest *request);
+/* What libvirt has been asked for last is answered for nobody. */
+void attach_request_expect_nothing(AttachRequest *request);
 /* And its record goes, if it has one. */
 void attach_request_end(AttachRequest *request);
 /* Its callers are told why it ends. */

@@ -2,6 +2,7 @@
 #include "daemon/attach-records.h"
 
 #include "core/domain-xml.h"
+#include "daemon/metrics.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -30,7 +31,11 @@ int attach_record_write(Tdid *tdid, const AttachRecord *record)
 		J_STRING("device", bdf_format(record->device, device)),
 		J_STRING("name", record->alias), J_STRING("attach_token", record->token.text),
 		J_INT_IF(record->token.text, "attach_uid", record->token.uid));
-	return r < 0 ? r : store_write(tdid->store, name, o);
+	if (r >= 0)
+		r = store_write(tdid->store, name, o);
+	if (r < 0)
+		metrics_record_failed(tdid->metrics);
+	return r;
 }
 
 void attach_record_remove(Tdid *tdid, const AttachRecord *record)

@@ -27,6 +27,13 @@
 #include <errno.h>
 #include <string.h>
 
+void attach_request_expect_nothing(AttachRequest *request)
+{
+	if (request->asking)
+		request->asking->request = NULL;
+	request->asking = NULL;
+}
+
 void attach_request_free(AttachRequest *request)
 {
 	AttachRequest **link = &request->requests->first;
@@ -34,8 +41,7 @@ void attach_request_free(AttachRequest *request)
 	while (*link != request)
 		link = &(*link)->next;
 	*link = request->next;
-	if (request->asking)
-		request->asking->request = NULL;
+	attach_request_expect_nothing(request);
 	sd_event_source_disable_unref(request->end);
 	json_object_put(request->plan);
 	client_token_set(&request->record.token, NULL, 0);
@@ -175,6 +181,24 @@ static void connect_ahead(Tdid *tdid, const AttachFinding *finding)
 	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
 }
 
+/* False: its callers have been told, and it has ended. */
+static bool record(AttachRequest *request, const AttachFinding *finding)
+{
+	Tdid *tdid = request->requests->tdid;
+	char why[256];
+	int r;
+
+	request->record.pid = finding->tvm->pid;
+	r = attach_record_write(tdid, &request->record);
+	if (r >= 0)
+		return true;
+	snprintf(why, sizeof(why),
+		 "its record cannot be written to %.120s: %s. Make room there, and ask again",
+		 tdid->config->records, strerror(-r));
+	attach_request_refuse(request, why);
+	return false;
+}
+
 static void attach(AttachRequest *request, const AttachFinding *finding)
 {
 	Tdid *tdid = request->requests->tdid;
@@ -182,16 +206,8 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 	AttachAsking *asking;
 	int r;
 
-	request->record.pid = finding->tvm->pid;
-	r = attach_record_write(tdid, &request->record);
-	if (r < 0) {
-		snprintf(why, sizeof(why),
-			 "its record cannot be written to %.120s: %s. Make room there, and ask "
-			 "again",
-			 tdid->config->records, strerror(-r));
-		attach_request_refuse(request, why);
+	if (!record(request, finding))
 		return;
-	}
 	request->stage = ATTACH_STAGE_ASKED;
 	request->doubtful = false;
 	timed_calls_each(request->requests->calls, request, attach_tell_plan, request);
@@ -247,7 +263,8 @@ static void go_on(AttachRequest *request, const AttachQuestion *question, Attach
 		free(request->alias);
 		request->alias = steal_ptr(finding->alias);
 		request->record.alias = request->alias;
-		plugged(request);
+		if (record(request, finding))
+			plugged(request);
 	} else {
 		attach(request, finding);
 	}

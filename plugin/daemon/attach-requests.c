@@ -247,9 +247,17 @@ int attach_requests_take(AttachRequests *requests, json_object *parameters, Varl
 
 /* --- what becomes of it --- */
 
+/* Where the assignment's record could not be written, this one has to say whose token it is. */
 static int on_end(sd_event_source *source, void *userdata)
 {
-	attach_request_end(userdata);
+	AttachRequest *request = userdata;
+	const Assignment *a =
+		registry_assignment_at(request->requests->tdid->registry, request->seen);
+
+	if (a && a->unrecorded)
+		attach_request_free(request);
+	else
+		attach_request_end(request);
 	return 0;
 }
 
@@ -259,6 +267,7 @@ static void seen(AttachRequest *request, Assignment *a)
 	timed_calls_move(request->requests->calls, request, a);
 	client_token_set(&a->attach_token, request->record.token.text, request->record.token.uid);
 	request->stage = ATTACH_STAGE_SEEN;
+	request->seen = a->id;
 	if (sd_event_add_defer(request->requests->tdid->event, &request->end, on_end, request) < 0)
 		log_error("%s: out of memory", request->alias);
 }
@@ -276,6 +285,13 @@ void attach_requests_changed(AttachRequests *requests, Assignment *a, Assignment
 			seen(q, a);
 			break;
 		}
+	timed_calls_each(requests->calls, a, attach_settle, &moment);
+}
+
+void attach_requests_left(AttachRequests *requests, const Assignment *a)
+{
+	AttachMoment moment = { a, a->last_state, a->last_generation };
+
 	timed_calls_each(requests->calls, a, attach_settle, &moment);
 }
 
@@ -333,7 +349,8 @@ static void cancel_if_alone(AttachRequest *request)
 	if (request->stage != ATTACH_STAGE_READING ||
 	    timed_calls_any(request->requests->calls, request))
 		return;
-	if (request->doubtful) { /* as before that call */
+	if (request->doubtful) { /* as before that call: who asks next has it read anew */
+		attach_request_expect_nothing(request);
 		request->stage = ATTACH_STAGE_ASKED;
 		return;
 	}

@@ -20,5 +20,7 @@ void attach_requests_changed(AttachRequests *requests, Assignment *assignment,
 /* What the read of this number has shown has just been compared. */
 void attach_requests_compared(AttachRequests *requests, const Tvm *tvm, const DomainXml *xml,
 			      uint64_t number);
+/* It has left its domain, or is no more: nobody waits for it any longer. */
+void attach_requests_left(AttachRequests *requests, const Assignment *assignment);
 /* Its QEMU is gone. */
 void attach_requests_tvm_ended(AttachRequests *requests, const Tvm *tvm);

@@ -29,7 +29,8 @@ static int restore(Tdid *tdid, const AttachRecord *record, void *userdata)
 	if (!tvm || (a && attach_progress(engine_assignment(tdid->engine, a->id)->state) >= 0)) {
 		if (a)
 			attach_give_token(tdid, a, &record->token);
-		attach_record_remove(tdid, record);
+		if (!a || !a->unrecorded)
+			attach_record_remove(tdid, record);
 		return 0;
 	}
 	request = calloc(1, sizeof(*request));

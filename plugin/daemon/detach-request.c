@@ -113,12 +113,6 @@ void detach_request_let_be(DetachRequest *request)
 		domains_read(tdid, domain);
 }
 
-/* As with the engine's own detach, domain-detach.c. */
-static bool is_for_now(int r)
-{
-	return r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH;
-}
-
 static void not_yet(DetachRequest *request, int r, const char *message)
 {
 	const char *why = message ?: strerror(r < 0 ? -r : EBUSY);
@@ -154,7 +148,7 @@ static void on_detached(int r, const char *message, void *userdata)
 		domains_read(request->requests->tdid, domain);
 		return;
 	}
-	if (is_for_now(r)) {
+	if (domains_detach_is_for_now(r)) {
 		not_yet(request, r, message);
 		return;
 	}
@@ -185,7 +179,7 @@ void detach_request_ask(DetachRequest *request)
 		return;
 	free(request->asking);
 	request->asking = NULL;
-	if (is_for_now(r)) {
+	if (domains_detach_is_for_now(r)) {
 		not_yet(request, r, NULL);
 		return;
 	}

@@ -249,22 +249,30 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
+	char object[BDF_STRING_SIZE] = "";
 	int r;
 
-	if (effect->type == EFFECT_PERSIST_TDI)
-		r = records_write_tdi(tdid, registry_tdi_at(tdid->registry, effect->id));
-	else if (effect->type == EFFECT_PERSIST_DSM)
-		r = records_write_dsm(tdid, registry_dsm_at(tdid->registry, effect->id));
-	else if (!a || !e)
+	if (effect->type == EFFECT_PERSIST_TDI) {
+		const Tdi *tdi = registry_tdi_at(tdid->registry, effect->id);
+
+		r = records_write_tdi(tdid, tdi);
+		bdf_format(tdi ? tdi->bdf : (Bdf){}, object);
+	} else if (effect->type == EFFECT_PERSIST_DSM) {
+		const Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
+
+		r = records_write_dsm(tdid, dsm);
+		bdf_format(dsm ? dsm->bdf : (Bdf){}, object);
+	} else if (!a || !e) {
 		return true; /* this same step forgets it, and its record goes */
-	else {
+	} else {
 		reason_of_assignment(a, e, reason);
 		r = records_write_assignment(tdid, a);
+		bdf_format(a->tdi->bdf, object);
 	}
 	if (r < 0)
-		log_error("%s: a record cannot be written: %s. New connects and binds are refused "
-			  "until it can",
-			  tdid->config->records, strerror(-r));
+		log_error("%s: its record cannot be written to %s: %s. New connects and binds are "
+			  "refused until it can",
+			  object, tdid->config->records, strerror(-r));
 	return r >= 0;
 }
 

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A device that has to leave its domain, and libvirt's answers to that. */
+/*
+ * A device that has to leave its domain, and libvirt's answers to that.
+ *
+ * While libvirt is away or busy it is asked for again at the next read of the domain, and, since
+ * nothing need tell when that is over, after a while, less often each time. So it is where the
+ * guest refuses to let the device go, but then only after a while: it could refuse very fast.
+ */
 #include "daemon/domains.h"
 
 #include "daemon/director.h"
@@ -7,6 +13,9 @@
 
 #include <errno.h>
 #include <string.h>
+
+#define AGAIN_FIRST_USEC (1 * UINT64_C(1000000))
+#define AGAIN_LAST_USEC	 (60 * UINT64_C(1000000))
 
 typedef struct Detach {
 	Tdid *tdid;
@@ -26,6 +35,41 @@ static void detach_failed(Tdid *tdid, const Assignment *a, const char *why)
 	director_event(tdid, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = a->id }, reason);
 }
 
+static void ask(Tdid *tdid, Assignment *a);
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Assignment *a = userdata;
+
+	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
+	if (engine_assignment(a->tdid->engine, a->id)->state == ASSIGNMENT_DETACHING)
+		ask(a->tdid, a);
+	return 0;
+}
+
+static void again_later(Tdid *tdid, Assignment *a, bool at_next_read, const char *why)
+{
+	bool first = a->detach_wait_usec == 0;
+	uint64_t usec = first ? AGAIN_FIRST_USEC : 2 * a->detach_wait_usec;
+
+	a->detach_again = at_next_read;
+	a->detach_wait_usec = usec < AGAIN_LAST_USEC ? usec : AGAIN_LAST_USEC;
+	log_message(first ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
+		    "%s: not taken out of the domain yet: %s; asked again in %.0f s%s", a->alias,
+		    why, (double)a->detach_wait_usec / 1e6,
+		    at_next_read ? ", or with the domain's next event" : "");
+	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
+	if (sd_event_add_time_relative(tdid->event, &a->detach_timer, CLOCK_BOOTTIME,
+				       a->detach_wait_usec, 0, on_again, a) < 0)
+		log_error("%s: cannot set a timer: out of memory", a->alias);
+}
+
+bool domains_detach_is_for_now(int r)
+{
+	return r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH ||
+	       r == -EAGAIN || r == -ENOMEM;
+}
+
 static void on_detached(int r, const char *message, void *userdata)
 {
 	_cleanup_free_ Detach *detach = userdata;
@@ -41,12 +85,8 @@ static void on_detached(int r, const char *message, void *userdata)
 		return;
 	if (r == VMM_DETACH_REQUESTED)
 		return;
-	if (r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH) {
-		log_warning(
-			"%s: not taken out of the domain yet: %s; asked again with the domain's "
-			"next event",
-			a->alias, message ?: strerror(r < 0 ? -r : EBUSY));
-		a->detach_again = true;
+	if (domains_detach_is_for_now(r)) {
+		again_later(tdid, a, true, message ?: strerror(r < 0 ? -r : EBUSY));
 		return;
 	}
 	if (r == VMM_DETACH_GONE) {
@@ -57,21 +97,42 @@ static void on_detached(int r, const char *message, void *userdata)
 	detach_failed(tdid, a, message ?: strerror(r < 0 ? -r : EIO));
 }
 
-void domains_detach(Tdid *tdid, Assignment *a)
+static void ask(Tdid *tdid, Assignment *a)
 {
-	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	_cleanup_free_ Detach *detach = malloc(sizeof(*detach));
 	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE];
-	int r;
+	int r = -ENOMEM;
 
-	if (!e || !detach)
-		return;
 	a->detach_again = false;
-	*detach = (Detach){ .tdid = tdid, .assignment = a->id, .generation = e->generation };
-	r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
-		       bdf_format(a->tdi->bdf, device), 0, on_detached, detach);
-	if (r < 0)
-		detach_failed(tdid, a, strerror(-r));
-	else
+	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
+	if (detach) {
+		*detach = (Detach){ tdid, a->id, e->generation };
+		r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
+			       bdf_format(a->tdi->bdf, device), 0, on_detached, detach);
+	}
+	if (r >= 0)
 		steal_ptr(detach);
+	else if (domains_detach_is_for_now(r))
+		again_later(tdid, a, true, strerror(-r));
+	else
+		detach_failed(tdid, a, strerror(-r));
+}
+
+void domains_detach(Tdid *tdid, Assignment *a)
+{
+	if (!a || !engine_assignment(tdid->engine, a->id))
+		return;
+	a->detach_wait_usec = 0;
+	ask(tdid, a);
+}
+
+void domains_not_let_go(Tdid *tdid, const Tvm *tvm, const char *alias)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
+		if (strcmp(a->alias, alias) == 0 &&
+		    engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_DETACHING)
+			again_later(tdid, a, false, "the guest refuses to let it go");
 }

@@ -64,6 +64,15 @@ static bool try_again(DomainRead *read, int error)
 	return true;
 }
 
+/* Takes `read`, which is not tried again. */
+static void lose(DomainRead *read)
+{
+	if (read->flags & VMM_READ_GUEST_PCI)
+		domains_look_lost(read->tdid,
+				  registry_find_domain(read->tdid->registry, read->uuid));
+	read_free(read);
+}
+
 /* Takes `read`. */
 static void ask(DomainRead *read)
 {
@@ -78,7 +87,7 @@ static void ask(DomainRead *read)
 	}
 	log_debug("%s: cannot be read: %s", text, strerror(-r));
 	if (!try_again(read, r))
-		read_free(read);
+		lose(read);
 }
 
 void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
@@ -92,8 +101,11 @@ void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 		return;
 	}
 	read = calloc(1, sizeof(*read));
-	if (!read)
+	if (!read) {
+		log_error("a domain cannot be read: out of memory");
+		domains_look_lost(tdid, domain);
 		return;
+	}
 	*read = (DomainRead){
 		.tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec
 	};
@@ -144,13 +156,12 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	if (r < 0) {
 		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
 			    message ?: strerror(-r));
-		if (try_again(read, r))
-			read = NULL;
+		if (!try_again(read, r))
+			lose(read);
 	} else {
 		domains_seen(read, domain, seen);
-	}
-	if (read)
 		read_free(read);
+	}
 	if (domain && domain->read_again && !domain->reading) {
 		domain->read_again = false;
 		domains_read(tdid, domain);

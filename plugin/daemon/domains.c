@@ -359,6 +359,14 @@ void domains_look(Tdid *tdid, Assignment *a)
 	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 
+void domains_look_lost(Tdid *tdid, const Domain *domain)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; domain && domain->tvm && (a = registry_next_of_tvm(domain->tvm, &p));)
+		a->look_after = 0;
+}
+
 void domains_read(Tdid *tdid, Domain *domain)
 {
 	domain_read_start(tdid, domain->uuid, 0, NULL, 0);
@@ -437,8 +445,9 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 	log_debug("%s: %s%s%s", domain ? domain->name : dirty->uuid,
 		  vmm_dirty_reason_to_string(dirty->reason), dirty->alias ? " " : "",
 		  dirty->alias ?: "");
-	if (!domain && !added && dirty->reason != VMM_DIRTY_STARTED)
-		return; /* it carries no marker of ours */
+	if (!domain && !added && dirty->reason != VMM_DIRTY_STARTED &&
+	    dirty->reason != VMM_DIRTY_REACHABLE)
+		return; /* it carries no marker of ours, as far as it could be read */
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_CHANNEL)
 		guest_port_nudge(domain->tvm->port);
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_REBOOT)
@@ -446,8 +455,10 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
 		let_go(tdid, domain->tvm, dirty->alias);
 	if (domain && domain->tvm && dirty->alias &&
-	    dirty->reason == VMM_DIRTY_DEVICE_REMOVAL_FAILED)
+	    dirty->reason == VMM_DIRTY_DEVICE_REMOVAL_FAILED) {
 		assignments_service_not_let_go(tdid->assignments, domain->tvm, dirty->alias);
+		domains_not_let_go(tdid, domain->tvm, dirty->alias);
+	}
 	domain_read_start(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
 }
 

@@ -22,10 +22,16 @@ void domains_read(Tdid *tdid, Domain *domain);
  * rule first; and until firmware has run, QEMU shows the device nowhere in the guest.
  */
 void domains_look(Tdid *tdid, Assignment *assignment);
+/* A read that QEMU has a part in has been lost: the next one of the domain brings another. */
+void domains_look_lost(Tdid *tdid, const Domain *domain);
 /* libvirt has answered that it attached the device: as good as its event. */
 void domains_added(Tdid *tdid, Uuid domain, const char *alias);
 /* Asks libvirt to take the device out of the domain; failure comes back as an event. */
 void domains_detach(Tdid *tdid, Assignment *assignment);
+/* An answer of vmm_detach that another one follows if it is asked again. */
+bool domains_detach_is_for_now(int r);
+/* QEMU says that the guest refuses to. */
+void domains_not_let_go(Tdid *tdid, const Tvm *tvm, const char *alias);
 
 /* For domain-read.c: what libvirt shows of the domain (NULL: not known yet), to be compared. */
 void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen);

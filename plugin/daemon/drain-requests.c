@@ -302,8 +302,7 @@ int drain_requests_take(DrainRequests *requests, json_object *parameters, Varlin
 	dsm->drain_stuck = dsm->drain_asked = false;
 	dsm->drain_anew = true;
 	r = timed_calls_add(requests->calls, call, dsm, 0, timeout_ms, TIMEOUT_MS, NULL);
-	if (r >= 0)
-		take_steps(requests);
+	take_steps(requests); /* it is drained, whether somebody waits for that or not */
 	return r;
 }
 

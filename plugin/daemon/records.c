@@ -133,18 +133,14 @@ static bool is_detach_pending(const Assignment *a, const EngineAssignment *e)
 	       (a->reset || (e->state != ASSIGNMENT_RELEASED && e->state != ASSIGNMENT_FAILED));
 }
 
-int records_write_assignment(Tdid *tdid, const Assignment *a)
+static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignment *e)
 {
-	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	json_object *marks = NULL;
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
 		guest[BDF_STRING_SIZE];
-	int r;
+	int r = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
 
-	if (!e)
-		return -ENOENT;
-	r = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
 	if (r < 0)
 		return r;
 	assignment_name(name, a);
@@ -174,6 +170,16 @@ int records_write_assignment(Tdid *tdid, const Assignment *a)
 		J_INT_IF(a->detach_token.text, "detach_uid", a->detach_token.uid),
 		J_BOOL("detach_pending", is_detach_pending(a, e)), J_TAKE("timeline", marks));
 	return r < 0 ? r : write_record(tdid, name, o);
+}
+
+int records_write_assignment(Tdid *tdid, Assignment *a)
+{
+	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
+	int r = e ? write_assignment(tdid, a, e) : -ENOENT;
+
+	if (e)
+		a->unrecorded = r < 0;
+	return r;
 }
 
 static int remove_record(Tdid *tdid, const char *name)

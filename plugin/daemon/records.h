@@ -12,7 +12,7 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm);
 /* The drain's own: there while the DSM is being drained. */
 int records_write_drain(Tdid *tdid, const Dsm *dsm);
 int records_write_tdi(Tdid *tdid, const Tdi *tdi);
-int records_write_assignment(Tdid *tdid, const Assignment *assignment);
+int records_write_assignment(Tdid *tdid, Assignment *assignment);
 void records_remove_tvm(Tdid *tdid, const Tvm *tvm);
 void records_remove_assignment(Tdid *tdid, const Assignment *assignment);
 

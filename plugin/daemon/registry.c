@@ -316,6 +316,7 @@ void registry_remove_assignment(Registry *registry, Assignment *a)
 	slots_remove(&a->dsm->assignments, a->of_dsm);
 	sd_event_source_disable_unref(a->guest_timer);
 	sd_event_source_disable_unref(a->retry_timer);
+	sd_event_source_disable_unref(a->detach_timer);
 	provider_call_forget(a->evidence_call);
 	json_object_put(a->evidence);
 	timeline_clear(&a->timeline);

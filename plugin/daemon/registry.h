@@ -102,10 +102,11 @@ typedef struct Assignment {
 	Tdi *tdi;
 	uint32_t of_tvm, of_dsm; /* its places there */
 	char *alias;
-	char *reason;	/* for the operator; NULL when there is nothing to say */
-	bool announced; /* libvirt told of it when it was plugged: its guest runs already */
-	bool reset;	/* its guest has booted anew since it was seen last */
-	bool deleted;	/* QEMU has let it go; libvirt's XML may still list it */
+	char *reason;	 /* for the operator; NULL when there is nothing to say */
+	bool announced;	 /* libvirt told of it when it was plugged: its guest runs already */
+	bool reset;	 /* its guest has booted anew since it was seen last */
+	bool deleted;	 /* QEMU has let it go; libvirt's XML may still list it */
+	bool unrecorded; /* its record could not be written */
 	bool guest_known;
 	Bdf guest; /* as the TVM sees it */
 	bool tdi_state_known;
@@ -118,7 +119,10 @@ typedef struct Assignment {
 	ClientToken attach_token; /* of the Attach that brought it here last */
 	ClientToken detach_token; /* of the last Detach */
 	bool detach_pending;	  /* and that has not come to its end yet */
-	bool detach_again;	  /* libvirt was busy or away: to be asked at the next read */
+	/* domain-detach.c: libvirt was busy or away, and is asked at the next read or after that */
+	bool detach_again;
+	uint64_t detach_wait_usec;
+	sd_event_source *detach_timer;
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;
 	sd_event_source *guest_timer; /* guest-timer.c */

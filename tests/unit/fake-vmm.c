@@ -304,6 +304,8 @@ int vmm_read_domain(Vmm *vmm, const char *uuid, unsigned flags, uint64_t timeout
 int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	       uint64_t timeout_usec, VmmDetachFn fn, void *userdata)
 {
+	if (fake_vmm.detach_refused < 0)
+		return fake_vmm.detach_refused;
 	fake_vmm.detaches++;
 	snprintf(fake_vmm.detached, sizeof(fake_vmm.detached), "%s %s %s", uuid, alias, bdf);
 	queue(vmm, uuid, (Pending){ .detach = fn, .userdata = userdata });

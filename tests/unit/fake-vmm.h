@@ -15,8 +15,9 @@ typedef struct FakeVmm {
 	bool hold_attaches; /* from the first attach on */
 	bool paused;	    /* every domain is */
 	int read_result;
-	int read_refused;  /* not even queued */
-	int detach_result; /* 0: VMM_DETACH_REQUESTED */
+	int read_refused;   /* not even queued */
+	int detach_refused; /* not even queued */
+	int detach_result;  /* 0: VMM_DETACH_REQUESTED */
 	const char *detach_message;
 	int attach_result; /* 0: VMM_ATTACH_DONE */
 	const char *attach_message;

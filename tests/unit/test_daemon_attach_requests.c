@@ -700,6 +700,23 @@ Test(daemon_attach_requests, guest_that_is_reset_and_the_device_is_gone)
 	cr_assert(strstr(one.answer, "it is released"), "%s", one.answer);
 }
 
+/* Nothing shows the device again, and nothing is left to wait for. */
+Test(daemon_attach_requests, guest_that_is_reset_and_ends)
+{
+	start();
+	libvirt_attaches();
+	ask(&one, ARGS ",\"wait_for\":\"running\"");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	fake_vmm.read_refused = -EHOSTUNREACH;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RELEASED);
+	cr_assert_null(one.answer);
+	testing_daemon_kill(&d, 0);
+	testing_answered(&one, "NotReached ");
+	cr_assert(strstr(one.answer, "it is released"), "%s", one.answer);
+}
+
 Test(daemon_attach_requests, bound_again_by_its_policy)
 {
 	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,\"rebinds\":1,";
@@ -1004,6 +1021,24 @@ Test(daemon_attach_requests, it_stays_in_doubt_while_libvirt_does_not_tell)
 	expect(ARGS "," TOKEN, "ok ");
 }
 
+/* What was read for one who has left is answered for nobody. */
+Test(daemon_attach_requests, who_asks_in_doubt_leaves_and_another_one_asks)
+{
+	end_in_doubt(-ETIMEDOUT);
+	fake_vmm.read_refused = 0;
+	fake_vmm.hold = true;
+	ask(&one, ARGS "," TOKEN);
+	testing_idle(d.event);
+	testing_caller_done(&one);
+	testing_idle(d.event);
+	ask(&two, ARGS "," TOKEN);
+	testing_idle(d.event);
+	libvirt_attaches();
+	fake_vmm_let_go();
+	testing_answered(&two, "ok ");
+	cr_assert_eq(fake_vmm.attaches, 2);
+}
+
 /* And whoever else wants it need not wait for the domain's end. */
 Test(daemon_attach_requests, it_has_not_come_and_a_read_shows_that)
 {
@@ -1182,6 +1217,27 @@ Test(daemon_attach_requests, restart_when_it_has_come_and_its_record_is_left)
 	cr_assert_eq(testing_records(&d, "assignment", "\"attach_token\":\"token-1\""), 1);
 	expect(ARGS "," TOKEN, "ok ");
 	cr_assert_eq(fake_vmm.attaches, 1);
+}
+
+/* No room for the assignment's record: then the request's says whose token it is. */
+Test(daemon_attach_requests, restart_when_it_has_come_and_could_not_be_recorded)
+{
+	char path[256];
+
+	start();
+	snprintf(path, sizeof(path), "%s/assignment-" TVM0 "-%d-" TDI "-" ALIAS ".json", d.records,
+		 (int)d.qemu[0]);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	libvirt_attaches();
+	expect(ARGS "," TOKEN, "ok ");
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	testing_daemon_stop(&d);
+	cr_assert_eq(rmdir(path), 0);
+	testing_daemon_start(&d);
+	UNTIL(d.event, testing_records(&d, "assignment", "\"attach_token\":\"token-1\"") == 1);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
 }
 
 Test(daemon_attach_requests, restart_when_it_has_come_and_only_its_record_has_the_token)

@@ -41,6 +41,21 @@ Test(daemon_domains, without_any_marker)
 	cr_assert_eq(fake_vmm.reads, 1);
 }
 
+/* Its first read hung, so nothing was known of it yet. */
+Test(daemon_domains, reachable_after_all)
+{
+	testing_daemon_start(&d);
+	fake_vmm.read_refused = -EHOSTUNREACH;
+	fake_vmm_domain(TVM0, "tvm0", WITH);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_STARTED, NULL);
+	testing_idle(d.event);
+	cr_assert_null(domain());
+	fake_vmm.read_refused = 0;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REACHABLE, NULL);
+	testing_idle(d.event);
+	cr_assert_not_null(domain());
+}
+
 /* Before libvirt's XML says so; and what the XML still says then brings nothing back. */
 Test(daemon_domains, device_that_qemu_has_let_go)
 {

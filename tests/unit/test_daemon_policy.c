@@ -120,6 +120,80 @@ Test(daemon_policy, shorter_wait_of_the_metadata)
 	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "did not get ready"));
 }
 
+/* The read that would decide is lost, at once or later; the next one that comes decides. */
+static void decided_after_all(int refused, int result, VmmDirtyReason reason)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.read_refused = refused;
+	fake_vmm.read_result = result;
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
+	fake_vmm.read_refused = fake_vmm.read_result = 0;
+	fake_vmm_dirty(TVM0, reason, NULL);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+Test(daemon_policy, libvirt_cannot_be_asked)
+{
+	decided_after_all(-EHOSTUNREACH, 0, VMM_DIRTY_REACHABLE);
+}
+
+Test(daemon_policy, libvirt_goes_before_it_has_answered)
+{
+	decided_after_all(0, -ENOTCONN, VMM_DIRTY_LIFECYCLE);
+}
+
+static void is_asked(unsigned int times)
+{
+	while (fake_vmm.detaches < times)
+		cr_assert_gt(sd_event_run(d.event, 3000000), 0);
+}
+
+/* It is asked for again, though nothing tells that libvirt can do it now. */
+static void taken_out_after_all(int refused, int result)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm.detach_refused = refused;
+	fake_vmm.detach_result = result;
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+	cr_assert_eq(fake_vmm.detaches, refused ? 0 : 1);
+	fake_vmm.detach_refused = fake_vmm.detach_result = 0;
+	is_asked(refused ? 1 : 2);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+}
+
+Test(daemon_policy, libvirt_is_away_when_it_is_to_be_taken_out)
+{
+	taken_out_after_all(-ENOTCONN, 0);
+}
+
+Test(daemon_policy, libvirt_is_busy_when_it_is_to_be_taken_out)
+{
+	taken_out_after_all(0, VMM_DETACH_BUSY);
+}
+
+Test(daemon_policy, guest_that_refuses_to_let_it_go)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_REMOVAL_FAILED, ALIAS);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.detaches, 1, "not at once: it could go on so");
+	is_asked(2);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+}
+
 Test(daemon_policy, restart_before_it_is_decided)
 {
 	testing_daemon_start(&d);
