@@ -47,8 +47,11 @@ def say(text):
 
 
 class Count:
+    """What passed, failed and was skipped; and of what failed the last words, for the end."""
+
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.last_words = []
         self.lock = threading.Lock()
 
     def add(self, passed=0, failed=0, skipped=0):
@@ -56,6 +59,13 @@ class Count:
             self.passed += passed
             self.failed += failed
             self.skipped += skipped
+
+    def fail(self, name, output, failed=1):
+        self.add(failed=failed)
+        say(f"FAIL {name}")
+        print(output, flush=True)
+        with self.lock:
+            self.last_words.append(f"FAIL {name}\n" + "\n".join(output.splitlines()[-8:]))
 
 
 # --- what there is
@@ -211,19 +221,21 @@ def run_unit(name, count):
         result = subprocess.run([program, "--tap=-", "--quiet"], stdin=subprocess.DEVNULL,
                                 capture_output=True, timeout=120, env=SANITIZERS)
         output = (result.stdout + result.stderr).decode(errors="replace")
-        passed = len(re.findall(r"^ok\b", output, re.M))
+        skipped = re.findall(r"^ok - (.*# SKIP.*)", output, re.M)
+        passed = len(re.findall(r"^ok\b", output, re.M)) - len(skipped)
         failed = len(re.findall(r"^not ok\b", output, re.M))
         # A leak is reported when the test's process has already been counted as passed.
         complaint = re.search(r"runtime error:|(Address|Leak)Sanitizer", output)
-        if failed == 0 and (result.returncode != 0 or passed == 0 or complaint):
+        if failed == 0 and (result.returncode != 0 or passed + len(skipped) == 0 or complaint):
             failed = 1
     except subprocess.TimeoutExpired:
-        output, passed, failed = "no end within 120 s", 0, 1
-    count.add(passed, failed)
+        output, passed, failed, skipped = "no end within 120 s", 0, 1, []
+    count.add(passed, skipped=len(skipped))
+    for test in skipped:
+        say(f"skip {name}: {test}")
     if failed:
-        say(f"FAIL {name}")
-        print("\n".join("  | " + line for line in output.splitlines()
-                        if not line.startswith("ok"))[-6000:], flush=True)
+        count.fail(name, "\n".join("  | " + line for line in output.splitlines()
+                                   if not line.startswith("ok"))[-6000:], failed)
     return passed
 
 
@@ -233,12 +245,12 @@ def run_explore(count):
         result = subprocess.run([PROGRAMS / "tests" / "explore" / "explore", *arguments],
                                 stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
         output = (result.stdout + result.stderr).decode(errors="replace").strip()
-        good = result.returncode == 0
-        count.add(passed=good, failed=not good)
-        last = output.splitlines()[-1] if output else ""
-        say(f"{'ok  ' if good else 'FAIL'} explore {' '.join(arguments)}: {last}")
-        if not good:
-            print(output[-6000:], flush=True)
+        name = " ".join(["explore", *arguments])
+        if result.returncode:
+            count.fail(name, output[-6000:])
+            continue
+        count.add(passed=1)
+        say(f"ok   {name}: {output.splitlines()[-1] if output else ''}")
 
 
 def run_sweep(names, count):
@@ -249,13 +261,14 @@ def run_sweep(names, count):
     with open(log, "wb") as out:
         status = children.run([sys.executable, TESTS / "sweep" / "sweep.py", "--build", SANITIZED,
                                *(name.split("/", 1)[1] for name in names)], out)
-    count.add(passed=status == 0, failed=status != 0)
-    lines = log.read_text(errors="replace").splitlines()
-    for line in lines if status == 0 else []:
-        say(f"{'ok  ' if line is lines[-1] else '    '} {line}")
     if status:
-        say(f"FAIL sweep: all of it is in {log}; tests/sweep/sweep.py repeats a point (README.md)")
-        print(tail(log, 60), flush=True)
+        count.fail(f"sweep: all of it is in {log}; tests/sweep/sweep.py repeats a point (README.md)",
+                   tail(log, 60))
+        return
+    count.add(passed=1)
+    lines = log.read_text(errors="replace").splitlines()
+    for line in lines:
+        say(f"{'ok  ' if line is lines[-1] else '    '} {line}")
 
 
 def build_sanitized(*targets):
@@ -271,10 +284,10 @@ def run_fuzz(names, count):
     with fuzz.scratch() as scratch, concurrent.futures.ThreadPoolExecutor(fuzz.JOBS) as pool:
         def run(name):
             result = fuzz.run(FUZZ, name.split("/", 1)[1], seconds, scratch, LOGS, children.run)
-            count.add(passed=result.good, failed=not result.good)
-            if not result.good:
-                say(f"FAIL {name}: {result.verdict()}")
-                print(tail(result.log, 60), flush=True)
+            if result.good:
+                count.add(passed=1)
+            else:
+                count.fail(f"{name}: {result.verdict()}", tail(result.log, 60))
             return result
         results = list(pool.map(run, names))
     good = all(result.good for result in results)
@@ -302,13 +315,14 @@ def run_system(test, tsm, count):
                 out.write(f"\nno end within {test.timeout} s\n".encode())
                 rc = 1
         if rc == 0:
-            break
-        say(f"{'FAIL' if attempt == TRIES else 'retry'} {title}")
-        print(tail(log), flush=True)
-    count.add(passed=rc == 0, failed=rc != 0)
-    again = f" at try {attempt}" if attempt > 1 else ""
-    if rc == 0:
-        say(f"ok   {title} ({time.monotonic() - begin:.0f} s{again}): {test.shows}")
+            again = f" at try {attempt}" if attempt > 1 else ""
+            count.add(passed=1)
+            say(f"ok   {title} ({time.monotonic() - begin:.0f} s{again}): {test.shows}")
+            return
+        if attempt < TRIES:
+            say(f"retry {title}")
+            print(tail(log), flush=True)
+    count.fail(title, tail(log))
 
 
 def prepare_bed():
@@ -381,6 +395,8 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(MACHINES) as pool:
             list(pool.map(lambda case: run_system(*case, count), cases))
     say("done")
+    for words in count.last_words:
+        print(words)
     skipped = f", {count.skipped} skipped" if count.skipped else ""
     print(f"{count.passed} passed, {count.failed} failed{skipped}", flush=True)
     return 1 if count.failed else 0
