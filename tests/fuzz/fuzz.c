@@ -74,7 +74,8 @@ static void judge_file(const char *path, bool wanted)
 	_cleanup_free_ uint8_t *data = NULL;
 	struct stat st;
 
-	if (!file || fstat(fileno(file), &st) < 0 || !S_ISREG(st.st_mode))
+	CHECK(file && fstat(fileno(file), &st) == 0);
+	if (!S_ISREG(st.st_mode))
 		return;
 	data = malloc((size_t)st.st_size ?: 1);
 	CHECK(data && fread(data, 1, (size_t)st.st_size, file) == (size_t)st.st_size);
@@ -89,14 +90,14 @@ static void judge_folder(const char *folder, bool wanted)
 	DIR *stream = opendir(folder);
 	struct dirent *entry;
 
-	while (stream && (entry = readdir(stream))) {
+	CHECK(stream);
+	while ((entry = readdir(stream))) {
 		_cleanup_free_ char *path = NULL;
 
 		CHECK(asprintf(&path, "%s/%s", folder, entry->d_name) >= 0);
 		judge_file(path, wanted);
 	}
-	if (stream)
-		closedir(stream);
+	closedir(stream);
 }
 
 static bool ends_with(const char *text, const char *end)

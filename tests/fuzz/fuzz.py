@@ -88,7 +88,6 @@ def run(build, noun, seconds, scratch_folder, logs, run_program):
     for old in crashes.glob(f"{noun}-*"):
         old.unlink()
     corpora = [CORPORA / noun / kind for kind in ("good", "bad")]
-    corpora = [folder for folder in corpora if folder.is_dir()]
     dictionaries = [HERE / f"{name}.dict" for name, of in DICTIONARIES.items() if noun in of]
     log = logs / f"fuzz-{noun}.log"
     argv = [build / "tests" / "fuzz" / f"fuzz_{noun}", f"-max_len={MAX_SIZE}", "-timeout=10",
