@@ -60,9 +60,6 @@ Test(daemon_metrics, nothing_yet)
 
 Test(daemon_metrics, by_the_api)
 {
-	_cleanup_free_ char *all = NULL;
-
-	cr_assert_eq(metrics_to_text(&d.tdid, &all), 0);
 	testing_watch(&caller, "Metrics", 0, "{}");
 	TESTING_ANSWERED(&caller, "ok {\"text\":\"# TYPE tdid_build_info gauge\\n");
 	TESTING_ANSWERED(&caller, "tdid_api_connections 1\\n");
