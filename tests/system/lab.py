@@ -155,14 +155,10 @@ def start_tsm(host, tsm=TSM):
         start_linux(host)
 
 
-def fault_command(method, **parameters):
-    """Makes the emulated TSM, or a device of it, fail: plugin/tsm/emulated/io.tdid.TsmEmulated."""
-    return [f"{LIBEXEC}/varlink-call", SOCKETS["emulated"], f"io.tdid.TsmEmulated.{method}",
-            json.dumps(parameters)]
-
-
 def fault(host, method, **parameters):
-    host.run(fault_command(method, **parameters))
+    """Makes the emulated TSM, or a device of it, fail: plugin/tsm/emulated/io.tdid.TsmEmulated."""
+    host.run([f"{LIBEXEC}/varlink-call", SOCKETS["emulated"], f"io.tdid.TsmEmulated.{method}",
+              json.dumps(parameters)])
 
 
 def stop(host, *names):

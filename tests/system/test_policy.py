@@ -2,7 +2,7 @@
 """What becomes of a device that left the way to RUN: the policies of tdid.conf and of the metadata."""
 import base64
 
-from lab import Lab, fault, fault_command, lab, put_json, start_tdid, stop, tdid_config
+from lab import Lab, fault, lab, put_json, start_tdid, stop, tdid_config
 from test_attacks import TDI_VALIDATE, EvilHost, wait_for_validate
 
 NIC0 = "ua-tdi-nic0"
@@ -86,18 +86,20 @@ def test_error_under_run_is_told_and_bound_again_until_the_budget_is_spent():
     with lab() as host:
         l = under(host, on_error="rebind", rebinds=1, rebind_backoff_ms=500)
         watch = l.watch()
-        at = l.tvm0.console_size()
         l.tvm0.attach(0)
         watch.wait(NIC0, "running")
         l.wait_driver(f"tvm0/{NIC0}")
+        at = l.tvm0.console_size()
         fault(host, "Violate", device=VF0)
         told = watch.wait(NIC0, "unbinding")
         assert told["reason"], told
         # The guest lets the driver go before the next bind's acceptance gives it back.
-        l.tvm0.wait_console(r"NET 0000:02:00.0 driver=igbvf interface=", 30, at)
+        _, at = l.tvm0.wait_console("NET 0000:02:00.0 driver=none", 60, at)
+        l.tvm0.wait_console("NET 0000:02:00.0 driver=igbvf", 60, at)
         running = watch.wait(NIC0, "running")
         assert running["generation"] == 2, running
-        l.wait_driver(f"tvm0/{NIC0}")
+        host.wait_for(lambda: [m["name"] for m in l.show(f"tvm0/{NIC0}")["timeline"]]
+                      .count("guest: driver bound") == 2, timeout=30)
         fault(host, "Violate", device=VF0)
         held = watch.wait(NIC0, "held")
         assert "detach it" in held["reason"], held
@@ -116,11 +118,12 @@ def test_guest_reset_under_run_keeps_the_device():
         l.tvm0.attach(0)
         watch.wait(NIC0, "running")
         l.wait_driver(f"tvm0/{NIC0}")
-        # What an FLR does to a TDI, as near to the reset as one gets from outside: in one command,
-        # else the second comes when the first has long been answered as the fault it is alone.
-        host.run(["sh", "-c", 'virsh reset tvm0 & "$@"; wait', "sh",
-                  *fault_command("ResetFunction", device=VF0)])
-        watch.wait(NIC0, "unbinding")
+        # What an FLR does to a TDI; alone it is a fault, which is decided upon after the unbind.
+        fault(host, "FailVerb", device=VF0, verb="unbind", fault="late", milliseconds=3000)
+        fault(host, "ResetFunction", device=VF0)
+        unbinding = watch.wait(NIC0, "unbinding")
+        assert "function level reset" in unbinding["reason"], unbinding
+        host.run(["virsh", "reset", "tvm0"])
         running = watch.wait(NIC0, "running", timeout=120)
         assert running["generation"] == 2, running
         assert "detaching" not in watch.states(NIC0), watch.states(NIC0)
