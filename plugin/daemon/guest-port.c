@@ -89,6 +89,12 @@ static void destroy(GuestPort *port)
 	free(port);
 }
 
+void guest_port_provider_ready(GuestPort *port)
+{
+	if (port)
+		guest_tsm_provider_ready(port->tsm);
+}
+
 GuestPort *guest_port_free(GuestPort *port)
 {
 	if (!port)

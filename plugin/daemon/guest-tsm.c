@@ -8,9 +8,10 @@
 #define CALLS_MAX_ALL 32 /* each is a connection, of which the provider takes so many */
 #define TIMEOUT_USEC  (60 * UINT64_C(1000000)) /* it may wait for other DSMs' verbs */
 /*
- * How long the answer is held back that the TSM is not to be had: shorter than an agent waits for
+ * How long a request is held back when the TSM is not to be had: shorter than an agent waits for
  * an answer (10 s), but an agent asks only so often, and then gives up a TDI that runs. A provider
- * that is restarted ends its verb first, and every agent asks anew after a restart of tdid.
+ * that is restarted ends its verb first, and every agent asks anew after a restart of tdid, when
+ * the provider may not have been heard of yet. Once it is there it gets the request.
  */
 #define HOLD_USEC (5 * UINT64_C(1000000))
 
@@ -20,6 +21,7 @@ typedef struct GuestCall {
 	ProviderCall *provider_call; /* NULL: held back */
 	sd_event_source *hold;
 	const char *reason; /* why it is held back */
+	json_object *asked;
 	char session[GUEST_SESSION_LEN + 1];
 	int64_t id;
 	struct GuestCall *next;
@@ -62,6 +64,7 @@ static void guest_call_end(GuestCall *call)
 	if (!call->hold)
 		guest->tdid->guest_calls--;
 	call->hold = sd_event_source_disable_unref(call->hold);
+	call->asked = json_unref(call->asked);
 }
 
 GuestTsm *guest_tsm_free(GuestTsm *guest)
@@ -126,15 +129,15 @@ static Provider *tsm_of(const GuestTsm *guest)
 	return NULL;
 }
 
-static int call_provider(GuestCall *call, Provider *provider, json_object *asked)
+static int call_provider(GuestCall *call, Provider *provider)
 {
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	char uuid[UUID_STRING_SIZE];
 	int r;
 
 	r = json_build(&parameters, J_STRING("tvm", uuid_format(call->guest->tvm->uuid, uuid)),
-		       J_STRING("scope", json_get_string(asked, "scope")),
-		       J_STRING("message", json_get_string(asked, "message")));
+		       J_STRING("scope", json_get_string(call->asked, "scope")),
+		       J_STRING("message", json_get_string(call->asked, "message")));
 	if (r >= 0)
 		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters, 0, TIMEOUT_USEC,
 				  on_reply, call, &call->provider_call);
@@ -149,6 +152,7 @@ static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *fr
 		return -ENOMEM;
 	call->guest = guest;
 	call->id = frame->id;
+	call->asked = json_object_get(frame->parameters);
 	snprintf(call->session, sizeof(call->session), "%s", frame->session);
 	call->next = guest->first;
 	guest->first = call;
@@ -160,39 +164,63 @@ static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *fr
 
 static int hold_back(GuestCall *call, const char *reason)
 {
-	int r = sd_event_add_time_relative(call->guest->tdid->event, &call->hold, CLOCK_MONOTONIC,
-					   HOLD_USEC, 0, on_hold, call);
+	int r = 0;
 
+	call->reason = reason;
+	if (call->hold)
+		return 0;
+	r = sd_event_add_time_relative(call->guest->tdid->event, &call->hold, CLOCK_MONOTONIC,
+				       HOLD_USEC, 0, on_hold, call);
 	if (r < 0)
 		return r;
 	call->guest->tdid->guest_calls--; /* it is no connection */
-	call->reason = reason;
 	return 0;
+}
+
+static void carry(GuestCall *call)
+{
+	GuestTsm *guest = call->guest;
+	Provider *provider = tsm_of(guest);
+	unsigned int others = guest->tdid->guest_calls - !call->hold;
+	int r;
+
+	if (!provider || !provider_is_ready(provider)) {
+		r = hold_back(call, "the TSM's provider is not there");
+	} else if (others >= CALLS_MAX_ALL) {
+		r = hold_back(call, "too many requests at once");
+	} else {
+		if (call->hold)
+			guest->tdid->guest_calls++;
+		call->hold = sd_event_source_disable_unref(call->hold);
+		r = call_provider(call, provider);
+	}
+	if (r < 0) {
+		guest_call_end(call);
+		answer(guest, call->session, call->id, NULL, "TsmUnavailable", strerror(-r));
+		free(call);
+	}
 }
 
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
 {
-	Provider *provider = tsm_of(guest);
 	GuestCall *call;
-	int r;
 
 	if (guest->n_calls >= CALLS_MAX) {
 		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable",
 		       "too many requests at once");
 		return;
 	}
-	r = guest_call_new(&call, guest, frame);
-	if (r < 0)
-		return;
-	if (!provider || !provider_is_ready(provider))
-		r = hold_back(call, "the TSM's provider is not there");
-	else if (guest->tdid->guest_calls > CALLS_MAX_ALL)
-		r = hold_back(call, "too many requests at once");
-	else
-		r = call_provider(call, provider, frame->parameters);
-	if (r < 0) {
-		guest_call_end(call);
-		free(call);
-		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable", strerror(-r));
+	if (guest_call_new(&call, guest, frame) == 0)
+		carry(call);
+}
+
+void guest_tsm_provider_ready(GuestTsm *guest)
+{
+	GuestCall *next;
+
+	for (GuestCall *call = guest ? guest->first : NULL; call; call = next) {
+		next = call->next;
+		if (call->hold)
+			carry(call);
 	}
 }

@@ -26,3 +26,6 @@ GuestTsm *guest_tsm_free(GuestTsm *guest);
 
 /* Is answered, now or later, unless memory is out. */
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame);
+
+/* One is there again: what waits for it goes on. NULL-safe. */
+void guest_tsm_provider_ready(GuestTsm *guest);

@@ -212,6 +212,24 @@ Test(daemon_guest_port, provider_that_is_away_is_said_late)
 	cr_assert_eq(d.tdid.guest_calls, 0);
 }
 
+/* After a restart of tdid an agent may ask before the provider has been heard of. */
+Test(daemon_guest_port, provider_that_comes_back_gets_what_waited)
+{
+	uint64_t begin;
+
+	hello(SESSION_A);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	begin = now();
+	testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	testing_idle(d.event);
+	cr_assert_eq(d.tdid.guest_calls, 0);
+	fake_tsm_start(d.tsm);
+	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\""));
+	cr_assert_lt(now() - begin, 4000);
+	cr_assert_eq(d.tdid.guest_calls, 0);
+}
+
 Test(daemon_guest_port, guest_that_does_not_read)
 {
 	unsigned int opens = fake_vmm.opens;
