@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -211,16 +212,21 @@ def build_programs(*more):
 # --- running
 
 
-SANITIZERS = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+def sanitizers(reports):
+    """What they say goes to files: Criterion takes what its tests print, and a leak is said last."""
+    return {**os.environ, "ASAN_OPTIONS": f"log_path={reports}/address",
+            "UBSAN_OPTIONS": f"halt_on_error=1:print_stacktrace=1:log_path={reports}/undefined"}
 
 
 def run_unit(name, count):
     noun = name.split("/", 1)[1]
     program = SANITIZED / "tests" / "unit" / f"test_{noun}"
     try:
-        result = subprocess.run([program, "--tap=-", "--quiet"], stdin=subprocess.DEVNULL,
-                                capture_output=True, timeout=120, env=SANITIZERS)
-        output = (result.stdout + result.stderr).decode(errors="replace")
+        with tempfile.TemporaryDirectory(prefix="tdid-unit-") as reports:
+            result = subprocess.run([program, "--tap=-", "--quiet"], stdin=subprocess.DEVNULL,
+                                    capture_output=True, timeout=120, env=sanitizers(reports))
+            output = (result.stdout + result.stderr).decode(errors="replace") + "".join(
+                path.read_text(errors="replace") for path in pathlib.Path(reports).iterdir())
         skipped = re.findall(r"^ok - (.*# SKIP.*)", output, re.M)
         passed = len(re.findall(r"^ok\b", output, re.M)) - len(skipped)
         failed = len(re.findall(r"^not ok\b", output, re.M))
