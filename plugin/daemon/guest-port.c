@@ -318,6 +318,12 @@ static void on_tsm_answered(void *userdata, const GuestTsmAnswer *answer)
 	send_error(port, answer->session, answer->id, "TsmRequest", answer->error, answer->reason);
 }
 
+void guest_port_provider_ready(GuestPort *port)
+{
+	if (port && port->tsm)
+		guest_tsm_provider_ready(port->tsm);
+}
+
 /* The TVM's assignment of this alias that is in the domain. */
 static Assignment *assignment_named(GuestPort *port, const char *name)
 {

@@ -15,6 +15,9 @@ GuestPort *guest_port_free(GuestPort *port);
 /* Something happened to the domain's channels: a good moment to try again. */
 void guest_port_nudge(GuestPort *port);
 
+/* What was asked of it while it was not there can be asked again. NULL-safe. */
+void guest_port_provider_ready(GuestPort *port);
+
 /* The guest that opened the session is no more; should it be, it says Hello again. NULL-safe. */
 void guest_port_end_session(GuestPort *port);
 /* Whether the agent is there: it has said Hello since the port was opened. NULL-safe. */

@@ -10,9 +10,12 @@
 /*
  * How long the answer is held back that the TSM is not to be had: shorter than an agent waits for
  * an answer (10 s), but an agent asks only so often, and then gives up a TDI that runs. A provider
- * that is restarted ends its verb first, and every agent asks anew after a restart of tdid.
+ * that is restarted ends its verb first, and every agent asks anew after a restart of tdid, which
+ * may be before the provider has been reached: no longer than until that.
  */
 #define HOLD_USEC (5 * UINT64_C(1000000))
+
+static const char not_there[] = "the TSM's provider is not there";
 
 /* The port may be closed or have another session when it is back. */
 typedef struct GuestCall {
@@ -185,7 +188,7 @@ void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
 	if (r < 0)
 		return;
 	if (!provider || !provider_is_ready(provider))
-		r = hold_back(call, "the TSM's provider is not there");
+		r = hold_back(call, not_there);
 	else if (guest->tdid->guest_calls > CALLS_MAX_ALL)
 		r = hold_back(call, "too many requests at once");
 	else
@@ -195,4 +198,15 @@ void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
 		free(call);
 		answer(guest, frame->session, frame->id, NULL, "TsmUnavailable", strerror(-r));
 	}
+}
+
+void guest_tsm_provider_ready(GuestTsm *guest)
+{
+	Provider *provider = tsm_of(guest);
+
+	if (!provider || !provider_is_ready(provider))
+		return;
+	for (GuestCall *call = guest->first; call; call = call->next)
+		if (call->hold && call->reason == not_there)
+			sd_event_source_set_time(call->hold, 0);
 }

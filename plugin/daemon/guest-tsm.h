@@ -26,3 +26,6 @@ GuestTsm *guest_tsm_free(GuestTsm *guest);
 
 /* Is answered, now or later, unless memory is out. */
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame);
+
+/* The answer that it is not there need not be held back any longer: the agent asks again. */
+void guest_tsm_provider_ready(GuestTsm *guest);

@@ -212,6 +212,25 @@ Test(daemon_guest_port, provider_that_is_away_is_said_late)
 	cr_assert_eq(d.tdid.guest_calls, 0);
 }
 
+/* After a restart of tdid an agent may ask before the provider has been reached. */
+Test(daemon_guest_port, provider_that_comes_is_said_at_once)
+{
+	uint64_t begin;
+
+	hello(SESSION_A);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	testing_idle(d.event);
+	begin = now();
+	fake_tsm_start(d.tsm);
+	while (!strstr(testing_guest_received(&d), "\"error\":\"TsmUnavailable\"")) {
+		cr_assert_lt(now() - begin, 3000);
+		testing_turn(d.event);
+	}
+	cr_assert(provider_is_ready(d.tdid.providers[0]));
+}
+
 Test(daemon_guest_port, guest_that_does_not_read)
 {
 	unsigned int opens = fake_vmm.opens;
