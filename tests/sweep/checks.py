@@ -52,6 +52,16 @@ def files(run):
         raise runs.Broken(f"left among the records: {', '.join(rest)}")
 
 
+def no_attach_records(run):
+    """They go when it is known what has come of it; no event tells."""
+    deadline = time.monotonic() + 4
+    while any(name.startswith("attach-") for name in records(run)):
+        if time.monotonic() > deadline:
+            raise runs.Broken(f"left among the records: {', '.join(records(run))}")
+        run.tdid.turn(time.monotonic() + 0.02)
+        run.attend()
+
+
 def agreement(run):
     """What the TSM says is bound and connected, tdid says too, on disk and in memory."""
     said = call(run.folder / "tsm", "io.tdid.Tsm.Query")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is swept. `prepare` leads to where counting begins; `go` is what is counted, to its rest."""
-from host import VF
-from run import states_of
+import client
+from domain import ALIAS
+from host import PF, VF
+from run import Broken, states_of
 
 END = {"failed", "held", "quarantined"}  # designed ends of a way that a fault has cut short
 
@@ -18,6 +20,7 @@ class Scenario:
     restarts = False  # or with a start of tdid
     idle_grace_ms = 600000
     verbs = ()  # of the provider, that are called
+    libvirt = ()  # attach, detach: what it is asked for
     ends = {"running"} | END
     good = {"running"}  # where it ends when nothing fails
 
@@ -35,6 +38,12 @@ class Scenario:
 
     def went_well(self, state):
         return set(states_of(state)) <= self.good
+
+    def again(self, run):
+        """At rest, and once more after a restart of tdid: changes nothing."""
+
+    def afterwards(self, run):
+        """The last: what is to be had then."""
 
 
 class Start(Scenario):
@@ -131,6 +140,7 @@ class Move(Scenario):
 class Error(Scenario):
     """The TDI goes to ERROR: tdi_unbind, and out of the domain."""
     verbs = ("unbind",)
+    libvirt = ("detach",)
     ends = END | {"released"}
     good = {"failed", "released"}  # the guest may have let it go before
 
@@ -171,5 +181,131 @@ class Provider(Scenario):
         run.start_tsm()
 
 
+def same(run, answer):
+    """What a control plane is told is the one assignment that there is."""
+    error, found = answer
+    told = (found or {}).get("assignment") or {}
+    there = run.tdid.state["assignments"]
+    if error not in (None, "NotReached") or \
+            [(a["domain"], a["name"], a["state"], a["generation"]) for a in there] != \
+            [tuple(told.get(k) for k in ("domain", "name", "state", "generation"))]:
+        raise Broken(f"the token is answered with {answer}, there is {there}")
+
+
+class Api_Attach(Scenario):
+    """A control plane attaches with a token; it goes away at the first word, and asks again."""
+    verbs = ("connect", "bind")
+    libvirt = ("attach",)
+    parameters = {"domain": "tvm0", "device": VF, "name": ALIAS, "client_token": "nic0-of-tvm0",
+                  "wait_for": "running"}
+
+    def prepare(self, run):
+        pass
+
+    def go(self, run):
+        def control_plane():
+            client.leave(run, "Attach", **self.parameters)
+            client.ask(run, "Attach", **self.parameters)
+        run.beside(control_plane)
+
+    def again(self, run):
+        same(run, run.ask("Attach", **self.parameters))
+        if run.attaches != 1:
+            raise Broken(f"attached {run.attaches} times")
+
+    def afterwards(self, run):
+        """Detached by somebody else, it is not attached by that token once more."""
+        if states_of(run.tdid.state) == ["running"]:
+            run.detached()
+            run.wait_state("released")
+            self.again(run)
+
+
+class Api_Detach(Scenario):
+    """The same with a detach: the guest's agent is asked to release it, then libvirt."""
+    verbs = ("unbind", "disconnect")
+    libvirt = ("detach",)
+    idle_grace_ms = 1
+    ends = {"released"} | END
+    good = {"released"}
+    parameters = {"domain": "tvm0", "name": ALIAS, "client_token": "nic0-of-tvm0"}
+
+    def go(self, run):
+        def control_plane():
+            client.leave(run, "Detach", **self.parameters)
+            client.ask(run, "Detach", **self.parameters)
+        run.beside(control_plane)
+
+    def rests(self, state):
+        return super().rests(state) and reclaimed(state)
+
+    def again(self, run):
+        asked = run.detaches
+        same(run, run.ask("Detach", **self.parameters))
+        if run.detaches != asked:
+            raise Broken("the token has it detached once more")
+
+    def afterwards(self, run):
+        """Attached by somebody else, it is not detached by that token once more."""
+        if states_of(run.tdid.state) == ["released"]:
+            run.attach()
+            run.wait_state("running")
+            self.again(run)
+
+
+class Drain(Scenario):
+    """A DSM with a TDI in RUN is drained: the TDI leaves, and the session ends."""
+    verbs = ("unbind", "disconnect")
+    libvirt = ("detach",)
+    ends = {"released"} | END
+    good = {"released"}
+
+    def go(self, run):
+        run.beside(lambda: client.ask(run, "Drain", dsm=PF))
+
+    def rests(self, state):
+        return super().rests(state) and reclaimed(state) and \
+            [d["drained"] for d in state["dsms"]] == [True]
+
+    def again(self, run):
+        """Nobody gets a TDI of it."""
+        error, found = run.ask("Attach", 1, **{**Api_Attach.parameters, "client_token": "another"})
+        if error != "Refused" or not run.tdid.state["dsms"][0]["drained"]:
+            raise Broken(f"drained, and an Attach is answered with {error} {found}")
+
+    def afterwards(self, run):
+        had_again(run)
+
+
+class Undrain(Scenario):
+    """That ends."""
+    ends = good = {"released"}
+
+    def prepare(self, run):
+        super().prepare(run)
+        run.ask("Drain", dsm=PF)
+        run.wait("its drain", self.drained)
+
+    def drained(self, state):
+        return states_of(state) == ["released"] and state["dsms"][0]["drained"]
+
+    def go(self, run):
+        run.beside(lambda: client.ask(run, "Undrain", dsm=PF))
+
+    def rests(self, state):
+        return super().rests(state) and not any(d["drained"] for d in state["dsms"])
+
+    def afterwards(self, run):
+        had_again(run)
+
+
+def had_again(run):
+    """An Undrain makes it so."""
+    if states_of(run.tdid.state) == ["released"]:
+        run.ask("Undrain", dsm=PF)
+        run.ask("Attach", **Api_Attach.parameters)
+        run.wait_state("running")
+
+
 ALL = [Start(), Attach(), Detach(), Move(), Error(), Stop(), Reset(), Resume(), Resume_Locked(),
-       Provider()]
+       Provider(), Api_Attach(), Api_Detach(), Drain(), Undrain()]

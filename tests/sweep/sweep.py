@@ -12,6 +12,7 @@ import time
 import traceback
 
 import host
+import libvirt
 from run import Broken, Run
 from scenarios import ALL
 
@@ -66,9 +67,10 @@ def spread(items, n):
 
 
 def points_of(bench, scenario):
-    """Calls of tdid's own, and behind them what the provider may answer."""
-    return traced(bench, scenario) + [f"answer {verb} {fault}"
-                                      for verb in scenario.verbs for fault in ANSWERS]
+    """Calls of tdid's own, and behind them what the provider and libvirt may answer."""
+    return traced(bench, scenario) + \
+        [f"answer {verb} {fault}" for verb in scenario.verbs for fault in ANSWERS] + \
+        [f"answer {call} {way}" for call in scenario.libvirt for way in libvirt.WAYS[call]]
 
 
 def sweep(bench, scenario, arguments, pool):
