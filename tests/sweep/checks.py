@@ -53,13 +53,10 @@ def files(run):
 
 
 def no_attach_records(run):
-    """They go when it is known what has come of it; no event tells."""
-    deadline = time.monotonic() + 4
-    while any(name.startswith("attach-") for name in records(run)):
-        if time.monotonic() > deadline:
-            raise runs.Broken(f"left among the records: {', '.join(records(run))}")
-        run.tdid.turn(time.monotonic() + 0.02)
-        run.attend()
+    """They go when it is known what has come of it."""
+    left = [name for name in records(run) if name.startswith("attach-")]
+    if left:
+        raise runs.Broken(f"left among the records: {', '.join(left)}")
 
 
 def agreement(run):

@@ -15,11 +15,12 @@ def said(run, method, parameters):
 
 
 def leave(run, method, **parameters):
-    """Calls, and goes away as soon as the first word of it has come."""
+    """Calls, and goes away as soon as the first word of it has come. False: none came."""
     try:
         next(said(run, method, parameters))
+        return True
     except CallFailed:
-        pass
+        return False
 
 
 def ask(run, method, refusals=REFUSALS, **parameters):

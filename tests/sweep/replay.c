@@ -16,7 +16,8 @@
  * registry hold. That state is read in the process, so that looking at it causes no calls that
  * would be counted.
  */
-#include "daemon/tdid.h"
+#include "daemon/assignments-service.h"
+#include "daemon/attach-private.h"
 #include "libvirt.h"
 #include "points.h"
 #include "rpc/log.h"
@@ -45,8 +46,9 @@ static void describe(FILE *f, const Tdid *tdid)
 	Tdi *tdi;
 	Tvm *tvm;
 
-	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u",
-		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls);
+	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u,\"attaching\":%s",
+		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls,
+		assignments_service_attach_requests(tdid->assignments)->first ? "true" : "false");
 	fprintf(f, ",\"tvms\":[");
 	for (uint32_t p = 0, n = 0; (tvm = registry_next_tvm(tdid->registry, &p)); n++)
 		fprintf(f, "%s{\"pid\":%d,\"port\":%s,\"booted\":\"%s\"}", n ? "," : "",

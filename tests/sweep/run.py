@@ -230,7 +230,9 @@ class Run:
 
     def settle(self):
         def rests(state):
+            assigned = {a["domain"] for a in state["assignments"]}
             return state["ready"] and not busy(state) and self.scenario.rests(state) and \
+                assigned >= {d.uuid for d in self.domains if d.on and d.attached} and \
                 (self.point or self.scenario.went_well(state)) and \
                 (self.answer or not state["guest_calls"])
         self.wait("an end", rests)
@@ -287,7 +289,6 @@ class Run:
                          f"{summary(self.tdid.state)}")
         checks.agreement(self)
         checks.no_attach_records(self)
-        self.scenario.again(self)
         self.scenario.afterwards(self)
         self.end_tdid()
         checks.files(self)
@@ -317,7 +318,7 @@ def states_of(state):
 
 
 def busy(state):
-    return any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
+    return state["attaching"] or any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
         any(t["state"] == "clearing" for t in state["tdis"])
 
 

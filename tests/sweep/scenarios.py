@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is swept. `prepare` leads to where counting begins; `go` is what is counted, to its rest."""
+import time
+
 import client
 from domain import ALIAS
 from host import PF, VF
@@ -40,10 +42,10 @@ class Scenario:
         return set(states_of(state)) <= self.good
 
     def again(self, run):
-        """At rest, and once more after a restart of tdid: changes nothing."""
+        """At rest: changes nothing."""
 
     def afterwards(self, run):
-        """The last: what is to be had then."""
+        """After the restart of tdid that follows."""
 
 
 class Start(Scenario):
@@ -185,11 +187,11 @@ def same(run, answer):
     """What a control plane is told is the one assignment that there is."""
     error, found = answer
     told = (found or {}).get("assignment") or {}
-    there = run.tdid.state["assignments"]
-    if error not in (None, "NotReached") or \
-            [(a["domain"], a["name"], a["state"], a["generation"]) for a in there] != \
-            [tuple(told.get(k) for k in ("domain", "name", "state", "generation"))]:
-        raise Broken(f"the token is answered with {answer}, there is {there}")
+    if error not in (None, "NotReached"):
+        raise Broken(f"the token is answered with {error} {found}")
+    run.wait(f"what the token is answered with ({told})", lambda state: [
+        (a["domain"], a["name"], a["state"], a["generation"]) for a in state["assignments"]] == [
+        tuple(told.get(key) for key in ("domain", "name", "state", "generation"))])
 
 
 class Api_Attach(Scenario):
@@ -209,6 +211,9 @@ class Api_Attach(Scenario):
         run.beside(control_plane)
 
     def again(self, run):
+        self.asked_again(run)
+
+    def asked_again(self, run):
         same(run, run.ask("Attach", **self.parameters))
         if run.attaches != 1:
             raise Broken(f"attached {run.attaches} times")
@@ -218,7 +223,31 @@ class Api_Attach(Scenario):
         if states_of(run.tdid.state) == ["running"]:
             run.detached()
             run.wait_state("released")
-            self.again(run)
+        self.asked_again(run)
+
+
+class Api_Attach_Left(Api_Attach):
+    """It asks again only when somebody else has detached it: until then the records have to do."""
+
+    def go(self, run):
+        def control_plane():
+            deadline = time.monotonic() + client.LIMIT
+            while not client.leave(run, "Attach", **self.parameters):
+                if time.monotonic() > deadline:
+                    run.complaints.append("Attach: no plan")
+                    break
+                time.sleep(client.PAUSE / 10)
+        run.beside(control_plane)
+
+    def again(self, run):
+        pass
+
+    def rests(self, state):
+        """What libvirt has refused is nowhere."""
+        return not state["assignments"] or super().rests(state)
+
+    def went_well(self, state):
+        return states_of(state) == ["running"]
 
 
 class Api_Detach(Scenario):
@@ -250,7 +279,7 @@ class Api_Detach(Scenario):
         if states_of(run.tdid.state) == ["released"]:
             run.attach()
             run.wait_state("running")
-            self.again(run)
+        self.again(run)
 
 
 class Drain(Scenario):
@@ -274,6 +303,7 @@ class Drain(Scenario):
             raise Broken(f"drained, and an Attach is answered with {error} {found}")
 
     def afterwards(self, run):
+        self.again(run)
         had_again(run)
 
 
@@ -308,4 +338,4 @@ def had_again(run):
 
 
 ALL = [Start(), Attach(), Detach(), Move(), Error(), Stop(), Reset(), Resume(), Resume_Locked(),
-       Provider(), Api_Attach(), Api_Detach(), Drain(), Undrain()]
+       Provider(), Api_Attach(), Api_Attach_Left(), Api_Detach(), Drain(), Undrain()]
