@@ -21,6 +21,7 @@ class Scenario:
     starts = False  # counting begins before the domain does
     restarts = False  # or with a start of tdid
     idle_grace_ms = 600000
+    sample = 30  # of its points, unless all are swept
     verbs = ()  # of the provider, that are called
     libvirt = ()  # attach, detach: what it is asked for
     ends = {"running"} | END
@@ -196,6 +197,7 @@ def same(run, answer):
 
 class Api_Attach(Scenario):
     """A control plane attaches with a token; it goes away at the first word, and asks again."""
+    sample = 15
     verbs = ("connect", "bind")
     libvirt = ("attach",)
     parameters = {"domain": "tvm0", "device": VF, "name": ALIAS, "client_token": "nic0-of-tvm0",
@@ -252,6 +254,7 @@ class Api_Attach_Left(Api_Attach):
 
 class Api_Detach(Scenario):
     """The same with a detach: the guest's agent is asked to release it, then libvirt."""
+    sample = 15
     verbs = ("unbind", "disconnect")
     libvirt = ("detach",)
     idle_grace_ms = 1
@@ -284,6 +287,7 @@ class Api_Detach(Scenario):
 
 class Drain(Scenario):
     """A DSM with a TDI in RUN is drained: the TDI leaves, and the session ends."""
+    sample = 15
     verbs = ("unbind", "disconnect")
     libvirt = ("detach",)
     ends = {"released"} | END
@@ -309,6 +313,7 @@ class Drain(Scenario):
 
 class Undrain(Scenario):
     """That ends."""
+    sample = 6
     ends = good = {"released"}
 
     def prepare(self, run):
