@@ -16,6 +16,12 @@ def reclaimed(state):
         any(t["state"] == "quarantined" for t in state["tdis"])
 
 
+def is_to_be_had(state):
+    """The device, again."""
+    return states_of(state) == ["released"] and \
+        not any(d["state"] == "quarantined" for d in state["dsms"])
+
+
 class Scenario:
     tvms = 1
     starts = False  # counting begins before the domain does
@@ -279,7 +285,7 @@ class Api_Detach(Scenario):
 
     def afterwards(self, run):
         """Attached by somebody else, it is not detached by that token once more."""
-        if states_of(run.tdid.state) == ["released"]:
+        if is_to_be_had(run.tdid.state):
             run.attach()
             run.wait_state("running")
         self.again(run)
@@ -336,7 +342,7 @@ class Undrain(Scenario):
 
 def had_again(run):
     """An Undrain makes it so."""
-    if states_of(run.tdid.state) == ["released"]:
+    if is_to_be_had(run.tdid.state):
         run.ask("Undrain", dsm=PF)
         run.ask("Attach", **Api_Attach.parameters)
         run.wait_state("running")
