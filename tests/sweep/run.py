@@ -230,9 +230,11 @@ class Run:
 
     def settle(self):
         def rests(state):
-            assigned = {a["domain"] for a in state["assignments"]}
+            attached = {d.uuid for d in self.domains if d.on and d.attached}
             return state["ready"] and not busy(state) and self.scenario.rests(state) and \
-                assigned >= {d.uuid for d in self.domains if d.on and d.attached} and \
+                attached <= {a["domain"] for a in state["assignments"]} and \
+                attached >= {a["domain"] for a in state["assignments"]
+                             if a["state"] in checks.NEEDS_BIND} and \
                 (self.point or self.scenario.went_well(state)) and \
                 (self.answer or not state["guest_calls"])
         self.wait("an end", rests)
