@@ -319,7 +319,7 @@ class Drain(Scenario):
 
 class Undrain(Scenario):
     """Taken back while the guest is still to let the TDI go, of which it hears nothing."""
-    sample = 15
+    sample = 10
     ends = {"running", "released"} | END  # libvirt is asked where the agent's session is not up yet
     good = {"running"}
 
