@@ -31,13 +31,13 @@ struct AttachRequest {
 	AttachAsking *asking;
 	uint64_t reads; /* of its domain: those may be older than what libvirt has done */
 	uint32_t seen;	/* the assignment, when it has been */
-	sd_event_source *end;
 	AttachRequest *next;
 };
 
 struct AttachRequests {
 	Tdid *tdid;
-	TimedCalls *calls; /* their object: an AttachRequest or an Assignment; goal: a state */
+	TimedCalls *calls;     /* their object: an AttachRequest or an Assignment; goal: a state */
+	sd_event_source *ends; /* of those that have been seen */
 	AttachRequest *first;
 };
 

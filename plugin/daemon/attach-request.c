@@ -42,7 +42,6 @@ void attach_request_free(AttachRequest *request)
 		link = &(*link)->next;
 	*link = request->next;
 	attach_request_expect_nothing(request);
-	sd_event_source_disable_unref(request->end);
 	json_object_put(request->plan);
 	client_token_set(&request->record.token, NULL, 0);
 	free(request->alias);

@@ -248,9 +248,8 @@ int attach_requests_take(AttachRequests *requests, json_object *parameters, Varl
 /* --- what becomes of it --- */
 
 /* Where the assignment's record could not be written, this one has to say whose token it is. */
-static int on_end(sd_event_source *source, void *userdata)
+static void end_seen(AttachRequest *request)
 {
-	AttachRequest *request = userdata;
 	const Assignment *a =
 		registry_assignment_at(request->requests->tdid->registry, request->seen);
 
@@ -258,6 +257,18 @@ static int on_end(sd_event_source *source, void *userdata)
 		attach_request_free(request);
 	else
 		attach_request_end(request);
+}
+
+static int on_ends(sd_event_source *source, void *userdata)
+{
+	AttachRequests *requests = userdata;
+	AttachRequest *next;
+
+	for (AttachRequest *q = requests->first; q; q = next) {
+		next = q->next;
+		if (q->stage == ATTACH_STAGE_SEEN)
+			end_seen(q);
+	}
 	return 0;
 }
 
@@ -268,8 +279,7 @@ static void seen(AttachRequest *request, Assignment *a)
 	client_token_set(&a->attach_token, request->record.token.text, request->record.token.uid);
 	request->stage = ATTACH_STAGE_SEEN;
 	request->seen = a->id;
-	if (sd_event_add_defer(request->requests->tdid->event, &request->end, on_end, request) < 0)
-		log_error("%s: out of memory", request->alias);
+	sd_event_source_set_enabled(request->requests->ends, SD_EVENT_ONESHOT);
 }
 
 void attach_requests_changed(AttachRequests *requests, Assignment *a, AssignmentState state,
@@ -390,6 +400,8 @@ int attach_requests_new(AttachRequests **ret, Tdid *tdid, char **ret_error)
 	requests->tdid = tdid;
 	r = timed_calls_new(&requests->calls, tdid, &ops);
 	if (r >= 0)
+		r = sd_event_add_defer(tdid->event, &requests->ends, on_ends, requests);
+	if (r >= 0)
 		r = attach_requests_restore(requests, ret_error);
 	if (r < 0) {
 		attach_requests_free(requests);
@@ -404,6 +416,7 @@ AttachRequests *attach_requests_free(AttachRequests *requests)
 	if (!requests)
 		return NULL;
 	timed_calls_free(requests->calls);
+	sd_event_source_disable_unref(requests->ends);
 	while (requests->first)
 		attach_request_free(requests->first);
 	free(requests);

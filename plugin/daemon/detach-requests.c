@@ -60,16 +60,18 @@ static int no_such_assignment(VarlinkCall *call, const char *domain, const char 
 				   J_STRING("name", name));
 }
 
-/* On disk before anybody is asked. While one is under way the first of several counts. */
-static int take_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid)
+/* On disk before anybody is asked, or answered. While one is under way the first of several counts.
+ */
+static int take_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid,
+		      bool pending)
 {
 	int r;
 
-	if (a->detach_pending &&
-	    (detach_requests_find(requests, a) || client_token_is(&a->detach_token, token, uid)))
+	if (a->detach_pending == pending && ((pending && detach_requests_find(requests, a)) ||
+					     client_token_is(&a->detach_token, token, uid)))
 		return 0;
 	r = client_token_set(&a->detach_token, token, uid);
-	a->detach_pending = r >= 0;
+	a->detach_pending = r >= 0 && pending;
 	if (r >= 0)
 		r = records_write_assignment(requests->tdid, a);
 	if (r < 0) {
@@ -131,6 +133,7 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	DetachMoment moment;
+	bool over;
 	int r;
 
 	if (token && !client_token_valid(token))
@@ -146,14 +149,14 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 		return r;
 	if (e->state == ASSIGNMENT_QUARANTINED)
 		return detach_answer_quarantined(tdid, call, &moment, o);
-	if ((detach_is_over(a, e->state) && !e->present) ||
-	    (!a->detach_pending &&
-	     client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid)))
-		return varlink_call_replyb(call, J_REF("assignment", o));
-	r = token ? take_token(requests, a, token, varlink_call_peer(call)->uid) : 0;
+	over = (detach_is_over(a, e->state) && !e->present) ||
+	       (!a->detach_pending &&
+		client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid));
+	r = token ? take_token(requests, a, token, varlink_call_peer(call)->uid, !over) : 0;
 	if (r < 0)
 		return refuse_record(call, a, r);
-	return wait_for(requests, a, timeout_ms, call);
+	return over ? varlink_call_replyb(call, J_REF("assignment", o))
+		    : wait_for(requests, a, timeout_ms, call);
 }
 
 void detach_requests_changed(DetachRequests *requests, Assignment *a, AssignmentState state,

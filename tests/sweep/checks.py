@@ -52,6 +52,13 @@ def files(run):
         raise runs.Broken(f"left among the records: {', '.join(rest)}")
 
 
+def no_attach_records(run):
+    """They go when it is known what has come of it."""
+    left = [name for name in records(run) if name.startswith("attach-")]
+    if left:
+        raise runs.Broken(f"left among the records: {', '.join(left)}")
+
+
 def agreement(run):
     """What the TSM says is bound and connected, tdid says too, on disk and in memory."""
     said = call(run.folder / "tsm", "io.tdid.Tsm.Query")

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-typedef enum CallKind { CALL_READ, CALL_DETACH, CALL_OPEN } CallKind;
+typedef enum CallKind { CALL_READ, CALL_ATTACH, CALL_DETACH, CALL_OPEN } CallKind;
 
 typedef struct Call Call;
 
@@ -18,8 +18,10 @@ struct Call {
 	CallKind kind;
 	char uuid[VMM_UUID_MAX];
 	unsigned int flags;
-	char device[128]; /* of detach: "ALIAS BDF" */
+	char device[128]; /* of attach and detach: "ALIAS BDF" */
+	bool said;	  /* of those two: libvirt_answer is to follow */
 	VmmReadFn read;
+	VmmAttachFn attach;
 	VmmDetachFn detach;
 	VmmChannelFn open;
 	void *userdata;
@@ -116,6 +118,8 @@ static const char *const reasons[] = {
 	[VMM_DIRTY_DEVICE_ADDED] = "device-added",
 	[VMM_DIRTY_DEVICE_DELETED] = "device-deleted",
 	[VMM_DIRTY_DEVICE_REMOVED] = "device-removed",
+	[VMM_DIRTY_DEVICE_REMOVAL_FAILED] = "device-removal-failed",
+	[VMM_DIRTY_REACHABLE] = "reachable",
 	[_VMM_DIRTY_MAX] = NULL,
 };
 
@@ -184,43 +188,105 @@ static void answer_open(const Call *call, int r)
 		   call->userdata);
 }
 
-static void answer_detach(const Call *call, int r)
+/* `r` as vmm.h has it; takes the call. */
+static void answer(Vmm *vmm, Call *call, int r)
 {
-	if (r == 0) {
-		printf("detach %s %s\n", call->uuid, call->device);
-		fflush(stdout);
-		r = VMM_DETACH_REQUESTED;
-	}
-	call->detach(r, r < 0 ? "libvirt does not detach it" : NULL, call->userdata);
-}
+	Call **link = &vmm->first;
 
-static void answer(Vmm *vmm, int r)
-{
-	static const char *const names[] = { "read", "detach", "open" };
-	Call *call = vmm->first;
-
-	vmm->first = call->next;
-	if (!vmm->first)
-		vmm->last = &vmm->first;
-	if (r == 0 && !vmm->connected)
-		r = -ENOTCONN;
-	if (r == 0)
-		r = -point("libvirt", names[call->kind]);
+	while (*link != call)
+		link = &(*link)->next;
+	*link = call->next;
+	if (vmm->last == &call->next)
+		vmm->last = link;
 	switch (call->kind) {
 	case CALL_READ: answer_read(call, r); break;
-	case CALL_DETACH: answer_detach(call, r); break;
+	case CALL_ATTACH:
+		call->attach(r, r == VMM_ATTACH_DONE ? NULL : "libvirt does not attach it",
+			     call->userdata);
+		break;
+	case CALL_DETACH:
+		call->detach(r, r == VMM_DETACH_REQUESTED ? NULL : "libvirt does not detach it",
+			     call->userdata);
+		break;
 	case CALL_OPEN: answer_open(call, r); break;
 	}
 	free(call);
 }
 
+/* Those of a domain wait for each other. */
+static Call *next_call(Vmm *vmm)
+{
+	for (Call *call = vmm->first; call; call = call->next) {
+		const Call *before = vmm->first;
+
+		while (before != call && strcmp(before->uuid, call->uuid) != 0)
+			before = before->next;
+		if (before == call && !call->said)
+			return call;
+	}
+	return NULL;
+}
+
 static int on_deferred(sd_event_source *source, void *userdata)
 {
+	static const char *const names[] = { "read", "attach", "detach", "open" };
 	Vmm *vmm = userdata;
+	Call *call;
 
-	while (vmm->first)
-		answer(vmm, 0);
+	while ((call = next_call(vmm))) {
+		int r = vmm->connected ? -point("libvirt", names[call->kind]) : -ENOTCONN;
+
+		if (r < 0 || (call->kind != CALL_ATTACH && call->kind != CALL_DETACH)) {
+			answer(vmm, call, r);
+			continue;
+		}
+		call->said = true;
+		printf("%s %s %s\n", names[call->kind], call->uuid, call->device);
+		fflush(stdout);
+	}
 	return 0;
+}
+
+static int outcome(CallKind kind, const char *word)
+{
+	static const struct {
+		const char *word;
+		int attach, detach;
+	} outcomes[] = {
+		{ "done", VMM_ATTACH_DONE, VMM_DETACH_REQUESTED },
+		{ "gone", VMM_ATTACH_GONE, VMM_DETACH_GONE },
+		{ "busy", VMM_ATTACH_BUSY, VMM_DETACH_BUSY },
+		{ "refused", VMM_ATTACH_REFUSED, VMM_DETACH_REFUSED },
+		{ "mismatch", -EINVAL, VMM_DETACH_MISMATCH },
+		{ "timed-out", -ETIMEDOUT, -ETIMEDOUT },
+	};
+
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		if (strcmp(outcomes[i].word, word) == 0)
+			return kind == CALL_ATTACH ? outcomes[i].attach : outcomes[i].detach;
+	abort();
+}
+
+void libvirt_answer(const char *uuid, const char *word)
+{
+	for (Call *call = the_vmm->first; call; call = call->next)
+		if (call->said && strcmp(call->uuid, uuid) == 0) {
+			answer(the_vmm, call, outcome(call->kind, word));
+			break;
+		}
+	sd_event_source_set_enabled(the_vmm->deferred, SD_EVENT_ONESHOT);
+}
+
+void libvirt_disconnect(void)
+{
+	the_vmm->connected = false;
+	for (Call *call = the_vmm->first, *next; call; call = next) {
+		next = call->next;
+		if (call->said)
+			answer(the_vmm, call, -ENOTCONN);
+	}
+	the_vmm->handlers.disconnected("the connection broke", the_vmm->userdata);
+	sd_event_source_set_enabled(the_vmm->deferred, SD_EVENT_ONESHOT);
 }
 
 static int queue(Vmm *vmm, const char *uuid, Call call)
@@ -263,7 +329,7 @@ Vmm *vmm_free(Vmm *vmm)
 	if (!vmm)
 		return NULL;
 	while (vmm->first)
-		answer(vmm, -ECANCELED);
+		answer(vmm, vmm->first, -ECANCELED);
 	sd_event_source_disable_unref(vmm->deferred);
 	free(vmm);
 	for (size_t i = 0; i < n_domains; i++) {
@@ -287,6 +353,15 @@ int vmm_read_domain(Vmm *vmm, const char *uuid, unsigned flags, uint64_t timeout
 		     (Call){ .kind = CALL_READ, .flags = flags, .read = fn, .userdata = userdata });
 }
 
+int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
+	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
+{
+	Call call = { .kind = CALL_ATTACH, .attach = fn, .userdata = userdata };
+
+	snprintf(call.device, sizeof(call.device), "%s %s", alias, bdf);
+	return queue(vmm, uuid, call);
+}
+
 int vmm_detach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
 	       uint64_t timeout_usec, VmmDetachFn fn, void *userdata)
 {
@@ -300,11 +375,4 @@ int vmm_open_channel(Vmm *vmm, const char *uuid, const char *name, uint64_t time
 		     VmmChannelFn fn, void *userdata)
 {
 	return queue(vmm, uuid, (Call){ .kind = CALL_OPEN, .open = fn, .userdata = userdata });
-}
-
-/* Nobody asks for it here. */
-int vmm_attach(Vmm *unused, const char *uuid, const char *alias, const char *bdf,
-	       uint64_t timeout_usec, VmmAttachFn fn, void *userdata)
-{
-	return -ENOTSUP;
 }

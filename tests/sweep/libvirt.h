@@ -15,6 +15,12 @@ void libvirt_place(const char *uuid, const char *alias, uint8_t bus);
 void libvirt_guest(const char *uuid, const char *path);
 
 void libvirt_connect(void);
+void libvirt_disconnect(void);
+/*
+ * What comes of the attach or detach of that domain that has been said on standard output, if there
+ * is one: done (of a detach: requested), gone, busy, refused, mismatch, timed-out.
+ */
+void libvirt_answer(const char *uuid, const char *word);
 void libvirt_dirty(const char *uuid, VmmDirtyReason reason, const char *alias);
 /* -EINVAL: there is no reason of this name. */
 int libvirt_reason_parse(VmmDirtyReason *ret, const char *name);

@@ -5,17 +5,19 @@
  *   domain UUID NAME [XML]   runs with this XML, or is off
  *   place UUID ALIAS BUS     where the guest has the device
  *   guest UUID PATH          the guest port leads to this socket
- *   connect                  libvirtd is reached
+ *   connect | disconnect     libvirtd is reached, or is no longer
+ *   answer UUID WORD         to what has been asked of libvirt (libvirt.h)
  *   dirty UUID REASON [ALIAS]
  *   arm | disarm             counting of points (points.h)
  *   end                      in order
  *
- * and says on standard output "ready", "disarmed", "point ...", "hit ...", "detach UUID ALIAS
- * BDF" (asked of libvirt) and, whenever it is another one, "state JSON": what engine and registry
- * hold. That state is read in the process, so that looking at it causes no calls that would be
- * counted.
+ * and says on standard output "ready", "disarmed", "point ...", "hit ...", "attach|detach UUID
+ * ALIAS BDF" (asked of libvirt) and, whenever it is another one, "state JSON": what engine and
+ * registry hold. That state is read in the process, so that looking at it causes no calls that
+ * would be counted.
  */
-#include "daemon/tdid.h"
+#include "daemon/assignments-service.h"
+#include "daemon/attach-private.h"
 #include "libvirt.h"
 #include "points.h"
 #include "rpc/log.h"
@@ -44,8 +46,9 @@ static void describe(FILE *f, const Tdid *tdid)
 	Tdi *tdi;
 	Tvm *tvm;
 
-	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u",
-		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls);
+	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u,\"attaching\":%s",
+		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls,
+		assignments_service_attach_requests(tdid->assignments)->first ? "true" : "false");
 	fprintf(f, ",\"tvms\":[");
 	for (uint32_t p = 0, n = 0; (tvm = registry_next_tvm(tdid->registry, &p)); n++)
 		fprintf(f, "%s{\"pid\":%d,\"port\":%s,\"booted\":\"%s\"}", n ? "," : "",
@@ -54,9 +57,10 @@ static void describe(FILE *f, const Tdid *tdid)
 	for (uint32_t p = 0, n = 0; (dsm = registry_next_dsm(tdid->registry, &p)); n++) {
 		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
 
-		fprintf(f, "%s{\"dsm\":\"%s\",\"state\":\"%s\",\"busy\":%s}", n ? "," : "",
-			bdf_format(dsm->bdf, text), dsm_state_name(e ? e->state : DSM_IDLE),
-			e && e->operation ? "true" : "false");
+		fprintf(f, "%s{\"dsm\":\"%s\",\"state\":\"%s\",\"busy\":%s,\"drained\":%s}",
+			n ? "," : "", bdf_format(dsm->bdf, text),
+			dsm_state_name(e ? e->state : DSM_IDLE),
+			e && e->operation ? "true" : "false", dsm->drained ? "true" : "false");
 	}
 	fprintf(f, "],\"tdis\":[");
 	for (uint32_t p = 0, n = 0; (tdi = registry_next_tdi(tdid->registry, &p)); n++) {
@@ -121,6 +125,14 @@ static int obey(Replay *replay, char *line, bool *armed)
 	else if (strcmp(word, "connect") == 0) {
 		points_arm(*armed);
 		libvirt_connect();
+		points_arm(false);
+	} else if (strcmp(word, "disconnect") == 0) {
+		points_arm(*armed);
+		libvirt_disconnect();
+		points_arm(false);
+	} else if (strcmp(word, "answer") == 0 && (a = strsep(&rest, " ")) && rest) {
+		points_arm(*armed);
+		libvirt_answer(a, rest);
 		points_arm(false);
 	} else if (strcmp(word, "dirty") == 0 && (a = strsep(&rest, " ")) &&
 		   (b = strsep(&rest, " ")) && libvirt_reason_parse(&reason, b) == 0) {

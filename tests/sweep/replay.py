@@ -12,29 +12,40 @@ import time
 
 
 class CallFailed(Exception):
-    pass
+    def __init__(self, text, error=None, parameters=None):
+        super().__init__(text)
+        self.error, self.parameters = error, parameters
+
+
+def replies(path, method, parameters=None, seconds=10, more=False):
+    """The parameters of each reply, over a connection of its own; CallFailed when there is none, or
+    an error."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(seconds)
+        body = {"method": method, "parameters": parameters or {}, **({"more": True} if more else {})}
+        rest, continues = b"", True
+        try:
+            peer.connect(str(path))
+            peer.sendall(json.dumps(body).encode() + b"\0")
+            while continues:
+                while b"\0" not in rest:
+                    piece = peer.recv(65536)
+                    if not piece:
+                        raise CallFailed(f"{method}: end of connection")
+                    rest += piece
+                text, _, rest = rest.partition(b"\0")
+                answer = json.loads(text)
+                if answer.get("error"):
+                    raise CallFailed(f"{method}: {answer['error']} {answer.get('parameters')}",
+                                     answer["error"], answer.get("parameters"))
+                continues = answer.get("continues")
+                yield answer.get("parameters") or {}
+        except OSError as error:
+            raise CallFailed(f"{method}: {error}") from error
 
 
 def call(path, method, parameters=None, seconds=10):
-    """One call over a connection of its own; CallFailed when the answer is none, or an error."""
-    with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(seconds)
-        try:
-            peer.connect(str(path))
-            peer.sendall(json.dumps({"method": method, "parameters": parameters or {}})
-                         .encode() + b"\0")
-            answer = b""
-            while not answer.endswith(b"\0"):
-                piece = peer.recv(65536)
-                if not piece:
-                    raise CallFailed(f"{method}: end of connection")
-                answer += piece
-        except OSError as error:
-            raise CallFailed(f"{method}: {error}") from error
-    answer = json.loads(answer[:-1])
-    if answer.get("error"):
-        raise CallFailed(f"{method}: {answer['error']} {answer.get('parameters')}")
-    return answer.get("parameters") or {}
+    return next(replies(path, method, parameters, seconds))
 
 
 class Replay:
@@ -55,7 +66,7 @@ class Replay:
         self.state = {}
         self.points = []
         self.hit = None
-        self.detaches = []
+        self.asked = []  # of libvirt
         self.ready = self.disarmed = self.ended = False
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -76,8 +87,8 @@ class Replay:
             self.points.append(rest)
         elif word == "hit":
             self.hit = rest
-        elif word == "detach":
-            self.detaches.append(rest)
+        elif word in ("attach", "detach"):
+            self.asked.append((word, rest.split()[0]))
         elif word == "ready":
             self.ready = True
         elif word == "disarmed":

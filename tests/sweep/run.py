@@ -15,7 +15,9 @@ import threading
 import time
 
 import checks
+import client
 import host
+import libvirt
 from domain import ALIAS, Domain
 from replay import CallFailed, Replay, call
 
@@ -33,8 +35,13 @@ class Run:
         self.log = open(self.folder / "tdid.log", "ab")
         self.tdid = self.tsm = None
         self.domains = [Domain(number, self.folder) for number in range(scenario.tvms)]
-        self.answer = point.split()[2:] if point and point.split()[1] == "answer" else None
-        self.hit, self.points, self.threads = None, [], []
+        answer = point.split()[2:] if point and point.split()[1] == "answer" else [None]
+        self.answer = None if answer[0] in (None, *libvirt.WAYS) else answer  # the provider's
+        self.way = answer if answer[0] in libvirt.WAYS else None  # libvirt's
+        self.tdids_point = None if answer[0] else point
+        self.attaches = 0  # by libvirt, that tdid has asked for
+        self.detaches = 0  # that tdid has asked for
+        self.hit, self.points, self.threads, self.complaints = None, [], [], []
         self.descriptors = {}
 
     # --- libvirt
@@ -104,6 +111,15 @@ class Run:
                 continue
             self.attend()
             self.tdid.turn(time.monotonic() + 0.02)
+        if self.complaints:
+            raise Broken("; ".join(self.complaints))
+
+    def ask(self, *arguments, **parameters):
+        """As client.ask."""
+        answers = []
+        self.beside(lambda: answers.append(client.ask(self, *arguments, **parameters)))
+        self.join()
+        return answers[0]
 
     # --- tdid
 
@@ -127,14 +143,23 @@ class Run:
         if not self.tdid.hit or not (killed or refused):
             raise Broken(f"tdid ended with status {status}")
         self.points += self.tdid.points
+        asked = self.tdid.asked
         self.start_tdid()
+        # libvirt goes on with what it has begun, and a guest forgets what it was asked for.
+        for what, uuid in asked:
+            if what == "attach":
+                libvirt.attached(self, next(d for d in self.domains if d.uuid == uuid))
 
     def attend(self):
         if self.tdid.ended:
             self.ended()
-        while self.tdid.detaches:
-            uuid = self.tdid.detaches.pop().split()[0]
-            self.detached(next(d for d in self.domains if d.uuid == uuid))
+        while self.tdid.asked:
+            what, uuid = self.tdid.asked.pop(0)
+            how = "well"
+            if self.way and self.way[0] == what:
+                how, self.hit, self.way = self.way[1], " ".join(self.way), None
+            self.detaches += what == "detach"
+            libvirt.do(self, what, next(d for d in self.domains if d.uuid == uuid), how)
 
     def wait(self, what, good, seconds=LIMIT):
         deadline = time.monotonic() + seconds
@@ -159,7 +184,7 @@ class Run:
             "stop_timeout_ms": 5000,
             "tsms": [{"name": "emulated", "socket": f"{self.folder}/tsm", "uid": os.getuid()}]}))
         self.start_tsm()
-        self.start_tdid(point=None if self.scenario.restarts or self.answer else self.point)
+        self.start_tdid(point=None if self.scenario.restarts else self.tdids_point)
         self.wait("the TSM", lambda s: s["ready"])
         self.descriptors = checks.open_descriptors(self)
         if not self.scenario.starts:
@@ -205,7 +230,11 @@ class Run:
 
     def settle(self):
         def rests(state):
+            attached = {d.uuid for d in self.domains if d.on and d.attached}
             return state["ready"] and not busy(state) and self.scenario.rests(state) and \
+                attached <= {a["domain"] for a in state["assignments"]} and \
+                attached >= {a["domain"] for a in state["assignments"]
+                             if a["state"] in checks.NEEDS_BIND} and \
                 (self.point or self.scenario.went_well(state)) and \
                 (self.answer or not state["guest_calls"])
         self.wait("an end", rests)
@@ -250,6 +279,7 @@ class Run:
         checks.descriptors(self)
         checks.agreement(self)
         checks.api(self)
+        self.scenario.again(self)
         before = summary(self.tdid.state)
         self.end_tdid()
         checks.files(self)
@@ -260,6 +290,8 @@ class Run:
             raise Broken(f"another state after a restart: {before} became "
                          f"{summary(self.tdid.state)}")
         checks.agreement(self)
+        checks.no_attach_records(self)
+        self.scenario.afterwards(self)
         self.end_tdid()
         checks.files(self)
         checks.agents(self)
@@ -288,7 +320,7 @@ def states_of(state):
 
 
 def busy(state):
-    return any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
+    return state["attaching"] or any(x["busy"] for x in [*state["assignments"], *state["dsms"]]) or \
         any(t["state"] == "clearing" for t in state["tdis"])
 
 
@@ -299,7 +331,8 @@ def summary(state):
                             if a["state"] in over else
                             (a["domain"], a["name"], a["state"], a["fault"], a["generation"])
                             for a in state["assignments"]],
-            "dsms": [(d["dsm"], d["state"]) for d in state["dsms"] if d["state"] != "idle"],
+            "dsms": [(d["dsm"], d["state"], d["drained"]) for d in state["dsms"]
+                     if d["state"] != "idle" or d["drained"]],
             "tdis": [(t["device"], t["state"], t["owned"]) for t in state["tdis"]
                      if t["owned"] or t["state"] != "known"],
             "tvms": [t["pid"] for t in state["tvms"]]}

@@ -12,6 +12,7 @@ import time
 import traceback
 
 import host
+import libvirt
 from run import Broken, Run
 from scenarios import ALL
 
@@ -66,9 +67,10 @@ def spread(items, n):
 
 
 def points_of(bench, scenario):
-    """Calls of tdid's own, and behind them what the provider may answer."""
-    return traced(bench, scenario) + [f"answer {verb} {fault}"
-                                      for verb in scenario.verbs for fault in ANSWERS]
+    """Calls of tdid's own, and behind them what the provider and libvirt may answer."""
+    return traced(bench, scenario) + \
+        [f"answer {verb} {fault}" for verb in scenario.verbs for fault in ANSWERS] + \
+        [f"answer {call} {way}" for call in scenario.libvirt for way in libvirt.WAYS[call]]
 
 
 def sweep(bench, scenario, arguments, pool):
@@ -78,7 +80,8 @@ def sweep(bench, scenario, arguments, pool):
     if arguments.only:
         cases = [c for c in cases if f"{scenario.name}:{c[0]}:{c[1]}" in arguments.only or
                  f"{scenario.name}:{c[0]}:{points[c[1] - 1]}" in arguments.only]
-    chosen = spread(cases, 0 if arguments.all or arguments.only else arguments.sample)
+    chosen = spread(cases, 0 if arguments.all or arguments.only
+                    else arguments.sample or scenario.sample)
     futures = [pool.submit(one, bench, scenario, how, points[number - 1], arguments.keep)
                for how, number in chosen]
     counts = dict.fromkeys(HOWS, 0)
@@ -117,7 +120,7 @@ def main():
     parser = argparse.ArgumentParser(prog="sweep", description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="with sanitizers")
     parser.add_argument("--all", action="store_true", help="every point, not a sample")
-    parser.add_argument("--sample", type=int, default=30, help="points per scenario (%(default)s)")
+    parser.add_argument("--sample", type=int, help="so many points of each scenario")
     parser.add_argument("--only", action="append", help="SCENARIO:fail|kill:NUMBER or :POINT")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="keep the folders of good runs, too")

@@ -43,8 +43,9 @@ void points_name_fd(int fd, const char *name)
  */
 static const char *name_of(const char *path, char ret[static NAME_SIZE])
 {
+	static const char *const kinds[] = { "tvm-", "assignment-", "attach-" };
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dash;
-	size_t kind;
+	size_t kind = 0;
 
 	if (strncmp(path, "/proc/", 6) == 0) {
 		snprintf(ret, NAME_SIZE, "proc-%s", base);
@@ -53,7 +54,9 @@ static const char *name_of(const char *path, char ret[static NAME_SIZE])
 	if (strncmp(base, "run-", 4) == 0 || strncmp(base, "tdid-sweep-", 11) == 0)
 		base = "folder";
 	snprintf(ret, NAME_SIZE, "%s", *base ? base : "/");
-	kind = strncmp(base, "tvm-", 4) == 0 ? 4 : strncmp(base, "assignment-", 11) == 0 ? 11 : 0;
+	for (size_t i = 0; kind == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strncmp(base, kinds[i], strlen(kinds[i])) == 0)
+			kind = strlen(kinds[i]);
 	if (kind == 0 || strlen(base) < kind + UUID_LENGTH + 1)
 		return ret;
 	dash = base + kind + UUID_LENGTH;
@@ -350,6 +353,21 @@ int WRAP(sd_event_add_io)(sd_event *event, sd_event_source **ret, int fd, uint32
 	return e ? -e : REAL(sd_event_add_io)(event, ret, fd, events, handler, userdata);
 }
 
+#define CLOCK_NAME(clock) ((clock) == CLOCK_BOOTTIME ? "boottime" : "monotonic")
+
+int REAL(sd_event_add_time)(sd_event *event, sd_event_source **ret, clockid_t clock, uint64_t usec,
+			    uint64_t accuracy, sd_event_time_handler_t handler, void *userdata);
+int WRAP(sd_event_add_time)(sd_event *event, sd_event_source **ret, clockid_t clock, uint64_t usec,
+			    uint64_t accuracy, sd_event_time_handler_t handler, void *userdata);
+int WRAP(sd_event_add_time)(sd_event *event, sd_event_source **ret, clockid_t clock, uint64_t usec,
+			    uint64_t accuracy, sd_event_time_handler_t handler, void *userdata)
+{
+	int e = point("sd_event_add_time", CLOCK_NAME(clock));
+
+	return e ? -e
+		 : REAL(sd_event_add_time)(event, ret, clock, usec, accuracy, handler, userdata);
+}
+
 int REAL(sd_event_add_time_relative)(sd_event *event, sd_event_source **ret, clockid_t clock,
 				     uint64_t usec, uint64_t accuracy,
 				     sd_event_time_handler_t handler, void *userdata);
@@ -360,7 +378,7 @@ int WRAP(sd_event_add_time_relative)(sd_event *event, sd_event_source **ret, clo
 				     uint64_t usec, uint64_t accuracy,
 				     sd_event_time_handler_t handler, void *userdata)
 {
-	int e = point("sd_event_add_time", clock == CLOCK_BOOTTIME ? "boottime" : "monotonic");
+	int e = point("sd_event_add_time", CLOCK_NAME(clock));
 
 	return e ? -e
 		 : REAL(sd_event_add_time_relative)(event, ret, clock, usec, accuracy, handler,

@@ -4,7 +4,7 @@ import json
 import re
 import signal
 
-from lab import LIBEXEC, PF, TSM_SOCKET, Lab, fault, lab, start_tdid, tvm
+from lab import LIBEXEC, PF, TSM, TSM_SOCKET, Lab, fault, lab, start_tdid, tvm
 
 NIC0, NIC1, NIC2 = "ua-tdi-nic0", "ua-tdi-nic1", "ua-tdi-nic2"
 VF0 = "0000:01:10.0"
@@ -87,9 +87,14 @@ def test_hung_bind_is_quarantined_and_others_go_on_and_clear_is_the_way_out():
         assert "quarantined" in refused["reason"], refused
         assert f"tdictl clear {VF0}" in refused["reason"], refused
         l.tvm1.destroy()  # a guest that has just been given a device may not hear that it is to go
-        refused = l.tdictl("clear", VF0, check=False, timeout=60)
-        fault(host, "Clear")
-        if refused.rc:
+        cleared = l.tdictl("clear", VF0, check=False, timeout=60)
+        # The emulated TSM has what hangs give way to it. Of what the kernel still waits for nothing
+        # is known, and it stays quarantined.
+        if TSM == "emulated":
+            assert cleared.rc == 0, cleared
+        elif cleared.rc:
+            assert cleared.rc == 1 and "It stays quarantined" in cleared.err, cleared
+            fault(host, "Clear")
             l.tdictl("clear", VF0, timeout=60)
         host.wait_for(lambda: l.show(f"tvm0/{NIC0}")["state"] == "failed", timeout=30)
         assert l.show(f"tvm0/{NIC2}")["state"] == "running"
@@ -117,7 +122,7 @@ def test_qemu_killed_under_run_unbinds_and_forgets():
 
 
 def test_tdid_killed_while_connecting_and_while_unbinding():
-    """SIGKILL in mid-connect and in mid-unbind: the next tdid finishes what was begun."""
+    """SIGKILL in mid-connect and in mid-unbind: the next tdid finishes what was begun, once."""
     with lab() as host:
         l = Lab(host)
         fault(host, "FailVerb", device=PF, verb="connect", fault="late", milliseconds=4000)
@@ -143,7 +148,8 @@ def test_tdid_killed_while_connecting_and_while_unbinding():
         host.wait_for(lambda: l.show(f"tvm0/{NIC0}")["state"] == "released", timeout=30)
         state = tsm_says(host)
         assert all(t["state"] == "config_unlocked" for t in state["tdis"]), state
-        assert host.process("tsm").running()
+        for verb in (f"{PF}: connect", f"{VF0}: bind", f"{VF0}: unbind"):
+            assert l.count("tsm", f"{verb} done") == 1, host.process("tsm").log()
 
 
 def test_libvirtd_killed_under_run_and_back():

@@ -4,6 +4,7 @@
 
 #include "daemon/director.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -878,6 +879,36 @@ Test(daemon_attach_requests, another_token_while_it_is_under_way)
 	testing_answered(&one, "ok ");
 	testing_answered(&two, "ok ");
 	cr_assert_eq(fake_vmm.attaches, 1);
+}
+
+/* For a while there is no memory for another event source. */
+static bool no_more_sources;
+
+int sd_event_add_defer(sd_event *event, sd_event_source **ret, sd_event_handler_t callback,
+		       void *userdata)
+{
+	static int (*next)(sd_event *, sd_event_source **, sd_event_handler_t, void *);
+
+	if (!next)
+		next = (int (*)(sd_event *, sd_event_source **, sd_event_handler_t, void *))dlsym(
+			RTLD_NEXT, "sd_event_add_defer");
+	return no_more_sources ? -ENOMEM : next(event, ret, callback, userdata);
+}
+
+Test(daemon_attach_requests, its_end_needs_no_memory)
+{
+	start();
+	fake_vmm.hold_attaches = true;
+	ask(&one, ARGS "," TOKEN);
+	UNTIL(d.event, dsm() && dsm()->state == DSM_CONNECTED);
+	cr_assert_eq(testing_records(&d, "attach-" TVM0, ALIAS), 1);
+	libvirt_attaches();
+	no_more_sources = true;
+	fake_vmm_let_go();
+	testing_answered(&one, "ok ");
+	testing_idle(d.event);
+	no_more_sources = false;
+	cr_assert_eq(testing_records(&d, "attach-" TVM0, ALIAS), 0);
 }
 
 Test(daemon_attach_requests, same_token_after_it)

@@ -518,6 +518,21 @@ Test(daemon_detach_requests, token_of_before_a_restart)
 	cr_assert_eq(fake_vmm.detaches, 1);
 }
 
+/* It has been told that it is out: another time is not what it asked for. */
+Test(daemon_detach_requests, token_of_what_was_gone_already)
+{
+	start();
+	let_go();
+	expect(ARGS "," TOKEN, "\"state\":\"released\"");
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	expect(ARGS "," TOKEN, "\"state\":\"waiting\"");
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
 /* What was refused is nothing that was done under it, also when others do it later. */
 Test(daemon_detach_requests, token_of_what_was_refused)
 {
