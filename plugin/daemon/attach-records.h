@@ -15,6 +15,7 @@ typedef struct AttachRecord {
 	Bdf device;
 	const char *alias;
 	ClientToken token;
+	uint64_t asked_usec; /* libvirt, CLOCK_BOOTTIME; 0: not yet, or not known */
 } AttachRecord;
 
 int attach_record_write(Tdid *tdid, const AttachRecord *record);

@@ -508,16 +508,19 @@ typedef struct Restore {
 /* Of a kind that is not known it is nothing to us. */
 static int on_record(const char *name, json_object *record, void *userdata)
 {
+	const char *kind = json_get_string(record, "kind");
 	Restore *restore = userdata;
 	_cleanup_free_ char *why = NULL;
 	RawRecord raw = {};
 	int r;
 
-	if (json_dispatch(record, record_fields, &raw, 0, &why) < 0 || !raw.kind)
+	if (!kind)
 		return -EBADMSG;
 	for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
-		if (strcmp(raw.kind, kinds[i].name) != 0)
+		if (strcmp(kind, kinds[i].name) != 0)
 			continue;
+		if (json_dispatch(record, record_fields, &raw, 0, &why) < 0)
+			return -EBADMSG;
 		r = kinds[i].restore(restore->tdid, &raw);
 		if (r >= 0)
 			restore->n[i]++;

@@ -3,18 +3,19 @@
  * Records: one small JSON file each, in a directory that survives a restart of tdid.
  *
  * A record is there whole or not at all: O_NOFOLLOW temporary file, fsync, rename, fsync of the
- * directory. Every record says {"version": 3, "boot": BOOT_ID, ...}: one of another boot is void,
+ * directory. Every record says {"version": 4, "boot": BOOT_ID, ...}: one of another boot is void,
  * because nothing is bound after a reboot, and is removed when the store is read. An older version
  * is read, with what it cannot say taken as false; a newer one is refused.
  *
  * 2: a DSM may be pinned, and be reclaimed from quarantine. A tdid that knows 1 must not read that.
  * 3: an assignment has a policy, and the tokens of its clients; a DSM may be drained.
+ * 4: an attach says when libvirt was asked.
  */
 #pragma once
 
 #include "rpc/json.h"
 
-#define STORE_VERSION 3
+#define STORE_VERSION 4
 
 typedef struct Store Store;
 

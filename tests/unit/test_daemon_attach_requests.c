@@ -2,7 +2,10 @@
 /* Attach: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
 
+#include "daemon/assignments-service.h"
+#include "daemon/attach-private.h"
 #include "daemon/director.h"
+#include "rpc/event-loop.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -1062,6 +1065,10 @@ Test(daemon_attach_requests, it_has_not_come_and_libvirt_is_back)
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	fake_vmm_connect();
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1, "libvirtd may be at it still");
+	assignments_service_attach_requests(d.tdid.assignments)->first->doubt_until = 1;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
 	nothing_is_left();
 }
 
@@ -1134,6 +1141,26 @@ static void die_within_libvirt(void)
 	fake_vmm.hold_attaches = false;
 }
 
+/*
+ * As when tdid is killed between its assignment's record and the removal of this one; and as of a
+ * tdid that asked libvirt so long ago that nothing comes of that any more.
+ */
+static void leave_record(const char *token)
+{
+	char boot[64] = "", path[256];
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	_cleanup_fclose_ FILE *to = NULL;
+
+	cr_assert_eq(fscanf(f, "%63s", boot), 1);
+	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records,
+		 (int)d.qemu[0]);
+	to = fopen(path, "we");
+	fprintf(to,
+		"{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
+		"\",\"name\":\"" ALIAS "\",%s\"version\":3,\"boot\":\"%s\"}",
+		(int)d.qemu[0], token, boot);
+}
+
 Test(daemon_attach_requests, restart_before_libvirt_is_asked)
 {
 	start();
@@ -1163,6 +1190,7 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_comes)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 {
 	die_within_libvirt();
+	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
 	fake_vmm.read_refused = -EHOSTUNREACH;
 	testing_daemon_start(&d);
 	testing_idle(d.event);
@@ -1178,6 +1206,52 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 	cr_assert_eq(fake_vmm.attaches, 2);
 }
 
+/* libvirtd goes on without whoever asked it, and shows the device at the end. */
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_takes_long)
+{
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"",
+	       "whether libvirt has attached it to tvm0 as " ALIAS " is not known");
+	/* Who asks again may meet the job of before, or what has just come of it. */
+	fake_vmm.attach_result = VMM_ATTACH_BUSY;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
+	cr_assert_eq(testing_records(&d, "assignment", "\"attach_token\":\"token-1\""), 1);
+}
+
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_asked_again_it_refuses)
+{
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	fake_vmm.attach_result = VMM_ATTACH_REFUSED;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	nothing_is_left();
+}
+
+/* Nothing need happen: tdid looks by itself. */
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_its_time_is_over)
+{
+	AttachRequest *request;
+
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	request = assignments_service_attach_requests(d.tdid.assignments)->first;
+	cr_assert_gt(request->doubt_until, boottime_usec());
+	request->doubt_until = boottime_usec() + 100000;
+	sd_event_source_set_time(request->doubt_over, request->doubt_until);
+	UNTIL(d.event, testing_records(&d, "attach-", NULL) == 0);
+}
+
 Test(daemon_attach_requests, restart_after_the_domain_has_ended)
 {
 	die_within_libvirt();
@@ -1185,23 +1259,6 @@ Test(daemon_attach_requests, restart_after_the_domain_has_ended)
 	testing_daemon_start(&d);
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
-}
-
-/* As when tdid is killed between its assignment's record and the removal of this one. */
-static void leave_record(const char *token)
-{
-	char boot[64] = "", path[256];
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-	_cleanup_fclose_ FILE *to = NULL;
-
-	cr_assert_eq(fscanf(f, "%63s", boot), 1);
-	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records,
-		 (int)d.qemu[0]);
-	to = fopen(path, "we");
-	fprintf(to,
-		"{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
-		"\",\"name\":\"" ALIAS "\",%s\"version\":3,\"boot\":\"%s\"}",
-		(int)d.qemu[0], token, boot);
 }
 
 Test(daemon_attach_requests, restart_when_it_has_come_and_its_record_is_left)

@@ -145,7 +145,7 @@ Test(daemon_records, of_a_newer_tdid)
 	mkdir(d.records, 0700);
 	snprintf(path, sizeof(path), "%s/a.json", d.records);
 	f = fopen(path, "we");
-	fputs("{\"version\":4,\"boot\":\"b\"}", f);
+	fputs("{\"version\":5,\"boot\":\"b\"}", f);
 	fflush(f);
 	tdid.event = sd_event_ref(d.event);
 	snprintf(path, sizeof(path),

@@ -188,7 +188,7 @@ Test(daemon_store, newer_version_ends_the_walk)
 {
 	_cleanup_free_ char *why = NULL;
 
-	put("a.json", "{\"version\":4,\"boot\":\"this-boot\"}");
+	put("a.json", "{\"version\":5,\"boot\":\"this-boot\"}");
 	cr_assert_eq(walk(&why), -EPROTO);
 	cr_assert(strstr(why, "newer"));
 	cr_assert(exists("a.json"));
