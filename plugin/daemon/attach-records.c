@@ -34,7 +34,7 @@ int attach_record_write(Tdid *tdid, const AttachRecord *record)
 		J_INT_IF(record->token.text, "attach_uid", record->token.uid));
 	if (r >= 0)
 		r = store_write(tdid->store, name, o);
-	if (r < 0)
+	if (r != 0)
 		metrics_record_failed(tdid->metrics);
 	return r;
 }

@@ -18,6 +18,7 @@ typedef struct AttachRecord {
 	uint64_t asked_usec; /* libvirt, CLOCK_BOOTTIME; 0: not yet, or not known */
 } AttachRecord;
 
+/* As store_write. */
 int attach_record_write(Tdid *tdid, const AttachRecord *record);
 void attach_record_remove(Tdid *tdid, const AttachRecord *record);
 

@@ -244,7 +244,7 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 	forget_tvm(tdid, tvm);
 }
 
-/* False when a record could not be written. */
+/* False when a record could not be written, or may be lost. */
 static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
@@ -269,11 +269,11 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 		r = records_write_assignment(tdid, a);
 		bdf_format(a->tdi->bdf, object);
 	}
-	if (r < 0)
+	if (r != 0)
 		log_error("%s: its record cannot be written to %s: %s. New connects and binds are "
 			  "refused until it can",
-			  object, tdid->config->records, strerror(-r));
-	return r >= 0;
+			  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
+	return r == 0;
 }
 
 static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason, bool *recorded)

@@ -49,7 +49,7 @@ static int write_record(Tdid *tdid, const char *name, json_object *record)
 {
 	int r = store_write(tdid->store, name, record);
 
-	if (r < 0)
+	if (r != 0)
 		metrics_record_failed(tdid->metrics);
 	return r;
 }
@@ -207,7 +207,7 @@ void records_remove_assignment(Tdid *tdid, const Assignment *a)
 	char name[NAME_SIZE];
 
 	assignment_name(name, a);
-	if (remove_record(tdid, name) < 0)
+	if (remove_record(tdid, name) != 0)
 		a->tvm->littered = true;
 }
 

@@ -28,12 +28,20 @@ Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free);
 
 /*
+ * What was asked for has been done, and whoever reads next sees it so; but the directory could not
+ * be synced, which has been logged: a disk that fails may yet bring back what was before. So it
+ * counts for what was asked (it must not be answered that nothing has changed), and not as a ground
+ * for a forward verb.
+ */
+#define STORE_NOT_SYNCED 1
+
+/*
  * Writes `record` (an object; version and boot are added to it) under `name`: [a-zA-Z0-9_.:-]
- * only. When it fails the record is what it was before.
+ * only. 0, STORE_NOT_SYNCED, or a negative errno: then the record is what it was before.
  */
 int store_write(Store *store, const char *name, json_object *record);
 
-/* A record that is not there is success. */
+/* Returns as above. A record that is not there is success. */
 int store_remove(Store *store, const char *name);
 
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Drain and Undrain: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
+#include "testing-fsync.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -86,6 +87,21 @@ Test(daemon_drain_requests, record_that_cannot_be_written)
 	cr_assert_eq(mkdir(path, 0700), 0);
 	expect("Drain", DSM, "drain: its record cannot be written");
 	cr_assert_eq(rmdir(path), 0);
+	is_drained(false);
+}
+
+/* What its record says is so, now and after a restart; nothing new is begun upon such a record. */
+Test(daemon_drain_requests, record_that_cannot_be_synced)
+{
+	testing_daemon_start(&d);
+	directory_sync_fails = true;
+	testing_call(&two, "Connect", FAKE_TSM_DSM);
+	testing_answered(&two, "its record could not be written");
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	cr_assert_eq(testing_records(&d, "dsm", NULL), 0);
+	expect("Drain", DSM, "ok {\"dsm\":");
+	is_drained(true);
+	expect("Undrain", DSM, "ok {\"dsm\":");
 	is_drained(false);
 }
 
