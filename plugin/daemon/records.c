@@ -6,9 +6,10 @@
  * whose QEMU is gone is put back too, so that its assignments can come to their end.
  *
  * A record that could not be written, or removed, says what was so before. Nothing is bound and
- * nobody is another TDI's owner without the TDI's record; so when that names another owner or bind
- * than an assignment's does, the assignment's is the old one, and had come to its end. A TVM's
- * record is written before its assignments' and stays as long as one of theirs does.
+ * nobody is another TDI's owner without the TDI's record; so when that names another owner (to the
+ * incarnation and the alias) or bind than an assignment's does, the assignment's is the old one,
+ * and had come to its end. A TVM's record is written before its assignments' and stays as long as
+ * one of theirs does.
  */
 #include "daemon/records.h"
 
@@ -122,7 +123,9 @@ int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 		       J_INT("generation", (int64_t)e->generation),
 		       J_BOOL("quarantined", e->state != TDI_KNOWN),
 		       J_STRING("reason", tdi->reason), J_INT("operation", (int64_t)e->operation),
-		       J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL));
+		       J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL),
+		       J_INT_IF(owner, "owner_pid", owner ? owner->tvm->pid : 0),
+		       J_STRING("owner_name", owner ? owner->alias : NULL));
 	return r < 0 ? r : write_record(tdid, name, o);
 }
 
@@ -213,9 +216,9 @@ void records_remove_assignment(Tdid *tdid, const Assignment *a)
 
 typedef struct RawRecord {
 	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
-		*state, *fault, *reason, *owner, *guest_boot, *on_reject, *on_timeout, *on_error,
-		*attach_token, *detach_token;
-	int64_t version, pid, start_time, generation, operation, rebinds_max, rebinds,
+		*state, *fault, *reason, *owner, *owner_name, *guest_boot, *on_reject, *on_timeout,
+		*on_error, *attach_token, *detach_token;
+	int64_t version, pid, owner_pid, start_time, generation, operation, rebinds_max, rebinds,
 		guest_timeout_usec, attach_uid, detach_uid;
 	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved,
 		detach_pending;
@@ -249,6 +252,7 @@ static const JsonField record_fields[] = {
 	STRING(fault),
 	STRING(reason),
 	STRING(owner),
+	STRING(owner_name),
 	STRING(guest_boot),
 	STRING(on_reject),
 	STRING(on_timeout),
@@ -257,6 +261,7 @@ static const JsonField record_fields[] = {
 	STRING(detach_token),
 	NUMBER(version),
 	NUMBER(pid),
+	NUMBER(owner_pid),
 	NUMBER(start_time),
 	NUMBER(generation),
 	NUMBER(operation),
@@ -359,7 +364,8 @@ static int restore_tdi(Tdid *tdid, const RawRecord *raw)
 	int r;
 
 	if (!raw->device || bdf_parse(&bdf, raw->device) < 0 ||
-	    registry_find_tdi(tdid->registry, bdf) || (raw->dsm && bdf_parse(&dsm, raw->dsm) < 0))
+	    registry_find_tdi(tdid->registry, bdf) || (raw->dsm && bdf_parse(&dsm, raw->dsm) < 0) ||
+	    raw->owner_pid > INT32_MAX)
 		return -EBADMSG;
 	r = registry_tdi(tdid->registry, bdf, &tdi);
 	if (r >= 0 && raw->dsm)
@@ -368,6 +374,8 @@ static int restore_tdi(Tdid *tdid, const RawRecord *raw)
 		return r;
 	tdi->has_recorded_owner =
 		raw->owner && uuid_from_string(&tdi->recorded_owner, raw->owner) >= 0;
+	tdi->recorded_owner_pid = (pid_t)raw->owner_pid;
+	tdi->recorded_owner_name = raw->owner_name ? strdup(raw->owner_name) : NULL;
 	tdi->reason = raw->reason ? strdup(raw->reason) : NULL;
 	if (raw->quarantined)
 		e.state = e.operation ? TDI_CLEARING : TDI_QUARANTINED;
@@ -409,20 +417,28 @@ static ClientToken restore_token(const char *text, int64_t uid)
 	return (ClientToken){ .text = good ? strdup(text) : NULL, .uid = (uid_t)uid };
 }
 
-/* Its end could not be written. */
-static bool is_outdated(const Tdid *tdid, const EngineAssignment *e, const Tdi *tdi, Uuid domain)
+static bool is_recorded_owner(const Tdi *tdi, const Assignment *a)
 {
-	switch (e->state) {
-	case ASSIGNMENT_RELEASED:
-	case ASSIGNMENT_FAILED:
-	case ASSIGNMENT_QUARANTINED: return false; /* a doubt counts, whoever has it */
-	default: break;
-	}
-	if (e->fault == FAULT_FOREIGN)
-		return false; /* was never the owner */
-	if (!tdi->has_recorded_owner || !uuid_equal(tdi->recorded_owner, domain))
+	return tdi->has_recorded_owner && uuid_equal(tdi->recorded_owner, a->tvm->uuid) &&
+	       (tdi->recorded_owner_pid == 0 || tdi->recorded_owner_pid == a->tvm->pid) &&
+	       (!tdi->recorded_owner_name || strcmp(tdi->recorded_owner_name, a->alias) == 0);
+}
+
+/* Its end could not be written. */
+static bool is_outdated(const Tdid *tdid, const EngineAssignment *e, const Assignment *a)
+{
+	const EngineTdi *tdi = engine_tdi(tdid->engine, a->tdi->id);
+
+	if (e->state == ASSIGNMENT_RELEASED || e->state == ASSIGNMENT_FAILED ||
+	    e->fault == FAULT_FOREIGN) /* was never the owner */
+		return false;
+	/* A doubt counts, whoever has it, unless another one could own it after that. */
+	if (e->state == ASSIGNMENT_QUARANTINED)
+		return tdi->state == TDI_KNOWN && a->tdi->has_recorded_owner &&
+		       !is_recorded_owner(a->tdi, a);
+	if (!is_recorded_owner(a->tdi, a))
 		return true;
-	return e->generation > 0 && e->generation != engine_tdi(tdid->engine, tdi->id)->generation;
+	return e->generation > 0 && e->generation != tdi->generation;
 }
 
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)
@@ -457,7 +473,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	if (r < 0)
 		return r;
 	/* It is over; if libvirt has it in the domain all the same, it appears there anew. */
-	if (is_outdated(tdid, &e, tdi, uuid)) {
+	if (is_outdated(tdid, &e, a)) {
 		log_warning("%s/%s: its record is older than %s's: it is over", tvm->domain->name,
 			    raw->name, raw->device);
 		e = (EngineAssignment){ .state = e.fault == FAULT_NONE ? ASSIGNMENT_RELEASED

@@ -114,6 +114,7 @@ Registry *registry_free(Registry *registry)
 	}
 	for (p = 0; (tdi = registry_next_tdi(registry, &p));) {
 		free(tdi->reason);
+		free(tdi->recorded_owner_name);
 		free(tdi);
 	}
 	tdestroy(registry->domains_by_uuid, nothing);

@@ -89,9 +89,12 @@ typedef struct Tdi {
 	Bdf bdf;
 	Dsm *dsm;     /* as its provider said when it was seen last; NULL: never */
 	char *reason; /* why it is quarantined */
-	/* Whose it was, as its record said when tdid started. */
+	/* Whose it was, as its record said when tdid started; of before version 4: pid 0, no name
+	 */
 	bool has_recorded_owner;
 	Uuid recorded_owner;
+	pid_t recorded_owner_pid;
+	char *recorded_owner_name;
 } Tdi;
 
 typedef struct Assignment {
