@@ -46,6 +46,8 @@ struct AttachRequests {
 /* --- attach-request.c --- */
 
 void attach_request_free(AttachRequest *request);
+/* libvirt attaches it, or may, or has, and the assignment is still to come. */
+bool attach_request_is_under_way(const AttachRequest *request);
 /* What libvirt has been asked for last is answered for nobody. */
 void attach_request_expect_nothing(AttachRequest *request);
 /* And its record goes, if it has one. */

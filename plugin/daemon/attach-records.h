@@ -12,7 +12,7 @@
 typedef struct AttachRecord {
 	Uuid domain;
 	pid_t pid; /* of the incarnation */
-	Bdf device;
+	Bdf device, dsm;
 	const char *alias;
 	ClientToken token;
 	uint64_t asked_usec; /* libvirt, CLOCK_BOOTTIME; 0: not yet, or not known */

@@ -20,6 +20,7 @@
  */
 #include "daemon/attach-private.h"
 
+#include "daemon/assignments-service.h"
 #include "daemon/attach-check.h"
 #include "daemon/director.h"
 #include "daemon/domains.h"
@@ -53,12 +54,25 @@ void attach_request_free(AttachRequest *request)
 	free(request);
 }
 
+bool attach_request_is_under_way(const AttachRequest *request)
+{
+	return request->stage == ATTACH_STAGE_READING ? request->doubtful
+						      : request->stage != ATTACH_STAGE_SEEN;
+}
+
 /* Of one that was never asked for there is no record. */
 void attach_request_end(AttachRequest *request)
 {
+	Tdid *tdid = request->requests->tdid;
+	const Dsm *dsm = attach_request_is_under_way(request)
+				 ? registry_find_dsm(tdid->registry, request->record.dsm)
+				 : NULL;
+
 	if (request->stage != ATTACH_STAGE_READING || request->doubtful)
-		attach_record_remove(request->requests->tdid, &request->record);
+		attach_record_remove(tdid, &request->record);
 	attach_request_free(request);
+	if (dsm)
+		assignments_service_dsm_changed(tdid->assignments, dsm);
 }
 
 /* --- refusals --- */
@@ -232,6 +246,7 @@ static bool record(AttachRequest *request, const AttachFinding *finding)
 
 	request->record.pid = finding->tvm->pid;
 	request->record.asked_usec = boottime_usec();
+	request->record.dsm = finding->dsm;
 	r = attach_record_write(tdid, &request->record);
 	if (r >= 0)
 		return true;

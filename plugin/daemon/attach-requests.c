@@ -6,6 +6,7 @@
 #include "daemon/attach-requests.h"
 
 #include "core/domain-xml.h"
+#include "daemon/admission.h"
 #include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
 #include "daemon/attach-arguments.h"
@@ -330,6 +331,16 @@ void attach_requests_compared(AttachRequests *requests, const Tvm *tvm, const Do
 	}
 	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
 		settle_released(requests, a);
+}
+
+const AttachRecord *attach_requests_under_way(const AttachRequests *requests, Bdf dsm,
+					      const Bdf *beside)
+{
+	for (const AttachRequest *q = requests->first; q; q = q->next)
+		if (attach_request_is_under_way(q) && bdf_equal(q->record.dsm, dsm) &&
+		    (!beside || admission_excludes(dsm, *beside, q->record.device)))
+			return &q->record;
+	return NULL;
 }
 
 /* --- callers that wait in vain, and those who leave --- */

@@ -9,7 +9,8 @@
  *
  * 2: a DSM may be pinned, and be reclaimed from quarantine. A tdid that knows 1 must not read that.
  * 3: an assignment has a policy, and the tokens of its clients; a DSM may be drained.
- * 4: an attach says when libvirt was asked; a TDI, which assignment owns it.
+ * 4: an attach says when libvirt was asked, and whose device it is; a TDI, which assignment owns
+ * it.
  */
 #pragma once
 

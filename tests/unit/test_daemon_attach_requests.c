@@ -353,6 +353,32 @@ Test(daemon_attach_requests, device_whose_dsms_own_function_is_a_tvms)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 }
 
+/* libvirt attaches the one, and there is no assignment yet. */
+Test(daemon_attach_requests, dsms_own_function_while_another_of_it_is_being_attached)
+{
+	static const char *const arguments[][2] = {
+		{ OWN_ARGS, "\"domain\":\"tvm1\",\"device\":\"" OTHER "\"" },
+		{ VF_ARGS, "\"domain\":\"tvm1\",\"device\":\"" OWN "\"" },
+	};
+
+	d.tsm->device_text = OWN;
+	start();
+	testing_daemon_run(&d, 1, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	testing_idle(d.event);
+	for (int i = 0; i < 2; i++) {
+		fake_vmm.hold_attaches = true;
+		fake_vmm.attach_result = VMM_ATTACH_REFUSED;
+		ask(&two, arguments[i][0]);
+		UNTIL(d.event, fake_vmm.attaches == (unsigned int)i + 1);
+		expect(arguments[i][1],
+		       "of the same DSM is being attached to tvm0, and one of them is "
+		       "the function that the DSM is in");
+		fake_vmm_let_go();
+		testing_answered(&two, "Refused ");
+	}
+	expect(OWN_ARGS ",\"dry_run\":true", "ok {\"plan\":");
+}
+
 /* Cold, and tdid was not there to refuse the start. */
 Test(daemon_attach_requests, dsms_own_function_in_a_domain_that_runs_already)
 {
