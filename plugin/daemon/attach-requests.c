@@ -26,12 +26,14 @@ static int find_domain(Tdid *tdid, const char *text, Uuid *ret)
 {
 	Domain *domain;
 
+	if (uuid_from_string(ret, text) >= 0)
+		return 0;
 	for (uint32_t p = 0; (domain = registry_next_domain(tdid->registry, &p));)
 		if (domain->name && strcmp(domain->name, text) == 0) {
 			*ret = domain->uuid;
 			return 0;
 		}
-	return uuid_from_string(ret, text);
+	return -ENOENT;
 }
 
 static Assignment *find_assignment(Tdid *tdid, const char *token, uid_t uid)

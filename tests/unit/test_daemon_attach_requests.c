@@ -167,6 +167,22 @@ Test(daemon_attach_requests, unknown_domain)
 	refused("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"", "libvirt has no such domain");
 }
 
+/* What is written as a UUID is one. */
+Test(daemon_attach_requests, domain_that_is_named_like_anothers_uuid)
+{
+	start();
+	testing_daemon_run(&d, 1, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	fake_vmm_domain(TVM1, TVM0, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	testing_idle(d.event);
+	expect("\"domain\":\"" TVM0 "\",\"device\":\"" TDI "\",\"dry_run\":true",
+	       "ok {\"plan\":{\"domain\":\"" TVM0 "\"");
+	fake_vmm_domain(TVM0, TVM1, NONE);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\",\"dry_run\":true",
+	       "ok {\"plan\":{\"domain\":\"" TVM1 "\"");
+}
+
 Test(daemon_attach_requests, domain_that_does_not_run)
 {
 	start();
