@@ -125,6 +125,7 @@ typedef struct Assignment {
 	/* domain-detach.c: libvirt was busy or away, and is asked at the next read or after that */
 	bool detach_again;
 	uint64_t detach_wait_usec;
+	uint64_t detach_guest_usec; /* the same where the guest was asked, and says nothing */
 	sd_event_source *detach_timer;
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

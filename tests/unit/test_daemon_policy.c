@@ -2,6 +2,8 @@
 /* What becomes of a device with a fault, through all of tdid. */
 #include "testing-tdi.h"
 
+#include "rpc/event-loop.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -192,6 +194,33 @@ Test(daemon_policy, guest_that_refuses_to_let_it_go)
 	cr_assert_eq(fake_vmm.detaches, 1, "not at once: it could go on so");
 	is_asked(2);
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
+}
+
+/* Its slot may have been blinking from the attach: nothing tells that it has taken no notice. */
+Test(daemon_policy, guest_that_takes_no_notice)
+{
+	uint64_t at, wait = 0;
+	Assignment *a;
+
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	a = testing_assignment(&d, 0, ALIAS);
+	for (unsigned int times = 1; times < 5; times++) {
+		UNTIL(d.event, fake_vmm.detaches == times);
+		testing_idle(d.event);
+		cr_assert_eq(fake_vmm.detaches, times, "not at once");
+		cr_assert_not_null(a->detach_timer);
+		cr_assert_geq(sd_event_source_get_time(a->detach_timer, &at), 0);
+		cr_assert_geq(at, boottime_usec() + 10000000);
+		cr_assert(a->detach_guest_usec > wait || wait == 60000000);
+		wait = a->detach_guest_usec;
+		sd_event_source_set_time(a->detach_timer, boottime_usec());
+	}
+	UNTIL(d.event, fake_vmm.detaches == 5);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
 }
 
 Test(daemon_policy, restart_before_it_is_decided)
