@@ -144,7 +144,10 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 	return 0;
 }
 
-/* After a reset of its guest it is in neither state for a moment. */
+/*
+ * After a reset of its guest it is in neither state for a moment. One that was refused is in use as
+ * long as its guest has it: that may reset it all the same.
+ */
 static bool is_in_use(const Tdid *tdid, const Assignment *a)
 {
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
@@ -171,12 +174,13 @@ static const Assignment *find_rival(const Tdid *tdid, Bdf host, const Dsm *dsm)
 int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 {
 	const Assignment *a = find_rival(tdid, host, registry_find_dsm(tdid->registry, dsm));
-	char text[BDF_STRING_SIZE];
+	char text[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	const char *owner;
 
 	if (!a)
 		return 0;
-	owner = a->tvm->domain && a->tvm->domain->name ? a->tvm->domain->name : "another TVM";
+	owner = a->tvm->domain && a->tvm->domain->name ? a->tvm->domain->name
+						       : uuid_format(a->tvm->uuid, uuid);
 	if (bdf_equal(host, dsm))
 		return refuse(
 			ret_why,
@@ -185,9 +189,12 @@ int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 			"first (see 'tdictl list'), or use another function of it",
 			bdf_format(a->tdi->bdf, text), owner);
 	return refuse(ret_why,
-		      "the function that its DSM is in, %s, is itself %s's, who may reset it at "
-		      "any time. Detach that first (see 'tdictl list'), or use another device",
-		      bdf_format(dsm, text), owner);
+		      "the function that its DSM is in, %s, is itself %s's (%s), who may reset it "
+		      "at any time. 'tdictl detach %s/%s' first (if its guest does not let it go, "
+		      "only the end of that domain takes it back), or use another device",
+		      bdf_format(dsm, text), owner,
+		      assignment_state_name(engine_assignment(tdid->engine, a->id)->state), owner,
+		      a->alias);
 }
 
 int admission_beside_attaches(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)

@@ -403,6 +403,14 @@ Test(daemon_attach_requests, dsms_own_function_in_a_domain_that_runs_already)
 	other_has(ALIAS, WITH_VF1);
 	testing_daemon_run(&d, 0, WITH_OWN);
 	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_DETACHING);
+	/* Refused, but its guest has it and may reset it: so nobody gets another one of it. */
+	testing_daemon_change(&d, 1, VMM_DIRTY_DEVICE_REMOVED, ALIAS,
+			      TESTING_DOMAIN(TVM1, TESTING_PORT));
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_RELEASED);
+	refused("\"domain\":\"tvm1\",\"device\":\"" OTHER "\"",
+		"is itself tvm0's (detaching), who may reset it at any time. 'tdictl detach "
+		"tvm0/" OWN_ALIAS "' first (if its guest does not let it go, only the end of that "
+		"domain takes it back)");
 }
 
 static void quarantine_tdi(void)
