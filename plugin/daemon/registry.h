@@ -63,6 +63,7 @@ struct Tvm {
 	bool unrecorded;  /* its record could not be written */
 	bool littered;	  /* one of its assignments' records could not be removed */
 	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
+	sd_event_source *boot_doubt; /* guest-boot.c: runs while that may have changed */
 	Slots assignments;
 };
 

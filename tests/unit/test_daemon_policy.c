@@ -234,6 +234,53 @@ Test(daemon_policy, restart_before_it_is_decided)
 	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"attached\""), 1);
 	fake_vmm.hold = false;
 	testing_daemon_start(&d);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_B);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* The device fails, and libvirt, which would tell of a reset of its guest, is away. */
+static void fail_without_libvirt(void)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm_disconnect();
+	testing_idle(d.event);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	fake_vmm_connect();
+	for (int turns = 0; fake_vmm.guest_fd < 0; turns++) {
+		cr_assert_lt(turns, 10);
+		testing_turn(d.event);
+	}
+	testing_idle(d.event);
+	if (d.boot_timeout_ms == 0)
+		cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
+}
+
+Test(daemon_policy, guest_that_is_reset_while_libvirt_is_away)
+{
+	fail_without_libvirt();
+	testing_guest_send(
+		"|{\"session\":\"" SESSION_B "\",\"id\":1,\"call\":\"Hello\","
+		"\"parameters\":{\"protocol\":1,\"agent\":\"fake\",\"boot_id\":\"c\"}}|");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_B, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
+Test(daemon_policy, guest_that_is_not_reset_while_libvirt_is_away)
+{
+	fail_without_libvirt();
+	testing_guest_hello(SESSION_B);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+Test(daemon_policy, guest_that_does_not_say_whether_it_was_reset)
+{
+	d.boot_timeout_ms = 10;
+	fail_without_libvirt();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 }
 
