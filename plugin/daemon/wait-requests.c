@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Calls go by names, not by objects: what they wait for may not be there yet, or be there again as
- * another object, while a DSM or TDI (waiting-calls.c) is there as long as tdid runs.
+ * another object, while a DSM or TDI (timed-calls.c) is there as long as tdid runs.
  *
  * libvirt may know more than tdid: virsh attach-device has returned, and its event is still on its
  * way. That an assignment cannot get there is therefore believed only when its domain has been read
