@@ -81,7 +81,7 @@ static int refuse_other(Tdid *tdid, VarlinkCall *call, const AttachArguments *ar
 	if (asprintf(&why,
 		     request->doubtful
 			     ? "whether libvirt has attached it to %s as %s is not known. Ask for "
-			       "that again first"
+			       "that again first, or try again in a few minutes"
 			     : "its attach to %s as %s is under way. Try again when that is over",
 		     attach_domain_name(tdid, request->record.domain, uuid), request->alias) < 0)
 		return -ENOMEM;
