@@ -97,7 +97,7 @@ class Tdid:
     def wait(self, domain, name, *states, seconds=None):
         """The assignment in one of these states; None: it is not there, which counts as released.
 
-        Refused CannotGetThere and TimedOut say where it is instead, and why. A restart of tdid does
+        Refused NotReached and TimedOut say where it is instead, and why. A restart of tdid does
         not end the wait: all that it waits for is in tdid's records.
         """
         end = None if seconds is None else time.monotonic() + seconds

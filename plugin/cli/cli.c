@@ -137,8 +137,7 @@ CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *param
 	} else if (name && strcmp(name, "TimedOut") == 0) {
 		cli_error(cli, "%s", message);
 		return CLI_TIMEOUT;
-	} else if (name &&
-		   (strcmp(name, "CannotGetThere") == 0 || strcmp(name, "NotReached") == 0)) {
+	} else if (name && strcmp(name, "NotReached") == 0) {
 		cli_error(cli, "%s", message);
 		return CLI_NEVER;
 	} else if (strcmp(error, VARLINK_ERROR_METHOD_NOT_FOUND) == 0 ||

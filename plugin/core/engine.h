@@ -226,8 +226,8 @@ typedef struct EngineTvm {
 typedef struct Engine Engine;
 
 /*
- * Operations are numbered from first_operation on: the caller picks a start that no earlier run has
- * reached, and not 0 (-EINVAL). -ENOMEM.
+ * Operations are numbered from first_operation on: the caller picks a start from which no number of
+ * an earlier run is met, and not 0 (-EINVAL). -ENOMEM.
  */
 int engine_new(Engine **ret, uint64_t first_operation);
 Engine *engine_free(Engine *engine);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/admission.h"
 
+#include "daemon/assignments-service.h"
+#include "daemon/attach-requests.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -141,12 +144,20 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 	return 0;
 }
 
-/* After a reset of its guest it is in neither state for a moment. */
+/*
+ * After a reset of its guest it is in neither state for a moment. One that was refused is in use as
+ * long as its guest has it: that may reset it all the same.
+ */
 static bool is_in_use(const Tdid *tdid, const Assignment *a)
 {
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 
 	return e && (e->present || a->reset || assignment_state_needs_session(e->state));
+}
+
+bool admission_excludes(Bdf dsm, Bdf one, Bdf other)
+{
+	return !bdf_equal(one, other) && (bdf_equal(one, dsm) || bdf_equal(other, dsm));
 }
 
 /* Who has the DSM's own function while this is another one of it, or the other way round. */
@@ -155,9 +166,7 @@ static const Assignment *find_rival(const Tdid *tdid, Bdf host, const Dsm *dsm)
 	const Assignment *a;
 
 	for (uint32_t p = 0; dsm && (a = registry_next_of_dsm(dsm, &p));)
-		if (!bdf_equal(a->tdi->bdf, host) &&
-		    (bdf_equal(host, dsm->bdf) || bdf_equal(a->tdi->bdf, dsm->bdf)) &&
-		    is_in_use(tdid, a))
+		if (admission_excludes(dsm->bdf, host, a->tdi->bdf) && is_in_use(tdid, a))
 			return a;
 	return NULL;
 }
@@ -165,12 +174,13 @@ static const Assignment *find_rival(const Tdid *tdid, Bdf host, const Dsm *dsm)
 int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 {
 	const Assignment *a = find_rival(tdid, host, registry_find_dsm(tdid->registry, dsm));
-	char text[BDF_STRING_SIZE];
+	char text[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	const char *owner;
 
 	if (!a)
 		return 0;
-	owner = a->tvm->domain && a->tvm->domain->name ? a->tvm->domain->name : "another TVM";
+	owner = a->tvm->domain && a->tvm->domain->name ? a->tvm->domain->name
+						       : uuid_format(a->tvm->uuid, uuid);
 	if (bdf_equal(host, dsm))
 		return refuse(
 			ret_why,
@@ -179,9 +189,30 @@ int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 			"first (see 'tdictl list'), or use another function of it",
 			bdf_format(a->tdi->bdf, text), owner);
 	return refuse(ret_why,
-		      "the function that its DSM is in, %s, is itself %s's, who may reset it at "
-		      "any time. Detach that first (see 'tdictl list'), or use another device",
-		      bdf_format(dsm, text), owner);
+		      "the function that its DSM is in, %s, is itself %s's (%s), who may reset it "
+		      "at any time. 'tdictl detach %s/%s' first (if its guest does not let it go, "
+		      "only the end of that domain takes it back), or use another device",
+		      bdf_format(dsm, text), owner,
+		      assignment_state_name(engine_assignment(tdid->engine, a->id)->state), owner,
+		      a->alias);
+}
+
+int admission_beside_attaches(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
+{
+	const AttachRequests *requests = assignments_service_attach_requests(tdid->assignments);
+	const AttachRecord *record = attach_requests_under_way(requests, dsm, &host);
+	char text[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	const Domain *domain;
+
+	if (!record)
+		return 0;
+	domain = registry_find_domain(tdid->registry, record->domain);
+	return refuse(ret_why,
+		      "%s of the same DSM is being attached to %s, and one of them is the function "
+		      "that the DSM is in: a reset of that ends what the TSM holds of the others. "
+		      "Wait for the end of that attach, or use another device",
+		      bdf_format(record->device, text),
+		      domain && domain->name ? domain->name : uuid_format(record->domain, uuid));
 }
 
 /* Two that cannot be had together: the DSM's own function, and another one of it. */
@@ -224,6 +255,8 @@ int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 			r = admission_of_hold(tdid, xml, device, dsm, &why);
 		if (r == 0 && provider)
 			r = admission_beside_dsm(tdid, device->host, dsm, &why);
+		if (r == 0 && provider)
+			r = admission_beside_attaches(tdid, device->host, dsm, &why);
 		if (r == 0 && provider && bdf_equal(device->host, dsm))
 			r = check_together(tdid, xml, dsm, &why);
 		if (r < 0)

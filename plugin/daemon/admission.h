@@ -23,6 +23,12 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
  */
 int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why);
 
+/* Likewise beside what libvirt is attaching for an Attach: it is in use soon, or may be. */
+int admission_beside_attaches(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why);
+
+/* That rule: one of two functions of a DSM is its own, and so not to be had beside the other. */
+bool admission_excludes(Bdf dsm, Bdf one, Bdf other);
+
 /*
  * Whether the domain may start: all of its devices, and whether each is to be had. 0, 1 or -ENOMEM
  * as above; the sentence names the device.

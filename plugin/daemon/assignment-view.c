@@ -38,7 +38,13 @@ int assignment_view_to_json(Tdid *tdid, const Assignment *a, const Moment *momen
 
 bool assignment_view_domain_is(const char *domain, const char *uuid, const char *name)
 {
-	return !domain || strcasecmp(uuid, domain) == 0 || (name && strcmp(name, domain) == 0);
+	Uuid wanted;
+
+	if (!domain)
+		return true;
+	if (uuid_from_string(&wanted, domain) >= 0)
+		return strcasecmp(uuid, domain) == 0;
+	return name && strcmp(name, domain) == 0;
 }
 
 bool assignment_view_is_of(const Assignment *a, const char *domain)

@@ -14,7 +14,10 @@ typedef struct Moment {
 int assignment_view_to_json(Tdid *tdid, const Assignment *a, const Moment *moment,
 			    json_object **ret);
 
-/* Whether the domain, by name or UUID, has that UUID or name. `domain` NULL: every one has. */
+/*
+ * Whether the domain, by name or UUID, has that UUID or name: what is written as a UUID is one,
+ * even where another domain is named so. `domain` NULL: every one has.
+ */
 bool assignment_view_domain_is(const char *domain, const char *uuid, const char *name);
 bool assignment_view_is_of(const Assignment *a, const char *domain);
 

@@ -24,7 +24,7 @@
 struct AssignmentsService {
 	Tdid *tdid;
 	VarlinkServer *server;
-	WaitingCalls *dsm_requests, *clear_requests;
+	TimedCalls *dsm_requests, *clear_requests;
 	WaitRequests *wait_requests;
 	Watchers *watchers;
 	AttachRequests *attach_requests;
@@ -224,14 +224,14 @@ void assignments_service_dsm_changed(AssignmentsService *service, const Dsm *dsm
 {
 	if (!service)
 		return;
-	waiting_calls_settle(service->dsm_requests, dsm);
+	dsm_requests_settle(service->dsm_requests, dsm);
 	drain_requests_dsm_changed(service->drain_requests, dsm);
 }
 
 void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi)
 {
 	if (service)
-		waiting_calls_settle(service->clear_requests, tdi);
+		clear_requests_settle(service->clear_requests, tdi);
 }
 
 static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -370,9 +370,9 @@ int assignments_service_new(AssignmentsService **ret, Tdid *tdid, char **ret_err
 		free(service);
 		return -ENOMEM;
 	}
-	r = waiting_calls_new(&service->dsm_requests, tdid, dsm_requests_answer);
+	r = timed_calls_new(&service->dsm_requests, tdid, NULL);
 	if (r >= 0)
-		r = waiting_calls_new(&service->clear_requests, tdid, clear_requests_answer);
+		r = timed_calls_new(&service->clear_requests, tdid, NULL);
 	if (r >= 0)
 		r = wait_requests_new(&service->wait_requests, tdid);
 	if (r >= 0)
@@ -411,8 +411,8 @@ AssignmentsService *assignments_service_free(AssignmentsService *service)
 	varlink_server_free(service->server);
 	watchers_free(service->watchers);
 	wait_requests_free(service->wait_requests);
-	waiting_calls_free(service->dsm_requests);
-	waiting_calls_free(service->clear_requests);
+	timed_calls_free(service->dsm_requests);
+	timed_calls_free(service->clear_requests);
 	drain_requests_free(service->drain_requests);
 	detach_requests_free(service->detach_requests);
 	attach_requests_free(service->attach_requests);

@@ -127,6 +127,8 @@ static int check_device(Tdid *tdid, const AttachQuestion *question, const Domain
 		r = admission_of_hold(tdid, xml, &device, ret->dsm, ret_why);
 	if (r == 0)
 		r = admission_beside_dsm(tdid, question->device, ret->dsm, ret_why);
+	if (r == 0)
+		r = admission_beside_attaches(tdid, question->device, ret->dsm, ret_why);
 	return r;
 }
 

@@ -29,8 +29,10 @@ struct AttachRequest {
 	char *alias;
 	json_object *plan;
 	AttachAsking *asking;
-	uint64_t reads; /* of its domain: those may be older than what libvirt has done */
-	uint32_t seen;	/* the assignment, when it has been */
+	uint64_t reads;	      /* of its domain: those may be older than what libvirt has done */
+	uint64_t doubt_until; /* CLOCK_BOOTTIME: before it no read tells that it has not come */
+	sd_event_source *doubt_over;
+	uint32_t seen; /* the assignment, when it has been */
 	AttachRequest *next;
 };
 
@@ -44,6 +46,8 @@ struct AttachRequests {
 /* --- attach-request.c --- */
 
 void attach_request_free(AttachRequest *request);
+/* libvirt attaches it, or may, or has, and the assignment is still to come. */
+bool attach_request_is_under_way(const AttachRequest *request);
 /* What libvirt has been asked for last is answered for nobody. */
 void attach_request_expect_nothing(AttachRequest *request);
 /* And its record goes, if it has one. */
@@ -52,6 +56,8 @@ void attach_request_end(AttachRequest *request);
 void attach_request_refuse(AttachRequest *request, const char *why);
 /* It is that assignment's from now on, and is recorded, if that has none. */
 void attach_give_token(Tdid *tdid, Assignment *a, const ClientToken *token);
+/* libvirt was asked, over a connection that is no more: it may be at it still. */
+void attach_request_doubt_on(AttachRequest *request);
 /* Reads the domain, checks, and goes on from there. */
 void attach_request_read(AttachRequest *request);
 

@@ -21,7 +21,7 @@ static void record_name(char name[static NAME_SIZE], const AttachRecord *record)
 int attach_record_write(Tdid *tdid, const AttachRecord *record)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE];
+	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
 	int r;
 
 	record_name(name, record);
@@ -29,11 +29,13 @@ int attach_record_write(Tdid *tdid, const AttachRecord *record)
 		&o, J_STRING("kind", "attach"),
 		J_STRING("domain", uuid_format(record->domain, uuid)), J_INT("pid", record->pid),
 		J_STRING("device", bdf_format(record->device, device)),
-		J_STRING("name", record->alias), J_STRING("attach_token", record->token.text),
+		J_STRING("dsm", bdf_format(record->dsm, dsm)), J_STRING("name", record->alias),
+		J_INT("asked_usec", (int64_t)record->asked_usec),
+		J_STRING("attach_token", record->token.text),
 		J_INT_IF(record->token.text, "attach_uid", record->token.uid));
 	if (r >= 0)
 		r = store_write(tdid->store, name, o);
-	if (r < 0)
+	if (r != 0)
 		metrics_record_failed(tdid->metrics);
 	return r;
 }
@@ -60,7 +62,9 @@ static int on_record(const char *name, json_object *o, void *userdata)
 {
 	const char *kind = json_get_string(o, "kind"), *domain = json_get_string(o, "domain");
 	const char *device = json_get_string(o, "device"), *token;
+	const char *dsm = json_get_string(o, "dsm") ?: device; /* of before version 4 */
 	int64_t pid = json_get_int(o, "pid", 0), uid = json_get_int(o, "attach_uid", 0);
+	int64_t asked_usec = json_get_int(o, "asked_usec", 0);
 	AttachRecord record = { .alias = json_get_string(o, "name") };
 	Walk *walk = userdata;
 
@@ -68,11 +72,12 @@ static int on_record(const char *name, json_object *o, void *userdata)
 		return 0;
 	token = json_get_string(o, "attach_token");
 	if (!domain || uuid_from_string(&record.domain, domain) < 0 || !device ||
-	    bdf_parse(&record.device, device) < 0 || !record.alias ||
-	    !domain_xml_alias_valid(record.alias) || pid < 1 || pid > INT32_MAX || uid < 0 ||
-	    uid > UINT32_MAX || (token && !client_token_valid(token)))
+	    bdf_parse(&record.device, device) < 0 || bdf_parse(&record.dsm, dsm) < 0 ||
+	    !record.alias || !domain_xml_alias_valid(record.alias) || pid < 1 || pid > INT32_MAX ||
+	    uid < 0 || uid > UINT32_MAX || asked_usec < 0 || (token && !client_token_valid(token)))
 		return -EBADMSG;
 	record.pid = (pid_t)pid;
+	record.asked_usec = (uint64_t)asked_usec;
 	record.token = (ClientToken){ .text = (char *)token, .uid = (uid_t)uid };
 	return walk->fn(walk->tdid, &record, walk->userdata);
 }

@@ -12,11 +12,13 @@
 typedef struct AttachRecord {
 	Uuid domain;
 	pid_t pid; /* of the incarnation */
-	Bdf device;
+	Bdf device, dsm;
 	const char *alias;
 	ClientToken token;
+	uint64_t asked_usec; /* libvirt, CLOCK_BOOTTIME; 0: not yet, or not known */
 } AttachRecord;
 
+/* As store_write. */
 int attach_record_write(Tdid *tdid, const AttachRecord *record);
 void attach_record_remove(Tdid *tdid, const AttachRecord *record);
 

@@ -15,13 +15,17 @@
  * is not a reference to anything. Where nobody knows what libvirt did (no answer in time, the
  * connection broke, tdid died) it stays `asked`, and doubtful: the assignment may come yet. The
  * next read of the domain tells, and so does another call for the same, which then asks again.
+ * Where the connection is no more, libvirt may go on without it, and shows the device only at the
+ * end; so what it has not shown counts only when it has had the time that an attach may take.
  */
 #include "daemon/attach-private.h"
 
+#include "daemon/assignments-service.h"
 #include "daemon/attach-check.h"
 #include "daemon/director.h"
 #include "daemon/domains.h"
 #include "daemon/records.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -42,18 +46,32 @@ void attach_request_free(AttachRequest *request)
 		link = &(*link)->next;
 	*link = request->next;
 	attach_request_expect_nothing(request);
+	sd_event_source_disable_unref(request->doubt_over);
 	json_object_put(request->plan);
 	client_token_set(&request->record.token, NULL, 0);
 	free(request->alias);
 	free(request);
 }
 
+bool attach_request_is_under_way(const AttachRequest *request)
+{
+	return request->stage == ATTACH_STAGE_READING ? request->doubtful
+						      : request->stage != ATTACH_STAGE_SEEN;
+}
+
 /* Of one that was never asked for there is no record. */
 void attach_request_end(AttachRequest *request)
 {
+	Tdid *tdid = request->requests->tdid;
+	const Dsm *dsm = attach_request_is_under_way(request)
+				 ? registry_find_dsm(tdid->registry, request->record.dsm)
+				 : NULL;
+
 	if (request->stage != ATTACH_STAGE_READING || request->doubtful)
-		attach_record_remove(request->requests->tdid, &request->record);
+		attach_record_remove(tdid, &request->record);
 	attach_request_free(request);
+	if (dsm)
+		assignments_service_dsm_changed(tdid->assignments, dsm);
 }
 
 /* --- refusals --- */
@@ -133,6 +151,29 @@ static void plugged(AttachRequest *request)
 	domains_added(request->requests->tdid, request->record.domain, request->alias);
 }
 
+static int on_doubt_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	AttachRequest *request = userdata;
+	Tdid *tdid = request->requests->tdid;
+	Domain *domain = registry_find_domain(tdid->registry, request->record.domain);
+
+	request->doubt_over = sd_event_source_disable_unref(request->doubt_over);
+	if (domain)
+		domains_read(tdid, domain);
+	return 0;
+}
+
+void attach_request_doubt_on(AttachRequest *request)
+{
+	uint64_t now = boottime_usec(), asked = request->record.asked_usec;
+
+	request->doubt_until = (asked < now ? asked : now) + VMM_ATTACH_TIMEOUT_USEC;
+	request->doubt_over = sd_event_source_disable_unref(request->doubt_over);
+	if (sd_event_add_time(request->requests->tdid->event, &request->doubt_over, CLOCK_BOOTTIME,
+			      request->doubt_until, 0, on_doubt_over, request) < 0)
+		log_error("%s: cannot set a timer: out of memory", request->alias);
+}
+
 /* Where libvirt still hangs in it, the read that follows its return tells. */
 static void doubt(AttachRequest *request, int error)
 {
@@ -141,8 +182,23 @@ static void doubt(AttachRequest *request, int error)
 
 	request->doubtful = true;
 	await_read(request);
-	if (error == -ETIMEDOUT && domain)
+	if (error == -ENOTCONN)
+		attach_request_doubt_on(request);
+	else if (error != VMM_ATTACH_BUSY)
+		request->doubt_until = 0;
+	if (error != -ENOTCONN && domain)
 		domains_read(tdid, domain);
+}
+
+static bool may_still_come(const AttachRequest *request)
+{
+	return boottime_usec() < request->doubt_until;
+}
+
+/* It was asked for before: that may be the job that is in the way, or what has come of it. */
+static bool stays_in_doubt(const AttachRequest *request, int r)
+{
+	return may_still_come(request) && (r == VMM_ATTACH_BUSY || r == VMM_ATTACH_REFUSED);
 }
 
 static void on_attached(int r, const char *message, void *userdata)
@@ -156,7 +212,7 @@ static void on_attached(int r, const char *message, void *userdata)
 		plugged(request);
 		return;
 	}
-	if (r == -ETIMEDOUT || r == -ENOTCONN)
+	if (r == -ETIMEDOUT || r == -ENOTCONN || stays_in_doubt(request, r))
 		doubt(request, r);
 	if (asprintf(&why, "libvirt: %s%s", message ?: strerror(r < 0 ? -r : EIO),
 		     request->doubtful ? ". Ask again to see what has come of it"
@@ -188,13 +244,15 @@ static bool record(AttachRequest *request, const AttachFinding *finding)
 	int r;
 
 	request->record.pid = finding->tvm->pid;
+	request->record.asked_usec = boottime_usec();
+	request->record.dsm = finding->dsm;
 	r = attach_record_write(tdid, &request->record);
 	if (r >= 0)
 		return true;
 	snprintf(why, sizeof(why),
 		 "its record cannot be written to %.120s: %s. Make room there, and ask again",
 		 tdid->config->records, strerror(-r));
-	attach_request_refuse(request, why);
+	refuse_untold(request, why);
 	return false;
 }
 
@@ -208,20 +266,20 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 	if (!record(request, finding))
 		return;
 	request->stage = ATTACH_STAGE_ASKED;
-	request->doubtful = false;
 	timed_calls_each(request->requests->calls, request, attach_tell_plan, request);
 	r = ask(request, &asking);
 	if (r >= 0)
 		r = vmm_attach(tdid->vmm, uuid_format(request->record.domain, uuid), request->alias,
 			       bdf_format(request->record.device, device), 0, on_attached, asking);
 	if (r >= 0) {
+		request->doubtful = false;
 		connect_ahead(tdid, finding);
 		return;
 	}
 	free(request->asking);
 	request->asking = NULL;
 	snprintf(why, sizeof(why), "libvirt cannot be asked: %s. Try again", strerror(-r));
-	attach_request_refuse(request, why);
+	refuse_untold(request, why);
 }
 
 void attach_give_token(Tdid *tdid, Assignment *a, const ClientToken *token)
@@ -289,7 +347,9 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 		return;
 	}
 	r = attach_check(request->requests->tdid, &question, seen, &finding, &why);
-	if (r != 0)
+	if (r != 0 && may_still_come(request))
+		refuse_untold(request, r > 0 && why ? why : "out of memory");
+	else if (r != 0)
 		attach_request_refuse(request, r > 0 && why ? why : "out of memory");
 	else
 		go_on(request, &question, &finding);
@@ -338,7 +398,7 @@ void attach_request_compared(AttachRequest *request, const DomainXml *xml, uint6
 				     "Look who did that, and ask again";
 
 	if ((!in_doubt && request->stage != ATTACH_STAGE_PLUGGED) || number <= request->reads ||
-	    lists(xml, request))
+	    (in_doubt && may_still_come(request)) || lists(xml, request))
 		return;
 	log_warning("%s: %s", request->alias, why);
 	attach_request_refuse(request, why);

@@ -6,6 +6,7 @@
 #include "daemon/attach-requests.h"
 
 #include "core/domain-xml.h"
+#include "daemon/admission.h"
 #include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
 #include "daemon/attach-arguments.h"
@@ -25,12 +26,14 @@ static int find_domain(Tdid *tdid, const char *text, Uuid *ret)
 {
 	Domain *domain;
 
+	if (uuid_from_string(ret, text) >= 0)
+		return 0;
 	for (uint32_t p = 0; (domain = registry_next_domain(tdid->registry, &p));)
 		if (domain->name && strcmp(domain->name, text) == 0) {
 			*ret = domain->uuid;
 			return 0;
 		}
-	return uuid_from_string(ret, text);
+	return -ENOENT;
 }
 
 static Assignment *find_assignment(Tdid *tdid, const char *token, uid_t uid)
@@ -78,7 +81,7 @@ static int refuse_other(Tdid *tdid, VarlinkCall *call, const AttachArguments *ar
 	if (asprintf(&why,
 		     request->doubtful
 			     ? "whether libvirt has attached it to %s as %s is not known. Ask for "
-			       "that again first"
+			       "that again first, or try again in a few minutes"
 			     : "its attach to %s as %s is under way. Try again when that is over",
 		     attach_domain_name(tdid, request->record.domain, uuid), request->alias) < 0)
 		return -ENOMEM;
@@ -340,6 +343,16 @@ void attach_requests_compared(AttachRequests *requests, const Tvm *tvm, const Do
 	}
 	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
 		settle_released(requests, a);
+}
+
+const AttachRecord *attach_requests_under_way(const AttachRequests *requests, Bdf dsm,
+					      const Bdf *beside)
+{
+	for (const AttachRequest *q = requests->first; q; q = q->next)
+		if (attach_request_is_under_way(q) && bdf_equal(q->record.dsm, dsm) &&
+		    (!beside || admission_excludes(dsm, *beside, q->record.device)))
+			return &q->record;
+	return NULL;
 }
 
 /* --- callers that wait in vain, and those who leave --- */

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/domain-xml.h"
+#include "daemon/attach-records.h"
 #include "daemon/tdid.h"
 
 typedef struct AttachRequests AttachRequests;
@@ -11,6 +12,13 @@ typedef struct AttachRequests AttachRequests;
 int attach_requests_new(AttachRequests **ret, Tdid *tdid, char **ret_error);
 /* The server has to be gone already. Records stay. */
 AttachRequests *attach_requests_free(AttachRequests *requests);
+
+/*
+ * What libvirt attaches, or may, or has, without its assignment having been seen yet: of this DSM,
+ * and (beside) only what is not to be had beside this device. NULL: nothing. It is borrowed.
+ */
+const AttachRecord *attach_requests_under_way(const AttachRequests *requests, Bdf dsm,
+					      const Bdf *beside);
 
 int attach_requests_take(AttachRequests *requests, json_object *parameters, VarlinkCall *call);
 

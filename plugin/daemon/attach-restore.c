@@ -48,6 +48,7 @@ static int restore(Tdid *tdid, const AttachRecord *record, void *userdata)
 	request->record.token.text = NULL;
 	if (!request->alias)
 		return -ENOMEM;
+	attach_request_doubt_on(request);
 	return client_token_set(&request->record.token, record->token.text, record->token.uid);
 }
 

@@ -90,7 +90,7 @@ static int answer_failed(VarlinkCall *call, const Tdi *tdi)
 		J_STRING("message", tdi->reason ?: "its quarantine has not ended"));
 }
 
-int clear_requests_answer(Tdid *tdid, const WaitingCall *waiting)
+static int answer(Tdid *tdid, const TimedCall *waiting, void *userdata)
 {
 	const Tdi *tdi = waiting->object;
 	TdiState state = state_of(tdid, tdi);
@@ -102,7 +102,12 @@ int clear_requests_answer(Tdid *tdid, const WaitingCall *waiting)
 				  : answer_failed(waiting->call, tdi);
 }
 
-int clear_requests_take(Tdid *tdid, WaitingCalls *calls, const char *text, VarlinkCall *call)
+void clear_requests_settle(TimedCalls *calls, const Tdi *tdi)
+{
+	timed_calls_each(calls, tdi, answer, NULL);
+}
+
+int clear_requests_take(Tdid *tdid, TimedCalls *calls, const char *text, VarlinkCall *call)
 {
 	Provider *provider;
 	Tdi *tdi;
@@ -128,6 +133,7 @@ int clear_requests_take(Tdid *tdid, WaitingCalls *calls, const char *text, Varli
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	return waiting_calls_begin(calls, &(WaitingCall){ call, VERB_CLEAR, tdi, tdi->bdf },
-				   &(EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = tdi->id });
+	return timed_calls_begin(calls, call, tdi, tdi->bdf, VERB_CLEAR,
+				 &(EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = tdi->id },
+				 answer);
 }

@@ -244,7 +244,7 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 	forget_tvm(tdid, tvm);
 }
 
-/* False when a record could not be written. */
+/* False when a record could not be written, or may be lost. */
 static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
@@ -269,11 +269,11 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 		r = records_write_assignment(tdid, a);
 		bdf_format(a->tdi->bdf, object);
 	}
-	if (r < 0)
+	if (r != 0)
 		log_error("%s: its record cannot be written to %s: %s. New connects and binds are "
 			  "refused until it can",
-			  object, tdid->config->records, strerror(-r));
-	return r >= 0;
+			  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
+	return r == 0;
 }
 
 static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason, bool *recorded)
@@ -478,75 +478,6 @@ const OperationHandlers director_operation_handlers = {
 	.started = on_operation_started,
 	.done = on_operation_done,
 };
-
-static void write_tvm(Tdid *tdid, Tvm *tvm)
-{
-	int r = records_write_tvm(tdid, tvm);
-
-	if (r < 0)
-		log_error("%s: its record cannot be written: %s",
-			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
-}
-
-/* Everything of the boot before is void; the read of the domain that follows brings it back. */
-static void forget_boot(Tdid *tdid, const Tvm *tvm)
-{
-	Assignment *a;
-
-	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
-		if (!engine_assignment(tdid->engine, a->id)->present)
-			continue;
-		a->reset = true;
-		/* The firmware may have numbered the buses otherwise. */
-		a->guest_known = false;
-		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
-	}
-}
-
-void director_guest_reset(Tdid *tdid, Tvm *tvm)
-{
-	log_info("%s: reset", tvm->domain ? tvm->domain->name : "?");
-	guest_port_end_session(tvm->port);
-	forget_boot(tdid, tvm);
-	free(tvm->guest_boot);
-	tvm->guest_boot = NULL;
-	write_tvm(tdid, tvm);
-	if (tvm->domain)
-		domains_read(tdid, tvm->domain);
-}
-
-/*
- * The new boot id is recorded when the old boot is forgotten, and not before: a tdid that ended in
- * between would take the bind of the boot before for this one's.
- */
-void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id)
-{
-	bool first = !tvm->guest_boot;
-	char *copy;
-	Assignment *a;
-
-	if (!first && strcmp(tvm->guest_boot, boot_id) == 0)
-		return;
-	copy = strdup(boot_id);
-	if (!copy)
-		return;
-	if (!first)
-		forget_boot(tdid, tvm);
-	free(tvm->guest_boot);
-	tvm->guest_boot = copy;
-	write_tvm(tdid, tvm);
-	for (uint32_t p = 0; first && (a = registry_next_of_tvm(tvm, &p));) {
-		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-
-		/* Where its firmware had the device may have been asked too early. */
-		if (e->present && !e->guest_ready)
-			a->guest_known = false;
-		if (e->state == ASSIGNMENT_WAITING)
-			guest_timer_start(a);
-	}
-	if (!first && tvm->domain)
-		domains_read(tdid, tvm->domain);
-}
 
 void director_resume(Tdid *tdid)
 {

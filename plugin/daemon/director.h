@@ -23,18 +23,6 @@ void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const c
  */
 void director_guest_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 
-/*
- * QEMU has reset the guest: its agent's session and every bind are void, and each device starts
- * over. What the TSM said of the functions because of that comes before.
- */
-void director_guest_reset(Tdid *tdid, Tvm *tvm);
-
-/*
- * The guest's agent says which boot it runs in. After a reset every bind of before is void: each
- * device starts over, for a new acceptance by this boot.
- */
-void director_guest_booted(Tdid *tdid, Tvm *tvm, const char *boot_id);
-
 /* OperationHandlers, userdata is the Tdid. */
 extern const OperationHandlers director_operation_handlers;
 

@@ -4,7 +4,11 @@
  *
  * While libvirt is away or busy it is asked for again at the next read of the domain, and, since
  * nothing need tell when that is over, after a while, less often each time. So it is where the
- * guest refuses to let the device go, but then only after a while: it could refuse very fast.
+ * guest refuses to let the device go, but then only after a while: it could refuse very fast. And
+ * where the guest does nothing at all, which nothing tells: one whose slot blinks from the attach,
+ * or which has just booted, may have taken no notice. Until QEMU's own time for it is over (5 s) to
+ * ask again is no use, and a guest takes a second push of the button within 5 s for a change of
+ * mind.
  */
 #include "daemon/domains.h"
 
@@ -16,6 +20,7 @@
 
 #define AGAIN_FIRST_USEC (1 * UINT64_C(1000000))
 #define AGAIN_LAST_USEC	 (60 * UINT64_C(1000000))
+#define AGAIN_GUEST_USEC (15 * UINT64_C(1000000)) /* the first time, where the guest was asked */
 
 typedef struct Detach {
 	Tdid *tdid;
@@ -47,21 +52,28 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* *wait: how long it was the last time, 0: it is the first. */
+static void start_timer(Tdid *tdid, Assignment *a, uint64_t *wait, uint64_t first_usec)
+{
+	uint64_t usec = *wait ? 2 * *wait : first_usec;
+
+	*wait = usec < AGAIN_LAST_USEC ? usec : AGAIN_LAST_USEC;
+	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
+	if (sd_event_add_time_relative(tdid->event, &a->detach_timer, CLOCK_BOOTTIME, *wait, 0,
+				       on_again, a) < 0)
+		log_error("%s: cannot set a timer: out of memory", a->alias);
+}
+
 static void again_later(Tdid *tdid, Assignment *a, bool at_next_read, const char *why)
 {
 	bool first = a->detach_wait_usec == 0;
-	uint64_t usec = first ? AGAIN_FIRST_USEC : 2 * a->detach_wait_usec;
 
 	a->detach_again = at_next_read;
-	a->detach_wait_usec = usec < AGAIN_LAST_USEC ? usec : AGAIN_LAST_USEC;
+	start_timer(tdid, a, &a->detach_wait_usec, AGAIN_FIRST_USEC);
 	log_message(first ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
 		    "%s: not taken out of the domain yet: %s; asked again in %.0f s%s", a->alias,
 		    why, (double)a->detach_wait_usec / 1e6,
 		    at_next_read ? ", or with the domain's next event" : "");
-	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
-	if (sd_event_add_time_relative(tdid->event, &a->detach_timer, CLOCK_BOOTTIME,
-				       a->detach_wait_usec, 0, on_again, a) < 0)
-		log_error("%s: cannot set a timer: out of memory", a->alias);
 }
 
 bool domains_detach_is_for_now(int r)
@@ -83,8 +95,10 @@ static void on_detached(int r, const char *message, void *userdata)
 	a = registry_assignment_at(tdid->registry, detach->assignment);
 	if (!e || !a || e->generation != detach->generation)
 		return;
-	if (r == VMM_DETACH_REQUESTED)
+	if (r == VMM_DETACH_REQUESTED) {
+		start_timer(tdid, a, &a->detach_guest_usec, AGAIN_GUEST_USEC);
 		return;
+	}
 	if (domains_detach_is_for_now(r)) {
 		again_later(tdid, a, true, message ?: strerror(r < 0 ? -r : EBUSY));
 		return;
@@ -123,7 +137,7 @@ void domains_detach(Tdid *tdid, Assignment *a)
 {
 	if (!a || !engine_assignment(tdid->engine, a->id))
 		return;
-	a->detach_wait_usec = 0;
+	a->detach_wait_usec = a->detach_guest_usec = 0;
 	ask(tdid, a);
 }
 

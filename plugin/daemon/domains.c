@@ -13,6 +13,7 @@
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/domain-read.h"
+#include "daemon/guest-boot.h"
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/incarnation.h"
@@ -92,7 +93,7 @@ static bool is_looked_at(const Tdid *tdid, const Assignment *a)
  */
 static void look(Tdid *tdid, Assignment *a, const DomainRead *read)
 {
-	if (!is_looked_at(tdid, a))
+	if (!is_looked_at(tdid, a) || guest_boot_doubted(a))
 		return;
 	if (!(read->flags & VMM_READ_GUEST_PCI) && a->look_after == 0)
 		domains_look(tdid, a);
@@ -309,7 +310,7 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 		return;
 	}
 	if (is_reset(tdid, domain->tvm, seen->pci)) {
-		director_guest_reset(tdid, domain->tvm);
+		guest_boot_reset(tdid, domain->tvm);
 		return;
 	}
 	compare(tdid, domain->tvm, xml, read, seen->pci);
@@ -391,11 +392,14 @@ static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 {
 	Tdid *tdid = userdata;
 	Assignment *a;
+	Tvm *tvm;
 
 	log_info("libvirt: connected, %zu domain%s running", n, n == 1 ? "" : "s");
 	/* What libvirt lists now is newer than what QEMU said before. */
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
 		a->deleted = false;
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
+		guest_boot_doubt(tvm);
 	for (size_t i = 0; i < n; i++) {
 		Uuid uuid;
 
@@ -451,7 +455,7 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_CHANNEL)
 		guest_port_nudge(domain->tvm->port);
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_REBOOT)
-		director_guest_reset(tdid, domain->tvm);
+		guest_boot_reset(tdid, domain->tvm);
 	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
 		let_go(tdid, domain->tvm, dirty->alias);
 	if (domain && domain->tvm && dirty->alias &&

@@ -2,8 +2,9 @@
 /*
  * That a DSM is drained is on disk before it is so. From then on admission refuses its devices, and
  * this file takes one step after the other whenever something of the DSM has changed, with or
- * without callers: detach what is in a domain; when the last has gone, reclaim. A device that
- * cannot be detached stops that until somebody asks once more.
+ * without callers: detach what is in a domain, and what libvirt puts there because it was asked
+ * before that; when the last has gone, reclaim. A device that cannot be detached stops that until
+ * somebody asks once more.
  *
  * The steps are taken from the loop, never from within an effect of the engine.
  */
@@ -11,6 +12,7 @@
 
 #include "daemon/assignment-view.h"
 #include "daemon/assignments-service.h"
+#include "daemon/attach-requests.h"
 #include "daemon/director.h"
 #include "daemon/dsm-requests.h"
 #include "daemon/inventory.h"
@@ -80,12 +82,20 @@ static const Assignment *find_left(Tdid *tdid, const Dsm *dsm)
 	return NULL;
 }
 
+/* It is attached before that could be refused; then admission has it detached. */
+static const AttachRecord *find_coming(Tdid *tdid, const Dsm *dsm)
+{
+	return attach_requests_under_way(assignments_service_attach_requests(tdid->assignments),
+					 dsm->bdf, NULL);
+}
+
 static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
 {
 	const Dsm *dsm = waiting->object;
 	const Assignment *a = find_left(tdid, dsm);
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 	const EngineDsm *d = engine_dsm(tdid->engine, dsm->id);
+	const AttachRecord *coming = a ? NULL : find_coming(tdid, dsm);
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	_cleanup_free_ char *message = NULL;
 	char object[BDF_STRING_SIZE];
@@ -96,10 +106,13 @@ static int on_timed_out(Tdid *tdid, const TimedCall *waiting)
 	r = asprintf(&message, "%s: drain: after %.1f s %s%s%s is %s. It goes on",
 		     bdf_format(dsm->bdf, object), (double)waiting->timeout_usec / 1e6,
 		     a && a->tvm->domain ? a->tvm->domain->name : "", a ? "/" : "",
-		     a ? a->alias : "it",
-		     e	 ? assignment_state_name(e->state)
-		     : d ? dsm_state_name(d->state)
-			 : "idle");
+		     a	      ? a->alias
+		     : coming ? coming->alias
+			      : "it",
+		     e	      ? assignment_state_name(e->state)
+		     : coming ? "being attached"
+		     : d      ? dsm_state_name(d->state)
+			      : "idle");
 	if (r < 0) {
 		message = NULL;
 		return -ENOMEM;
@@ -165,7 +178,8 @@ static void step(DrainRequests *requests, Dsm *dsm)
 
 	dsm->drain_anew = false;
 	if (!find_left(tdid, dsm)) {
-		reclaim(requests, dsm);
+		if (!find_coming(tdid, dsm))
+			reclaim(requests, dsm);
 		return;
 	}
 	dsm->drain_asked = false;

@@ -147,14 +147,14 @@ static int refuse_reclaim(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, DsmStat
 /* --- outcomes --- */
 
 /* dsm->reason is about the verb that has just ended, if that did not end well. */
-static int answer_failed(const WaitingCall *waiting, const Dsm *dsm, DsmState state)
+static int answer_failed(const TimedCall *waiting, const Dsm *dsm, DsmState state)
 {
 	_cleanup_free_ char *message = NULL;
 	char device[BDF_STRING_SIZE];
 	const char *way;
 
 	if (!dsm->reason)
-		return refusal_answer(waiting->call, dsm->bdf, waiting->verb,
+		return refusal_answer(waiting->call, dsm->bdf, (Verb)waiting->goal,
 				      "another request has taken it back. Ask again if that was "
 				      "not meant");
 	way = state == DSM_QUARANTINED ? "It is quarantined now. Reclaim it"
@@ -177,17 +177,22 @@ static int answer_done(Tdid *tdid, VarlinkCall *call, const Dsm *dsm)
 	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("dsm", o));
 }
 
-int dsm_requests_answer(Tdid *tdid, const WaitingCall *waiting)
+static int answer(Tdid *tdid, const TimedCall *waiting, void *userdata)
 {
 	const Dsm *dsm = waiting->object;
 	const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
 	DsmState state = e ? e->state : DSM_IDLE;
-	bool connect = waiting->verb == VERB_CONNECT, done;
+	bool connect = waiting->goal == VERB_CONNECT, done;
 
 	if (state == DSM_RECLAIMING || (connect && state == DSM_CONNECTING))
 		return 1;
 	done = connect ? state == DSM_CONNECTED : state == DSM_IDLE || state == DSM_CONNECTING;
 	return done ? answer_done(tdid, waiting->call, dsm) : answer_failed(waiting, dsm, state);
+}
+
+void dsm_requests_settle(TimedCalls *calls, const Dsm *dsm)
+{
+	timed_calls_each(calls, dsm, answer, NULL);
 }
 
 int dsm_requests_find(Tdid *tdid, VarlinkCall *call, const char *text, const char *step, Dsm **ret)
@@ -211,8 +216,7 @@ int dsm_requests_find(Tdid *tdid, VarlinkCall *call, const char *text, const cha
 	return r < 0 ? r : 0;
 }
 
-int dsm_requests_take(Tdid *tdid, WaitingCalls *calls, Verb verb, const char *text,
-		      VarlinkCall *call)
+int dsm_requests_take(Tdid *tdid, TimedCalls *calls, Verb verb, const char *text, VarlinkCall *call)
 {
 	const EngineDsm *e;
 	DsmState state;
@@ -229,9 +233,10 @@ int dsm_requests_take(Tdid *tdid, WaitingCalls *calls, Verb verb, const char *te
 		return r < 0 ? r : 0;
 	if (verb == VERB_RECLAIM && !e)
 		return answer_done(tdid, call, dsm); /* nothing was ever asked of it */
-	return waiting_calls_begin(calls, &(WaitingCall){ call, verb, dsm, dsm->bdf },
-				   &(EngineEvent){ .type = verb == VERB_CONNECT
-								   ? EVENT_CONNECT_REQUESTED
-								   : EVENT_RECLAIM_REQUESTED,
-						   .id = dsm->id });
+	return timed_calls_begin(calls, call, dsm, dsm->bdf, verb,
+				 &(EngineEvent){ .type = verb == VERB_CONNECT
+								 ? EVENT_CONNECT_REQUESTED
+								 : EVENT_RECLAIM_REQUESTED,
+						 .id = dsm->id },
+				 answer);
 }

@@ -12,6 +12,7 @@
 
 #include "daemon/director.h"
 #include "daemon/domains.h"
+#include "daemon/guest-boot.h"
 #include "daemon/guest-tsm.h"
 #include "daemon/tdid.h"
 #include "daemon/tsm-report.h"
@@ -307,7 +308,7 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 		       J_STRING("tvm", uuid_format(port->tvm->uuid, uuid))) < 0)
 		return;
 	send_reply(port, port->session, frame->id, "Hello", parameters);
-	director_guest_booted(port->tdid, port->tvm, json_get_string(frame->parameters, "boot_id"));
+	guest_boot_said(port->tdid, port->tvm, json_get_string(frame->parameters, "boot_id"));
 	tell_everything(port);
 	ask_addresses(port);
 }

@@ -7,6 +7,7 @@
 
 #include "daemon/tdid.h"
 
+/* As store_write. */
 int records_write_tvm(Tdid *tdid, Tvm *tvm);
 int records_write_dsm(Tdid *tdid, const Dsm *dsm);
 /* The drain's own: there while the DSM is being drained. */

@@ -114,6 +114,7 @@ Registry *registry_free(Registry *registry)
 	}
 	for (p = 0; (tdi = registry_next_tdi(registry, &p));) {
 		free(tdi->reason);
+		free(tdi->recorded_owner_name);
 		free(tdi);
 	}
 	tdestroy(registry->domains_by_uuid, nothing);
@@ -251,6 +252,7 @@ void registry_remove_tvm(Registry *registry, Tvm *tvm)
 	if (tvm->domain && tvm->domain->tvm == tvm)
 		tvm->domain->tvm = NULL;
 	sd_event_source_disable_unref(tvm->exit);
+	sd_event_source_disable_unref(tvm->boot_doubt);
 	if (tvm->pidfd >= 0)
 		close(tvm->pidfd);
 	guest_port_free(tvm->port);

@@ -63,6 +63,7 @@ struct Tvm {
 	bool unrecorded;  /* its record could not be written */
 	bool littered;	  /* one of its assignments' records could not be removed */
 	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
+	sd_event_source *boot_doubt; /* guest-boot.c: runs while that may have changed */
 	Slots assignments;
 };
 
@@ -89,9 +90,12 @@ typedef struct Tdi {
 	Bdf bdf;
 	Dsm *dsm;     /* as its provider said when it was seen last; NULL: never */
 	char *reason; /* why it is quarantined */
-	/* Whose it was, as its record said when tdid started. */
+	/* Whose it was, as its record said when tdid started; of before version 4: pid 0, no name
+	 */
 	bool has_recorded_owner;
 	Uuid recorded_owner;
+	pid_t recorded_owner_pid;
+	char *recorded_owner_name;
 } Tdi;
 
 typedef struct Assignment {
@@ -122,6 +126,7 @@ typedef struct Assignment {
 	/* domain-detach.c: libvirt was busy or away, and is asked at the next read or after that */
 	bool detach_again;
 	uint64_t detach_wait_usec;
+	uint64_t detach_guest_usec; /* the same where the guest was asked, and says nothing */
 	sd_event_source *detach_timer;
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

@@ -129,6 +129,15 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+static int sync_directory(const Store *store, const char *file)
+{
+	if (fsync(store->directory) >= 0)
+		return 0;
+	log_error("%s/%s: changed, but the directory cannot be synced: %s", store->path, file,
+		  strerror(errno));
+	return STORE_NOT_SYNCED;
+}
+
 int store_write(Store *store, const char *name, json_object *record)
 {
 	_cleanup_free_ char *file = NULL, *temporary = NULL, *text = NULL;
@@ -163,7 +172,7 @@ int store_write(Store *store, const char *name, json_object *record)
 		unlinkat(store->directory, temporary, 0);
 		return r;
 	}
-	return fsync(store->directory) < 0 ? -errno : 0;
+	return sync_directory(store, file);
 }
 
 int store_remove(Store *store, const char *name)
@@ -175,7 +184,7 @@ int store_remove(Store *store, const char *name)
 		return r;
 	if (unlinkat(store->directory, file, 0) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return fsync(store->directory) < 0 ? -errno : 0;
+	return sync_directory(store, file);
 }
 
 static int read_record(Store *store, const char *file, json_object **ret, char **ret_error)

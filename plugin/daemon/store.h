@@ -3,18 +3,20 @@
  * Records: one small JSON file each, in a directory that survives a restart of tdid.
  *
  * A record is there whole or not at all: O_NOFOLLOW temporary file, fsync, rename, fsync of the
- * directory. Every record says {"version": 3, "boot": BOOT_ID, ...}: one of another boot is void,
+ * directory. Every record says {"version": 4, "boot": BOOT_ID, ...}: one of another boot is void,
  * because nothing is bound after a reboot, and is removed when the store is read. An older version
  * is read, with what it cannot say taken as false; a newer one is refused.
  *
  * 2: a DSM may be pinned, and be reclaimed from quarantine. A tdid that knows 1 must not read that.
  * 3: an assignment has a policy, and the tokens of its clients; a DSM may be drained.
+ * 4: an attach says when libvirt was asked, and whose device it is; a TDI, which assignment owns
+ * it.
  */
 #pragma once
 
 #include "rpc/json.h"
 
-#define STORE_VERSION 3
+#define STORE_VERSION 4
 
 typedef struct Store Store;
 
@@ -27,12 +29,20 @@ Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free);
 
 /*
+ * What was asked for has been done, and whoever reads next sees it so; but the directory could not
+ * be synced, which has been logged: a disk that fails may yet bring back what was before. So it
+ * counts for what was asked (it must not be answered that nothing has changed), and not as a ground
+ * for a forward verb.
+ */
+#define STORE_NOT_SYNCED 1
+
+/*
  * Writes `record` (an object; version and boot are added to it) under `name`: [a-zA-Z0-9_.:-]
- * only. When it fails the record is what it was before.
+ * only. 0, STORE_NOT_SYNCED, or a negative errno: then the record is what it was before.
  */
 int store_write(Store *store, const char *name, json_object *record);
 
-/* A record that is not there is success. */
+/* Returns as above. A record that is not there is success. */
 int store_remove(Store *store, const char *name);
 
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);

@@ -44,7 +44,14 @@ static int read_boot_id(char *ret, size_t size)
 	return 0;
 }
 
-/* Above every number of an earlier run: 31 random bits, then a counter of 32. */
+/*
+ * 30 random bits, then a counter of 32: not above the numbers of an earlier run, but none of them.
+ * That matters because a provider answers a number that it knows with that one's outcome; what was
+ * in flight when tdid ended is meant to be, and is sent again under its own number
+ * (director_resume). A late answer to an earlier run cannot be taken for one to this: an answer
+ * carries no number, it belongs to the call on whose connection it comes, and those connections
+ * have ended with that run.
+ */
 static int first_operation(uint64_t *ret)
 {
 	uint32_t random;

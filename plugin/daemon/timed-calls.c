@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/timed-calls.h"
 
+#include "daemon/director.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -19,12 +20,13 @@ int timed_calls_new(TimedCalls **ret, Tdid *tdid, const TimedCallsOps *ops)
 	if (!calls)
 		return -ENOMEM;
 	calls->tdid = tdid;
-	calls->ops = *ops;
+	if (ops)
+		calls->ops = *ops;
 	*ret = calls;
 	return 0;
 }
 
-void timed_calls_end(TimedCall *waiting)
+static void end(TimedCall *waiting)
 {
 	TimedCall **link = &waiting->calls->first;
 
@@ -42,7 +44,7 @@ TimedCalls *timed_calls_free(TimedCalls *calls)
 	if (!calls)
 		return NULL;
 	while (calls->first)
-		timed_calls_end(calls->first);
+		end(calls->first);
 	free(calls);
 	return NULL;
 }
@@ -52,7 +54,7 @@ static void answered(TimedCall *waiting, int r)
 	if (r < 0 && r != -ECONNRESET)
 		log_error("%s: cannot be answered: %s", varlink_call_method(waiting->call),
 			  strerror(-r));
-	timed_calls_end(waiting);
+	end(waiting);
 }
 
 static void on_gone(VarlinkCall *call, void *userdata)
@@ -61,7 +63,7 @@ static void on_gone(VarlinkCall *call, void *userdata)
 	TimedCalls *calls = waiting->calls;
 	const void *object = waiting->object;
 
-	timed_calls_end(waiting);
+	end(waiting);
 	if (calls->ops.gone)
 		calls->ops.gone(calls->tdid, object);
 }
@@ -78,7 +80,7 @@ int timed_calls_add(TimedCalls *calls, VarlinkCall *call, const void *object, in
 		    int64_t timeout_ms, int64_t otherwise_ms, TimedCall **ret)
 {
 	TimedCall *waiting = calloc(1, sizeof(*waiting));
-	int r;
+	int r = 0;
 
 	if (!waiting)
 		return -ENOMEM;
@@ -88,8 +90,9 @@ int timed_calls_add(TimedCalls *calls, VarlinkCall *call, const void *object, in
 				.goal = goal,
 				.timeout_usec = (uint64_t)(timeout_ms ?: otherwise_ms) * 1000,
 				.next = calls->first };
-	r = sd_event_add_time_relative(calls->tdid->event, &waiting->timer, CLOCK_BOOTTIME,
-				       waiting->timeout_usec, 1000, on_timer, waiting);
+	if (waiting->timeout_usec > 0)
+		r = sd_event_add_time_relative(calls->tdid->event, &waiting->timer, CLOCK_BOOTTIME,
+					       waiting->timeout_usec, 1000, on_timer, waiting);
 	if (r < 0) {
 		free(waiting);
 		return r;
@@ -116,6 +119,22 @@ void timed_calls_each(TimedCalls *calls, const void *object, TimedCallFn fn, voi
 		if (r <= 0)
 			answered(w, r);
 	}
+}
+
+int timed_calls_begin(TimedCalls *calls, VarlinkCall *call, const void *object, Bdf bdf, Verb verb,
+		      const EngineEvent *event, TimedCallFn fn)
+{
+	char text[BDF_STRING_SIZE];
+	int r = timed_calls_add(calls, call, object, (int)verb, 0, 0, NULL);
+
+	if (r < 0)
+		return r;
+	log_info("%s %s: asked for by uid %u", verb_name(verb), bdf_format(bdf, text),
+		 (unsigned)varlink_call_peer(call)->uid);
+	director_event(calls->tdid, event, NULL);
+	/* Should the engine not have taken it, nothing else would answer. */
+	timed_calls_each(calls, object, fn, NULL);
+	return 0;
 }
 
 bool timed_calls_any(const TimedCalls *calls, const void *object)

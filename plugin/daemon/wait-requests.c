@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Calls go by names, not by objects: what they wait for may not be there yet, or be there again as
- * another object, while a DSM or TDI (waiting-calls.c) is there as long as tdid runs.
+ * another object, while a DSM or TDI (timed-calls.c) is there as long as tdid runs.
  *
  * libvirt may know more than tdid: virsh attach-device has returned, and its event is still on its
  * way. That an assignment cannot get there is therefore believed only when its domain has been read
@@ -26,11 +26,12 @@ struct Waiter {
 	VarlinkCall *call;
 	char *domain, *name;
 	uint32_t wanted; /* a bit for each state */
+	bool known;	 /* its domain was, when the call came: it is no mistyped name */
 	bool seen;	 /* it has been on its way since the call */
 	uint64_t read;	 /* the read of its domain that has to be over; 0: none */
 	bool doomed;	 /* it could not get there any more, from here: */
 	AssignmentState doomed_state;
-	char *doomed_reason;
+	json_object *doomed_as; /* the assignment as it was then */
 	sd_event_source *timer;
 	Waiter *next;
 };
@@ -65,7 +66,7 @@ static void waiter_free(Waiter *waiter)
 	varlink_call_unref(waiter->call);
 	free(waiter->domain);
 	free(waiter->name);
-	free(waiter->doomed_reason);
+	json_object_put(waiter->doomed_as);
 	free(waiter);
 }
 
@@ -131,19 +132,17 @@ static void answer_never(Waiter *waiter)
 {
 	_cleanup_free_ char *message = NULL, *wanted = wait_goal_words(waiter->wanted);
 	const char *state = assignment_state_name(waiter->doomed_state);
-	const char *reason = waiter->doomed_reason;
+	const char *reason = json_get_string(waiter->doomed_as, "reason");
 	int r = asprintf(&message, "%s/%s: it is %s%s%s, and does not become %s by itself. %s",
 			 waiter->domain, waiter->name, state, reason ? ": " : "", reason ?: "",
 			 wanted ?: "?", way_out(waiter->doomed_state));
 
 	if (r < 0)
 		message = NULL;
-	end(waiter,
-	    r < 0 ? -ENOMEM
-		  : varlink_call_errorb(waiter->call, "CannotGetThere",
-					J_STRING("domain", waiter->domain),
-					J_STRING("name", waiter->name), J_STRING("state", state),
-					J_STRING("reason", reason), J_STRING("message", message)));
+	end(waiter, r < 0 ? -ENOMEM
+			  : varlink_call_errorb(waiter->call, "NotReached",
+						J_REF("assignment", waiter->doomed_as),
+						J_STRING("message", message)));
 }
 
 static void answer_timed_out(Waiter *waiter)
@@ -168,14 +167,20 @@ static void answer_timed_out(Waiter *waiter)
 
 /* --- what has become of it --- */
 
-static void doom(Waiter *waiter, const Assignment *a, AssignmentState state)
+static void doom(Waiter *waiter, const Assignment *a, AssignmentState state, const Moment *moment)
 {
 	Domain *domain = a->tvm->domain;
+	json_object *o;
+	int r = assignment_view_to_json(waiter->requests->tdid, a, moment, &o);
 
+	if (r < 0) {
+		end(waiter, r);
+		return;
+	}
 	waiter->doomed = true;
 	waiter->doomed_state = state;
-	free(waiter->doomed_reason);
-	waiter->doomed_reason = a->reason ? strdup(a->reason) : NULL;
+	json_object_put(waiter->doomed_as);
+	waiter->doomed_as = o;
 	if (waiter->read)
 		return;
 	if (domain) {
@@ -192,7 +197,7 @@ static void consider(Waiter *waiter, const Assignment *a, AssignmentState state,
 {
 	switch (wait_goal_judge(waiter->wanted, state, waiter->seen)) {
 	case WAIT_THERE: answer_there(waiter, a, moment); break;
-	case WAIT_NEVER: doom(waiter, a, state); break;
+	case WAIT_NEVER: doom(waiter, a, state, moment); break;
 	case WAIT_ON:
 		waiter->doomed = false;
 		waiter->seen |= state != ASSIGNMENT_RELEASED;
@@ -203,7 +208,7 @@ static void consider(Waiter *waiter, const Assignment *a, AssignmentState state,
 /* Nothing has that name: it is not there yet, or not any more. */
 static void consider_absent(Waiter *waiter)
 {
-	if (wait_goal_has(waiter->wanted, ASSIGNMENT_RELEASED))
+	if (waiter->known && wait_goal_has(waiter->wanted, ASSIGNMENT_RELEASED))
 		answer_there(waiter, NULL, NULL);
 	else if (waiter->doomed)
 		answer_never(waiter);
@@ -263,6 +268,7 @@ static int waiter_new(WaitRequests *requests, VarlinkCall *call, json_object *pa
 		waiter_free(waiter);
 		return -ENOMEM;
 	}
+	waiter->known = assignment_view_has_domain(requests->tdid, waiter->domain);
 	*ret = waiter;
 	return 0;
 }

@@ -155,13 +155,13 @@ static void answer_attach(const Pending *pending, int r)
 			pending->userdata);
 }
 
-static void answer_first(Vmm *vmm, int r)
+static void answer(Vmm *vmm, Pending **link, int r)
 {
-	Pending *pending = vmm->first;
+	Pending *pending = *link;
 
-	vmm->first = pending->next;
-	if (!vmm->first)
-		vmm->last = &vmm->first;
+	*link = pending->next;
+	if (vmm->last == &pending->next)
+		vmm->last = link;
 	if (r == 0 && !vmm->connected)
 		r = -ENOTCONN;
 	if (pending->read) {
@@ -180,12 +180,34 @@ static void answer_first(Vmm *vmm, int r)
 	free(pending);
 }
 
+static void answer_first(Vmm *vmm, int r)
+{
+	answer(vmm, &vmm->first, r);
+}
+
+/* Behind an attach of its domain, or that itself. */
+static bool is_held(const Vmm *vmm, const Pending *pending)
+{
+	for (const Pending *p = vmm->first; fake_vmm.hold_attaches; p = p->next) {
+		if (p->attach && strcmp(p->uuid, pending->uuid) == 0)
+			return true;
+		if (p == pending)
+			break;
+	}
+	return false;
+}
+
 static int on_deferred(sd_event_source *source, void *userdata)
 {
 	Vmm *vmm = userdata;
 
-	while (vmm->first && !fake_vmm.hold && !(fake_vmm.hold_attaches && vmm->first->attach))
-		answer_first(vmm, 0);
+	for (Pending **link = &vmm->first; *link && !fake_vmm.hold;)
+		if (is_held(vmm, *link)) {
+			link = &(*link)->next;
+		} else {
+			answer(vmm, link, 0);
+			link = &vmm->first;
+		}
 	return 0;
 }
 

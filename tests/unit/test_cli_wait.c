@@ -86,6 +86,9 @@ Test(cli_wait, no_such_domain)
 	wait_for("tvm5/x", (Options){});
 	CHILD_ENDS(&child, CLI_REFUSED);
 	CHILD_SAYS(&child, "tdid knows of no trusted devices in a domain tvm5");
+	wait_for("tvm5/x", (Options){ .state = "released" });
+	CHILD_ENDS(&child, CLI_REFUSED);
+	CHILD_SAYS(&child, "tdid knows of no trusted devices in a domain tvm5");
 }
 
 Test(cli_wait, tdid_is_not_there)

@@ -9,6 +9,8 @@
 #define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
 #define NONE  TESTING_DOMAIN(TVM0, TESTING_PORT)
 
+#define OTHER_UUID "11111111-2222-3333-4444-55555555ffff"
+
 static TestingDaemon d;
 static VarlinkClient *client;
 static char *log_of_answers; /* each answer behind the other */
@@ -111,6 +113,31 @@ Test(daemon_assignments_service, by_name_and_by_address)
 	lock();
 	expect("Evidence", "tvm0", ALIAS, "\"generation\":1");
 	expect("Get", "tvm0", ALIAS, "\"tdi_state\":\"config_locked\"");
+}
+
+/* libvirt does not mind. */
+Test(daemon_assignments_service, domain_that_is_named_like_anothers_uuid)
+{
+	attach();
+	testing_daemon_run(&d, 1,
+			   TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")
+							TESTING_HOSTDEV("ua-tdi-nic1", "1")));
+	fake_vmm_domain(TVM1, TVM0,
+			TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")
+						     TESTING_HOSTDEV("ua-tdi-nic1", "1")));
+	UNTIL(d.event, testing_assignment(&d, 1, ALIAS));
+	testing_idle(d.event);
+	cr_assert_str_eq(testing_assignment(&d, 1, ALIAS)->tvm->domain->name, TVM0);
+	expect("List", TVM0, NULL, "ok {\"assignments\":[{\"domain\":\"" TVM0 "\"");
+	cr_assert_null(strstr(log_of_answers, TVM1), "%s", log_of_answers);
+	expect("Get", TVM0, ALIAS, "ok {\"assignment\":{\"domain\":\"" TVM0 "\"");
+	expect("Get", TVM0, "ua-tdi-nic1", "NoSuchAssignment");
+	expect("Get", TVM1, "ua-tdi-nic1", "ok {\"assignment\":{\"domain\":\"" TVM1 "\"");
+	/* A UUID that nobody has is nobody's name either. */
+	testing_daemon_change(&d, 1, VMM_DIRTY_LIFECYCLE, NULL, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	fake_vmm_domain(TVM1, OTHER_UUID, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	testing_idle(d.event);
+	expect("List", OTHER_UUID, NULL, "NoSuchDomain");
 }
 
 Test(daemon_assignments_service, monitor_until_the_end)

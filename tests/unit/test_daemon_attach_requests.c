@@ -2,7 +2,10 @@
 /* Attach: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
 
+#include "daemon/assignments-service.h"
+#include "daemon/attach-private.h"
 #include "daemon/director.h"
+#include "rpc/event-loop.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -163,6 +166,22 @@ Test(daemon_attach_requests, unknown_domain)
 	refused("\"domain\":\"tvm9\",\"device\":\"" TDI "\"",
 		"tvm9: attach: tdid knows no running domain of that name");
 	refused("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"", "libvirt has no such domain");
+}
+
+/* What is written as a UUID is one. */
+Test(daemon_attach_requests, domain_that_is_named_like_anothers_uuid)
+{
+	start();
+	testing_daemon_run(&d, 1, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	fake_vmm_domain(TVM1, TVM0, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	testing_idle(d.event);
+	expect("\"domain\":\"" TVM0 "\",\"device\":\"" TDI "\",\"dry_run\":true",
+	       "ok {\"plan\":{\"domain\":\"" TVM0 "\"");
+	fake_vmm_domain(TVM0, TVM1, NONE);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\",\"dry_run\":true",
+	       "ok {\"plan\":{\"domain\":\"" TVM1 "\"");
 }
 
 Test(daemon_attach_requests, domain_that_does_not_run)
@@ -351,6 +370,32 @@ Test(daemon_attach_requests, device_whose_dsms_own_function_is_a_tvms)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 }
 
+/* libvirt attaches the one, and there is no assignment yet. */
+Test(daemon_attach_requests, dsms_own_function_while_another_of_it_is_being_attached)
+{
+	static const char *const arguments[][2] = {
+		{ OWN_ARGS, "\"domain\":\"tvm1\",\"device\":\"" OTHER "\"" },
+		{ VF_ARGS, "\"domain\":\"tvm1\",\"device\":\"" OWN "\"" },
+	};
+
+	d.tsm->device_text = OWN;
+	start();
+	testing_daemon_run(&d, 1, TESTING_DOMAIN(TVM1, TESTING_PORT));
+	testing_idle(d.event);
+	for (int i = 0; i < 2; i++) {
+		fake_vmm.hold_attaches = true;
+		fake_vmm.attach_result = VMM_ATTACH_REFUSED;
+		ask(&two, arguments[i][0]);
+		UNTIL(d.event, fake_vmm.attaches == (unsigned int)i + 1);
+		expect(arguments[i][1],
+		       "of the same DSM is being attached to tvm0, and one of them is "
+		       "the function that the DSM is in");
+		fake_vmm_let_go();
+		testing_answered(&two, "Refused ");
+	}
+	expect(OWN_ARGS ",\"dry_run\":true", "ok {\"plan\":");
+}
+
 /* Cold, and tdid was not there to refuse the start. */
 Test(daemon_attach_requests, dsms_own_function_in_a_domain_that_runs_already)
 {
@@ -359,6 +404,14 @@ Test(daemon_attach_requests, dsms_own_function_in_a_domain_that_runs_already)
 	other_has(ALIAS, WITH_VF1);
 	testing_daemon_run(&d, 0, WITH_OWN);
 	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_DETACHING);
+	/* Refused, but its guest has it and may reset it: so nobody gets another one of it. */
+	testing_daemon_change(&d, 1, VMM_DIRTY_DEVICE_REMOVED, ALIAS,
+			      TESTING_DOMAIN(TVM1, TESTING_PORT));
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_RELEASED);
+	refused("\"domain\":\"tvm1\",\"device\":\"" OTHER "\"",
+		"is itself tvm0's (detaching), who may reset it at any time. 'tdictl detach "
+		"tvm0/" OWN_ALIAS "' first (if its guest does not let it go, only the end of that "
+		"domain takes it back)");
 }
 
 static void quarantine_tdi(void)
@@ -1093,6 +1146,10 @@ Test(daemon_attach_requests, it_has_not_come_and_libvirt_is_back)
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	fake_vmm_connect();
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1, "libvirtd may be at it still");
+	assignments_service_attach_requests(d.tdid.assignments)->first->doubt_until = 1;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
 	nothing_is_left();
 }
 
@@ -1165,6 +1222,26 @@ static void die_within_libvirt(void)
 	fake_vmm.hold_attaches = false;
 }
 
+/*
+ * As when tdid is killed between its assignment's record and the removal of this one; and as of a
+ * tdid that asked libvirt so long ago that nothing comes of that any more.
+ */
+static void leave_record(const char *token)
+{
+	char boot[64] = "", path[256];
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	_cleanup_fclose_ FILE *to = NULL;
+
+	cr_assert_eq(fscanf(f, "%63s", boot), 1);
+	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records,
+		 (int)d.qemu[0]);
+	to = fopen(path, "we");
+	fprintf(to,
+		"{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
+		"\",\"name\":\"" ALIAS "\",%s\"version\":3,\"boot\":\"%s\"}",
+		(int)d.qemu[0], token, boot);
+}
+
 Test(daemon_attach_requests, restart_before_libvirt_is_asked)
 {
 	start();
@@ -1194,6 +1271,7 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_comes)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 {
 	die_within_libvirt();
+	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
 	fake_vmm.read_refused = -EHOSTUNREACH;
 	testing_daemon_start(&d);
 	testing_idle(d.event);
@@ -1209,6 +1287,52 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 	cr_assert_eq(fake_vmm.attaches, 2);
 }
 
+/* libvirtd goes on without whoever asked it, and shows the device at the end. */
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_takes_long)
+{
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	expect("\"domain\":\"" TVM1 "\",\"device\":\"" TDI "\"",
+	       "whether libvirt has attached it to tvm0 as " ALIAS " is not known");
+	/* Who asks again may meet the job of before, or what has just come of it. */
+	fake_vmm.attach_result = VMM_ATTACH_BUSY;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
+	cr_assert_eq(testing_records(&d, "assignment", "\"attach_token\":\"token-1\""), 1);
+}
+
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_asked_again_it_refuses)
+{
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	fake_vmm.attach_result = VMM_ATTACH_REFUSED;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	nothing_is_left();
+}
+
+/* Nothing need happen: tdid looks by itself. */
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_its_time_is_over)
+{
+	AttachRequest *request;
+
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	request = assignments_service_attach_requests(d.tdid.assignments)->first;
+	cr_assert_gt(request->doubt_until, boottime_usec());
+	request->doubt_until = boottime_usec() + 100000;
+	sd_event_source_set_time(request->doubt_over, request->doubt_until);
+	UNTIL(d.event, testing_records(&d, "attach-", NULL) == 0);
+}
+
 Test(daemon_attach_requests, restart_after_the_domain_has_ended)
 {
 	die_within_libvirt();
@@ -1216,23 +1340,6 @@ Test(daemon_attach_requests, restart_after_the_domain_has_ended)
 	testing_daemon_start(&d);
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
-}
-
-/* As when tdid is killed between its assignment's record and the removal of this one. */
-static void leave_record(const char *token)
-{
-	char boot[64] = "", path[256];
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-	_cleanup_fclose_ FILE *to = NULL;
-
-	cr_assert_eq(fscanf(f, "%63s", boot), 1);
-	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records,
-		 (int)d.qemu[0]);
-	to = fopen(path, "we");
-	fprintf(to,
-		"{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
-		"\",\"name\":\"" ALIAS "\",%s\"version\":3,\"boot\":\"%s\"}",
-		(int)d.qemu[0], token, boot);
 }
 
 Test(daemon_attach_requests, restart_when_it_has_come_and_its_record_is_left)

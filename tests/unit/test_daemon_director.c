@@ -73,11 +73,12 @@ Test(daemon_director, guests_word_where_the_tsm_cannot_tell)
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
 	cr_assert(testing_assignment(&d, 0, ALIAS)->tdi_state_known);
 	cr_assert_eq(testing_assignment(&d, 0, ALIAS)->tdi_state, TDISP_RUN);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_B);
+	testing_idle(d.event);
 	fake_tsm_set(d.tsm, tdi(), "error", false);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	/* Too late. */
-	UNTIL(d.event, fake_vmm.guest_fd >= 0);
-	testing_guest_hello(SESSION_B);
 	testing_guest_event(SESSION_B, "Verdict",
 			    "\"name\":\"" ALIAS "\",\"generation\":1,\"verdict\":\"accepted\","
 			    "\"step\":\"done\"");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Drain and Undrain: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
+#include "testing-fsync.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -89,6 +90,21 @@ Test(daemon_drain_requests, record_that_cannot_be_written)
 	is_drained(false);
 }
 
+/* What its record says is so, now and after a restart; nothing new is begun upon such a record. */
+Test(daemon_drain_requests, record_that_cannot_be_synced)
+{
+	testing_daemon_start(&d);
+	directory_sync_fails = true;
+	testing_call(&two, "Connect", FAKE_TSM_DSM);
+	testing_answered(&two, "its record could not be written");
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	cr_assert_eq(testing_records(&d, "dsm", NULL), 0);
+	expect("Drain", DSM, "ok {\"dsm\":");
+	is_drained(true);
+	expect("Undrain", DSM, "ok {\"dsm\":");
+	is_drained(false);
+}
+
 /* --- what comes of it --- */
 
 Test(daemon_drain_requests, nothing_in_use)
@@ -153,6 +169,52 @@ Test(daemon_drain_requests, nobody_gets_one_of_it)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
 	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+}
+
+static void drain_within_an_attach(void)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.hold_attaches = true;
+	testing_ask(&two, "Attach",
+		    "{\"domain\":\"tvm0\",\"device\":\"" TDI "\",\"name\":\"nic0\"}", false);
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	ask("Drain", DSM);
+	testing_idle(d.event);
+	UNTIL(d.event, dsm()->state == DSM_CONNECTED);
+	testing_idle(d.event);
+	cr_assert_null(one.answer, "%s", one.answer);
+}
+
+/* libvirt has been asked before: what comes of that is waited for. */
+Test(daemon_drain_requests, attach_that_libvirt_carries_out)
+{
+	drain_within_an_attach();
+	fake_vmm.attach_xml = WITH;
+	fake_vmm.attach_alias = ALIAS;
+	fake_vmm_let_go();
+	UNTIL(d.event, fake_vmm.detaches > 0);
+	cr_assert_null(one.answer, "%s", one.answer);
+	detach();
+	testing_answered(&one, "ok {\"dsm\":");
+	cr_assert_eq(dsm()->state, DSM_IDLE);
+}
+
+Test(daemon_drain_requests, attach_that_libvirt_refuses_at_last)
+{
+	drain_within_an_attach();
+	fake_vmm.attach_result = VMM_ATTACH_REFUSED;
+	fake_vmm_let_go();
+	testing_answered(&one, "ok {\"dsm\":");
+	testing_answered(&two, "Refused ");
+	cr_assert_eq(dsm()->state, DSM_IDLE);
+}
+
+Test(daemon_drain_requests, attach_that_takes_longer_than_the_drain)
+{
+	drain_within_an_attach();
+	expect("Drain", DSM ",\"timeout_ms\":50", "is being attached. It goes on");
 }
 
 Test(daemon_drain_requests, quarantined_device)

@@ -2,6 +2,8 @@
 /* What becomes of a device with a fault, through all of tdid. */
 #include "testing-tdi.h"
 
+#include "rpc/event-loop.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -194,6 +196,33 @@ Test(daemon_policy, guest_that_refuses_to_let_it_go)
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_DETACHING);
 }
 
+/* Its slot may have been blinking from the attach: nothing tells that it has taken no notice. */
+Test(daemon_policy, guest_that_takes_no_notice)
+{
+	uint64_t at, wait = 0;
+	Assignment *a;
+
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	a = testing_assignment(&d, 0, ALIAS);
+	for (unsigned int times = 1; times < 5; times++) {
+		UNTIL(d.event, fake_vmm.detaches == times);
+		testing_idle(d.event);
+		cr_assert_eq(fake_vmm.detaches, times, "not at once");
+		cr_assert_not_null(a->detach_timer);
+		cr_assert_geq(sd_event_source_get_time(a->detach_timer, &at), 0);
+		cr_assert_geq(at, boottime_usec() + 10000000);
+		cr_assert(a->detach_guest_usec > wait || wait == 60000000);
+		wait = a->detach_guest_usec;
+		sd_event_source_set_time(a->detach_timer, boottime_usec());
+	}
+	UNTIL(d.event, fake_vmm.detaches == 5);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+}
+
 Test(daemon_policy, restart_before_it_is_decided)
 {
 	testing_daemon_start(&d);
@@ -205,6 +234,53 @@ Test(daemon_policy, restart_before_it_is_decided)
 	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"attached\""), 1);
 	fake_vmm.hold = false;
 	testing_daemon_start(&d);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_B);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* The device fails, and libvirt, which would tell of a reset of its guest, is away. */
+static void fail_without_libvirt(void)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_vmm_disconnect();
+	testing_idle(d.event);
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
+	fake_vmm_connect();
+	for (int turns = 0; fake_vmm.guest_fd < 0; turns++) {
+		cr_assert_lt(turns, 10);
+		testing_turn(d.event);
+	}
+	testing_idle(d.event);
+	if (d.boot_timeout_ms == 0)
+		cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
+}
+
+Test(daemon_policy, guest_that_is_reset_while_libvirt_is_away)
+{
+	fail_without_libvirt();
+	testing_guest_send(
+		"|{\"session\":\"" SESSION_B "\",\"id\":1,\"call\":\"Hello\","
+		"\"parameters\":{\"protocol\":1,\"agent\":\"fake\",\"boot_id\":\"c\"}}|");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_B, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(fake_vmm.detaches, 0);
+}
+
+Test(daemon_policy, guest_that_is_not_reset_while_libvirt_is_away)
+{
+	fail_without_libvirt();
+	testing_guest_hello(SESSION_B);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+Test(daemon_policy, guest_that_does_not_say_whether_it_was_reset)
+{
+	d.boot_timeout_ms = 10;
+	fail_without_libvirt();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 }
 

@@ -145,7 +145,7 @@ Test(daemon_records, of_a_newer_tdid)
 	mkdir(d.records, 0700);
 	snprintf(path, sizeof(path), "%s/a.json", d.records);
 	f = fopen(path, "we");
-	fputs("{\"version\":4,\"boot\":\"b\"}", f);
+	fputs("{\"version\":5,\"boot\":\"b\"}", f);
 	fflush(f);
 	tdid.event = sd_event_ref(d.event);
 	snprintf(path, sizeof(path),
@@ -242,6 +242,74 @@ Test(daemon_records, older_than_the_tdis)
 		cr_assert_eq(testing_state(&d, 0, alias),
 			     i == 4 ? ASSIGNMENT_FAILED : ASSIGNMENT_RELEASED, "%s", states[i]);
 		cr_assert_eq(testing_state(&d, 1, alias), ASSIGNMENT_RUNNING, "%s", states[i]);
+	}
+}
+
+/* The same domain in another QEMU since then, or the device there under another name. */
+Test(daemon_records, older_than_the_tdis_of_the_same_domain)
+{
+	static const struct {
+		int pid; /* 0: the present QEMU's */
+		const char *state;
+		int generation;
+		const char *now_state;
+		int now_generation;
+	} old[] = {
+		{ 1, "waiting", 0, "running", 2 },     { 1, "locked", 1, "waiting", 0 },
+		{ 1, "quarantined", 1, "running", 2 }, { 0, "waiting", 0, "running", 2 },
+		{ 0, "locked", 1, "waiting", 0 },
+	};
+	uint64_t start_time;
+	char text[512], name[32], device[16];
+
+	cr_assert_eq(incarnation_start_time(getpid(), &start_time), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text),
+			 "\"kind\":\"tvm\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"start_time\":%llu",
+			 i ? getpid() : 1, (unsigned long long)(i ? start_time : 1));
+		put(i ? "tvm-1" : "tvm-0", text);
+	}
+	for (size_t i = 0; i < ELEMENTSOF(old); i++) {
+		snprintf(device, sizeof(device), "0000:41:00.%zu", i + 1);
+		snprintf(name, sizeof(name), "tdi-%zu", i);
+		snprintf(text, sizeof(text),
+			 "\"kind\":\"tdi\",\"device\":\"%s\",\"generation\":%d,\"owner\":\"" TVM0
+			 "\",\"owner_pid\":%d,\"owner_name\":\"a%zu\"",
+			 device, old[i].now_generation ?: 1, getpid(), i);
+		put(name, text);
+		for (int now = 0; now < 2; now++) {
+			snprintf(name, sizeof(name), "assignment-%zu-%d", i, now);
+			snprintf(text, sizeof(text),
+				 "\"kind\":\"assignment\",\"domain\":\"" TVM0 "\",\"name\":"
+				 "\"%s%zu\",\"pid\":%d,\"device\":\"%s\",\"dsm\":\"0000:41:00.0\","
+				 "\"state\":\"%s\",\"fault\":\"none\",\"generation\":%d,"
+				 "\"present\":true",
+				 now || old[i].pid ? "a" : "b", i,
+				 now || !old[i].pid ? getpid() : old[i].pid, device,
+				 now ? old[i].now_state : old[i].state,
+				 now ? old[i].now_generation : old[i].generation);
+			put(name, text);
+		}
+	}
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	for (size_t i = 0; i < ELEMENTSOF(old); i++) {
+		const EngineTdi *e;
+		Tdi *tdi;
+		Bdf bdf;
+
+		snprintf(device, sizeof(device), "0000:41:00.%zu", i + 1);
+		cr_assert_eq(bdf_parse(&bdf, device), 0);
+		tdi = registry_find_tdi(d.tdid.registry, bdf);
+		e = engine_tdi(d.tdid.engine, tdi->id);
+		cr_assert_eq(e->state, TDI_KNOWN, "%zu", i);
+		cr_assert_neq(e->owner, ENGINE_NONE, "%zu", i);
+		cr_assert_eq(registry_assignment_at(d.tdid.registry, e->owner)->tvm->pid, getpid());
+		cr_assert_str_eq(
+			assignment_state_name(engine_assignment(d.tdid.engine, e->owner)->state),
+			old[i].now_state, "%zu", i);
+		snprintf(name, sizeof(name), "assignment-%zu-1", i);
+		cr_assert(!set_aside(name), "%s", name);
 	}
 }
 

@@ -83,6 +83,26 @@ Test(daemon_restart, restart_while_locked_then_run)
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
 }
 
+/* The TSM has noticed nothing, and libvirt's word went to nobody: the agent's Hello is enough. */
+Test(daemon_restart, restart_while_the_guest_is_reset)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_stop(&d);
+	testing_daemon_start(&d);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	testing_guest_send(
+		"|{\"session\":\"" SESSION_B "\",\"id\":1,\"call\":\"Hello\","
+		"\"parameters\":{\"protocol\":1,\"agent\":\"fake\",\"boot_id\":\"c\"}}|");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+	testing_guest_event(SESSION_B, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_eq(tdi()->generation, 2);
+}
+
 Test(daemon_restart, restart_while_a_bind_is_under_way)
 {
 	char operation[20];
@@ -115,6 +135,8 @@ Test(daemon_restart, restart_within_an_unbind_without_session)
 	testing_daemon_stop(&d);
 	d.tsm->answers[FAKE_UNBIND] = FAKE_DONE;
 	testing_daemon_start(&d);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_B);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 2);
 }

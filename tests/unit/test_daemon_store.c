@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/store.h"
 
+#include "testing-fsync.h"
+
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -188,7 +190,7 @@ Test(daemon_store, newer_version_ends_the_walk)
 {
 	_cleanup_free_ char *why = NULL;
 
-	put("a.json", "{\"version\":4,\"boot\":\"this-boot\"}");
+	put("a.json", "{\"version\":5,\"boot\":\"this-boot\"}");
 	cr_assert_eq(walk(&why), -EPROTO);
 	cr_assert(strstr(why, "newer"));
 	cr_assert(exists("a.json"));
@@ -260,6 +262,20 @@ Test(daemon_store, full_file_system_leaves_what_was)
 	setrlimit(RLIMIT_FSIZE, &limit);
 	cr_assert(!exists("a.new"));
 	expect_walk("a=before ");
+}
+
+/* Whoever reads next reads the new one. */
+Test(daemon_store, directory_that_cannot_be_synced)
+{
+	cr_assert_eq(write_value("a", "before"), 0);
+	cr_assert_eq(write_value("b", "before"), 0);
+	directory_sync_fails = true;
+	cr_assert_eq(write_value("a", "after"), STORE_NOT_SYNCED);
+	cr_assert_eq(store_remove(store, "b"), STORE_NOT_SYNCED);
+	cr_assert_eq(store_remove(store, "b"), 0);
+	expect_walk("a=after ");
+	directory_sync_fails = false;
+	cr_assert_eq(write_value("a", "later"), 0);
 }
 
 Test(daemon_store, write_replace_remove)

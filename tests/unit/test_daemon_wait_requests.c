@@ -155,7 +155,7 @@ Test(daemon_wait_requests, fails_meanwhile)
 	wait_for(WAIT_FOR("'running'", ""));
 	expect_nothing();
 	reject();
-	TESTING_ANSWERED(&waiting, "CannotGetThere");
+	TESTING_ANSWERED(&waiting, "NotReached {\"assignment\":{\"domain\":\"" TVM0 "\",");
 	cr_assert(strstr(waiting.log, "\"state\":\"detaching\"") &&
 			  strstr(waiting.log, "bad digest"),
 		  "%s", waiting.log);
@@ -165,9 +165,9 @@ Test(daemon_wait_requests, fails_meanwhile)
 	detach();
 	TESTING_ANSWERED(&waiting, "\"state\":\"failed\"");
 	/* Called too late, it is told at once. */
-	expect(WAIT_FOR("'running'", ""), "CannotGetThere");
+	expect(WAIT_FOR("'running'", ""), "NotReached");
 	cr_assert(strstr(waiting.log, "bad digest"), "%s", waiting.log);
-	expect(WAIT_FOR("'released'", ""), "CannotGetThere");
+	expect(WAIT_FOR("'released'", ""), "NotReached");
 }
 
 Test(daemon_wait_requests, held)
@@ -189,10 +189,10 @@ Test(daemon_wait_requests, quarantined)
 	wait_for(WAIT_FOR("'released','failed'", ""));
 	d.tsm->answers[FAKE_UNBIND] = FAKE_BREAK_OFF;
 	detach();
-	TESTING_ANSWERED(&waiting, "CannotGetThere");
+	TESTING_ANSWERED(&waiting, "NotReached");
 	TESTING_ANSWERED(&waiting, "\"state\":\"quarantined\"");
 	TESTING_ANSWERED(&waiting, "'tdictl clear' is the way out");
-	expect(WAIT_FOR("'running'", ""), "CannotGetThere");
+	expect(WAIT_FOR("'running'", ""), "NotReached");
 }
 
 Test(daemon_wait_requests, released_meanwhile_and_before)
@@ -201,7 +201,7 @@ Test(daemon_wait_requests, released_meanwhile_and_before)
 	testing_watch(&waiting, "Wait", 0, WAIT_FOR("'held'", ""));
 	expect_nothing();
 	detach();
-	TESTING_ANSWERED(&waiting, "CannotGetThere");
+	TESTING_ANSWERED(&waiting, "NotReached");
 	TESTING_ANSWERED(&waiting, "\"state\":\"released\"");
 	expect(WAIT_FOR("'released'", ""), "\"state\":\"released\"");
 	/* From now on it is one that is not there yet. */
@@ -217,7 +217,8 @@ Test(daemon_wait_requests, released_is_what_is_not_there)
 {
 	lock();
 	expect("{'domain':'tvm0','name':'other','states':['released']}", "ok {}");
-	expect("{'domain':'tvm5','name':'other','states':['released']}", "ok {}");
+	expect("{'domain':'tvm5','name':'other','states':['released']}",
+	       "NoSuchDomain {\"domain\":\"tvm5\"}");
 	wait_for(WAIT_FOR("'released'", ""));
 	expect_nothing();
 	testing_daemon_kill(&d, 0);
@@ -287,9 +288,9 @@ Test(daemon_wait_requests, libvirt_is_away)
 	reject();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	fake_vmm.read_result = -ETIMEDOUT;
-	expect(WAIT_FOR("'running'", ""), "CannotGetThere");
+	expect(WAIT_FOR("'running'", ""), "NotReached");
 	fake_vmm_disconnect();
-	expect(WAIT_FOR("'running'", ""), "CannotGetThere");
+	expect(WAIT_FOR("'running'", ""), "NotReached");
 }
 
 /* The read that would have to follow the one under way cannot be made any more. */
@@ -305,7 +306,7 @@ Test(daemon_wait_requests, libvirt_cannot_be_asked_again)
 	expect_nothing();
 	fake_vmm.read_refused = -ENOMEM;
 	fake_vmm_let_go();
-	TESTING_ANSWERED(&waiting, "CannotGetThere");
+	TESTING_ANSWERED(&waiting, "NotReached");
 }
 
 /* The alias is found where it is now, whatever its binds are numbered. */

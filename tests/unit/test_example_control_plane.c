@@ -95,7 +95,7 @@ Test(example_control_plane, wait_in_vain)
 	d.tsm->answers[FAKE_UNBIND] = FAKE_BREAK_OFF;
 	detach();
 	CHILD_ENDS(&child, 5);
-	CHILD_SAYS(&child, "control-plane: CannotGetThere: tvm0/" ALIAS ": it is quarantined: ");
+	CHILD_SAYS(&child, "control-plane: NotReached: tvm0/" ALIAS ": it is quarantined: ");
 }
 
 Test(example_control_plane, wait_until_the_time_is_over)
