@@ -211,13 +211,15 @@ int mistakes_prove(const Scenario *scenarios, size_t n_scenarios)
 		noticed += (size_t)r;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(dsm_mistakes); i++) {
-		r = try_mistake(scenarios, n_scenarios, dsm_mistakes[i].text, make_dsm(&dsm_mistakes[i]), DROPS);
+		r = try_mistake(scenarios, n_scenarios, dsm_mistakes[i].text,
+				make_dsm(&dsm_mistakes[i]), DROPS);
 		if (r < 0)
 			return 2;
 		noticed += (size_t)r;
 	}
 	for (size_t i = 0; i < ELEMENTSOF(tdi_mistakes); i++) {
-		r = try_mistake(scenarios, n_scenarios, tdi_mistakes[i].text, make_tdi(&tdi_mistakes[i]), DROPS);
+		r = try_mistake(scenarios, n_scenarios, tdi_mistakes[i].text,
+				make_tdi(&tdi_mistakes[i]), DROPS);
 		if (r < 0)
 			return 2;
 		noticed += (size_t)r;

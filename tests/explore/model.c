@@ -24,6 +24,7 @@ int model_new(Model **ret, const Scenario *scenario)
 	if (!model)
 		return -ENOMEM;
 	model->scenario = scenario;
+	symmetry_of(scenario, &model->symmetry);
 	model->dropped = EFFECT_N_TYPES;
 	r = model_reset(model);
 	if (r < 0)
@@ -50,6 +51,7 @@ int model_reset(Model *model)
 	model->engine = engine_free(model->engine);
 	model->world = (World){ .trouble = model->scenario->trouble,
 				.requests = model->scenario->requests,
+				.hotplugs = model->scenario->hotplugs ?: UINT8_MAX,
 				.clears = model->scenario->clears };
 	model->broken = NULL;
 	r = engine_new(&model->engine, FIRST_OPERATION);

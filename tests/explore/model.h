@@ -8,29 +8,14 @@
  */
 #pragma once
 
+#include "scenario.h"
+#include "symmetry.h"
+
 #include "core/engine.h"
 
 #include <stdio.h>
 
-#define MAX_TVMS	2
-#define MAX_DSMS	2
-#define MAX_TDIS	3
-#define MAX_ASSIGNMENTS 4
-#define MAX_NOTICES	16
-
-/* Who may be where, and how much may happen. `trouble` is shared by everything that goes wrong. */
-typedef struct Scenario {
-	const char *name;
-	uint8_t tvms, dsms, tdis, assignments;
-	uint8_t tvm_of[MAX_ASSIGNMENTS], tdi_of[MAX_ASSIGNMENTS];
-	uint8_t dsm_of[MAX_TDIS];
-	uint8_t arrivals; /* per assignment */
-	uint8_t trouble;
-	uint8_t requests; /* to connect or reclaim a DSM, altogether */
-	uint8_t clears;	  /* requests to clear a TDI, altogether */
-	Policy policy;
-	bool guest_locks; /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
-} Scenario;
+#define MAX_NOTICES 16
 
 typedef enum Verb {
 	VERB_NONE,
@@ -112,7 +97,7 @@ typedef struct World {
 	WorldDsm dsms[MAX_DSMS];
 	WorldTdi tdis[MAX_TDIS];
 	WorldAssignment assignments[MAX_ASSIGNMENTS];
-	uint8_t trouble, requests, clears;
+	uint8_t trouble, requests, clears, hotplugs;
 	bool resync; /* restarted, and the provider has not yet said what it holds */
 	bool asked;  /* somebody's request to reclaim or to clear is being stepped */
 } World;
@@ -174,10 +159,11 @@ typedef struct Move {
 	uint8_t type, object, how, cut;
 } Move;
 
-#define MAX_MOVES 128
+#define MAX_MOVES 192
 
 typedef struct Model {
 	const Scenario *scenario;
+	Symmetry symmetry;
 	Engine *engine;
 	World world;
 	const char *broken; /* the property that the last move broke, or NULL */

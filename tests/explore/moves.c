@@ -152,7 +152,8 @@ static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
 	const EngineAssignment *e = engine_assignment(model->engine, id);
 	const WorldTvm *tvm = &model->world.tvms[model->scenario->tvm_of[id]];
 
-	if (!a->present && !seen_present(model, id) && a->arrivals > 0 && !tvm->stopping)
+	if (!a->present && !seen_present(model, id) && a->arrivals > 0 &&
+	    model->world.hotplugs > 0 && !tvm->stopping)
 		add(moves, MOVE_ARRIVE, id, 0);
 	if (a->present && seen_present(model, id) && !a->detach && !tvm->stopping)
 		add(moves, MOVE_LEAVE, id, 0);
@@ -455,6 +456,7 @@ static void make(Model *model, Move move)
 		break;
 	case MOVE_ARRIVE:
 		w->assignments[id].arrivals--;
+		w->hotplugs -= model->scenario->hotplugs > 0;
 		w->assignments[id].present = true;
 		appeared(model, id);
 		break;
