@@ -52,6 +52,8 @@ int model_reset(Model *model)
 	model->world = (World){ .trouble = model->scenario->trouble,
 				.requests = model->scenario->requests,
 				.hotplugs = model->scenario->hotplugs ?: UINT8_MAX,
+				.changes = model->scenario->changes,
+				.refusals = model->scenario->refusals,
 				.clears = model->scenario->clears };
 	model->broken = NULL;
 	r = engine_new(&model->engine, FIRST_OPERATION);
@@ -109,6 +111,12 @@ bool model_step(Model *model, const EngineEvent *event)
 	return true;
 }
 
+const Policy *model_policy(const Model *model, uint32_t id)
+{
+	return model->world.assignments[id].other ? &model->scenario->other
+						  : &model->scenario->policy;
+}
+
 void model_tell_lost(Model *model, uint32_t dsm)
 {
 	if (engine_dsm(model->engine, dsm)->state == DSM_CONNECTED)
@@ -156,8 +164,10 @@ static int restore_assignment(Model *model, Engine *engine, uint32_t id)
 				     .present = a->record_present,
 				     .left = a->record_left,
 				     .guest_ready = a->record_ready,
-				     .policy = model->scenario->policy,
+				     .policy = a->record_other ? model->scenario->other
+							       : model->scenario->policy,
 				     .rebinds = a->record_rebinds,
+				     .unserved = a->record_unserved,
 				     .retry_timer = a->record_retry });
 }
 
@@ -213,8 +223,6 @@ static void resume_dsm(Model *model, uint32_t id)
 	const EngineDsm *e = engine_dsm(model->engine, id);
 	WorldDsm *dsm = &model->world.dsms[id];
 
-	dsm->lost = false;
-	dsm->operation.behind = false;
 	dsm->pinned = dsm->record_pinned;
 	dsm->timer = e && e->state == DSM_CONNECTED && e->users == 0 && !e->pinned;
 	send_again(&dsm->operation, e ? e->operation : 0,
@@ -242,11 +250,21 @@ static void resume_assignment(Model *model, uint32_t id)
 static void resume_tdi(Model *model, uint32_t id)
 {
 	const EngineTdi *e = engine_tdi(model->engine, id);
-	WorldTdi *tdi = &model->world.tdis[id];
 
-	tdi->n_notices = 0;
-	memset(tdi->notices, 0, sizeof(tdi->notices));
-	send_again(&tdi->operation, e ? e->operation : 0, VERB_CLEAR, 0);
+	send_again(&model->world.tdis[id].operation, e ? e->operation : 0, VERB_CLEAR, 0);
+}
+
+void model_cut_off(Model *model)
+{
+	World *w = &model->world;
+
+	for (uint32_t i = 0; i < model->scenario->tdis; i++) {
+		w->tdis[i].n_notices = 0;
+		memset(w->tdis[i].notices, 0, sizeof(w->tdis[i].notices));
+	}
+	for (uint32_t i = 0; i < model->scenario->dsms; i++)
+		w->dsms[i].lost = w->dsms[i].operation.behind = false;
+	w->resync = true;
 }
 
 void model_crash(Model *model)
@@ -270,13 +288,13 @@ void model_crash(Model *model)
 	}
 	for (uint32_t i = 0; i < model->scenario->tvms; i++)
 		w->tvms[i].told_stopping = w->tvms[i].told_ended = w->tvms[i].quiet = false;
+	model_cut_off(model);
 	for (uint32_t i = 0; i < model->scenario->tdis; i++)
 		resume_tdi(model, i);
 	for (uint32_t i = 0; i < model->scenario->dsms; i++)
 		resume_dsm(model, i);
 	for (uint32_t i = 0; i < model->scenario->assignments; i++)
 		resume_assignment(model, i);
-	w->resync = true;
 }
 
 /* A verb that is sent again is answered with what holds then. */
@@ -312,7 +330,10 @@ void model_resync(Model *model)
 			event.tdi_state = (TdispState)tdi->state;
 			event.accepted = tdi->accepted;
 		} else if (e->state == ASSIGNMENT_BINDING) {
-			continue; /* its bind is sent again and answers for itself */
+			/* Its bind is sent again, and what has become of that is asked after it. */
+			if (w->assignments[i].operation.executed)
+				world_notice_lost(model, e->tdi);
+			continue;
 		} else {
 			event.type = EVENT_BIND_LOST;
 		}

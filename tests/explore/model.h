@@ -82,10 +82,13 @@ typedef struct WorldAssignment {
 	bool present;
 	bool left; /* the domain since the bind that the engine has asked for last */
 	bool timer, look, retry, detach;
-	bool detach_failed; /* since it appeared */
+	bool detach_failed; /* the engine is being told */
+	bool other;	    /* policy: what the domain's metadata says */
+	bool refused;	    /* by admission, when it arrived last */
 	uint8_t arrivals;
 	uint8_t binds; /* since it appeared, or ran steadily */
 	bool recorded, record_present, record_left, record_ready, record_retry;
+	bool record_other, record_unserved;
 	uint8_t record_rebinds;
 	uint8_t record_state, record_fault;
 	uint32_t record_generation, record_operation;
@@ -97,8 +100,8 @@ typedef struct World {
 	WorldDsm dsms[MAX_DSMS];
 	WorldTdi tdis[MAX_TDIS];
 	WorldAssignment assignments[MAX_ASSIGNMENTS];
-	uint8_t trouble, requests, clears, hotplugs;
-	bool resync; /* restarted, and the provider has not yet said what it holds */
+	uint8_t trouble, requests, clears, hotplugs, changes, refusals;
+	bool resync; /* the provider has not yet said what it holds, after a restart of either */
 	bool asked;  /* somebody's request to reclaim or to clear is being stepped */
 } World;
 
@@ -123,9 +126,10 @@ typedef enum MoveType {
 	MOVE_IDLE_TIMER,    /* object = DSM */
 	MOVE_N_COMPLETING,  /* not a move */
 	/* What people and guests do. */
-	MOVE_ARRIVE,	  /* object = assignment */
+	MOVE_ARRIVE,	  /* object = assignment, how: 1 = admission refuses it */
 	MOVE_LEAVE,	  /* object = assignment */
 	MOVE_GUEST_READY, /* object = assignment */
+	MOVE_POLICY,	  /* object = assignment */
 	MOVE_LOCK,	  /* object = TDI */
 	MOVE_VALIDATE,	  /* object = TDI */
 	MOVE_STOP,	  /* object = TVM */
@@ -142,6 +146,7 @@ typedef enum MoveType {
 	MOVE_VOID,	     /* object = TDI: somebody else ends its bind */
 	MOVE_LOSE,	     /* object = DSM */
 	MOVE_DETACH_FAIL,    /* object = assignment */
+	MOVE_CUT_OFF,
 	MOVE_CRASH,
 } MoveType;
 
@@ -183,8 +188,14 @@ int model_reset(Model *model);
 /* What can happen next, completing moves first. Returns how many, at most MAX_MOVES. */
 size_t model_moves(const Model *model, Move moves[MAX_MOVES]);
 
+/* What the domain's metadata says of it. */
+const Policy *model_policy(const Model *model, uint32_t assignment);
+
 /* How much of the scenario's trouble a move takes. */
 uint8_t move_trouble(Move move);
+
+/* Whether a move that has a cut (in the state where it is made) may have it. */
+bool model_can_die(const Model *model, Move move);
 
 /* Makes it happen. Sets model->broken; after that the model is good for nothing but printing. */
 void model_move(Model *model, Move move);
