@@ -37,7 +37,10 @@
 
 /* The largest first, so that the others are explored beside it. */
 static const Scenario scenarios[] = {
-	{ .name = "two TVMs, three TDIs on two DSMs, any three hot-plugs", THREE_TDIS, .hotplugs = 3, .trouble = 1 },
+	{ .name = "two TVMs, three TDIs on two DSMs, any three hot-plugs",
+	  THREE_TDIS,
+	  .hotplugs = 3,
+	  .trouble = 1 },
 	{ .name = "the same, any two hot-plugs",
 	  THREE_TDIS,
 	  .hotplugs = 2,
@@ -124,9 +127,9 @@ static int explore_one(size_t i, FILE *to, void *userdata)
 		fprintf(to, "explore: %s: it takes too much memory\n", scenario.name);
 		return 2;
 	}
-	fprintf(to, "%s, faults at most %u: %u states, %llu transitions, %.1f s\n",
-		scenario.name, scenario.trouble, (unsigned)result->states,
-		(unsigned long long)result->transitions, result->seconds);
+	fprintf(to, "%s, faults at most %u: %u states, %llu transitions, %.1f s\n", scenario.name,
+		scenario.trouble, (unsigned)result->states, (unsigned long long)result->transitions,
+		result->seconds);
 	return result->broken != NULL;
 }
 

@@ -22,7 +22,7 @@ static void add(Followers *followers, const Model *model)
 		followers->list[followers->n++] = fingerprint[0];
 }
 
-/* The move, and the same with the process dying at each place but the last. */
+/* The move, and the same with the process dying before each lasting effect. */
 static void follow(Followers *followers, Model *model, const void *snapshot, Move move)
 {
 	uint8_t cuts;
@@ -32,7 +32,7 @@ static void follow(Followers *followers, Model *model, const void *snapshot, Mov
 	cuts = model->cuts;
 	add(followers, model);
 	model_load(model, snapshot);
-	for (move.cut = 1; move.cut < cuts && model_can_die(model, move); move.cut++) {
+	for (move.cut = 1; move.cut <= cuts && model_can_die(model, move); move.cut++) {
 		model_move(model, move);
 		add(followers, model);
 		model_load(model, snapshot);

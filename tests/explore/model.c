@@ -3,10 +3,11 @@
  * One step of the engine in its world, and the death of its process.
  *
  * A step is an event and its effects in their order. Dying between two effects is told apart only
- * where something lasting happened: a record written or removed, a verb sent. What was sent lives
- * on in the TSM; what was written is all that the next process knows. Verbs that the restored
- * engine waits for are sent again under their number: the TSM answers one that it has seen already
- * with the outcome of then.
+ * before something lasting: a record written or removed, a verb sent. Before the first of a step it
+ * means that the event is lost, which it may be as well when nothing lasting comes of it. What was
+ * sent lives on in the TSM; what was written is all that the next process knows. Verbs that the
+ * restored engine waits for are sent again under their number: the TSM answers one that it has seen
+ * already with the outcome of then.
  */
 #include "model-private.h"
 #include "properties.h"
@@ -76,9 +77,21 @@ static bool lasts(EngineEffectType type)
 	return type <= EFFECT_UNBIND;
 }
 
+/* One more place where it can. */
+static bool dies_here(Model *model)
+{
+	if (++model->cuts != model->cut)
+		return false;
+	if (model->trace)
+		fprintf(model->trace, "      ** dies before that\n");
+	model_crash(model);
+	return true;
+}
+
 bool model_step(Model *model, const EngineEvent *event)
 {
 	const EngineEffect *effects;
+	uint8_t before = model->cuts;
 	size_t n;
 	int r = engine_step(model->engine, event, &effects, &n);
 
@@ -91,20 +104,15 @@ bool model_step(Model *model, const EngineEvent *event)
 		if (model->trace)
 			fprintf(model->trace, "      -> %s %u\n",
 				engine_effect_name(effects[i].type), (unsigned)effects[i].id);
+		if (lasts(effects[i].type) && dies_here(model))
+			return false;
 		if (effects[i].type != model->dropped) {
 			properties_of_effect(model, &effects[i]);
 			world_carry_out(model, &effects[i]);
 		}
-		if (!lasts(effects[i].type))
-			continue;
-		model->cuts++;
-		if (model->cut && model->cut == model->cuts) {
-			if (model->trace)
-				fprintf(model->trace, "      ** dies here\n");
-			model_crash(model);
-			return false;
-		}
 	}
+	if (model->cuts == before && dies_here(model))
+		return false;
 	/* The record of a TVM goes with the TVM, when the step is over. */
 	for (uint32_t t = 0; t < model->scenario->tvms; t++)
 		model->world.tvms[t].recorded &= engine_tvm(model->engine, t) != NULL;

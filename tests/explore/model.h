@@ -159,7 +159,7 @@ typedef enum Execution {
 	EXECUTE_UNCONFIRMED, /* freed, but the device did not confirm: unbind only */
 } Execution;
 
-/* `cut`: after so many lasting effects of its step the engine's process dies; 0 = it does not. */
+/* `cut`: the engine's process dies before that lasting effect of its step, from 1 on; 0: never. */
 typedef struct Move {
 	uint8_t type, object, how, cut;
 } Move;
@@ -190,6 +190,8 @@ size_t model_moves(const Model *model, Move moves[MAX_MOVES]);
 
 /* What the domain's metadata says of it. */
 const Policy *model_policy(const Model *model, uint32_t assignment);
+/* The engine has not heard of it yet. */
+bool model_has_other_policy(const Model *model, uint32_t assignment);
 
 /* How much of the scenario's trouble a move takes. */
 uint8_t move_trouble(Move move);

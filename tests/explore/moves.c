@@ -30,13 +30,21 @@ static bool seen_present(const Model *model, uint32_t id)
 	return e && e->present;
 }
 
+bool model_has_other_policy(const Model *model, uint32_t id)
+{
+	return seen_present(model, id) &&
+	       !policy_equal(&engine_assignment(model->engine, id)->policy,
+			     model_policy(model, id));
+}
+
 /* The domain's XML is read and differs from what the engine knows. */
 static bool can_reread(const Model *model, uint32_t id)
 {
 	const EngineTvm *tvm = engine_tvm(model->engine, model->scenario->tvm_of[id]);
 
-	return seen_present(model, id) != model->world.assignments[id].present && tvm &&
-	       !tvm->stopping;
+	return tvm && !tvm->stopping &&
+	       (seen_present(model, id) != model->world.assignments[id].present ||
+		model_has_other_policy(model, id));
 }
 
 static bool pending(const Operation *operation, bool executed)
@@ -342,7 +350,7 @@ static void retry_timer(Model *model, uint32_t id)
 	if (e->state == ASSIGNMENT_RUNNING)
 		a->binds = 1;
 	if (!model_step(model, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = id }) ||
-	    before == FAULT_NONE)
+	    before == FAULT_NONE || model_has_other_policy(model, id))
 		return;
 	if (again && before != FAULT_CONNECT && e->fault == before)
 		broken(model, "what waits to be bound again is", "a%u stays attached",
@@ -352,10 +360,8 @@ static void retry_timer(Model *model, uint32_t id)
 		       (unsigned)id);
 }
 
-static void change_policy(Model *model, uint32_t id)
+static void tell_policy(Model *model, uint32_t id)
 {
-	model->world.changes--;
-	model->world.assignments[id].other ^= true;
 	model_step(model, &(EngineEvent){ .type = EVENT_POLICY_CHANGED,
 					  .id = id,
 					  .policy = *model_policy(model, id) });
@@ -452,10 +458,12 @@ static void make(Model *model, Move move)
 	case MOVE_RESYNC: model_resync(model); break;
 	case MOVE_RETELL: tvm_move(model, id, w->tvms[id].ended); break;
 	case MOVE_REREAD:
-		if (w->assignments[id].present)
-			appeared(model, id);
-		else
+		if (!w->assignments[id].present)
 			gone(model, id);
+		else if (seen_present(model, id))
+			tell_policy(model, id);
+		else
+			appeared(model, id);
 		break;
 	case MOVE_EXECUTE_DSM: world_execute_dsm(model, id, (Execution)move.how); break;
 	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
@@ -498,7 +506,11 @@ static void make(Model *model, Move move)
 		appeared(model, id);
 		break;
 	case MOVE_GUEST_READY: simple(model, EVENT_GUEST_READY, id); break;
-	case MOVE_POLICY: change_policy(model, id); break;
+	case MOVE_POLICY:
+		w->changes--;
+		w->assignments[id].other ^= true;
+		tell_policy(model, id);
+		break;
 	case MOVE_LOCK: world_tdi_moves(model, id, TDISP_CONFIG_LOCKED, false); break;
 	case MOVE_VALIDATE: world_tdi_moves(model, id, TDISP_RUN, true); break;
 	case MOVE_STOP: tvm_move(model, id, false); break;

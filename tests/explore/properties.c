@@ -178,7 +178,8 @@ static void before_detach(Model *model, const EngineEffect *effect)
 {
 	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
 
-	if (!e || action_of(model_policy(model, effect->id), e->fault) != POLICY_DETACH)
+	if (!model_has_other_policy(model, effect->id) &&
+	    (!e || action_of(model_policy(model, effect->id), e->fault) != POLICY_DETACH))
 		broken(model, POLICY, "a%" PRIu32 " is taken out after %s", effect->id,
 		       e ? engine_fault_name(e->fault) : "?");
 }
@@ -187,7 +188,7 @@ static void before_changed(Model *model, const EngineEffect *effect)
 {
 	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
 
-	if (effect->state == ASSIGNMENT_HELD && e &&
+	if (effect->state == ASSIGNMENT_HELD && e && !model_has_other_policy(model, effect->id) &&
 	    !model->world.assignments[effect->id].detach_failed &&
 	    action_of(model_policy(model, effect->id), e->fault) == POLICY_DETACH)
 		broken(model, POLICY, "a%" PRIu32 " is held after %s", effect->id,
@@ -252,8 +253,6 @@ static void properties_of_assignment(Model *model, uint32_t id)
 		       assignment_state_name(state), a->timer ? "runs" : "does not run");
 	if (a->retry != (e && e->retry_timer))
 		broken(model, RETRY_TIMER, "a%" PRIu32 " is %s", id, assignment_state_name(state));
-	if (e && e->present && a->present && !policy_equal(&e->policy, model_policy(model, id)))
-		broken(model, POLICY, "of a%" PRIu32 " the engine has another", id);
 	if (a->operation.verb && (!e || e->operation != a->operation.number))
 		broken(model, ONE_VERB, "the engine does not wait for a%" PRIu32 "'s", id);
 }

@@ -146,7 +146,7 @@ static int try_move(Search *search, Move move, uint32_t *ret)
 	return r;
 }
 
-/* The same move again, with the engine's process dying at each place of its step but the last. */
+/* The same move again, with the engine's process dying before each lasting effect of its step. */
 static int try_cuts(Search *search, Move move, uint8_t cuts)
 {
 	uint32_t reached;
@@ -156,7 +156,7 @@ static int try_cuts(Search *search, Move move, uint8_t cuts)
 	model_load(search->model, snapshot_at(search, search->now));
 	if (!model_can_die(search->model, move))
 		return 0;
-	for (; move.cut < cuts; move.cut++) {
+	for (; move.cut <= cuts; move.cut++) {
 		r = try_move(search, move, &reached);
 		if (r != 0)
 			return r;
@@ -201,7 +201,7 @@ static int look_at(Search *search)
 			break;
 		if (i == 0 && moves[0].type < MOVE_N_COMPLETING)
 			state_set_at(search->set, search->now)->completion = reached;
-		if (search->model->cuts > 1)
+		if (search->model->cuts > 0)
 			r = try_cuts(search, moves[i], search->model->cuts);
 	}
 	drop_snapshot(search, search->now);
