@@ -22,7 +22,10 @@ static void add(Followers *followers, const Model *model)
 		followers->list[followers->n++] = fingerprint[0];
 }
 
-/* The move, and the same with the process dying before each lasting effect. */
+/*
+ * The move; the same with the process dying before each lasting effect; and dying after the last,
+ * since one state may have effects without consequence where another has none.
+ */
 static void follow(Followers *followers, Model *model, const void *snapshot, Move move)
 {
 	uint8_t cuts;
@@ -31,6 +34,10 @@ static void follow(Followers *followers, Model *model, const void *snapshot, Mov
 	model_move(model, move);
 	cuts = model->cuts;
 	add(followers, model);
+	if (cuts > 0 && model->world.trouble > 0) {
+		model_move(model, (Move){ .type = MOVE_CRASH });
+		add(followers, model);
+	}
 	model_load(model, snapshot);
 	for (move.cut = 1; move.cut <= cuts && model_can_die(model, move); move.cut++) {
 		model_move(model, move);

@@ -114,8 +114,13 @@ bool model_step(Model *model, const EngineEvent *event)
 	if (model->cuts == before && dies_here(model))
 		return false;
 	/* The record of a TVM goes with the TVM, when the step is over. */
-	for (uint32_t t = 0; t < model->scenario->tvms; t++)
-		model->world.tvms[t].recorded &= engine_tvm(model->engine, t) != NULL;
+	for (uint32_t t = 0; t < model->scenario->tvms; t++) {
+		if (!model->world.tvms[t].recorded || engine_tvm(model->engine, t))
+			continue;
+		if (dies_here(model))
+			return false;
+		model->world.tvms[t].recorded = false;
+	}
 	return true;
 }
 
