@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The engine's objects: their arrays, lists and counters; put back from records; copied and
- * compared for the explorer.
+ * The engine's objects: their arrays, lists and counters; put back from records; compared by
+ * tests.
  */
 #include "core/engine-private.h"
 
@@ -259,41 +259,6 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 	engine_count(engine, a, a->state, +1);
 	if (engine->dsms[a->dsm].users > 0)
 		engine->dsms[a->dsm].idle_timer = false;
-	return 0;
-}
-
-static int copy_array(void *to, const void *from, size_t n, size_t size)
-{
-	void *copy = NULL;
-
-	if (n > 0) {
-		copy = malloc(n * size);
-		if (!copy)
-			return -ENOMEM;
-		memcpy(copy, from, n * size);
-	}
-	*(void **)to = copy;
-	return 0;
-}
-
-int engine_copy(Engine **ret, const Engine *from)
-{
-	_cleanup_(engine_freep) Engine *to = calloc(1, sizeof(*to));
-
-	if (!to)
-		return -ENOMEM;
-	to->next_operation = from->next_operation;
-	to->n_assignments = from->n_assignments;
-	to->n_tdis = from->n_tdis;
-	to->n_dsms = from->n_dsms;
-	to->n_tvms = from->n_tvms;
-	if (copy_array(&to->assignments, from->assignments, from->n_assignments,
-		       sizeof(*from->assignments)) < 0 ||
-	    copy_array(&to->tdis, from->tdis, from->n_tdis, sizeof(*from->tdis)) < 0 ||
-	    copy_array(&to->dsms, from->dsms, from->n_dsms, sizeof(*from->dsms)) < 0 ||
-	    copy_array(&to->tvms, from->tvms, from->n_tvms, sizeof(*from->tvms)) < 0)
-		return -ENOMEM;
-	*ret = steal_ptr(to);
 	return 0;
 }
 

@@ -262,8 +262,7 @@ int engine_restore_tdi(Engine *engine, uint32_t id, const EngineTdi *record);
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record);
 
 /*
- * For the explorer: a deep copy, and the state as bytes (equal states give equal bytes). Returns
- * the size, 0 when it does not fit.
+ * For tests: the state as bytes (equal states give equal bytes). Returns the size, 0 when it does
+ * not fit.
  */
-int engine_copy(Engine **ret, const Engine *from);
 size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity);

@@ -125,8 +125,11 @@ static void compare_tdi(Tdid *tdid, Assignment *a, const ProviderTdi *held)
 		report_tdi(tdid, a, held, NULL);
 		return;
 	}
-	if (e->state == ASSIGNMENT_BINDING)
-		return; /* its bind is sent again and answers for itself */
+	if (e->state == ASSIGNMENT_BINDING) {
+		/* Its bind is sent again and answers for then, not for what has become of it. */
+		a->dsm->loss_noticed = true;
+		return;
+	}
 	show_state(tdid, a, true, TDISP_CONFIG_UNLOCKED);
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_BIND_LOST,

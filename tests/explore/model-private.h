@@ -18,7 +18,10 @@ void model_tell_lost(Model *model, uint32_t dsm);
 /* The engine's process dies and comes back with what had been written. */
 void model_crash(Model *model);
 
-/* After a restart: what the provider holds, told as the daemon tells it. */
+/* What the provider had to tell is lost; it tells anew, and the verbs in flight are sent again. */
+void model_cut_off(Model *model);
+
+/* After that, or a restart: what the provider holds, told as the daemon tells it. */
 void model_resync(Model *model);
 
 /* A verb reaches the TSM. */
@@ -30,6 +33,7 @@ void world_execute_clear(Model *model, uint32_t tdi, Execution how);
 void world_tdi_moves(Model *model, uint32_t tdi, TdispState state, bool accepted);
 /* Its bind is ended, and not by the engine. */
 void world_void(Model *model, uint32_t tdi);
+void world_notice_lost(Model *model, uint32_t tdi);
 void world_lose_dsm(Model *model, uint32_t dsm);
 
 /* One effect. */

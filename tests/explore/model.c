@@ -3,10 +3,11 @@
  * One step of the engine in its world, and the death of its process.
  *
  * A step is an event and its effects in their order. Dying between two effects is told apart only
- * where something lasting happened: a record written or removed, a verb sent. What was sent lives
- * on in the TSM; what was written is all that the next process knows. Verbs that the restored
- * engine waits for are sent again under their number: the TSM answers one that it has seen already
- * with the outcome of then.
+ * before something lasting: a record written or removed, a verb sent. Before the first of a step it
+ * means that the event is lost, which it may be as well when nothing lasting comes of it. What was
+ * sent lives on in the TSM; what was written is all that the next process knows. Verbs that the
+ * restored engine waits for are sent again under their number: the TSM answers one that it has seen
+ * already with the outcome of then.
  */
 #include "model-private.h"
 #include "properties.h"
@@ -24,6 +25,7 @@ int model_new(Model **ret, const Scenario *scenario)
 	if (!model)
 		return -ENOMEM;
 	model->scenario = scenario;
+	symmetry_of(scenario, &model->symmetry);
 	model->dropped = EFFECT_N_TYPES;
 	r = model_reset(model);
 	if (r < 0)
@@ -50,6 +52,9 @@ int model_reset(Model *model)
 	model->engine = engine_free(model->engine);
 	model->world = (World){ .trouble = model->scenario->trouble,
 				.requests = model->scenario->requests,
+				.hotplugs = model->scenario->hotplugs ?: UINT8_MAX,
+				.changes = model->scenario->changes,
+				.refusals = model->scenario->refusals,
 				.clears = model->scenario->clears };
 	model->broken = NULL;
 	r = engine_new(&model->engine, FIRST_OPERATION);
@@ -72,9 +77,21 @@ static bool lasts(EngineEffectType type)
 	return type <= EFFECT_UNBIND;
 }
 
+/* One more place where it can. */
+static bool dies_here(Model *model)
+{
+	if (++model->cuts != model->cut)
+		return false;
+	if (model->trace)
+		fprintf(model->trace, "      ** dies before that\n");
+	model_crash(model);
+	return true;
+}
+
 bool model_step(Model *model, const EngineEvent *event)
 {
 	const EngineEffect *effects;
+	uint8_t before = model->cuts;
 	size_t n;
 	int r = engine_step(model->engine, event, &effects, &n);
 
@@ -87,24 +104,30 @@ bool model_step(Model *model, const EngineEvent *event)
 		if (model->trace)
 			fprintf(model->trace, "      -> %s %u\n",
 				engine_effect_name(effects[i].type), (unsigned)effects[i].id);
+		if (lasts(effects[i].type) && dies_here(model))
+			return false;
 		if (effects[i].type != model->dropped) {
 			properties_of_effect(model, &effects[i]);
 			world_carry_out(model, &effects[i]);
 		}
-		if (!lasts(effects[i].type))
-			continue;
-		model->cuts++;
-		if (model->cut && model->cut == model->cuts) {
-			if (model->trace)
-				fprintf(model->trace, "      ** dies here\n");
-			model_crash(model);
-			return false;
-		}
 	}
+	if (model->cuts == before && dies_here(model))
+		return false;
 	/* The record of a TVM goes with the TVM, when the step is over. */
-	for (uint32_t t = 0; t < model->scenario->tvms; t++)
-		model->world.tvms[t].recorded &= engine_tvm(model->engine, t) != NULL;
+	for (uint32_t t = 0; t < model->scenario->tvms; t++) {
+		if (!model->world.tvms[t].recorded || engine_tvm(model->engine, t))
+			continue;
+		if (dies_here(model))
+			return false;
+		model->world.tvms[t].recorded = false;
+	}
 	return true;
+}
+
+const Policy *model_policy(const Model *model, uint32_t id)
+{
+	return model->world.assignments[id].other ? &model->scenario->other
+						  : &model->scenario->policy;
 }
 
 void model_tell_lost(Model *model, uint32_t dsm)
@@ -154,8 +177,10 @@ static int restore_assignment(Model *model, Engine *engine, uint32_t id)
 				     .present = a->record_present,
 				     .left = a->record_left,
 				     .guest_ready = a->record_ready,
-				     .policy = model->scenario->policy,
+				     .policy = a->record_other ? model->scenario->other
+							       : model->scenario->policy,
 				     .rebinds = a->record_rebinds,
+				     .unserved = a->record_unserved,
 				     .retry_timer = a->record_retry });
 }
 
@@ -211,8 +236,6 @@ static void resume_dsm(Model *model, uint32_t id)
 	const EngineDsm *e = engine_dsm(model->engine, id);
 	WorldDsm *dsm = &model->world.dsms[id];
 
-	dsm->lost = false;
-	dsm->operation.behind = false;
 	dsm->pinned = dsm->record_pinned;
 	dsm->timer = e && e->state == DSM_CONNECTED && e->users == 0 && !e->pinned;
 	send_again(&dsm->operation, e ? e->operation : 0,
@@ -240,11 +263,21 @@ static void resume_assignment(Model *model, uint32_t id)
 static void resume_tdi(Model *model, uint32_t id)
 {
 	const EngineTdi *e = engine_tdi(model->engine, id);
-	WorldTdi *tdi = &model->world.tdis[id];
 
-	tdi->n_notices = 0;
-	memset(tdi->notices, 0, sizeof(tdi->notices));
-	send_again(&tdi->operation, e ? e->operation : 0, VERB_CLEAR, 0);
+	send_again(&model->world.tdis[id].operation, e ? e->operation : 0, VERB_CLEAR, 0);
+}
+
+void model_cut_off(Model *model)
+{
+	World *w = &model->world;
+
+	for (uint32_t i = 0; i < model->scenario->tdis; i++) {
+		w->tdis[i].n_notices = 0;
+		memset(w->tdis[i].notices, 0, sizeof(w->tdis[i].notices));
+	}
+	for (uint32_t i = 0; i < model->scenario->dsms; i++)
+		w->dsms[i].lost = w->dsms[i].operation.behind = false;
+	w->resync = true;
 }
 
 void model_crash(Model *model)
@@ -268,13 +301,13 @@ void model_crash(Model *model)
 	}
 	for (uint32_t i = 0; i < model->scenario->tvms; i++)
 		w->tvms[i].told_stopping = w->tvms[i].told_ended = w->tvms[i].quiet = false;
+	model_cut_off(model);
 	for (uint32_t i = 0; i < model->scenario->tdis; i++)
 		resume_tdi(model, i);
 	for (uint32_t i = 0; i < model->scenario->dsms; i++)
 		resume_dsm(model, i);
 	for (uint32_t i = 0; i < model->scenario->assignments; i++)
 		resume_assignment(model, i);
-	w->resync = true;
 }
 
 /* A verb that is sent again is answered with what holds then. */
@@ -310,7 +343,10 @@ void model_resync(Model *model)
 			event.tdi_state = (TdispState)tdi->state;
 			event.accepted = tdi->accepted;
 		} else if (e->state == ASSIGNMENT_BINDING) {
-			continue; /* its bind is sent again and answers for itself */
+			/* Its bind is sent again, and what has become of that is asked after it. */
+			if (w->assignments[i].operation.executed)
+				world_notice_lost(model, e->tdi);
+			continue;
 		} else {
 			event.type = EVENT_BIND_LOST;
 		}

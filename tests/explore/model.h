@@ -8,29 +8,14 @@
  */
 #pragma once
 
+#include "scenario.h"
+#include "symmetry.h"
+
 #include "core/engine.h"
 
 #include <stdio.h>
 
-#define MAX_TVMS	2
-#define MAX_DSMS	2
-#define MAX_TDIS	3
-#define MAX_ASSIGNMENTS 4
-#define MAX_NOTICES	16
-
-/* Who may be where, and how much may happen. `trouble` is shared by everything that goes wrong. */
-typedef struct Scenario {
-	const char *name;
-	uint8_t tvms, dsms, tdis, assignments;
-	uint8_t tvm_of[MAX_ASSIGNMENTS], tdi_of[MAX_ASSIGNMENTS];
-	uint8_t dsm_of[MAX_TDIS];
-	uint8_t arrivals; /* per assignment */
-	uint8_t trouble;
-	uint8_t requests; /* to connect or reclaim a DSM, altogether */
-	uint8_t clears;	  /* requests to clear a TDI, altogether */
-	Policy policy;
-	bool guest_locks; /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
-} Scenario;
+#define MAX_NOTICES 16
 
 typedef enum Verb {
 	VERB_NONE,
@@ -97,10 +82,13 @@ typedef struct WorldAssignment {
 	bool present;
 	bool left; /* the domain since the bind that the engine has asked for last */
 	bool timer, look, retry, detach;
-	bool detach_failed; /* since it appeared */
+	bool detach_failed; /* the engine is being told */
+	bool other;	    /* policy: what the domain's metadata says */
+	bool refused;	    /* by admission, when it arrived last */
 	uint8_t arrivals;
 	uint8_t binds; /* since it appeared, or ran steadily */
 	bool recorded, record_present, record_left, record_ready, record_retry;
+	bool record_other, record_unserved;
 	uint8_t record_rebinds;
 	uint8_t record_state, record_fault;
 	uint32_t record_generation, record_operation;
@@ -112,8 +100,8 @@ typedef struct World {
 	WorldDsm dsms[MAX_DSMS];
 	WorldTdi tdis[MAX_TDIS];
 	WorldAssignment assignments[MAX_ASSIGNMENTS];
-	uint8_t trouble, requests, clears;
-	bool resync; /* restarted, and the provider has not yet said what it holds */
+	uint8_t trouble, requests, clears, hotplugs, changes, refusals;
+	bool resync; /* the provider has not yet said what it holds, after a restart of either */
 	bool asked;  /* somebody's request to reclaim or to clear is being stepped */
 } World;
 
@@ -138,9 +126,10 @@ typedef enum MoveType {
 	MOVE_IDLE_TIMER,    /* object = DSM */
 	MOVE_N_COMPLETING,  /* not a move */
 	/* What people and guests do. */
-	MOVE_ARRIVE,	  /* object = assignment */
+	MOVE_ARRIVE,	  /* object = assignment, how: 1 = admission refuses it */
 	MOVE_LEAVE,	  /* object = assignment */
 	MOVE_GUEST_READY, /* object = assignment */
+	MOVE_POLICY,	  /* object = assignment */
 	MOVE_LOCK,	  /* object = TDI */
 	MOVE_VALIDATE,	  /* object = TDI */
 	MOVE_STOP,	  /* object = TVM */
@@ -157,6 +146,7 @@ typedef enum MoveType {
 	MOVE_VOID,	     /* object = TDI: somebody else ends its bind */
 	MOVE_LOSE,	     /* object = DSM */
 	MOVE_DETACH_FAIL,    /* object = assignment */
+	MOVE_CUT_OFF,
 	MOVE_CRASH,
 } MoveType;
 
@@ -169,15 +159,16 @@ typedef enum Execution {
 	EXECUTE_UNCONFIRMED, /* freed, but the device did not confirm: unbind only */
 } Execution;
 
-/* `cut`: after so many lasting effects of its step the engine's process dies; 0 = it does not. */
+/* `cut`: the engine's process dies before that lasting effect of its step, from 1 on; 0: never. */
 typedef struct Move {
 	uint8_t type, object, how, cut;
 } Move;
 
-#define MAX_MOVES 128
+#define MAX_MOVES 192
 
 typedef struct Model {
 	const Scenario *scenario;
+	Symmetry symmetry;
 	Engine *engine;
 	World world;
 	const char *broken; /* the property that the last move broke, or NULL */
@@ -197,8 +188,16 @@ int model_reset(Model *model);
 /* What can happen next, completing moves first. Returns how many, at most MAX_MOVES. */
 size_t model_moves(const Model *model, Move moves[MAX_MOVES]);
 
+/* What the domain's metadata says of it. */
+const Policy *model_policy(const Model *model, uint32_t assignment);
+/* The engine has not heard of it yet. */
+bool model_has_other_policy(const Model *model, uint32_t assignment);
+
 /* How much of the scenario's trouble a move takes. */
 uint8_t move_trouble(Move move);
+
+/* Whether a move that has a cut (in the state where it is made) may have it. */
+bool model_can_die(const Model *model, Move move);
 
 /* Makes it happen. Sets model->broken; after that the model is good for nothing but printing. */
 void model_move(Model *model, Move move);

@@ -8,6 +8,7 @@
  */
 #include "model-private.h"
 #include "properties.h"
+#include "trace.h"
 
 typedef struct Moves {
 	Move *list;
@@ -29,13 +30,21 @@ static bool seen_present(const Model *model, uint32_t id)
 	return e && e->present;
 }
 
+bool model_has_other_policy(const Model *model, uint32_t id)
+{
+	return seen_present(model, id) &&
+	       !policy_equal(&engine_assignment(model->engine, id)->policy,
+			     model_policy(model, id));
+}
+
 /* The domain's XML is read and differs from what the engine knows. */
 static bool can_reread(const Model *model, uint32_t id)
 {
 	const EngineTvm *tvm = engine_tvm(model->engine, model->scenario->tvm_of[id]);
 
-	return seen_present(model, id) != model->world.assignments[id].present && tvm &&
-	       !tvm->stopping;
+	return tvm && !tvm->stopping &&
+	       (seen_present(model, id) != model->world.assignments[id].present ||
+		model_has_other_policy(model, id));
 }
 
 static bool pending(const Operation *operation, bool executed)
@@ -152,16 +161,20 @@ static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
 	const EngineAssignment *e = engine_assignment(model->engine, id);
 	const WorldTvm *tvm = &model->world.tvms[model->scenario->tvm_of[id]];
 
-	if (!a->present && !seen_present(model, id) && a->arrivals > 0 && !tvm->stopping)
-		add(moves, MOVE_ARRIVE, id, 0);
+	if (!a->present && !seen_present(model, id) && a->arrivals > 0 &&
+	    model->world.hotplugs > 0 && !tvm->stopping)
+		for (int refused = 0; refused <= (model->world.refusals > 0); refused++)
+			add(moves, MOVE_ARRIVE, id, refused);
 	if (a->present && seen_present(model, id) && !a->detach && !tvm->stopping)
 		add(moves, MOVE_LEAVE, id, 0);
 	if (a->present && e && !e->guest_ready && !tvm->stopping)
 		add(moves, MOVE_GUEST_READY, id, 0);
+	if (a->present && seen_present(model, id) && model->world.changes > 0)
+		add(moves, MOVE_POLICY, id, 0);
 	if (model->world.trouble == 0)
 		return;
-	if (e && e->generation > 0 && e->state >= ASSIGNMENT_BINDING &&
-	    e->state <= ASSIGNMENT_UNBINDING)
+	if (e && e->generation > 0 && e->state != ASSIGNMENT_RELEASED &&
+	    e->state != ASSIGNMENT_FAILED)
 		add(moves, MOVE_REJECT, id, 0);
 	if (a->detach && a->present)
 		add(moves, MOVE_DETACH_FAIL, id, 0);
@@ -219,6 +232,8 @@ size_t model_moves(const Model *model, Move list[MAX_MOVES])
 		add(&moves, MOVE_EXECUTE_DSM, i, EXECUTE_UNKNOWN_NOT_DONE);
 		add(&moves, MOVE_EXECUTE_DSM, i, EXECUTE_UNKNOWN_DONE);
 	}
+	if (!w->resync)
+		add(&moves, MOVE_CUT_OFF, 0, 0);
 	add(&moves, MOVE_CRASH, 0, 0);
 	return moves.n;
 }
@@ -228,13 +243,13 @@ static void appeared(Model *model, uint32_t id)
 	uint32_t tdi = model->scenario->tdi_of[id];
 
 	model->world.assignments[id].binds = 0;
-	model->world.assignments[id].detach_failed = false;
 	model_step(model, &(EngineEvent){ .type = EVENT_APPEARED,
 					  .id = id,
 					  .tvm = model->scenario->tvm_of[id],
 					  .dsm = model->scenario->dsm_of[tdi],
 					  .tdi = tdi,
-					  .policy = model->scenario->policy });
+					  .unserved = model->world.assignments[id].refused,
+					  .policy = *model_policy(model, id) });
 }
 
 static void simple(Model *model, EngineEventType type, uint32_t id)
@@ -323,20 +338,47 @@ static void answer_clear(Model *model, uint32_t id)
 		       engine_assignment(model->engine, e->owner)->state == ASSIGNMENT_QUARANTINED;
 }
 
+/* Of a DSM that is quarantined the next attempt is refused in the same step. */
 static void retry_timer(Model *model, uint32_t id)
 {
 	WorldAssignment *a = &model->world.assignments[id];
 	const EngineAssignment *e = engine_assignment(model->engine, id);
 	EngineFault before = e->fault;
+	bool again = policy_binds_again(model_policy(model, id), before, e->rebinds);
 
 	a->retry = false;
 	if (e->state == ASSIGNMENT_RUNNING)
 		a->binds = 1;
-	/* A DSM that is quarantined refuses again. */
-	if (model_step(model, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = id }) &&
-	    before != FAULT_NONE && before != FAULT_CONNECT && e->fault == before)
+	if (!model_step(model, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = id }) ||
+	    before == FAULT_NONE || model_has_other_policy(model, id))
+		return;
+	if (again && before != FAULT_CONNECT && e->fault == before)
 		broken(model, "what waits to be bound again is", "a%u stays attached",
 		       (unsigned)id);
+	if (!again && e->fault != before)
+		broken(model, POLICY, "a%u is bound again, which it may not any more",
+		       (unsigned)id);
+}
+
+static void tell_policy(Model *model, uint32_t id)
+{
+	model_step(model, &(EngineEvent){ .type = EVENT_POLICY_CHANGED,
+					  .id = id,
+					  .policy = *model_policy(model, id) });
+}
+
+/* It may come late: while its bind ends, or when what becomes of that is being decided. */
+static void reject(Model *model, uint32_t id)
+{
+	const EngineAssignment *e = engine_assignment(model->engine, id);
+	bool counts = e->fault == FAULT_UNLOCKED ||
+		      (e->state >= ASSIGNMENT_BOUND && e->state <= ASSIGNMENT_RUNNING);
+
+	if (model_step(model, &(EngineEvent){ .type = EVENT_GUEST_REJECTED,
+					      .id = id,
+					      .generation = e->generation }) &&
+	    counts && e->fault != FAULT_REJECTED)
+		broken(model, "a rejection is heard", "of a%u", (unsigned)id);
 }
 
 static void ask_connect(Model *model, uint32_t id)
@@ -416,10 +458,12 @@ static void make(Model *model, Move move)
 	case MOVE_RESYNC: model_resync(model); break;
 	case MOVE_RETELL: tvm_move(model, id, w->tvms[id].ended); break;
 	case MOVE_REREAD:
-		if (w->assignments[id].present)
-			appeared(model, id);
-		else
+		if (!w->assignments[id].present)
 			gone(model, id);
+		else if (seen_present(model, id))
+			tell_policy(model, id);
+		else
+			appeared(model, id);
 		break;
 	case MOVE_EXECUTE_DSM: world_execute_dsm(model, id, (Execution)move.how); break;
 	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
@@ -455,10 +499,18 @@ static void make(Model *model, Move move)
 		break;
 	case MOVE_ARRIVE:
 		w->assignments[id].arrivals--;
+		w->hotplugs -= model->scenario->hotplugs > 0;
+		w->refusals -= move.how;
+		w->assignments[id].refused = move.how;
 		w->assignments[id].present = true;
 		appeared(model, id);
 		break;
 	case MOVE_GUEST_READY: simple(model, EVENT_GUEST_READY, id); break;
+	case MOVE_POLICY:
+		w->changes--;
+		w->assignments[id].other ^= true;
+		tell_policy(model, id);
+		break;
 	case MOVE_LOCK: world_tdi_moves(model, id, TDISP_CONFIG_LOCKED, false); break;
 	case MOVE_VALIDATE: world_tdi_moves(model, id, TDISP_RUN, true); break;
 	case MOVE_STOP: tvm_move(model, id, false); break;
@@ -467,14 +519,7 @@ static void make(Model *model, Move move)
 	case MOVE_ASK_AHEAD: ask_ahead(model, id); break;
 	case MOVE_ASK_RECLAIM: ask_reclaim(model, id); break;
 	case MOVE_ASK_CLEAR: ask_clear(model, id); break;
-	case MOVE_REJECT:
-		model_step(
-			model,
-			&(EngineEvent){ .type = EVENT_GUEST_REJECTED,
-					.id = id,
-					.generation =
-						engine_assignment(model->engine, id)->generation });
-		break;
+	case MOVE_REJECT: reject(model, id); break;
 	case MOVE_RUN_UNACCEPTED: world_tdi_moves(model, id, TDISP_RUN, false); break;
 	case MOVE_ERROR: world_tdi_moves(model, id, TDISP_ERROR, false); break;
 	case MOVE_FALL: world_tdi_moves(model, id, TDISP_CONFIG_UNLOCKED, false); break;
@@ -484,7 +529,9 @@ static void make(Model *model, Move move)
 		w->assignments[id].detach = false;
 		w->assignments[id].detach_failed = true;
 		simple(model, EVENT_DETACH_FAILED, id);
+		w->assignments[id].detach_failed = false;
 		break;
+	case MOVE_CUT_OFF: model_cut_off(model); break;
 	case MOVE_CRASH: model_crash(model); break;
 	case MOVE_N_COMPLETING: break;
 	}
@@ -499,6 +546,81 @@ uint8_t move_trouble(Move move)
 	return (uint8_t)(wrong + (move.cut > 0));
 }
 
+/* While it hears what the provider holds it has done nothing yet. */
+bool model_can_die(const Model *model, Move move)
+{
+	return move.type != MOVE_RESYNC && model->world.trouble >= move_trouble(move);
+}
+
+/*
+ * Of a bind that is over or ending no notice changes anything: properties_of_stale_events() looks
+ * whether that is so, in every state, and so they need not wait for their turn.
+ */
+static void drop_stale_notices(Model *model, uint32_t id)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+	const EngineTdi *e = engine_tdi(model->engine, id);
+	const EngineAssignment *owner =
+		e && e->owner != ENGINE_NONE ? engine_assignment(model->engine, e->owner) : NULL;
+	uint8_t n = 0;
+
+	for (uint8_t i = 0; i < tdi->n_notices; i++)
+		if (owner && owner->generation == tdi->notices[i].generation &&
+		    owner->state >= ASSIGNMENT_BINDING && owner->state <= ASSIGNMENT_RUNNING)
+			tdi->notices[n++] = tdi->notices[i];
+	for (uint8_t i = n; i < tdi->n_notices; i++)
+		tdi->notices[i] = (Notice){};
+	tdi->n_notices = n;
+}
+
+/* A verb of the DSM, or of one of its TDIs, has been sent and not carried out. */
+static size_t unexecuted(const Model *model, uint32_t dsm, Moves *moves)
+{
+	const Scenario *s = model->scenario;
+	const World *w = &model->world;
+
+	if (pending(&w->dsms[dsm].operation, false))
+		add(moves, MOVE_EXECUTE_DSM, dsm, EXECUTE_WELL);
+	for (uint32_t i = 0; i < s->assignments; i++)
+		if (s->dsm_of[s->tdi_of[i]] == dsm && pending(&w->assignments[i].operation, false))
+			add(moves, MOVE_EXECUTE_TDI, i, EXECUTE_WELL);
+	for (uint32_t i = 0; i < s->tdis; i++)
+		if (s->dsm_of[i] == dsm && pending(&w->tdis[i].operation, false))
+			add(moves, MOVE_EXECUTE_CLEAR, i, EXECUTE_WELL);
+	return moves->n;
+}
+
+/*
+ * When nothing can go wrong any more, what the TSM does with a verb is certain, and whenever it
+ * does it the rest goes on in the same way: nothing else that can come before it reads or changes
+ * what it changes (the session, the bind), but for another verb at the same DSM, the notice of its
+ * loss, and those properties that count a verb in flight as much as what it does. So it need not be
+ * tried in every order, and is done at once.
+ */
+static void carry_out_verbs(Model *model)
+{
+	if (model->world.trouble > 0 || model->world.resync)
+		return;
+	for (uint32_t i = 0; i < model->scenario->dsms; i++) {
+		Move list[MAX_MOVES];
+		Moves moves = { .list = list };
+
+		if (model->broken || model->world.dsms[i].lost || unexecuted(model, i, &moves) != 1)
+			continue;
+		if (model->trace)
+			trace_move(model->trace, model, 0, list[0]);
+		make(model, list[0]);
+	}
+}
+
+static void settle(Model *model)
+{
+	for (uint32_t i = 0; i < model->scenario->tdis; i++)
+		drop_stale_notices(model, i);
+	if (!model->broken)
+		properties_of_state(model);
+}
+
 void model_move(Model *model, Move move)
 {
 	model->world.trouble -= move_trouble(move);
@@ -506,6 +628,7 @@ void model_move(Model *model, Move move)
 	model->cuts = 0;
 	make(model, move);
 	model->cut = 0;
-	if (!model->broken)
-		properties_of_state(model);
+	settle(model);
+	carry_out_verbs(model);
+	settle(model);
 }

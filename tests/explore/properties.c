@@ -18,7 +18,6 @@
 #define GUEST_TIMER "the guest timer runs exactly while the guest is waited for"
 #define RETRY_TIMER "the retry timer runs exactly while the engine waits for it"
 #define BUDGET	    "no more binds than the policy allows"
-#define POLICY	    "what becomes of a fault is the policy's"
 #define IDLE_TIMER  "the idle timer runs exactly while connected without users or pin"
 #define PINNED	    "a pinned DSM is not reclaimed"
 #define PIN_RECORD  "a pin is on record, and forgotten with what it was for"
@@ -26,8 +25,8 @@
 #define TDI_LEFT    "a quarantined TDI is left through a confirmed unbind by request only"
 #define OWNED	    "a TDI is nobody's when its assignment is over"
 #define READY	    "bind only a present device whose guest is ready"
+#define ADMITTED    "what admission refuses is not bound"
 #define TRUE_REST   "at rest the engine and the TSM agree"
-#define STALE	    "late and repeated events change nothing"
 
 void broken(Model *model, const char *property, const char *detail, ...)
 {
@@ -52,16 +51,17 @@ static bool waits_for_guest(AssignmentState state)
 	       state == ASSIGNMENT_LOCKED;
 }
 
-static bool binds(const Operation *operation)
+/* What it does counts from when it is sent until its answer has been taken. */
+static bool in_flight(const Operation *operation)
 {
-	return operation->verb == VERB_BIND && !operation->answered;
+	return operation->verb && !operation->answered;
 }
 
 static void before_connect(Model *model, const EngineEffect *effect)
 {
 	const WorldDsm *dsm = &model->world.dsms[effect->id];
 
-	if (dsm->operation.verb && !dsm->operation.answered)
+	if (in_flight(&dsm->operation))
 		broken(model, ONE_CONNECT, "dsm%" PRIu32 " has a verb in flight", effect->id);
 	if (dsm->connected)
 		broken(model, ONE_CONNECT, "dsm%" PRIu32 " is connected", effect->id);
@@ -76,8 +76,7 @@ static void before_reclaim(Model *model, const EngineEffect *effect)
 	const WorldDsm *dsm = &model->world.dsms[effect->id];
 
 	/* Of the DSM's own session an operator may find out in this way, nobody else. */
-	if ((dsm->unknown && !model->world.asked) ||
-	    (dsm->operation.verb && !dsm->operation.answered))
+	if ((dsm->unknown && !model->world.asked) || (in_flight(&dsm->operation)))
 		broken(model, NO_RECLAIM, "of dsm%" PRIu32 " an outcome is not known", effect->id);
 	if (dsm->pinned)
 		broken(model, PINNED, "dsm%" PRIu32, effect->id);
@@ -87,8 +86,8 @@ static void before_reclaim(Model *model, const EngineEffect *effect)
 			broken(model, NO_RECLAIM, "tdi%" PRIu32, t);
 	for (uint32_t a = 0; a < model->scenario->assignments; a++)
 		if (model->scenario->dsm_of[model->scenario->tdi_of[a]] == effect->id &&
-		    binds(&model->world.assignments[a].operation))
-			broken(model, NO_RECLAIM, "a%" PRIu32 " is being bound", a);
+		    in_flight(&model->world.assignments[a].operation))
+			broken(model, NO_RECLAIM, "a%" PRIu32 " is being bound or unbound", a);
 	if (!dsm->recorded || dsm->record_operation != effect->operation)
 		broken(model, RECORDED, "device_reclaim of dsm%" PRIu32, effect->id);
 }
@@ -101,8 +100,10 @@ static void before_bind(Model *model, const EngineEffect *effect)
 	const WorldDsm *dsm = &model->world.dsms[s->dsm_of[s->tdi_of[effect->id]]];
 	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
 
+	if (a->refused)
+		broken(model, ADMITTED, "a%" PRIu32, effect->id);
 	/* Until its notice comes a loss cannot be known; after a restart none has come yet. */
-	if (!dsm->connected && !dsm->lost && !model->world.resync)
+	if ((!dsm->connected && !dsm->lost && !model->world.resync) || in_flight(&dsm->operation))
 		broken(model, CONNECTED, "a%" PRIu32, effect->id);
 	if (tdi->unknown)
 		broken(model, QUARANTINE, "a%" PRIu32, effect->id);
@@ -115,7 +116,7 @@ static void before_bind(Model *model, const EngineEffect *effect)
 		    !model->world.assignments[i].operation.answered)
 			broken(model, ONE_TVM, "a%" PRIu32 ": a verb of a%" PRIu32 " is in flight",
 			       effect->id, i);
-	if (a->binds > s->policy.rebinds)
+	if (a->binds > s->policy.rebinds && a->binds > s->other.rebinds)
 		broken(model, BUDGET, "a%" PRIu32, effect->id);
 	if (!e || !e->present || !e->guest_ready)
 		broken(model, READY, "a%" PRIu32, effect->id);
@@ -130,7 +131,7 @@ static void before_unbind(Model *model, const EngineEffect *effect)
 {
 	const WorldAssignment *a = &model->world.assignments[effect->id];
 
-	if (a->operation.verb && !a->operation.answered)
+	if (in_flight(&a->operation))
 		broken(model, ONE_VERB, "a%" PRIu32, effect->id);
 	if (!a->recorded || a->record_operation != effect->operation)
 		broken(model, RECORDED, "tdi_unbind of a%" PRIu32, effect->id);
@@ -143,7 +144,7 @@ static void before_clear(Model *model, const EngineEffect *effect)
 	if (!tdi->unknown || !model->world.asked)
 		broken(model, TDI_LEFT, "nobody has asked, or need ask, for tdi%" PRIu32,
 		       effect->id);
-	if (tdi->operation.verb && !tdi->operation.answered)
+	if (in_flight(&tdi->operation))
 		broken(model, ONE_VERB, "tdi%" PRIu32, effect->id);
 	for (uint32_t a = 0; a < model->scenario->assignments; a++)
 		if (model->scenario->tdi_of[a] == effect->id &&
@@ -154,26 +155,44 @@ static void before_clear(Model *model, const EngineEffect *effect)
 		broken(model, RECORDED, "clear of tdi%" PRIu32, effect->id);
 }
 
-/* Whether a device with this fault is taken out of its domain at once. */
-static bool has_to_leave(const Policy *policy, EngineFault fault)
+static PolicyAction action_of(const Policy *policy, EngineFault fault)
 {
 	switch (fault) {
-	case FAULT_REJECTED: return policy->on_reject == POLICY_DETACH;
+	case FAULT_REJECTED: return policy->on_reject;
 	case FAULT_NOT_READY:
-	case FAULT_NO_VERDICT: return policy->on_timeout == POLICY_DETACH;
+	case FAULT_NO_VERDICT: return policy->on_timeout;
 	case FAULT_UNBIND:
-	case FAULT_UNACCOUNTED: return true;
-	default: return policy->on_error == POLICY_DETACH;
+	case FAULT_UNACCOUNTED: return POLICY_DETACH;
+	case FAULT_FOREIGN:
+		return policy->on_error == POLICY_REBIND ? POLICY_HOLD : policy->on_error;
+	default: return policy->on_error;
 	}
+}
+
+bool policy_binds_again(const Policy *policy, EngineFault fault, uint32_t rebinds)
+{
+	return action_of(policy, fault) == POLICY_REBIND && rebinds <= policy->rebinds;
 }
 
 static void before_detach(Model *model, const EngineEffect *effect)
 {
 	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
 
-	if (!e || !has_to_leave(&model->scenario->policy, e->fault))
+	if (!model_has_other_policy(model, effect->id) &&
+	    (!e || action_of(model_policy(model, effect->id), e->fault) != POLICY_DETACH))
 		broken(model, POLICY, "a%" PRIu32 " is taken out after %s", effect->id,
 		       e ? engine_fault_name(e->fault) : "?");
+}
+
+static void before_changed(Model *model, const EngineEffect *effect)
+{
+	const EngineAssignment *e = engine_assignment(model->engine, effect->id);
+
+	if (effect->state == ASSIGNMENT_HELD && e && !model_has_other_policy(model, effect->id) &&
+	    !model->world.assignments[effect->id].detach_failed &&
+	    action_of(model_policy(model, effect->id), e->fault) == POLICY_DETACH)
+		broken(model, POLICY, "a%" PRIu32 " is held after %s", effect->id,
+		       engine_fault_name(e->fault));
 }
 
 static void before_quiet(Model *model, const EngineEffect *effect)
@@ -188,8 +207,9 @@ static void before_quiet(Model *model, const EngineEffect *effect)
 	for (uint32_t a = 0; a < s->assignments; a++) {
 		const WorldTdi *tdi = &model->world.tdis[s->tdi_of[a]];
 
-		if (s->tvm_of[a] == effect->id && ((tdi->holder == a && !tdi->unknown) ||
-						   binds(&model->world.assignments[a].operation)))
+		if (s->tvm_of[a] == effect->id &&
+		    ((tdi->holder == a && !tdi->unknown) ||
+		     in_flight(&model->world.assignments[a].operation)))
 			broken(model, QUIET, "a%" PRIu32 " is bound", a);
 	}
 }
@@ -202,6 +222,7 @@ void properties_of_effect(Model *model, const EngineEffect *effect)
 	case EFFECT_BIND: before_bind(model, effect); break;
 	case EFFECT_CLEAR: before_clear(model, effect); break;
 	case EFFECT_DETACH: before_detach(model, effect); break;
+	case EFFECT_CHANGED: before_changed(model, effect); break;
 	case EFFECT_UNBIND: before_unbind(model, effect); break;
 	case EFFECT_TVM_QUIET: before_quiet(model, effect); break;
 	default: break;
@@ -232,10 +253,6 @@ static void properties_of_assignment(Model *model, uint32_t id)
 		       assignment_state_name(state), a->timer ? "runs" : "does not run");
 	if (a->retry != (e && e->retry_timer))
 		broken(model, RETRY_TIMER, "a%" PRIu32 " is %s", id, assignment_state_name(state));
-	if (state == ASSIGNMENT_HELD && !a->detach_failed &&
-	    has_to_leave(&model->scenario->policy, e->fault))
-		broken(model, POLICY, "a%" PRIu32 " is held after %s", id,
-		       engine_fault_name(e->fault));
 	if (a->operation.verb && (!e || e->operation != a->operation.number))
 		broken(model, ONE_VERB, "the engine does not wait for a%" PRIu32 "'s", id);
 }
@@ -355,6 +372,37 @@ static void stale(Model *model, const EngineEvent *event)
 		       event->id, engine_effect_name(effects[0].type));
 }
 
+/* Of the bind before, of one that is over or as good as over, of one that has not begun yet. */
+static void stale_notices(Model *model, uint32_t id)
+{
+	const EngineTdi *tdi = engine_tdi(model->engine, id);
+	const EngineAssignment *owner =
+		tdi->owner != ENGINE_NONE ? engine_assignment(model->engine, tdi->owner) : NULL;
+	uint64_t live = owner && is_bound(owner->state) && owner->state != ASSIGNMENT_UNBINDING
+				? owner->generation
+				: 0;
+
+	for (int behind = -1; behind <= 1; behind++) {
+		EngineEvent event = { .type = EVENT_TDI_CHANGED,
+				      .id = id,
+				      .generation = tdi->generation - (uint64_t)behind };
+
+		if (event.generation == 0 || event.generation > tdi->generation + 1 ||
+		    event.generation == live)
+			continue;
+		for (int state = TDISP_CONFIG_UNLOCKED; state <= TDISP_ERROR; state++) {
+			event.tdi_state = (TdispState)state;
+			event.accepted = state == TDISP_RUN;
+			stale(model, &event);
+		}
+		event.accepted = false;
+		event.tdi_state = TDISP_RUN;
+		stale(model, &event);
+		event.type = EVENT_BIND_LOST;
+		stale(model, &event);
+	}
+}
+
 /* Numbers start at 100 (model.c): 1 was in flight long ago. */
 void properties_of_stale_events(Model *model)
 {
@@ -375,14 +423,6 @@ void properties_of_stale_events(Model *model)
 		stale(model, &(EngineEvent){ .type = EVENT_GUEST_REJECTED,
 					     .id = i,
 					     .generation = a->generation + 1 });
-		/* A generation that has not been given out yet. */
-		stale(model,
-		      &(EngineEvent){ .type = EVENT_TDI_CHANGED,
-				      .id = a->tdi,
-				      .generation =
-					      engine_tdi(model->engine, a->tdi)->generation + 1,
-				      .tdi_state = TDISP_RUN,
-				      .accepted = true });
 		if (a->present)
 			stale(model, &(EngineEvent){ .type = EVENT_APPEARED,
 						     .id = i,
@@ -395,21 +435,13 @@ void properties_of_stale_events(Model *model)
 			stale(model, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = i });
 		if (a->state != ASSIGNMENT_DETACHING)
 			stale(model, &(EngineEvent){ .type = EVENT_DETACH_FAILED, .id = i });
-		if (is_bound(a->state) && a->state != ASSIGNMENT_UNBINDING)
-			continue;
-		for (int state = TDISP_CONFIG_UNLOCKED; state <= TDISP_ERROR; state++)
-			if (engine_tdi(model->engine, a->tdi)->owner == i)
-				stale(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
-							     .id = a->tdi,
-							     .generation = a->generation,
-							     .tdi_state = state,
-							     .accepted = true });
 	}
 	for (uint32_t t = 0; t < model->scenario->tdis; t++) {
 		const EngineTdi *tdi = engine_tdi(model->engine, t);
 
 		if (!tdi)
 			continue;
+		stale_notices(model, t);
 		stale(model, &(EngineEvent){ .type = EVENT_CLEAR_DONE,
 					     .id = t,
 					     .operation = 1,

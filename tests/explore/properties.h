@@ -19,5 +19,10 @@ void properties_of_rest(Model *model);
 /* Late and repeated events. They have to leave no effect; the caller compares the states. */
 void properties_of_stale_events(Model *model);
 
+/* Whether one that has this fault is bound again after a while. */
+bool policy_binds_again(const Policy *policy, EngineFault fault, uint32_t rebinds);
+
+#define POLICY	 "what becomes of a fault is the policy's"
+#define STALE	 "late and repeated events change nothing"
 #define RESTS	 "if what is under way completes, a resting state is reached"
 #define READABLE "what was written can be put back"

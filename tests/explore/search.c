@@ -9,6 +9,7 @@
  */
 #include "search.h"
 
+#include "future.h"
 #include "model-private.h"
 #include "properties.h"
 #include "state-set.h"
@@ -28,8 +29,11 @@ typedef struct Search {
 	Model *model;
 	StateSet *set;
 	size_t snapshot_size;
+	char *scratch; /* one more snapshot */
 	char **chunks;
 	uint32_t n_chunks, held;
+	bool check;
+	uint64_t *futures; /* of each state; only when they are checked */
 	uint64_t transitions;
 	uint32_t now; /* the state that is looked at */
 	Move made;    /* the move that broke something, if any */
@@ -41,6 +45,8 @@ static void search_done(Search *search)
 	for (uint32_t i = 0; i < search->n_chunks; i++)
 		free(search->chunks[i]);
 	free(search->chunks);
+	free(search->scratch);
+	free(search->futures);
 	state_set_free(search->set);
 	model_free(search->model);
 }
@@ -87,18 +93,38 @@ static int remember(Search *search, Move move, uint32_t *ret)
 {
 	uint8_t bytes[MODEL_BYTES_MAX];
 	size_t n = model_serialize(search->model, bytes);
-	int r;
-
-	if (n == 0)
-		return -ENOBUFS;
-	r = state_set_add(search->set, bytes, n, search->now, move, ret);
+	int r = state_set_add(search->set, bytes, n, search->now, move, ret);
 	return r > 0 ? keep_snapshot(search, *ret) : r;
+}
+
+/* Of a state that was there, under whatever name, the same has to follow as when it was found. */
+static int check_future(Search *search, uint32_t state, bool is_new)
+{
+	uint8_t cuts = search->model->cuts;
+	uint64_t digest, *futures;
+
+	if (is_new && state % CHUNK == 0) {
+		futures = realloc(search->futures, (state + CHUNK) * sizeof(*futures));
+		if (!futures)
+			return -ENOMEM;
+		search->futures = futures;
+	}
+	model_save(search->model, search->scratch);
+	digest = future_digest(search->model, search->scratch);
+	if (is_new)
+		search->futures[state] = digest;
+	else if (search->futures[state] != digest)
+		broken(search->model, "states that are taken for the same have the same future",
+		       "state %u", (unsigned)state);
+	search->model->cuts = cuts;
+	return search->model->broken != NULL;
 }
 
 /* 1 when a property broke. */
 static int try_move(Search *search, Move move, uint32_t *ret)
 {
 	Model *model = search->model;
+	uint32_t before;
 	int r;
 
 	model_load(model, snapshot_at(search, search->now));
@@ -109,11 +135,18 @@ static int try_move(Search *search, Move move, uint32_t *ret)
 		search->at_move = true;
 		return 1;
 	}
+	before = state_set_size(search->set);
 	r = remember(search, move, ret);
-	return r < 0 ? r : 0;
+	if (r == 0 && search->check)
+		r = check_future(search, *ret, *ret == before);
+	if (r == 1) {
+		search->made = move;
+		search->at_move = true;
+	}
+	return r;
 }
 
-/* The same move again, with the engine's process dying at each place of its step but the last. */
+/* The same move again, with the engine's process dying before each lasting effect of its step. */
 static int try_cuts(Search *search, Move move, uint8_t cuts)
 {
 	uint32_t reached;
@@ -121,9 +154,9 @@ static int try_cuts(Search *search, Move move, uint8_t cuts)
 
 	move.cut = 1;
 	model_load(search->model, snapshot_at(search, search->now));
-	if (move.type == MOVE_RESYNC || search->model->world.trouble < move_trouble(move))
+	if (!model_can_die(search->model, move))
 		return 0;
-	for (; move.cut < cuts; move.cut++) {
+	for (; move.cut <= cuts; move.cut++) {
 		r = try_move(search, move, &reached);
 		if (r != 0)
 			return r;
@@ -141,13 +174,12 @@ static int look_at_rest(Search *search, size_t n, const Move *moves)
 
 static int look_at_stale(Search *search)
 {
-	uint8_t before[MODEL_BYTES_MAX], after[MODEL_BYTES_MAX];
-	size_t n = model_serialize(search->model, before);
+	const char *before = snapshot_at(search, search->now);
 
 	properties_of_stale_events(search->model);
-	if (!search->model->broken &&
-	    (model_serialize(search->model, after) != n || memcmp(before, after, n) != 0))
-		broken(search->model, "late and repeated events change nothing", "the state");
+	model_save(search->model, search->scratch);
+	if (!search->model->broken && memcmp(search->scratch, before, search->snapshot_size) != 0)
+		broken(search->model, STALE, "the state");
 	return search->model->broken != NULL;
 }
 
@@ -169,7 +201,7 @@ static int look_at(Search *search)
 			break;
 		if (i == 0 && moves[0].type < MOVE_N_COMPLETING)
 			state_set_at(search->set, search->now)->completion = reached;
-		if (search->model->cuts > 1)
+		if (search->model->cuts > 0)
 			r = try_cuts(search, moves[i], search->model->cuts);
 	}
 	drop_snapshot(search, search->now);
@@ -246,17 +278,23 @@ static int begin(Search *search, const Scenario *scenario, EngineEffectType drop
 		return r;
 	search->model->dropped = dropped;
 	search->snapshot_size = model_snapshot_size(search->model);
+	search->scratch = malloc(search->snapshot_size);
+	if (!search->scratch)
+		return -ENOMEM;
 	search->now = STATE_NONE;
 	r = state_set_new(&search->set);
 	if (r >= 0)
 		r = remember(search, (Move){}, &first);
+	if (r >= 0 && search->check)
+		r = check_future(search, first, true);
 	search->now = 0;
 	return r;
 }
 
-int search(const Scenario *scenario, EngineEffectType dropped, FILE *to, SearchResult *ret)
+int search(const Scenario *scenario, EngineEffectType dropped, bool check, FILE *to,
+	   SearchResult *ret)
 {
-	Search search = {};
+	Search search = { .check = check };
 	struct timespec start, end;
 	uint32_t circle = STATE_NONE;
 	char detail[sizeof(search.model->detail)] = "";

@@ -12,7 +12,9 @@ typedef struct SearchResult {
 } SearchResult;
 
 /*
- * `dropped` as in Model (EFFECT_N_TYPES: none). On a broken property the shortest trace to it is
- * written to `to`, unless that is NULL. -ENOMEM, also when it takes more than 2 GiB.
+ * `check`: see also that states which are taken for the same have the same future; that takes many
+ * times longer. `dropped` as in Model (EFFECT_N_TYPES: none). On a broken property the shortest
+ * trace to it is written to `to`, unless that is NULL. -ENOMEM, also when it takes more than 2 GiB.
  */
-int search(const Scenario *scenario, EngineEffectType dropped, FILE *to, SearchResult *ret);
+int search(const Scenario *scenario, EngineEffectType dropped, bool check, FILE *to,
+	   SearchResult *ret);

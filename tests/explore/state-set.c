@@ -51,7 +51,7 @@ static uint64_t mix(uint64_t h)
 	return h;
 }
 
-static void fingerprint(const uint8_t *bytes, size_t n, uint64_t ret[2])
+void state_fingerprint(const uint8_t *bytes, size_t n, uint64_t ret[2])
 {
 	uint64_t a = 0x9e3779b97f4a7c15 ^ n, b = 0xc2b2ae3d27d4eb4f + n, word;
 
@@ -107,7 +107,7 @@ int state_set_add(StateSet *set, const uint8_t *bytes, size_t n, uint32_t parent
 	State state = { .parent = parent, .completion = STATE_NONE, .move = move };
 	uint32_t *slot;
 
-	fingerprint(bytes, n, state.fingerprint);
+	state_fingerprint(bytes, n, state.fingerprint);
 	slot = find_slot(set, state.fingerprint);
 	if (*slot) {
 		*ret = *slot - 1;

@@ -2,7 +2,7 @@
 /*
  * The states that were reached, each with the move that reached it first. A state is kept as a
  * 128-bit fingerprint: with 10 million states two different ones share one with a probability below
- * 1e-24.
+ * 1e-24, and then what follows the later of them is missed.
  */
 #pragma once
 
@@ -25,6 +25,9 @@ StateSet *state_set_free(StateSet *set);
 /* 1 and its index when it is new, 0 and its index when it was there, -ENOMEM. */
 int state_set_add(StateSet *set, const uint8_t *bytes, size_t n, uint32_t parent, Move move,
 		  uint32_t *ret);
+
+/* Equal bytes, equal fingerprints. */
+void state_fingerprint(const uint8_t *bytes, size_t n, uint64_t ret[2]);
 
 /* Valid until the next addition. */
 State *state_set_at(StateSet *set, uint32_t index);

@@ -73,6 +73,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_IDLE_TIMER] = "the idle timer goes off for dsm",
 		[MOVE_ARRIVE] = "hot-plugged is a",
 		[MOVE_LEAVE] = "taken out of its domain is a",
+		[MOVE_POLICY] = "other metadata is given to a",
 		[MOVE_GUEST_READY] = "the guest is ready for a",
 		[MOVE_LOCK] = "the guest locks tdi",
 		[MOVE_VALIDATE] = "the guest accepts tdi",
@@ -89,18 +90,23 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_VOID] = "somebody else ends the bind of tdi",
 		[MOVE_LOSE] = "its session loses dsm",
 		[MOVE_DETACH_FAIL] = "the VMM cannot detach a",
+		[MOVE_CUT_OFF] = "the provider is lost, with what it had to tell, and comes back",
 		[MOVE_CRASH] = "the engine's process dies and comes back",
 	};
 
-	fprintf(to, "%4u. ", number);
+	if (number > 0)
+		fprintf(to, "%4u. ", number);
+	else
+		fputs("      ", to);
 	if (move.type >= MOVE_EXECUTE_DSM && move.type <= MOVE_ANSWER_CLEAR)
 		trace_verb(to, model, move);
 	else if (move.type == MOVE_NOTICE_TDI)
 		trace_notice(to, model, move);
-	else if (move.type == MOVE_RESYNC || move.type == MOVE_CRASH)
+	else if (move.type == MOVE_RESYNC || move.type == MOVE_CUT_OFF || move.type == MOVE_CRASH)
 		fputs(texts[move.type], to);
 	else
-		fprintf(to, "%s%u", texts[move.type], move.object);
+		fprintf(to, "%s%u%s", texts[move.type], move.object,
+			move.type == MOVE_ARRIVE && move.how ? ", which admission refuses" : "");
 	fputc('\n', to);
 }
 

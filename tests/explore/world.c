@@ -34,15 +34,22 @@ void world_tdi_moves(Model *model, uint32_t id, TdispState state, bool accepted)
 	notice(model, id);
 }
 
+void world_notice_lost(Model *model, uint32_t id)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+
+	notice(model, id);
+	if (tdi->n_notices > 0)
+		tdi->notices[tdi->n_notices - 1].lost = true;
+}
+
 void world_void(Model *model, uint32_t id)
 {
 	WorldTdi *tdi = &model->world.tdis[id];
 
 	tdi->holder = ENGINE_NONE;
 	tdi->state = TDISP_CONFIG_UNLOCKED;
-	notice(model, id);
-	if (tdi->n_notices > 0)
-		tdi->notices[tdi->n_notices - 1].lost = true;
+	world_notice_lost(model, id);
 }
 
 void world_lose_dsm(Model *model, uint32_t id)
@@ -168,12 +175,14 @@ static void write_assignment(Model *model, uint32_t id)
 	a->record_ready = e->guest_ready;
 	a->record_rebinds = (uint8_t)e->rebinds;
 	a->record_retry = e->retry_timer;
+	a->record_unserved = e->unserved;
+	a->record_other = policy_equal(&e->policy, &model->scenario->other);
 }
 
 static void forget(WorldAssignment *a)
 {
 	a->recorded = a->record_present = a->record_left = a->record_ready = false;
-	a->record_retry = a->look = a->retry = false;
+	a->record_retry = a->look = a->retry = a->record_other = a->record_unserved = false;
 	a->record_rebinds = 0;
 	a->record_state = a->record_fault = 0;
 	a->record_generation = a->record_operation = 0;

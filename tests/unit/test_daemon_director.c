@@ -271,6 +271,25 @@ Test(daemon_director, bind_that_somebody_else_ends)
 			 "does not hold this bind any more"));
 }
 
+/* A bind that is sent again is answered with what was done then; that may have been undone. */
+Test(daemon_director, bind_under_way_while_the_provider_is_away)
+{
+	unsigned int queries;
+
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_BIND] = FAKE_START_HOLD;
+	attach();
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	fake_tsm_stop(d.tsm);
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, d.tsm->calls[FAKE_BIND] == 2);
+	queries = d.tsm->calls[FAKE_QUERY];
+	fake_tsm_let_go(d.tsm);
+	UNTIL(d.event, d.tsm->calls[FAKE_QUERY] > queries);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+}
+
 Test(daemon_director, unknown_outcome_of_a_bind_is_quarantined)
 {
 	testing_daemon_start(&d);

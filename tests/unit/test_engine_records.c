@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is put back after a restart, and the copies that the explorer compares. */
+/* What is put back after a restart. */
 #include "core/engine.h"
 #include "core/engine-private.h"
 #include "engine-bench.h"
@@ -208,25 +208,4 @@ Test(engine_records, quarantined_assignment_of_a_tdi_that_is_not)
 	cr_assert_eq(engine_tdi(bench.engine, 0)->state, TDI_QUARANTINED);
 	simple(EVENT_CLEAR_REQUESTED, 0);
 	effect(EFFECT_CLEAR);
-}
-
-Test(engine_records, copy_is_equal_and_apart)
-{
-	uint8_t one[1024], two[1024];
-	Engine *copy, *original = bench.engine;
-	size_t n;
-
-	to_running(0);
-	to_locked(1);
-	cr_assert_eq(engine_copy(&copy, bench.engine), 0);
-	n = engine_serialize(original, one, sizeof(one));
-	cr_assert_gt(n, 0);
-	cr_assert_eq(engine_serialize(copy, two, sizeof(two)), n);
-	cr_assert_arr_eq(one, two, n);
-	cr_assert_eq(engine_serialize(original, one, n - 1), 0);
-	bench.engine = copy;
-	simple(EVENT_GONE, 0);
-	bench.engine = original;
-	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
-	engine_free(copy);
 }
