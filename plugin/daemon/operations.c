@@ -45,6 +45,7 @@ struct Operations {
 	Dsm *due, **last_due;
 	size_t n_due;
 	sd_event_source *deferred, *again;
+	sd_event_source *clock; /* never runs: no deadline has to open a descriptor */
 };
 
 const char *verb_name(Verb verb)
@@ -86,6 +87,7 @@ Operations *operations_free(Operations *operations)
 	}
 	sd_event_source_disable_unref(operations->deferred);
 	sd_event_source_disable_unref(operations->again);
+	sd_event_source_disable_unref(operations->clock);
 	sd_event_unref(operations->event);
 	free(operations);
 	return NULL;
@@ -377,6 +379,11 @@ int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
 	r = sd_event_add_defer(event, &operations->deferred, on_deferred, operations);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(operations->deferred, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(event, &operations->clock, CLOCK_BOOTTIME, UINT64_MAX, 0,
+				      on_deadline, NULL);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(operations->clock, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(operations);

@@ -44,8 +44,9 @@ static void describe(FILE *f, const Tdid *tdid)
 	Tdi *tdi;
 	Tvm *tvm;
 
-	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u",
-		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls);
+	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u,\"kept_connections\":%zu",
+		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls,
+		provider_kept_connections(tdid->providers[0]));
 	fprintf(f, ",\"tvms\":[");
 	for (uint32_t p = 0, n = 0; (tvm = registry_next_tvm(tdid->registry, &p)); n++)
 		fprintf(f, "%s{\"pid\":%d,\"port\":%s,\"booted\":\"%s\"}", n ? "," : "",
