@@ -86,12 +86,13 @@ void varlink_stream_fail(VarlinkStream *stream, int reason)
 		(void)sd_event_source_set_enabled(stream->deferred, SD_EVENT_ONESHOT);
 }
 
+/* While frames are handed out it may change with each; the loop's next turn is early enough. */
 static void update_interest(VarlinkStream *stream)
 {
 	uint32_t events = 0;
 	int r;
 
-	if (stream->failed)
+	if (stream->failed || stream->pumping)
 		return;
 	if (!stream->paused && !stream->ended)
 		events |= EPOLLIN;
