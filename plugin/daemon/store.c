@@ -129,6 +129,17 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+static int create(Store *store, const char *file)
+{
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(store->directory, file, flags, 0600);
+
+	/* Of a write that failed, when removing it failed as well. */
+	if (fd < 0 && errno == EEXIST && unlinkat(store->directory, file, 0) >= 0)
+		fd = openat(store->directory, file, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 int store_write(Store *store, const char *name, json_object *record)
 {
 	_cleanup_free_ char *file = NULL, *temporary = NULL, *text = NULL;
@@ -147,13 +158,9 @@ int store_write(Store *store, const char *name, json_object *record)
 		r = json_format(&text, &len, record);
 	if (r < 0)
 		return r;
-	/* Of a write that failed, when this failed as well. */
-	if (unlinkat(store->directory, temporary, 0) < 0 && errno != ENOENT)
-		return -errno;
-	fd = openat(store->directory, temporary,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = create(store, temporary);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = write_all(fd, text, len);
 	if (r >= 0 && fsync(fd) < 0)
 		r = -errno;
