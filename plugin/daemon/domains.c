@@ -55,16 +55,18 @@ static void learn_guest_address(Assignment *a, const QueryPci *pci)
 	a->guest_known = true;
 	log_info("%s/%s: the TVM sees it at %s", a->tvm->domain->name, a->alias,
 		 bdf_format(a->guest, text));
-	guest_port_tell_offer(a);
 }
 
 /* Where bind-when asks for no agent it is enough to know where the guest has the device. */
+static bool is_ready_without_agent(const Assignment *a)
+{
+	return a->dsm->provider && !provider_binds_when_guest_ready(a->dsm->provider) &&
+	       a->guest_known;
+}
+
 static void ready_without_agent(Tdid *tdid, const Assignment *a)
 {
-	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-
-	if (a->dsm->provider && !provider_binds_when_guest_ready(a->dsm->provider) &&
-	    a->guest_known && !e->guest_ready)
+	if (is_ready_without_agent(a) && !engine_assignment(tdid->engine, a->id)->guest_ready)
 		director_event(tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id },
 			       NULL);
 }
@@ -178,6 +180,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	a->announced = added_usec;
 	a->deleted = false;
 	a->guest_known = false;
+	learn_guest_address(a, pci);
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_APPEARED,
 				       .id = a->id,
@@ -185,13 +188,14 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 				       .dsm = dsm->id,
 				       .tdi = tdi->id,
 				       .unserved = refused,
+				       .guest_ready = is_ready_without_agent(a),
 				       .policy = policy_of(tdid, device, a) },
 		       reason);
 	if (!engine_assignment(tdid->engine, a->id)) {
 		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
 		return;
 	}
-	learn_guest_address(a, pci);
+	guest_port_tell_offer(a);
 	ready_without_agent(tdid, a);
 }
 
@@ -243,8 +247,10 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 					       .policy = policy_of(tdid, device, a) },
 			       NULL);
 		look(tdid, a, read);
-		if (!a->guest_known)
+		if (!a->guest_known) {
 			learn_guest_address(a, pci);
+			guest_port_tell_offer(a);
+		}
 		ready_without_agent(tdid, a);
 		if (a->detach_again && e->state == ASSIGNMENT_DETACHING)
 			domains_detach(tdid, a);

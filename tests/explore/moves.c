@@ -234,6 +234,7 @@ static void appeared(Model *model, uint32_t id)
 					  .tvm = model->scenario->tvm_of[id],
 					  .dsm = model->scenario->dsm_of[tdi],
 					  .tdi = tdi,
+					  .guest_ready = id % 2 == 1,
 					  .policy = model->scenario->policy });
 }
 
