@@ -430,6 +430,17 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
 	queue->draining = false;
 }
 
+void director_connect_ahead(Tdid *tdid, Bdf bdf, Provider *provider)
+{
+	Dsm *dsm;
+
+	if (registry_dsm(tdid->registry, bdf, &dsm) < 0)
+		return;
+	if (!dsm->provider)
+		dsm->provider = provider;
+	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
+}
+
 static void on_operation_started(const OperationRequest *request, void *userdata)
 {
 	Tdid *tdid = userdata;

@@ -282,6 +282,29 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 			domain->name, strerror(-r));
 }
 
+/* It is going to appear when QEMU has said where the guest has it, and its session takes longer. */
+static void connect_ahead(Tdid *tdid, const DomainXml *xml, const DomainDevice *device)
+{
+	_cleanup_free_ char *why = NULL;
+	Provider *provider;
+	Bdf dsm;
+
+	if (admission_of_device(tdid, xml, device, &dsm, &provider, &why) == 0 && provider &&
+	    admission_of_hold(tdid, xml, device, dsm, &why) == 0 &&
+	    admission_beside_dsm(tdid, device->host, dsm, &why) == 0)
+		director_connect_ahead(tdid, dsm, provider);
+}
+
+static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
+{
+	const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
+
+	for (size_t i = 0; e && !e->stopping && i < xml->n_devices; i++)
+		if (!registry_find_assignment(tdid->registry, tvm, xml->devices[i].alias,
+					      xml->devices[i].host))
+			connect_ahead(tdid, xml, &xml->devices[i]);
+}
+
 static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, DomainRead *read)
 {
 	Domain *domain;
@@ -310,6 +333,7 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 		log_error("%s: guest port: out of memory", domain->name);
 	if (!(read->flags & VMM_READ_GUEST_PCI) &&
 	    wants_guest_address(tdid, domain->tvm, xml, read)) {
+		connect_all_ahead(tdid, domain->tvm, xml);
 		domain_read_start(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
 				  read->added_usec);
 		return;
