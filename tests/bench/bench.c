@@ -168,7 +168,7 @@ static int wall(void)
 /* --- many assignments --- */
 
 typedef struct Scale {
-	double transition, attach, bytes, restart, list;
+	double transition, attach, bytes, restart, restart_own, list, list_own;
 } Scale;
 
 /* The device's own domain and DSM when `tdis` of each DSM are in use. */
@@ -257,6 +257,7 @@ static Scale measure(uint32_t dsms, uint32_t tdis)
 	static double wall[N], own[N];
 	uint32_t domains = (dsms * tdis + DEVICES_PER_DOMAIN - 2) / (DEVICES_PER_DOMAIN - 1);
 	size_t before;
+	double used;
 	Scale scale;
 	Bdf spare = layout_tdi(0, tdis);
 
@@ -273,11 +274,15 @@ static Scale measure(uint32_t dsms, uint32_t tdis)
 	scale.bytes = (double)(mallinfo2().uordblks - before) / (dsms * tdis);
 	attach_alone(0, spare, N, wall, own);
 	scale.attach = host_median(own, N);
+	used = cpu();
 	scale.list = list();
-	scale.restart = host_now();
+	scale.list_own = cpu() - used;
 	host_stop(&host);
+	used = cpu();
+	scale.restart = host_now();
 	host_start(&host);
 	scale.restart = host_now() - scale.restart;
+	scale.restart_own = cpu() - used;
 	if (host_count(&host, ASSIGNMENT_LOCKED) != dsms * tdis + 1)
 		fprintf(stderr, "bench: only %u assignments are still there\n",
 			host_count(&host, ASSIGNMENT_LOCKED));
@@ -295,8 +300,10 @@ static int scale(void)
 	       few.transition, many.transition, many.transition / few.transition);
 	printf("scale: an attach, tdid's own, %.0f us and %.0f us: %.2f\n", few.attach, many.attach,
 	       many.attach / few.attach);
-	printf("scale: %.0f bytes each; restart and resume %.0f ms, limit 1000; list %.0f ms\n",
-	       many.bytes, many.restart / 1000, many.list / 1000);
+	printf("scale: %.0f bytes each; restart and resume %.0f ms (tdid's own %.0f), limit 1000; "
+	       "list %.0f ms (%.0f)\n",
+	       many.bytes, many.restart / 1000, many.restart_own / 1000, many.list / 1000,
+	       many.list_own / 1000);
 	return 0;
 }
 
