@@ -140,28 +140,25 @@ static int create(Store *store, const char *file)
 	return fd < 0 ? -errno : fd;
 }
 
-int store_write(Store *store, const char *name, json_object *record)
+int store_write(Store *store, const char *name, JsonText *record)
 {
-	_cleanup_free_ char *file = NULL, *temporary = NULL, *text = NULL;
+	_cleanup_free_ char *file = NULL, *temporary = NULL;
 	_cleanup_close_ int fd = -1;
-	size_t len;
 	int r;
 
 	r = file_name(&file, name, SUFFIX);
 	if (r >= 0)
 		r = file_name(&temporary, name, TEMPORARY);
+	json_text_add(record, J_INT("version", STORE_VERSION), J_STRING("boot", store->boot_id));
+	json_text_close(record, '}');
 	if (r >= 0)
-		r = json_add_int(record, "version", STORE_VERSION);
-	if (r >= 0)
-		r = json_add_string(record, "boot", store->boot_id);
-	if (r >= 0)
-		r = json_format(&text, &len, record);
+		r = record->error;
 	if (r < 0)
 		return r;
 	fd = create(store, temporary);
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, text, len);
+	r = write_all(fd, record->text, record->len);
 	if (r >= 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r >= 0 && renameat(store->directory, temporary, store->directory, file) < 0)

@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "rpc/json.h"
+#include "rpc/json-text.h"
 
 #define STORE_VERSION 3
 
@@ -27,10 +27,10 @@ Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free);
 
 /*
- * Writes `record` (an object; version and boot are added to it) under `name`: [a-zA-Z0-9_.:-]
- * only. When it fails the record is what it was before.
+ * Writes `record` (an object that is still open, or {}; version and boot are added to it) under
+ * `name`: [a-zA-Z0-9_.:-] only. When it fails the record is what it was before.
  */
-int store_write(Store *store, const char *name, json_object *record);
+int store_write(Store *store, const char *name, JsonText *record);
 
 /* A record that is not there is success. */
 int store_remove(Store *store, const char *name);
