@@ -243,6 +243,12 @@ void guest_port_tell_locked(Assignment *a, uint64_t generation)
 		send_event(a->tvm->port, "Locked", parameters);
 }
 
+void guest_port_provider_ready(GuestPort *port)
+{
+	if (port && port->tsm)
+		guest_tsm_provider_ready(port->tsm);
+}
+
 bool guest_port_has_session(const GuestPort *port)
 {
 	return port && port->fd >= 0 && port->session[0];

@@ -18,6 +18,8 @@ void guest_port_nudge(GuestPort *port);
 /* The guest that opened the session is no more; should it be, it says Hello again. NULL-safe. */
 void guest_port_end_session(GuestPort *port);
 /* Whether the agent is there: it has said Hello since the port was opened. NULL-safe. */
+/* port may be NULL. */
+void guest_port_provider_ready(GuestPort *port);
 bool guest_port_has_session(const GuestPort *port);
 
 /* Said when a session is open; otherwise the agent learns it after its next Hello. */

@@ -10,7 +10,8 @@
 /*
  * How long the answer is held back that the TSM is not to be had: shorter than an agent waits for
  * an answer (10 s), but an agent asks only so often, and then gives up a TDI that runs. A provider
- * that is restarted ends its verb first, and every agent asks anew after a restart of tdid.
+ * that is restarted ends its verb first, and every agent asks anew after a restart of tdid. When
+ * the provider is there before that, it is asked.
  */
 #define HOLD_USEC (5 * UINT64_C(1000000))
 
@@ -20,6 +21,7 @@ typedef struct GuestCall {
 	ProviderCall *provider_call; /* NULL: held back */
 	sd_event_source *hold;
 	const char *reason; /* why it is held back */
+	json_object *asked; /* then */
 	char session[GUEST_SESSION_LEN + 1];
 	int64_t id;
 	struct GuestCall *next;
@@ -62,6 +64,8 @@ static void guest_call_end(GuestCall *call)
 	if (!call->hold)
 		guest->tdid->guest_calls--;
 	call->hold = sd_event_source_disable_unref(call->hold);
+	json_object_put(call->asked);
+	call->asked = NULL;
 }
 
 GuestTsm *guest_tsm_free(GuestTsm *guest)
@@ -158,7 +162,7 @@ static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *fr
 	return 0;
 }
 
-static int hold_back(GuestCall *call, const char *reason)
+static int hold_back(GuestCall *call, json_object *asked, const char *reason)
 {
 	int r = sd_event_add_time_relative(call->guest->tdid->event, &call->hold, CLOCK_MONOTONIC,
 					   HOLD_USEC, 0, on_hold, call);
@@ -167,7 +171,33 @@ static int hold_back(GuestCall *call, const char *reason)
 		return r;
 	call->guest->tdid->guest_calls--; /* it is no connection */
 	call->reason = reason;
+	call->asked = json_object_get(asked);
 	return 0;
+}
+
+/* They are listed the newest first. */
+static GuestCall *oldest_held(const GuestTsm *guest)
+{
+	GuestCall *found = NULL;
+
+	for (GuestCall *call = guest->first; call; call = call->next)
+		if (call->hold)
+			found = call;
+	return found;
+}
+
+void guest_tsm_provider_ready(GuestTsm *guest)
+{
+	Provider *provider = tsm_of(guest);
+	GuestCall *call;
+
+	while (provider && provider_is_ready(provider) &&
+	       guest->tdid->guest_calls < CALLS_MAX_ALL && (call = oldest_held(guest))) {
+		if (call_provider(call, provider, call->asked) < 0)
+			return; /* it is answered when its time is over */
+		call->hold = sd_event_source_disable_unref(call->hold);
+		guest->tdid->guest_calls++;
+	}
 }
 
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
@@ -185,9 +215,9 @@ void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
 	if (r < 0)
 		return;
 	if (!provider || !provider_is_ready(provider))
-		r = hold_back(call, "the TSM's provider is not there");
+		r = hold_back(call, frame->parameters, "the TSM's provider is not there");
 	else if (guest->tdid->guest_calls > CALLS_MAX_ALL)
-		r = hold_back(call, "too many requests at once");
+		r = hold_back(call, frame->parameters, "too many requests at once");
 	else
 		r = call_provider(call, provider, frame->parameters);
 	if (r < 0) {

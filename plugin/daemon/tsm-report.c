@@ -9,6 +9,7 @@
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/domains.h"
+#include "daemon/guest-port.h"
 #include "daemon/hook-service.h"
 
 static void show_state(Tdid *tdid, Assignment *a, bool known, TdispState state)
@@ -140,6 +141,7 @@ static void on_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 	Tdid *tdid = userdata;
 	Assignment *a;
 	Dsm *dsm;
+	Tvm *tvm;
 
 	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
 		if (!dsm->provider && provider_has_dsm(provider, dsm->bdf))
@@ -152,6 +154,8 @@ static void on_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 		if (dsm->provider == provider && !is_connected(dsms, n_dsms, dsm->bdf))
 			report_no_session(tdid, dsm, "the TSM has no session with it");
 	operations_provider_ready(tdid->operations, provider);
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
+		guest_port_provider_ready(tvm->port);
 	domains_read_all(tdid);
 	hook_service_provider_ready(tdid->hook);
 }

@@ -75,6 +75,22 @@ Test(daemon_director, records_of_one_step)
 	close(fd);
 }
 
+/* As after a restart of tdid, when the agent is faster than the provider. */
+Test(daemon_director, guest_asks_while_the_provider_is_away)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	testing_guest_send(ACCEPT);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, d.tsm->calls[FAKE_GUEST_REQUEST] == 1);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+	UNTIL(d.event, d.tdid.guest_calls == 0);
+}
+
 Test(daemon_director, guests_word_alone_does_not_make_it_run)
 {
 	testing_daemon_start(&d);
