@@ -80,7 +80,7 @@ static void assignment_appeared(Engine *engine, const EngineEvent *event)
 	a->policy = event->policy;
 	a->rebinds = 0;
 	a->present = true;
-	a->guest_ready = false;
+	a->guest_ready = event->guest_ready;
 	engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	engine_emit(engine,
 		    (EngineEffect){ .type = EFFECT_CHANGED, .id = event->id, .state = a->state });

@@ -132,7 +132,8 @@ typedef struct EngineEvent {
 	uint32_t id;
 	uint32_t tvm, dsm, tdi; /* EVENT_APPEARED only */
 	bool unserved;		/* EVENT_APPEARED: no TSM serves this device */
-	Policy policy;		/* EVENT_APPEARED, EVENT_POLICY_CHANGED */
+	bool guest_ready; /* EVENT_APPEARED: as EVENT_GUEST_READY, which may come later, too */
+	Policy policy;	  /* EVENT_APPEARED, EVENT_POLICY_CHANGED */
 	uint64_t operation;
 	uint64_t generation;
 	OperationOutcome outcome;

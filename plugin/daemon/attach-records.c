@@ -20,12 +20,13 @@ static void record_name(char name[static NAME_SIZE], const AttachRecord *record)
 
 int attach_record_write(Tdid *tdid, const AttachRecord *record)
 {
-	_cleanup_(json_unrefp) json_object *o = NULL;
+	_cleanup_(json_text_clear) JsonText o = {};
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
 	int r;
 
 	record_name(name, record);
-	r = json_build(
+	json_text_open(&o, '{');
+	json_text_add(
 		&o, J_STRING("kind", "attach"),
 		J_STRING("domain", uuid_format(record->domain, uuid)), J_INT("pid", record->pid),
 		J_STRING("device", bdf_format(record->device, device)),
@@ -33,8 +34,7 @@ int attach_record_write(Tdid *tdid, const AttachRecord *record)
 		J_INT("asked_usec", (int64_t)record->asked_usec),
 		J_STRING("attach_token", record->token.text),
 		J_INT_IF(record->token.text, "attach_uid", record->token.uid));
-	if (r >= 0)
-		r = store_write(tdid->store, name, o);
+	r = store_write(tdid->store, name, &o);
 	if (r != 0)
 		metrics_record_failed(tdid->metrics);
 	return r;

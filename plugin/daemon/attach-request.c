@@ -224,18 +224,6 @@ static void on_attached(int r, const char *message, void *userdata)
 	refuse_untold(request, why ?: "libvirt refused");
 }
 
-/* Not for long: what it is for comes with the assignment. */
-static void connect_ahead(Tdid *tdid, const AttachFinding *finding)
-{
-	Dsm *dsm;
-
-	if (!finding->connects || registry_dsm(tdid->registry, finding->dsm, &dsm) < 0)
-		return;
-	if (!dsm->provider)
-		dsm->provider = finding->provider;
-	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
-}
-
 /* False: its callers have been told, and it has ended. */
 static bool record(AttachRequest *request, const AttachFinding *finding)
 {
@@ -273,7 +261,7 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 			       bdf_format(request->record.device, device), 0, on_attached, asking);
 	if (r >= 0) {
 		request->doubtful = false;
-		connect_ahead(tdid, finding);
+		director_connect_ahead(tdid, finding->dsm, finding->provider);
 		return;
 	}
 	free(request->asking);

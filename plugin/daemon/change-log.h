@@ -41,7 +41,7 @@ uint64_t change_log_sequence(const ChangeLog *log);
  * the same, and nobody can resume from before it any more.
  */
 int change_log_add(ChangeLog *log, json_object *assignment, bool removed);
-/* A change of which nothing else is known, because telling it failed. */
+/* A change of which nothing else is known: telling it failed, or nobody asks. */
 void change_log_lose(ChangeLog *log);
 
 /* Whether every change after that one is still here. */

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #define GUEST_MARKS_MAX 32
+#define LOOK_BACK_MAX	24 /* effects; no transition gives more */
 
 typedef struct QueuedEvent QueuedEvent;
 
@@ -214,14 +215,13 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 /* The last thing of a TVM that has ended takes its Tvm along; one step may forget several. */
 static void forget_tvm(Tdid *tdid, Tvm *tvm)
 {
+	uint32_t position = 0;
 	Domain *domain;
-	Assignment *a;
 
 	if (!tvm || engine_tvm(tdid->engine, tvm->id))
 		return;
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		if (a->tvm == tvm)
-			return;
+	if (registry_next_of_tvm(tvm, &position))
+		return;
 	domain = tvm->domain;
 	records_remove_tvm(tdid, tvm);
 	registry_remove_tvm(tdid->registry, tvm);
@@ -242,6 +242,18 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 	records_remove_assignment(tdid, a);
 	registry_remove_assignment(tdid->registry, a);
 	forget_tvm(tdid, tvm);
+}
+
+/*
+ * Whether the n-th was carried out already: records show the engine as it is after the step, so the
+ * first one that is written says all.
+ */
+static bool is_persisted(const EngineEffect *effects, size_t n)
+{
+	for (size_t i = n; i-- > 0 && n - i <= LOOK_BACK_MAX;)
+		if (effects[i].type == effects[n].type && effects[i].id == effects[n].id)
+			return true;
+	return false;
 }
 
 /* False when a record could not be written, or may be lost. */
@@ -276,8 +288,11 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 	return r == 0;
 }
 
-static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason, bool *recorded)
+/* The last of these effects; the others have been. */
+static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason,
+		      bool *recorded)
 {
+	const EngineEffect *effect = &effects[n - 1];
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
 
@@ -285,7 +300,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, const char *reason
 	case EFFECT_PERSIST_TDI:
 	case EFFECT_PERSIST_DSM:
 	case EFFECT_PERSIST_ASSIGNMENT:
-		if (!persist(tdid, effect, reason))
+		if (!(*recorded && is_persisted(effects, n - 1)) && !persist(tdid, effect, reason))
 			*recorded = false;
 		break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
@@ -380,7 +395,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	    engine_assignment(tdid->engine, event->id)->state == ASSIGNMENT_HELD)
 		reason = held = reason_of_hold(registry_assignment_at(tdid->registry, event->id));
 	for (size_t i = 0; i < n; i++)
-		carry_out(tdid, &effects[i], reason, &recorded);
+		carry_out(tdid, effects, i + 1, reason, &recorded);
 	if (event->type == EVENT_TVM_ENDED)
 		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));
 	if (dsm)
@@ -413,6 +428,17 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
 		queued_free(queued);
 	}
 	queue->draining = false;
+}
+
+void director_connect_ahead(Tdid *tdid, Bdf bdf, Provider *provider)
+{
+	Dsm *dsm;
+
+	if (registry_dsm(tdid->registry, bdf, &dsm) < 0)
+		return;
+	if (!dsm->provider)
+		dsm->provider = provider;
+	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
 }
 
 static void on_operation_started(const OperationRequest *request, void *userdata)

@@ -14,6 +14,9 @@ void director_free(Tdid *tdid);
  */
 void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
 
+/* A device of this DSM is about to appear. Not for long: what it is for comes with that. */
+void director_connect_ahead(Tdid *tdid, Bdf dsm, Provider *provider);
+
 /* Marks a point in the assignment's life, now. detail may be NULL. */
 void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 

@@ -56,16 +56,18 @@ static void learn_guest_address(Assignment *a, const QueryPci *pci)
 	a->guest_known = true;
 	log_info("%s/%s: the TVM sees it at %s", a->tvm->domain->name, a->alias,
 		 bdf_format(a->guest, text));
-	guest_port_tell_offer(a);
 }
 
 /* Where bind-when asks for no agent it is enough to know where the guest has the device. */
+static bool is_ready_without_agent(const Assignment *a)
+{
+	return a->dsm->provider && !provider_binds_when_guest_ready(a->dsm->provider) &&
+	       a->guest_known;
+}
+
 static void ready_without_agent(Tdid *tdid, const Assignment *a)
 {
-	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-
-	if (a->dsm->provider && !provider_binds_when_guest_ready(a->dsm->provider) &&
-	    a->guest_known && !e->guest_ready)
+	if (is_ready_without_agent(a) && !engine_assignment(tdid->engine, a->id)->guest_ready)
 		director_event(tdid, &(EngineEvent){ .type = EVENT_GUEST_READY, .id = a->id },
 			       NULL);
 }
@@ -179,6 +181,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	a->announced = added_usec;
 	a->deleted = false;
 	a->guest_known = false;
+	learn_guest_address(a, pci);
 	director_event(tdid,
 		       &(EngineEvent){ .type = EVENT_APPEARED,
 				       .id = a->id,
@@ -186,13 +189,14 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 				       .dsm = dsm->id,
 				       .tdi = tdi->id,
 				       .unserved = refused,
+				       .guest_ready = is_ready_without_agent(a),
 				       .policy = policy_of(tdid, device, a) },
 		       reason);
 	if (!engine_assignment(tdid->engine, a->id)) {
 		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
 		return;
 	}
-	learn_guest_address(a, pci);
+	guest_port_tell_offer(a);
 	ready_without_agent(tdid, a);
 }
 
@@ -244,8 +248,10 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 					       .policy = policy_of(tdid, device, a) },
 			       NULL);
 		look(tdid, a, read);
-		if (!a->guest_known)
+		if (!a->guest_known) {
 			learn_guest_address(a, pci);
+			guest_port_tell_offer(a);
+		}
 		ready_without_agent(tdid, a);
 		if (a->detach_again && e->state == ASSIGNMENT_DETACHING)
 			domains_detach(tdid, a);
@@ -277,6 +283,29 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 			domain->name, strerror(-r));
 }
 
+/* It is going to appear when QEMU has said where the guest has it, and its session takes longer. */
+static void connect_ahead(Tdid *tdid, const DomainXml *xml, const DomainDevice *device)
+{
+	_cleanup_free_ char *why = NULL;
+	Provider *provider;
+	Bdf dsm;
+
+	if (admission_of_device(tdid, xml, device, &dsm, &provider, &why) == 0 && provider &&
+	    admission_of_hold(tdid, xml, device, dsm, &why) == 0 &&
+	    admission_beside_dsm(tdid, device->host, dsm, &why) == 0)
+		director_connect_ahead(tdid, dsm, provider);
+}
+
+static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
+{
+	const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
+
+	for (size_t i = 0; e && !e->stopping && i < xml->n_devices; i++)
+		if (!registry_find_assignment(tdid->registry, tvm, xml->devices[i].alias,
+					      xml->devices[i].host))
+			connect_ahead(tdid, xml, &xml->devices[i]);
+}
+
 static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, DomainRead *read)
 {
 	Domain *domain;
@@ -305,6 +334,7 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 		log_error("%s: guest port: out of memory", domain->name);
 	if (!(read->flags & VMM_READ_GUEST_PCI) &&
 	    wants_guest_address(tdid, domain->tvm, xml, read)) {
+		connect_all_ahead(tdid, domain->tvm, xml);
 		domain_read_start(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
 				  read->added_usec);
 		return;

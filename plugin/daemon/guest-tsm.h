@@ -24,6 +24,8 @@ int guest_tsm_new(GuestTsm **ret, Tdid *tdid, Tvm *tvm,
 /* Requests that are under way go on; nobody is answered. */
 GuestTsm *guest_tsm_free(GuestTsm *guest);
 
+/* What was held back until a provider is there goes to it now. */
+void guest_tsm_provider_ready(GuestTsm *guest);
 /* Is answered, now or later, unless memory is out. */
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame);
 

@@ -8,7 +8,8 @@
  * A lost connection takes sent and started ones back to waiting; the deadline of a started one goes
  * on. When only that connection was lost, and not the provider, a timer sends it again: there is no
  * event for "the provider takes connections again". Everything is driven from the loop: submit only
- * arms a deferred source.
+ * arms a deferred source. That goes before what else there is to be read, because verbs take long
+ * elsewhere, and after the providers' watches.
  */
 #include "daemon/operations.h"
 
@@ -45,6 +46,7 @@ struct Operations {
 	Dsm *due, **last_due;
 	size_t n_due;
 	sd_event_source *deferred, *again;
+	sd_event_source *clock; /* never runs: no deadline has to open a descriptor */
 };
 
 const char *verb_name(Verb verb)
@@ -86,6 +88,7 @@ Operations *operations_free(Operations *operations)
 	}
 	sd_event_source_disable_unref(operations->deferred);
 	sd_event_source_disable_unref(operations->again);
+	sd_event_source_disable_unref(operations->clock);
 	sd_event_unref(operations->event);
 	free(operations);
 	return NULL;
@@ -376,7 +379,15 @@ int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
 	operations->last_due = &operations->due;
 	r = sd_event_add_defer(event, &operations->deferred, on_deferred, operations);
 	if (r >= 0)
+		r = sd_event_source_set_priority(operations->deferred,
+						 SD_EVENT_PRIORITY_IMPORTANT + 1);
+	if (r >= 0)
 		r = sd_event_source_set_enabled(operations->deferred, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(event, &operations->clock, CLOCK_BOOTTIME, UINT64_MAX, 0,
+				      on_deadline, NULL);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(operations->clock, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(operations);

@@ -6,15 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-int provider_connect(Provider *provider, VarlinkClient **ret, char **ret_error)
-{
-	VarlinkClientOptions options = { .interface = provider->idl,
-					 .check_uid = true,
-					 .uid = provider->uid };
-
-	return varlink_client_connect(ret, provider->event, provider->socket, &options, ret_error);
-}
-
 static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
 {
 	ProviderCall *call = userdata;
@@ -29,11 +20,33 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 		replied(reply, NULL, data);
 		return;
 	}
-	/* The reply's parts are the client's until this function returns. */
+	/* Before the callback, which may free the provider, or have a next call. */
 	call->client = NULL;
+	provider_pool_give(call->provider->pool, client);
 	provider_call_forget(call);
 	replied(reply, name, data);
-	varlink_client_free(client);
+}
+
+/* On a connection that was there before it may turn out now that the provider has closed it. */
+static int send_call(ProviderCall *call, const char *method, json_object *parameters,
+		     unsigned flags, uint64_t timeout_usec, char **ret_error)
+{
+	ProviderPool *pool = call->provider->pool;
+	int r = 0;
+
+	for (int attempt = 0; attempt < 2; attempt++) {
+		r = provider_pool_take(pool, &call->client, ret_error);
+		if (r >= 0)
+			r = varlink_client_call(call->client, method, parameters, flags,
+						timeout_usec, on_call_reply, call, NULL);
+		if (r >= 0)
+			return 0;
+		call->client = varlink_client_free(call->client);
+		if (r != -ENOTCONN)
+			return r;
+		provider_pool_clear(pool);
+	}
+	return r;
 }
 
 int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
@@ -49,13 +62,9 @@ int provider_call(Provider *provider, const char *method, json_object *parameter
 	call->provider = provider;
 	call->replied = replied;
 	call->userdata = userdata;
-	r = provider_connect(provider, &call->client, &why);
-	if (r >= 0)
-		r = varlink_client_call(call->client, method, parameters, flags, timeout_usec,
-					on_call_reply, call, NULL);
+	r = send_call(call, method, parameters, flags, timeout_usec, &why);
 	if (r < 0) {
 		log_debug("tsm %s: %s: %s", provider->name, method, why ?: strerror(-r));
-		varlink_client_free(call->client);
 		free(call);
 		return r;
 	}
@@ -81,6 +90,11 @@ ProviderCall *provider_call_forget(ProviderCall *call)
 	varlink_client_free(call->client);
 	free(call);
 	return NULL;
+}
+
+size_t provider_kept_connections(const Provider *provider)
+{
+	return provider_pool_count(provider->pool);
 }
 
 char *provider_reply_reason(const VarlinkReply *reply, const char *error)

@@ -2,6 +2,7 @@
 /* What provider.c (a TSM provider, coming up and watched) and provider-call.c (one call) share. */
 #pragma once
 
+#include "daemon/provider-pool.h"
 #include "daemon/provider.h"
 #include "rpc/idl.h"
 
@@ -9,9 +10,9 @@
 
 struct Provider {
 	sd_event *event;
-	char *name, *title, *socket;
-	uid_t uid;
+	char *name, *title;
 	IdlInterface *idl;
+	ProviderPool *pool;
 	ProviderHandlers handlers;
 	void *userdata;
 
@@ -37,6 +38,3 @@ struct ProviderCall {
 	void *userdata;
 	ProviderCall *next, *prev;
 };
-
-/* A connection of its own. Negative errno, with a sentence where there is more to say. */
-int provider_connect(Provider *provider, VarlinkClient **ret, char **ret_error);

@@ -74,6 +74,7 @@ static void leave(Provider *provider)
 	provider->asking = false;
 	provider->watch = varlink_client_free(provider->watch);
 	provider->stands = false;
+	provider_pool_clear(provider->pool);
 }
 
 /* NULL: there is none. Another one than before is logged. */
@@ -331,7 +332,7 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 					       : strerror(-r));
 		return;
 	}
-	r = provider_connect(provider, &provider->watch, &why);
+	r = provider_pool_take(provider->pool, &provider->watch, &why);
 	/* What it has reported by the time of an answer is taken before that answer. */
 	if (r >= 0)
 		r = varlink_client_set_priority(provider->watch, SD_EVENT_PRIORITY_IMPORTANT);
@@ -379,10 +380,8 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 	provider->userdata = userdata;
 	provider->retry_usec = RETRY_FIRST_USEC;
 	provider->waits_for_guest = true; /* until it has said otherwise: nothing is bound early */
-	provider->uid = config->uid;
 	provider->name = strdup(config->name);
-	provider->socket = strdup(config->socket);
-	if (!provider->name || !provider->socket)
+	if (!provider->name)
 		return -ENOMEM;
 	set_title(provider, "");
 	set_trouble(provider, "it has not answered yet");
@@ -391,6 +390,9 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 		log_error("io.tdid.Tsm: %s", why ?: strerror(-r));
 		return r;
 	}
+	r = provider_pool_new(&provider->pool, event, config->socket, config->uid, provider->idl);
+	if (r < 0)
+		return r;
 	/* From the loop, so that no handler runs before the caller has its pointer. */
 	r = sd_event_add_time_relative(event, &provider->retry, CLOCK_MONOTONIC, 0, ACCURACY_USEC,
 				       on_retry, provider);
@@ -407,6 +409,7 @@ Provider *provider_free(Provider *provider)
 	while (provider->calls)
 		provider_call_forget(provider->calls);
 	varlink_client_free(provider->watch);
+	provider_pool_free(provider->pool);
 	sd_event_source_disable_unref(provider->retry);
 	idl_free(provider->idl);
 	provider_view_clear(&provider->view);
@@ -414,7 +417,6 @@ Provider *provider_free(Provider *provider)
 	free(provider->trouble);
 	free(provider->name);
 	free(provider->title);
-	free(provider->socket);
 	sd_event_unref(provider->event);
 	free(provider);
 	return NULL;

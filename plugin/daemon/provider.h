@@ -64,15 +64,17 @@ void provider_dsm_said(Provider *provider, Bdf dsm, bool connected);
 const char *provider_trouble(const Provider *provider);
 
 /*
- * One call on a connection of its own, so that a slow verb holds up nothing. The reply may continue
- * (VARLINK_CALL_MORE); after the last one the call is gone. `error` of the reply is the name
- * without its interface.
+ * One call, the only one on its connection, so that a slow verb holds up nothing. The reply may
+ * continue (VARLINK_CALL_MORE); after the last one the call is gone. `error` of the reply is the
+ * name without its interface.
  */
 typedef struct ProviderCall ProviderCall;
 typedef void (*ProviderReplied)(const VarlinkReply *reply, const char *error, void *userdata);
 int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
 		  uint64_t timeout_usec, ProviderReplied replied, void *userdata,
 		  ProviderCall **ret);
+/* Connections that are kept for the next call. */
+size_t provider_kept_connections(const Provider *provider);
 /* The callback will not run any more. What was started goes on. Returns NULL. */
 ProviderCall *provider_call_forget(ProviderCall *call);
 

@@ -36,7 +36,7 @@ static void assignment_name(char name[static NAME_SIZE], const Assignment *a)
 		 (int)a->tvm->pid, bdf_format(a->tdi->bdf, device), a->alias);
 }
 
-static int write_record(Tdid *tdid, const char *name, json_object *record)
+static int write_text(Tdid *tdid, const char *name, JsonText *record)
 {
 	int r = store_write(tdid->store, name, record);
 
@@ -45,20 +45,30 @@ static int write_record(Tdid *tdid, const char *name, json_object *record)
 	return r;
 }
 
+static int write_members(Tdid *tdid, const char *name, const JsonMember *members)
+{
+	_cleanup_(json_text_clear) JsonText record = {};
+
+	json_text_open(&record, '{');
+	json_text_members(&record, members);
+	return write_text(tdid, name, &record);
+}
+
+#define write_record(tdid, name, ...)                                                              \
+	write_members((tdid), (name),                                                              \
+		      (const JsonMember[]){ __VA_ARGS__, { .kind = JSON_MEMBER_END } })
+
 int records_write_tvm(Tdid *tdid, Tvm *tvm)
 {
-	_cleanup_(json_unrefp) json_object *o = NULL;
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE];
 	int r;
 
 	tvm_name(name, tvm);
-	r = json_build(&o, J_STRING("kind", "tvm"),
-		       J_STRING("domain", uuid_format(tvm->uuid, uuid)),
-		       J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
-		       J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time),
-		       J_STRING("guest_boot", tvm->guest_boot));
-	if (r >= 0)
-		r = write_record(tdid, name, o);
+	r = write_record(tdid, name, J_STRING("kind", "tvm"),
+			 J_STRING("domain", uuid_format(tvm->uuid, uuid)),
+			 J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
+			 J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time),
+			 J_STRING("guest_boot", tvm->guest_boot));
 	tvm->unrecorded = r < 0;
 	return r;
 }
@@ -66,57 +76,51 @@ int records_write_tvm(Tdid *tdid, Tvm *tvm)
 int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 {
 	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
-	_cleanup_(json_unrefp) json_object *o = NULL;
 	char name[NAME_SIZE], bdf[BDF_STRING_SIZE];
-	int r;
 
 	if (!e)
 		return -ENOENT;
 	bdf_name(name, "dsm", dsm->bdf);
 	if (e->state == DSM_IDLE)
 		return store_remove(tdid->store, name);
-	r = json_build(&o, J_STRING("kind", "dsm"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)),
-		       J_STRING("tsm", dsm->provider ? provider_name(dsm->provider) : NULL),
-		       J_STRING("state", dsm_state_name(e->state)), J_STRING("reason", dsm->reason),
-		       J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
-		       J_BOOL("doubtful", e->doubtful));
-	return r < 0 ? r : write_record(tdid, name, o);
+	return write_record(
+		tdid, name, J_STRING("kind", "dsm"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)),
+		J_STRING("tsm", dsm->provider ? provider_name(dsm->provider) : NULL),
+		J_STRING("state", dsm_state_name(e->state)), J_STRING("reason", dsm->reason),
+		J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
+		J_BOOL("doubtful", e->doubtful));
 }
 
 int records_write_drain(Tdid *tdid, const Dsm *dsm)
 {
-	_cleanup_(json_unrefp) json_object *o = NULL;
 	char name[NAME_SIZE], bdf[BDF_STRING_SIZE];
-	int r;
 
 	bdf_name(name, "drain", dsm->bdf);
 	if (!dsm->drained)
 		return store_remove(tdid->store, name);
-	r = json_build(&o, J_STRING("kind", "drain"), J_STRING("dsm", bdf_format(dsm->bdf, bdf)));
-	return r < 0 ? r : write_record(tdid, name, o);
+	return write_record(tdid, name, J_STRING("kind", "drain"),
+			    J_STRING("dsm", bdf_format(dsm->bdf, bdf)));
 }
 
 int records_write_tdi(Tdid *tdid, const Tdi *tdi)
 {
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
 	const Assignment *owner;
-	_cleanup_(json_unrefp) json_object *o = NULL;
 	char name[NAME_SIZE], bdf[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
-	int r;
 
 	if (!e)
 		return -ENOENT;
 	owner = e->owner == ENGINE_NONE ? NULL : registry_assignment_at(tdid->registry, e->owner);
 	bdf_name(name, "tdi", tdi->bdf);
-	r = json_build(&o, J_STRING("kind", "tdi"), J_STRING("device", bdf_format(tdi->bdf, bdf)),
-		       J_STRING("dsm", tdi->dsm ? bdf_format(tdi->dsm->bdf, dsm) : NULL),
-		       J_INT("generation", (int64_t)e->generation),
-		       J_BOOL("quarantined", e->state != TDI_KNOWN),
-		       J_STRING("reason", tdi->reason), J_INT("operation", (int64_t)e->operation),
-		       J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL),
-		       J_INT_IF(owner, "owner_pid", owner ? owner->tvm->pid : 0),
-		       J_STRING("owner_name", owner ? owner->alias : NULL));
-	return r < 0 ? r : write_record(tdid, name, o);
+	return write_record(
+		tdid, name, J_STRING("kind", "tdi"), J_STRING("device", bdf_format(tdi->bdf, bdf)),
+		J_STRING("dsm", tdi->dsm ? bdf_format(tdi->dsm->bdf, dsm) : NULL),
+		J_INT("generation", (int64_t)e->generation),
+		J_BOOL("quarantined", e->state != TDI_KNOWN), J_STRING("reason", tdi->reason),
+		J_INT("operation", (int64_t)e->operation),
+		J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL),
+		J_INT_IF(owner, "owner_pid", owner ? owner->tvm->pid : 0),
+		J_STRING("owner_name", owner ? owner->alias : NULL));
 }
 
 /* The record of its end says so, with no other to follow. */
@@ -128,8 +132,7 @@ static bool is_detach_pending(const Assignment *a, const EngineAssignment *e)
 
 static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignment *e)
 {
-	_cleanup_(json_unrefp) json_object *o = NULL;
-	json_object *marks = NULL;
+	_cleanup_(json_text_clear) JsonText record = {};
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
 		guest[BDF_STRING_SIZE];
 	int r = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
@@ -137,11 +140,9 @@ static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignm
 	if (r < 0)
 		return r;
 	assignment_name(name, a);
-	r = timeline_to_json(&a->timeline, &marks);
-	if (r < 0)
-		return r;
-	r = json_build(
-		&o, J_STRING("kind", "assignment"),
+	json_text_open(&record, '{');
+	json_text_add(
+		&record, J_STRING("kind", "assignment"),
 		J_STRING("domain", uuid_format(a->tvm->uuid, uuid)), J_INT("pid", a->tvm->pid),
 		J_STRING("name", a->alias), J_STRING("device", bdf_format(a->tdi->bdf, device)),
 		J_STRING("dsm", bdf_format(a->dsm->bdf, dsm)),
@@ -161,8 +162,10 @@ static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignm
 		J_INT_IF(a->attach_token.text, "attach_uid", a->attach_token.uid),
 		J_STRING("detach_token", a->detach_token.text),
 		J_INT_IF(a->detach_token.text, "detach_uid", a->detach_token.uid),
-		J_BOOL("detach_pending", is_detach_pending(a, e)), J_TAKE("timeline", marks));
-	return r < 0 ? r : write_record(tdid, name, o);
+		J_BOOL("detach_pending", is_detach_pending(a, e)));
+	json_text_name(&record, "timeline");
+	timeline_to_text(&a->timeline, &record);
+	return write_text(tdid, name, &record);
 }
 
 int records_write_assignment(Tdid *tdid, Assignment *a)

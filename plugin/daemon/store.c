@@ -138,32 +138,36 @@ static int sync_directory(const Store *store, const char *file)
 	return STORE_NOT_SYNCED;
 }
 
-int store_write(Store *store, const char *name, json_object *record)
+static int create(Store *store, const char *file)
 {
-	_cleanup_free_ char *file = NULL, *temporary = NULL, *text = NULL;
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(store->directory, file, flags, 0600);
+
+	/* Of a write that failed, when removing it failed as well. */
+	if (fd < 0 && errno == EEXIST && unlinkat(store->directory, file, 0) >= 0)
+		fd = openat(store->directory, file, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+int store_write(Store *store, const char *name, JsonText *record)
+{
+	_cleanup_free_ char *file = NULL, *temporary = NULL;
 	_cleanup_close_ int fd = -1;
-	size_t len;
 	int r;
 
 	r = file_name(&file, name, SUFFIX);
 	if (r >= 0)
 		r = file_name(&temporary, name, TEMPORARY);
+	json_text_add(record, J_INT("version", STORE_VERSION), J_STRING("boot", store->boot_id));
+	json_text_close(record, '}');
 	if (r >= 0)
-		r = json_add_int(record, "version", STORE_VERSION);
-	if (r >= 0)
-		r = json_add_string(record, "boot", store->boot_id);
-	if (r >= 0)
-		r = json_format(&text, &len, record);
+		r = record->error;
 	if (r < 0)
 		return r;
-	/* Of a write that failed, when this failed as well. */
-	if (unlinkat(store->directory, temporary, 0) < 0 && errno != ENOENT)
-		return -errno;
-	fd = openat(store->directory, temporary,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = create(store, temporary);
 	if (fd < 0)
-		return -errno;
-	r = write_all(fd, text, len);
+		return fd;
+	r = write_all(fd, record->text, record->len);
 	if (r >= 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r >= 0 && renameat(store->directory, temporary, store->directory, file) < 0)

@@ -14,7 +14,7 @@
  */
 #pragma once
 
-#include "rpc/json.h"
+#include "rpc/json-text.h"
 
 #define STORE_VERSION 4
 
@@ -37,10 +37,11 @@ DEFINE_CLEANUP(Store, store_free);
 #define STORE_NOT_SYNCED 1
 
 /*
- * Writes `record` (an object; version and boot are added to it) under `name`: [a-zA-Z0-9_.:-]
- * only. 0, STORE_NOT_SYNCED, or a negative errno: then the record is what it was before.
+ * Writes `record` (an object that is still open, or {}; version and boot are added to it) under
+ * `name`: [a-zA-Z0-9_.:-] only. 0, STORE_NOT_SYNCED, or a negative errno: then the record is what
+ * it was before.
  */
-int store_write(Store *store, const char *name, json_object *record);
+int store_write(Store *store, const char *name, JsonText *record);
 
 /* Returns as above. A record that is not there is success. */
 int store_remove(Store *store, const char *name);

@@ -70,6 +70,20 @@ int timeline_to_json(const Timeline *timeline, json_object **ret)
 	return 0;
 }
 
+void timeline_to_text(const Timeline *timeline, JsonText *text)
+{
+	json_text_open(text, '[');
+	for (size_t i = 0; i < timeline->n_marks; i++) {
+		const Mark *mark = &timeline->marks[i];
+
+		json_text_open(text, '{');
+		json_text_add(text, J_INT("at_usec", (int64_t)mark->at_usec),
+			      J_STRING("name", mark->name), J_STRING("detail", mark->detail));
+		json_text_close(text, '}');
+	}
+	json_text_close(text, ']');
+}
+
 typedef struct RawMark {
 	int64_t at_usec;
 	const char *name, *detail;

@@ -2,7 +2,7 @@
 /* What happened to an assignment and when: io.tdid.Assignments.Mark. */
 #pragma once
 
-#include "rpc/json.h"
+#include "rpc/json-text.h"
 
 #include <stdint.h>
 
@@ -28,5 +28,6 @@ void timeline_clear(Timeline *timeline);
 /* detail may be NULL. -ENOMEM. */
 int timeline_mark(Timeline *timeline, uint64_t at_usec, const char *name, const char *detail);
 int timeline_to_json(const Timeline *timeline, json_object **ret);
+void timeline_to_text(const Timeline *timeline, JsonText *text);
 /* Replaces what is there. -EBADMSG: not an array of marks. */
 int timeline_from_json(Timeline *timeline, json_object *array);

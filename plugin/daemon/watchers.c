@@ -15,6 +15,9 @@
  *
  * A watcher that does not read is dropped by the server. Nothing is lost in silence: a change that
  * cannot be told (no memory) ends all calls, and nobody can resume from before it.
+ *
+ * Until somebody watches for the first time nobody knows a sequence to resume from, so changes are
+ * counted and nothing else.
  */
 #include "daemon/watchers.h"
 
@@ -44,6 +47,7 @@ struct Watchers {
 	ChangeLog *log;
 	Watcher *first;
 	size_t n;
+	bool watched; /* by anybody, ever */
 };
 
 int watchers_new(Watchers **ret, Tdid *tdid)
@@ -210,6 +214,7 @@ int watchers_take(Watchers *watchers, VarlinkCall *call, json_object *parameters
 	watcher->next = watchers->first;
 	watchers->first = watcher;
 	watchers->n++;
+	watchers->watched = true;
 	varlink_call_on_gone(call, on_gone, watcher);
 	varlink_call_on_drained(call, on_drained, watcher);
 	r = domain && !watcher->domain ? -ENOMEM : begin(watcher, instance, (uint64_t)since);
@@ -244,8 +249,13 @@ static int tell_change(Watcher *watcher, const Assignment *a, json_object *o, bo
 void watchers_tell(Watchers *watchers, const Assignment *a, const Moment *moment, bool removed)
 {
 	_cleanup_(json_unrefp) json_object *o = NULL;
-	int r = assignment_view_to_json(watchers->tdid, a, moment, &o);
+	int r;
 
+	if (!watchers->watched) {
+		change_log_lose(watchers->log);
+		return;
+	}
+	r = assignment_view_to_json(watchers->tdid, a, moment, &o);
 	if (r == -ENOENT)
 		return; /* the engine has not taken it: no list shows it */
 	if (r < 0)

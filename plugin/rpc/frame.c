@@ -43,6 +43,11 @@ void frame_reader_reset(FrameReader *reader)
 	reader->handed_out = false;
 }
 
+bool frame_reader_is_empty(const FrameReader *reader)
+{
+	return reader->handed_out || (reader->used == 0 && !reader->skipping);
+}
+
 static int reserve(FrameReader *reader, size_t needed)
 {
 	size_t size = reader->size ? reader->size : BUFFER_START;

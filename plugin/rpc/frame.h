@@ -35,6 +35,9 @@ DEFINE_CLEANUP(FrameReader, frame_reader_free);
 int frame_reader_next(FrameReader *reader, const char **data, size_t *len, const char **ret_text,
 		      size_t *ret_len);
 
+/* No beginning of a frame waits for its rest. */
+bool frame_reader_is_empty(const FrameReader *reader);
+
 /* Forgets a partial frame: for a port that was reopened. */
 void frame_reader_reset(FrameReader *reader);
 

@@ -89,6 +89,11 @@ int varlink_client_set_priority(VarlinkClient *client, int64_t priority)
 	return varlink_stream_set_priority(client->stream, priority);
 }
 
+bool varlink_client_is_idle(const VarlinkClient *client)
+{
+	return !client->first && varlink_stream_is_quiet(client->stream);
+}
+
 VarlinkClient *varlink_client_free(VarlinkClient *client)
 {
 	if (!client)

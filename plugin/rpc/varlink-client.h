@@ -45,6 +45,10 @@ DEFINE_CLEANUP(VarlinkClient, varlink_client_free);
 /* What comes on it is handed out before (smaller) or after what else is there to be read. */
 int varlink_client_set_priority(VarlinkClient *client, int64_t priority);
 
+/* It is connected, no call waits, and nothing has come that nobody waits for: it can be used again.
+ */
+bool varlink_client_is_idle(const VarlinkClient *client);
+
 typedef struct VarlinkReply {
 	/*
 	 * 0: an answer came, `error` tells which kind. Else no answer will come: -ETIME (its time

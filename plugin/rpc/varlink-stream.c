@@ -86,12 +86,13 @@ void varlink_stream_fail(VarlinkStream *stream, int reason)
 		(void)sd_event_source_set_enabled(stream->deferred, SD_EVENT_ONESHOT);
 }
 
+/* While frames are handed out it may change with each; the loop's next turn is early enough. */
 static void update_interest(VarlinkStream *stream)
 {
 	uint32_t events = 0;
 	int r;
 
-	if (stream->failed)
+	if (stream->failed || stream->pumping)
 		return;
 	if (!stream->paused && !stream->ended)
 		events |= EPOLLIN;
@@ -315,6 +316,16 @@ int varlink_stream_send(VarlinkStream *stream, json_object *object)
 	flush_output(stream);
 	update_interest(stream);
 	return stream->failed ? -ECONNRESET : 0;
+}
+
+bool varlink_stream_is_quiet(const VarlinkStream *stream)
+{
+	char byte;
+
+	return !stream->failed && !stream->ended && stream->n_unread == 0 &&
+	       frame_reader_is_empty(stream->reader) &&
+	       stream->output_used == stream->output_sent &&
+	       recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 size_t varlink_stream_waiting(const VarlinkStream *stream)

@@ -68,7 +68,8 @@ static const Scenario scenarios[] = {
 	  .arrivals = 1,
 	  .trouble = 3,
 	  .deep = 1,
-	  .clears = 1 },
+	  .clears = 1,
+	  .ready_at_once = true },
 	/* From here on mistakes are looked for. */
 	{ .name = "one TDI, the guest locks, bound again after errors; admission refuses",
 	  ONE_TDI,
@@ -78,6 +79,7 @@ static const Scenario scenarios[] = {
 	  .refusals = 1,
 	  .requests = 1,
 	  .guest_locks = true,
+	  .ready_at_once = true,
 	  .policy = { .on_error = POLICY_REBIND, .rebinds = 1 } },
 	{ .name = "one TDI, held when rejected, bound again after a timeout; its policy changes",
 	  ONE_TDI,

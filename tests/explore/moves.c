@@ -248,6 +248,7 @@ static void appeared(Model *model, uint32_t id)
 					  .tvm = model->scenario->tvm_of[id],
 					  .dsm = model->scenario->dsm_of[tdi],
 					  .tdi = tdi,
+					  .guest_ready = model->scenario->ready_at_once,
 					  .unserved = model->world.assignments[id].refused,
 					  .policy = *model_policy(model, id) });
 }

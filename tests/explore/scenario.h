@@ -26,5 +26,6 @@ typedef struct Scenario {
 	uint8_t changes;       /* of a live domain's metadata, altogether */
 	uint8_t refusals;      /* arrivals that admission refuses, altogether */
 	Policy policy, other;  /* a change is from one to the other */
+	bool ready_at_once;    /* the TSM binds without waiting for the guest */
 	bool guest_locks;      /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
 } Scenario;

@@ -15,7 +15,10 @@ NEEDS_BIND = {"bound": ("config_unlocked", "config_locked"), "locked": ("config_
 
 
 def open_descriptors(run):
-    return {kind.replace(str(run.folder), ""): n for kind, n in run.tdid.fds().items()}
+    """Without the connections that are kept for the provider's next call: a bounded number."""
+    found = {kind.replace(str(run.folder), ""): n for kind, n in run.tdid.fds().items()}
+    found["socket"] -= run.tdid.state["kept_connections"]
+    return found
 
 
 def descriptors(run):

@@ -46,9 +46,10 @@ static void describe(FILE *f, const Tdid *tdid)
 	Tdi *tdi;
 	Tvm *tvm;
 
-	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u,\"attaching\":%s",
+	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u,\"attaching\":%s,\"kept_connections\":%zu",
 		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls,
-		assignments_service_attach_requests(tdid->assignments)->first ? "true" : "false");
+		assignments_service_attach_requests(tdid->assignments)->first ? "true" : "false",
+		provider_kept_connections(tdid->providers[0]));
 	fprintf(f, ",\"tvms\":[");
 	for (uint32_t p = 0, n = 0; (tvm = registry_next_tvm(tdid->registry, &p)); n++)
 		fprintf(f, "%s{\"pid\":%d,\"port\":%s,\"booted\":\"%s\"}", n ? "," : "",

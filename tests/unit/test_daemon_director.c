@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 
 TestSuite(daemon_director, .init = set_up, .fini = tear_down);
@@ -32,6 +33,62 @@ Test(daemon_director, from_attach_to_reclaim)
 	testing_guest_event(SESSION_A, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 	cr_assert_eq(tdi()->generation, 2);
+}
+
+/* How many records have been written since it was asked last. */
+static unsigned int written(int fd)
+{
+	_Alignas(struct inotify_event) char buffer[16384];
+	ssize_t size = read(fd, buffer, sizeof(buffer));
+	unsigned int n = 0;
+
+	for (ssize_t at = 0; at < size;) {
+		const struct inotify_event *event = (const void *)(buffer + at);
+
+		n++;
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+	return n;
+}
+
+#define OTHER "ua-tdi-nic1"
+#define WITH_OTHER                                                                                 \
+	TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1") TESTING_HOSTDEV(OTHER, "2"))
+
+/* What is known at once is written once, and before the verb. */
+Test(daemon_director, records_of_one_step)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	d.tsm->bind_when = "added";
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	fake_vmm_place(ALIAS, 5, 0, 0);
+	fake_vmm_place(OTHER, 6, 0, 0);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	cr_assert_geq(inotify_add_watch(fd, d.records, IN_MOVED_TO), 0);
+	d.tsm->answers[FAKE_BIND] = FAKE_HOLD;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, OTHER, WITH_OTHER);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"binding\""), 1);
+	cr_assert_eq(written(fd), 2, "the TDI's and the assignment's");
+	close(fd);
+}
+
+/* As after a restart of tdid, when the agent is faster than the provider. */
+Test(daemon_director, guest_asks_while_the_provider_is_away)
+{
+	testing_daemon_start(&d);
+	lock();
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	testing_guest_send(ACCEPT);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_LOCKED);
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, d.tsm->calls[FAKE_GUEST_REQUEST] == 1);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
+	UNTIL(d.event, d.tdid.guest_calls == 0);
 }
 
 Test(daemon_director, guests_word_alone_does_not_make_it_run)

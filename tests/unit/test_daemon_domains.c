@@ -309,6 +309,23 @@ Test(daemon_domains, bind_when_added_waits_for_the_place)
 	cr_assert_eq(d.tsm->requester_id, 0x0500);
 }
 
+/* While QEMU is still asked where the guest has it. */
+Test(daemon_domains, connects_ahead_of_the_place)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.hold = true;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	testing_idle(d.event);
+	fake_vmm_answer_one();
+	UNTIL(d.event, d.tsm->calls[FAKE_CONNECT] == 1);
+	cr_assert_null(testing_assignment(&d, 0, ALIAS));
+	fake_vmm_let_go();
+	UNTIL(d.event, testing_state(&d, 0, ALIAS) == ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
+}
+
 Test(daemon_domains, marks_during_a_read_cause_one_more)
 {
 	testing_daemon_start(&d);

@@ -223,17 +223,34 @@ Test(daemon_operations, same_number_after_the_provider_was_lost)
 	cr_assert_eq(n_started, 1);
 }
 
+static void on_nothing(const VarlinkReply *reply, const char *error, void *userdata)
+{
+}
+
+/* From here on a verb needs a connection of its own. */
+static void occupy_connection(void)
+{
+	_cleanup_(json_unrefp) json_object *device = NULL;
+
+	cr_assert_eq(json_build(&device, J_STRING("device", "0000:41:00.1")), 0);
+	tsm->answers[FAKE_GET_EVIDENCE] = FAKE_HOLD;
+	cr_assert_eq(provider_call(provider, "io.tdid.Tsm.GetEvidence", device, 0, 0, on_nothing,
+				   NULL, NULL),
+		     0);
+	UNTIL(event, tsm->n_held == 1);
+}
+
 /* The provider stands, but has no room for this connection: nobody says when it has. */
 Test(daemon_operations, one_connection_is_dropped)
 {
 	int fd;
 
 	fake_tsm_stop(tsm);
-	tsm->connections_max = 2;
+	tsm->connections_max = 3;
 	fake_tsm_start(tsm);
 	start(5000000);
-	testing_idle(event);
-	fd = raw_connect(path); /* beside the watch */
+	occupy_connection();
+	fd = raw_connect(path); /* beside that and the watch */
 	testing_idle(event);
 	submit(VERB_CONNECT, 1);
 	testing_idle(event);
@@ -256,11 +273,26 @@ Test(daemon_operations, cannot_be_sent)
 	struct rlimit old;
 
 	start(5000000);
-	testing_idle(event);
+	occupy_connection();
 	no_more_descriptors(&old);
 	submit(VERB_BIND, 1);
 	UNTIL(event, n_done == 1);
 	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+/* On a connection that there is it can be sent, and has its deadline all the same. */
+Test(daemon_operations, hangs_when_no_descriptor_is_left)
+{
+	struct rlimit old;
+
+	start(100000);
+	tsm->answers[FAKE_CONNECT] = FAKE_START_HOLD;
+	no_more_descriptors(&old);
+	submit(VERB_CONNECT, 1);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
+	cr_assert_eq(n_started, 1);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
@@ -271,7 +303,7 @@ Test(daemon_operations, cannot_be_sent_again)
 	struct rlimit old;
 
 	start(5000000);
-	testing_idle(event);
+	occupy_connection();
 	no_more_descriptors(&old);
 	request.dsm = dsm;
 	cr_assert_eq(operations_submit(operations, &request), 0);

@@ -12,7 +12,9 @@
 	"\"protection\":false,\"bind_when\":\"added\",\"lock_by\":\"host\",\"start_by\":\"tvm\","  \
 	"\"state_source\":\"tsm\",\"evidence\":\"shown\",\"concurrency\":1}}}|"
 #define DEVICES "{\"parameters\":{\"devices\":[]}}|"
-#define STANDS	"{\"parameters\":{\"instance\":\"1\",\"sequence\":1},\"continues\":true}|"
+#define HOLDS_NOTHING                                                                              \
+	"{\"parameters\":{\"instance\":\"1\",\"dsms\":[],\"tdis\":[],\"operations\":[]}}|"
+#define STANDS "{\"parameters\":{\"instance\":\"1\",\"sequence\":1},\"continues\":true}|"
 
 static sd_event *event;
 static char path[64];
@@ -84,23 +86,25 @@ static void tear_down(void)
 
 TestSuite(daemon_provider, .init = set_up, .fini = tear_down);
 
-/* A provider that answers its n-th connection with the n-th text. */
+/* A provider that answers the n-th call with the n-th text. The third is the watch, which stays. */
 static void answer_with(const char *const *answers)
 {
-	int listening = raw_listen(path, 8), fds[8];
-	size_t n = 0;
+	int listening = raw_listen(path, 8), fds[2] = { -1, -1 };
 
 	start(getuid());
-	for (; answers[n]; n++) {
+	for (size_t n = 0; answers[n]; n++) {
+		int *fd = &fds[n > 2];
+
 		if (n == 0)
 			cr_assert(testing_turn(event));
-		fds[n] = raw_accept(listening);
-		raw_received(fds[n]);
-		raw_send(fds[n], answers[n]);
+		if (*fd < 0)
+			*fd = raw_accept(listening);
+		raw_received(*fd);
+		raw_send(*fd, answers[n]);
 		testing_idle(event);
 	}
-	while (n-- > 0)
-		close(fds[n]);
+	close(fds[0]);
+	close(fds[1]);
 	close(listening);
 }
 
@@ -269,6 +273,93 @@ Test(daemon_provider, calls)
 	cr_assert_eq(last_status, -ECONNRESET);
 	cr_assert_lt(provider_call(provider, "io.tdid.Tsm.Query", NULL, 0, 0, on_reply, NULL, NULL),
 		     0);
+}
+
+static void query(ProviderCall **ret)
+{
+	cr_assert_eq(provider_call(provider, "io.tdid.Tsm.Query", NULL, 0, 0, on_reply, NULL, ret),
+		     0);
+}
+
+Test(daemon_provider, calls_in_turn_have_one_connection)
+{
+	serve();
+	for (unsigned int i = 1; i < 5; i++) {
+		query(NULL);
+		UNTIL(event, n_replies == i);
+		cr_assert_eq(last_status, 0);
+		cr_assert_eq(varlink_server_connections(tsm->server), 2, "with the watch's");
+	}
+}
+
+Test(daemon_provider, one_that_hangs_holds_up_nothing)
+{
+	serve();
+	tsm->answers[FAKE_QUERY] = FAKE_HOLD;
+	query(NULL);
+	UNTIL(event, tsm->n_held == 1);
+	tsm->answers[FAKE_QUERY] = FAKE_DONE;
+	query(NULL);
+	UNTIL(event, n_replies == 1);
+	cr_assert_eq(tsm->n_held, 1);
+}
+
+/* What comes late of a call that was given up is nobody's. */
+Test(daemon_provider, late_answer)
+{
+	int listening = raw_listen(path, 8), watch, first, second;
+	ProviderCall *call;
+
+	start(getuid());
+	cr_assert(testing_turn(event));
+	watch = raw_accept(listening);
+	raw_send(watch, CAPABILITIES);
+	testing_idle(event);
+	raw_send(watch, DEVICES);
+	testing_idle(event);
+	raw_send(watch, STANDS);
+	testing_idle(event);
+	first = raw_accept(listening);
+	raw_send(first, HOLDS_NOTHING);
+	UNTIL(event, n_ready == 1);
+	raw_received(first);
+
+	query(&call);
+	testing_idle(event);
+	cr_assert_null(provider_call_forget(call));
+	EXPECT_RECEIVED(first, "{\"method\":\"io.tdid.Tsm.Query\"}|<end>");
+	query(NULL);
+	testing_idle(event);
+	second = raw_accept(listening);
+	cr_assert_eq(n_replies, 0);
+	/* And one too many is not the answer of the call after. */
+	raw_send(second, HOLDS_NOTHING HOLDS_NOTHING);
+	UNTIL(event, n_replies == 1);
+	query(NULL);
+	testing_idle(event);
+	cr_assert_eq(n_replies, 1);
+	close(raw_accept(listening));
+	close(watch);
+	close(first);
+	close(second);
+	close(listening);
+}
+
+/* It dies while nothing is under way: the next call is for who serves now. */
+Test(daemon_provider, restarts_between_calls)
+{
+	serve();
+	query(NULL);
+	UNTIL(event, n_replies == 1);
+	fake_tsm_stop(tsm);
+	fake_tsm_start(tsm);
+	query(NULL);
+	UNTIL(event, n_replies == 2);
+	cr_assert_eq(last_status, 0);
+	UNTIL(event, n_ready == 2);
+	query(NULL);
+	UNTIL(event, n_replies == 3);
+	cr_assert_eq(last_status, 0);
 }
 
 Test(daemon_provider, freed_within_a_call)

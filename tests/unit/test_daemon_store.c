@@ -63,10 +63,11 @@ static void put(const char *file, const char *text)
 
 static int write_value(const char *name, const char *value)
 {
-	_cleanup_(json_unrefp) json_object *o = NULL;
+	_cleanup_(json_text_clear) JsonText o = {};
 
-	cr_assert_eq(json_build(&o, J_STRING("value", value)), 0);
-	return store_write(store, name, o);
+	json_text_open(&o, '{');
+	json_text_add(&o, J_STRING("value", value));
+	return store_write(store, name, &o);
 }
 
 static int on_record(const char *name, json_object *record, void *userdata)

@@ -67,6 +67,24 @@ Test(engine, another_dsm_serves_a_device_that_comes_back)
 	cr_assert_eq(engine_dsm(bench.engine, 1)->first, ENGINE_NONE);
 }
 
+/* Where nothing has to be waited for, one step leads to the bind. */
+Test(engine, ready_as_it_appears)
+{
+	EngineEvent event = { .type = EVENT_APPEARED, .id = 0, .guest_ready = true };
+
+	step(event);
+	is(0, ASSIGNMENT_CONNECTING, FAULT_NONE);
+	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
+	is(0, ASSIGNMENT_BINDING, FAULT_NONE);
+	event.id = event.tdi = 1;
+	step(event);
+	is(1, ASSIGNMENT_BINDING, FAULT_NONE);
+	cr_assert_eq(effect(EFFECT_BIND)->generation, 1);
+	cr_assert_lt(position(EFFECT_PERSIST_ASSIGNMENT), position(EFFECT_BIND));
+	cr_assert_eq(bench.effects[0].type, EFFECT_PERSIST_TDI);
+	changes_nothing((EngineEvent){ .type = EVENT_GUEST_READY, .id = 1 });
+}
+
 static void late_and_wrong(uint32_t id)
 {
 	static const EngineEventType of_assignment[] = { EVENT_BIND_DONE, EVENT_UNBIND_DONE },

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Whether a comma is wanted shows in the last byte: a value ends in none of '{', '[' and ':', since
+ * a string's last byte is its quote.
+ */
+#include "rpc/json-text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_START 1024u
+
+static void append(JsonText *text, const char *bytes, size_t n)
+{
+	size_t size = text->size ?: TEXT_START;
+	char *grown;
+
+	if (text->error)
+		return;
+	while (size - text->len <= n)
+		size *= 2;
+	if (size != text->size) {
+		grown = realloc(text->text, size);
+		if (!grown) {
+			text->error = -ENOMEM;
+			return;
+		}
+		text->text = grown;
+		text->size = size;
+	}
+	memcpy(text->text + text->len, bytes, n);
+	text->len += n;
+	text->text[text->len] = '\0';
+}
+
+static void separate(JsonText *text)
+{
+	if (text->len > 0 && !strchr("{[:", text->text[text->len - 1]))
+		append(text, ",", 1);
+}
+
+void json_text_open(JsonText *text, char bracket)
+{
+	separate(text);
+	append(text, &bracket, 1);
+}
+
+void json_text_close(JsonText *text, char bracket)
+{
+	append(text, &bracket, 1);
+}
+
+static void append_escaped(JsonText *text, unsigned char c)
+{
+	static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+	const char *found = strchr(plain, c);
+	char escaped[8] = "\\";
+
+	if (found)
+		escaped[1] = letters[found - plain];
+	else
+		snprintf(escaped, sizeof(escaped), "\\u%04x", c);
+	append(text, escaped, strlen(escaped));
+}
+
+static void append_string(JsonText *text, const char *value)
+{
+	size_t n = strlen(value), from = 0;
+
+	if (!json_utf8_valid(value, n)) {
+		text->error = text->error ?: -EINVAL;
+		return;
+	}
+	append(text, "\"", 1);
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)value[i];
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		append(text, value + from, i - from);
+		append_escaped(text, c);
+		from = i + 1;
+	}
+	append(text, value + from, n - from);
+	append(text, "\"", 1);
+}
+
+void json_text_name(JsonText *text, const char *name)
+{
+	separate(text);
+	append_string(text, name);
+	append(text, ":", 1);
+}
+
+static void add_int(JsonText *text, const JsonMember *m)
+{
+	char digits[32];
+
+	json_text_name(text, m->name);
+	append(text, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIi64, m->integer));
+}
+
+static void add_object(JsonText *text, const JsonMember *m)
+{
+	const char *value = json_object_to_json_string_ext(
+		m->object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	json_text_name(text, m->name);
+	if (value)
+		append(text, value, strlen(value));
+	else
+		text->error = text->error ?: -ENOMEM;
+}
+
+static void add_member(JsonText *text, const JsonMember *m)
+{
+	switch (m->kind) {
+	case JSON_MEMBER_STRING:
+		if (!m->string)
+			return;
+		json_text_name(text, m->name);
+		append_string(text, m->string);
+		return;
+	case JSON_MEMBER_INT: add_int(text, m); return;
+	case JSON_MEMBER_BOOL:
+		json_text_name(text, m->name);
+		append(text, m->boolean ? "true" : "false", m->boolean ? 4 : 5);
+		return;
+	case JSON_MEMBER_REF:
+	case JSON_MEMBER_TAKE:
+		if (m->object)
+			add_object(text, m);
+		if (m->kind == JSON_MEMBER_TAKE)
+			json_object_put(m->object);
+		return;
+	case JSON_MEMBER_SKIP:
+	case JSON_MEMBER_END: return;
+	}
+}
+
+void json_text_members(JsonText *text, const JsonMember *members)
+{
+	for (const JsonMember *m = members; m->kind != JSON_MEMBER_END; m++)
+		add_member(text, m);
+}
