@@ -47,13 +47,16 @@ void getquote_header_write(uint8_t bytes[static GETQUOTE_HEADER_SIZE],
 
 /*
  * What the call has to return for a buffer at this guest-physical address (R12) and of this size
- * (R13), before anybody looks into it: GETQUOTE_CALL_SUCCESS, _ALIGN_ERROR when one of them is not
- * a multiple of 4 KiB, _INVALID_OPERAND when the size is 0 or above GETQUOTE_SIZE_MAX.
+ * (R13), before anybody looks into it: _INVALID_OPERAND when the size is 0, _ALIGN_ERROR when one
+ * of them is not a multiple of 4 KiB, _INVALID_OPERAND when the size is above GETQUOTE_SIZE_MAX or
+ * the end above 2^64, else GETQUOTE_CALL_SUCCESS. In this order, as QEMU has it.
  */
 uint64_t getquote_check_call(uint64_t address, uint64_t size);
 
 /*
- * Whether such a header, in a buffer of this size, asks for something: version 1, status and
- * out_len 0, and in_len above 0 and within the buffer. NULL if so, else a static sentence.
+ * Whether such a header, in a buffer of this size, asks for something: version 1, and in_len above
+ * 0 and within the buffer. Status and out_len are the VMM's to write; the specification has the
+ * guest clear them, but QEMU takes whatever stands there, and so a guest that uses its buffer a
+ * second time may have left what it was told the first time. NULL if so, else a static sentence.
  */
 const char *getquote_check_header(const GetquoteHeader *header, size_t buffer_size);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,23 +58,27 @@ typedef struct QgsMessage {
 	QgsType type;
 	uint32_t error; /* of responses; 0 in requests */
 	union {
-		struct { /* GET_QUOTE request */
-			QgsBytes report;
-			QgsBytes ids; /* of 16 bytes each, which QE is wanted; may be empty */
+		struct {		 /* GET_QUOTE request */
+			QgsBytes report; /* not empty */
+			QgsBytes ids;	 /* of 16 bytes each, which QE is wanted; may be empty */
 		} quote_request;
-		struct { /* GET_QUOTE response: both empty with an error */
-			QgsBytes selected_id;
+		struct {		      /* GET_QUOTE response: both empty with an error */
+			QgsBytes selected_id; /* may be empty; QEMU takes no other */
 			QgsBytes quote;
 		} quote_response;
-		struct { /* GET_COLLATERAL request */
+		struct { /* GET_COLLATERAL request: neither empty */
 			QgsBytes fmspc;
 			QgsBytes pck_ca;
 		} collateral_request;
 		struct {		       /* GET_COLLATERAL response */
 			uint16_t major, minor; /* of the collateral */
 			/* PCK CRL's issuers, root CRL, PCK CRL, TCB info's issuers, TCB info, QE
-			 * identity's issuers, QE identity */
+			 * identity's issuers, QE identity: all of them, or with an error none */
 			QgsBytes parts[QGS_COLLATERAL_PARTS];
+			/* Four zero bytes behind them: DCAP's library of version 1.0 counts the
+			 * collateral's version twice, and takes nothing else. Never with an
+			 * error. */
+			bool padded;
 		} collateral_response;
 		struct { /* GET_PLATFORM_INFO response; the request carries nothing */
 			uint16_t qe_svn, pce_svn;
@@ -93,15 +98,19 @@ int qgs_frame_parse(uint32_t *ret, const uint8_t frame[static QGS_FRAME_SIZE], s
 /*
  * A whole message without its frame; *ret points into `data`. Every byte has to be accounted for.
  * Returns 0; -EBADMSG with *ret_why (static, may be NULL) saying what does not fit;
- * -EPROTONOSUPPORT when it is not of major version 1; -EOPNOTSUPP for an unknown type. With the
- * latter two the fields of the header in *ret are right.
+ * -EPROTONOSUPPORT when it is not of major version 1; -EOPNOTSUPP for an unknown type. On failure
+ * *ret is empty but for the header's fields, which are what the first 16 bytes say, if there are
+ * as many.
  */
 int qgs_message_parse(QgsMessage *ret, const void *data, size_t size, const char **ret_why);
 
-/* *ret is allocated, frame included. Returns 0, -EMSGSIZE above QGS_MESSAGE_MAX, -ENOMEM. */
+/*
+ * *ret is allocated, frame included; the caller frees it. Returns 0, -EMSGSIZE above
+ * QGS_MESSAGE_MAX, -EINVAL for what qgs_message_parse() would refuse, -ENOMEM.
+ */
 int qgs_message_format(uint8_t **ret, size_t *ret_size, const QgsMessage *message);
 
-/* "success", "the parameter is incorrect (0x12003)": `buffer` or a static string. */
+/* "success", "invalid parameter (0x12003)": `buffer` or a static string. */
 #define QGS_ERROR_TEXT_SIZE 80
 const char *qgs_error_text(uint32_t error, char buffer[static QGS_ERROR_TEXT_SIZE]);
 

@@ -3,7 +3,7 @@
  * TDREPORT_STRUCT of TDX 1.0 and 1.5: what a TD says of itself to its own machine.
  *
  *	offset  size
- *	  0     256   REPORTMACSTRUCT: REPORTTYPE (4: type 0x81, subtype 0, version, 0), 12 zero,
+ *	  0     256   REPORTMACSTRUCT: REPORTTYPE (4: type 0x81, subtype, version, 0), 12 zero,
  *	              CPUSVN 16, SHA-384 of TEE_TCB_INFO 48, SHA-384 of TDINFO 48, REPORTDATA 64,
  *	              32 zero, MAC 32 over the 224 bytes before it
  *	256     239   TEE_TCB_INFO
@@ -33,7 +33,7 @@
 
 /* Every field points into the 1,024 bytes. */
 typedef struct Tdreport {
-	uint8_t version; /* of REPORTTYPE: 0 for TDX 1.0, 1 for 1.5 */
+	uint8_t version; /* of REPORTTYPE: 0; 1 with service TDs bound; 3 of TDX 1.5 */
 	const uint8_t *cpu_svn;
 	const uint8_t *tcb_info_hash, *td_info_hash;
 	const uint8_t *report_data;
@@ -46,9 +46,10 @@ typedef struct Tdreport {
 } Tdreport;
 
 /*
- * Form only: whose MAC it is nobody but its machine can tell.
- * Returns 0; -EBADMSG with *ret_why (static, may be NULL) when size, type or reserved bytes are
- * wrong.
+ * Form only: whose MAC it is nobody but its machine can tell. Takes what QGS takes of a bare
+ * report: subtypes 0 and 1, versions 0, 1 and 3, zeros where it says zero above; the last 112 bytes
+ * of TDINFO (SERVTD_HASH and 64 reserved) may be anything. Returns 0; -EBADMSG with *ret_why
+ * (static, may be NULL).
  */
 int tdreport_parse(Tdreport *ret, const void *data, size_t size, const char **ret_why);
 
@@ -68,6 +69,6 @@ typedef struct TdreportFields {
 int tdreport_make(uint8_t ret[static TDREPORT_SIZE], const TdreportFields *fields,
 		  const uint8_t key[static TDREPORT_KEY_SIZE]);
 
-/* The MAC, and both hashes. 0; -EBADMSG with *ret_why; -EIO. */
+/* The MAC, and both hashes, of what tdreport_parse() made. 0; -EBADMSG with *ret_why; -EIO. */
 int tdreport_verify(const Tdreport *report, const uint8_t key[static TDREPORT_KEY_SIZE],
 		    const char **ret_why);
