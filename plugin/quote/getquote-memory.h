@@ -17,6 +17,8 @@
 #define SHARED_IN_LEN  16u
 #define SHARED_OUT_LEN 20u
 
+_Static_assert(SHARED_OUT_LEN + sizeof(uint32_t) == GETQUOTE_HEADER_SIZE, "out_len is the last");
+
 static inline void *shared_at(void *buffer, size_t offset)
 {
 	return (uint8_t *)buffer + offset;

@@ -6,10 +6,11 @@
 
 TestSuite(getquote_services, .timeout = GETQUOTE_TEST_TIMEOUT);
 
-static void served_by(TestingQgsManner manner, uint64_t status, const char *line)
+static void served_by(TestingQgsManner manner, unsigned int deadline_ms, uint64_t status,
+		      const char *line)
 {
 	TestingQgs *qgs = testing_qgs(manner, 4000);
-	Vm *vm = vm_new(qgs, 400);
+	Vm *vm = vm_new(qgs, deadline_ms);
 	int64_t begin = milliseconds();
 
 	request(vm, PAGE, 2 * PAGE);
@@ -47,23 +48,23 @@ Test(getquote_services, lying_services)
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(manners); i++)
-		served_by(manners[i].manner, GETQUOTE_ERROR, manners[i].line);
+		served_by(manners[i].manner, 0, GETQUOTE_ERROR, manners[i].line);
 }
 
 Test(getquote_services, odd_services)
 {
-	served_by(QGS_SLOW, GETQUOTE_SUCCESS, NULL);
-	served_by(QGS_SPLITS, GETQUOTE_SUCCESS, NULL);
-	served_by(QGS_VERSION_1_0, GETQUOTE_SUCCESS, NULL);
-	served_by(QGS_SAYS_ID, GETQUOTE_SUCCESS, NULL);
-	served_by(QGS_TALKS_ON, GETQUOTE_SUCCESS, NULL);
+	served_by(QGS_SLOW, 0, GETQUOTE_SUCCESS, NULL);
+	served_by(QGS_SPLITS, 0, GETQUOTE_SUCCESS, NULL);
+	served_by(QGS_VERSION_1_0, 0, GETQUOTE_SUCCESS, NULL);
+	served_by(QGS_SAYS_ID, 0, GETQUOTE_SUCCESS, NULL);
+	served_by(QGS_TALKS_ON, 0, GETQUOTE_SUCCESS, NULL);
 }
 
 Test(getquote_services, wedged_services)
 {
-	served_by(QGS_SILENT, GETQUOTE_ERROR,
+	served_by(QGS_SILENT, 400, GETQUOTE_ERROR,
 		  "did not answer within 400 ms (request sent, 0 bytes received)");
-	served_by(QGS_DRIPS, GETQUOTE_ERROR, "did not answer within 400 ms (request sent, ");
+	served_by(QGS_DRIPS, 400, GETQUOTE_ERROR, "did not answer within 400 ms (request sent, ");
 }
 
 Test(getquote_services, nobody_there)
