@@ -45,7 +45,8 @@ def build(store, folder):
     work.mkdir()
     # The compiler is a static program: it runs from where it lies.
     go = tree / "usr/lib/go"
-    command.run([go / "bin/go", "build", "-trimpath", "-ldflags=-s -w", "-o", folder / "judge", SOURCE],
+    command.run([go / "bin/go", "build", "-trimpath", "-ldflags=-s -w",
+                 "-gcflags=all=-N -l", "-o", folder / "judge", SOURCE],
                 log, 600, cwd=work,
                 env={"PATH": "/usr/bin:/bin", "HOME": str(work), "GOCACHE": str(work / "cache"),
                      "GOROOT": str(go.resolve()), "GOPATH": str(tree / LIBRARIES),

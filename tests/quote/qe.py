@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A running tdi-qe-emulated of a test's own."""
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -50,21 +51,31 @@ class Qe:
         self.process.terminate()
         assert self.process.wait(20) == 0, self.process.returncode
 
-    def call(self, method, **parameters):
-        """One method of io.tdid.QeEmulated; the reply's parameters."""
+    @contextlib.contextmanager
+    def controlled(self):
+        """call(method, parameters...) of io.tdid.QeEmulated, all over one connection."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(20)
             s.connect(self.control)
-            s.sendall(json.dumps({"method": f"io.tdid.QeEmulated.{method}",
-                                  "parameters": parameters}).encode() + b"\0")
-            data = b""
-            while not data.endswith(b"\0"):
-                piece = s.recv(65536)
-                assert piece, "no answer"
-                data += piece
-        reply = json.loads(data[:-1])
-        assert "error" not in reply, reply
-        return reply.get("parameters", {})
+            yield functools.partial(call, s)
+
+    def call(self, method, **parameters):
+        """One method of io.tdid.QeEmulated; the reply's parameters."""
+        with self.controlled() as controlled:
+            return controlled(method, **parameters)
+
+
+def call(s, method, **parameters):
+    s.sendall(json.dumps({"method": f"io.tdid.QeEmulated.{method}",
+                          "parameters": parameters}).encode() + b"\0")
+    data = b""
+    while not data.endswith(b"\0"):
+        piece = s.recv(65536)
+        assert piece, "no answer"
+        data += piece
+    reply = json.loads(data[:-1])
+    assert "error" not in reply, reply
+    return reply.get("parameters", {})
 
 
 @contextlib.contextmanager

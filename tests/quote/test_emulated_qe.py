@@ -232,19 +232,21 @@ def test_out_of_file_descriptors():
         it.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)))
         report = report_of(it)
         held = []
-        while it.call("GetStatus")["accepting"]:
-            held.append(qgs.connect(it.socket))
-            assert len(held) < 64
-        for each in held:
-            each.close()
-        while it.call("GetStatus")["connections"]:
-            pass
-        try:
-            with qgs.connect(it.socket, 0.3) as s:
-                s.sendall(report)
-                s.recv(1)
-            raise AssertionError("it was served")
-        except TimeoutError:
-            pass
-        it.call("Clear")
+        # Who controls it is connected before: afterwards there is no fd for that, either.
+        with it.controlled() as call:
+            while call("GetStatus")["accepting"]:
+                held.append(qgs.connect(it.socket))
+                assert len(held) < 64
+            for each in held:
+                each.close()
+            while call("GetStatus")["connections"]:
+                pass
+            try:
+                with qgs.connect(it.socket, 0.3) as s:
+                    s.sendall(report)
+                    s.recv(1)
+                raise AssertionError("it was served")
+            except TimeoutError:
+                pass
+            call("Clear")
         assert verdict(it, qgs.quote(it.socket, report)) is None
