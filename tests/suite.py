@@ -2,10 +2,10 @@
 """Runs every test, or those that are named: unit tests, the explorer, the sweep, fuzzers, end-to-end
 tests.
 
-Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, system/WHAT-IT-SHOWS; a name may be the
-beginning of several. End-to-end tests run once with each TSM (tests/system/lab.py), unless their
-file says otherwise in TSMS, for as long as SYSTEM_TIMEOUT or their file's TIMEOUT. The last line is
-`N passed, N failed` (and `, N skipped`).
+Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, quote/WHAT-IT-SHOWS, system/WHAT-IT-SHOWS; a
+name may be the beginning of several. End-to-end tests run once with each TSM (tests/system/lab.py),
+unless their file says otherwise in TSMS, for as long as SYSTEM_TIMEOUT or their file's TIMEOUT;
+those of quotes need no emulated host. The last line is `N passed, N failed` (and `, N skipped`).
 """
 import argparse
 import ast
@@ -34,11 +34,12 @@ import fuzz  # noqa: E402
 import lab  # noqa: E402
 import scenarios  # noqa: E402
 
+QE = "plugin/quote/emulated/tdi-qe-emulated"  # of the tests of quotes
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
 SYSTEM_TIMEOUT = 420
 # The nested guest stops or hangs in 1 of 20 to 40 hot-plugs (tests/system/README.md); every try but
-# the first is said in the output.
-TRIES = 3
+# the first is said in the output. What runs without one is tried once.
+TRIES = {"system": 3, "quote": 1}
 BEGIN = time.monotonic()
 
 
@@ -81,19 +82,20 @@ class SystemTest:
     """One function of a test file, read from its source without running it."""
 
     def __init__(self, path, node, tsms, timeout):
-        self.name = "system/" + node.name[len("test_"):].replace("_", "-")
+        self.name = f"{path.parent.name}/" + node.name[len("test_"):].replace("_", "-")
         self.path = path
         self.function = node.name
         self.shows = (ast.get_docstring(node) or "").split("\n")[0]
         self.tsms = tsms  # (None,): it has to do with none
         self.timeout = timeout
+        self.tries = TRIES[path.parent.name]
 
 
-def system_tests():
-    """{name: SystemTest}"""
+def system_tests(folder, every_tsm):
+    """{name: SystemTest} of tests/FOLDER; `every_tsm` unless a file says otherwise."""
     found = {}
-    for path in sorted((TESTS / "system").glob("test_*.py")):
-        tsms, timeout = lab.TSMS, SYSTEM_TIMEOUT
+    for path in sorted((TESTS / folder).glob("test_*.py")):
+        tsms, timeout = every_tsm, SYSTEM_TIMEOUT
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TSMS":
                 tsms = ast.literal_eval(node.value) or (None,)
@@ -313,7 +315,7 @@ def run_system(test, tsm, count):
     program = (f"import sys; sys.path.insert(0, {str(test.path.parent)!r}); "
                f"import {test.path.stem}; {test.path.stem}.{test.function}()")
     begin = time.monotonic()
-    for attempt in range(1, TRIES + 1):
+    for attempt in range(1, test.tries + 1):
         with open(log, "ab" if attempt > 1 else "wb") as out:
             try:
                 rc = children.run([sys.executable, "-c", program], out, test.timeout,
@@ -326,10 +328,17 @@ def run_system(test, tsm, count):
             count.add(passed=1)
             say(f"ok   {title} ({time.monotonic() - begin:.0f} s{again}): {test.shows}")
             return
-        if attempt < TRIES:
+        if attempt < test.tries:
             say(f"retry {title}")
             print(tail(log), flush=True)
     count.fail(title, tail(log))
+
+
+def prepare_judge():
+    """The program of somebody else that judges quotes."""
+    say("judge: of quotes (its log: build/logs/judge.log)")
+    seconds = command("judge", [sys.executable, TESTS / "quote" / "judge.py"])
+    say(f"judge: ready in {seconds:.0f} s")
 
 
 def prepare_bed():
@@ -355,11 +364,11 @@ def main():
     parser.add_argument("--tsm", choices=lab.TSMS, help="end-to-end tests with this one only")
     parser.add_argument("name", nargs="*")
     arguments = parser.parse_args()
-    system = system_tests()
+    system, quote = system_tests("system", lab.TSMS), system_tests("quote", (None,))
     everything = [*unit_names(), "explore", *(f"sweep/{s.name}" for s in scenarios.ALL),
-                  *(f"fuzz/{noun}" for noun in fuzz.names()), *system]
+                  *(f"fuzz/{noun}" for noun in fuzz.names()), *quote, *system]
     if arguments.list:
-        shows = {**{name: test.shows for name, test in system.items()},
+        shows = {**{name: test.shows for name, test in {**quote, **system}.items()},
                  **{f"sweep/{s.name}": type(s).__doc__ for s in scenarios.ALL}}
         for name in everything:
             print(f"{name:40}  {shows.get(name, '')}".rstrip())
@@ -368,6 +377,7 @@ def main():
     units = [name for name in chosen if name.startswith("unit/")]
     fuzzers = [name for name in chosen if name.startswith("fuzz/")]
     sweeps = [name for name in chosen if name.startswith("sweep/")]
+    quotes = [quote[name] for name in chosen if name in quote]
     cases = [(system[name], tsm) for name in chosen if name in system
              for tsm in system[name].tsms if not arguments.tsm or tsm in (None, arguments.tsm)]
     cases.sort(key=lambda case: -case[0].timeout)  # so that the longest does not end alone
@@ -375,10 +385,12 @@ def main():
     children.end_with_us()
 
     bed = threading.Thread(target=guarded, args=(prepare_bed,)) if cases else None
-    if bed:
-        bed.start()
+    judge = threading.Thread(target=guarded, args=(prepare_judge,)) if quotes else None
+    for thread in (bed, judge):
+        if thread:
+            thread.start()
     if set(chosen) - {*fuzzers, *sweeps}:
-        build_programs("tests/explore/explore")
+        build_programs("tests/explore/explore", QE)
     if units:
         build_sanitized(*(f"tests/unit/test_{name.split('/', 1)[1]}" for name in units))
         begin = time.monotonic()
@@ -392,6 +404,12 @@ def main():
         run_sweep(sweeps, count)
     if fuzzers:
         run_fuzz(fuzzers, count)
+    if judge:
+        judge.join()
+        if failures:
+            raise SystemExit(failures[0])
+        for test in quotes:
+            run_system(test, None, count)
     if bed:
         bed.join()
         if failures:

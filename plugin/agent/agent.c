@@ -17,6 +17,7 @@
 #include "agent/device.h"
 #include "agent/function.h"
 #include "agent/program.h"
+#include "agent/report-port.h"
 #include "agent/task.h"
 #include "agent/uevent.h"
 #include "rpc/log.h"
@@ -36,9 +37,10 @@
 
 /*
  * Each device may have a task and a relying party's command; besides: children that are to be
- * reaped, uevents, signals, the port, a chore's task.
+ * reaped, uevents, signals, the port, a chore's task, those who ask for TDREPORTs.
  */
-_Static_assert(LOOP_MAX_FDS - 1 >= AGENT_MAX_DEVICES * (1 + PROGRAM_FDS) + LOOP_MAX_BURIED + 4,
+_Static_assert(LOOP_MAX_FDS - 1 >= AGENT_MAX_DEVICES * (1 + PROGRAM_FDS) + LOOP_MAX_BURIED + 4 +
+					   REPORT_PORT_FDS,
 	       "an unbinding never lacks a place");
 
 /* A function without evidence that is probed or loses its driver, one at a time, in order. */
@@ -55,6 +57,7 @@ struct Agent {
 	LoopFd uevent_source;
 	TAILQ_HEAD(, Chore) chores;
 	Task *task; /* of the first chore */
+	ReportPort *report_port;
 };
 
 static Device *agent_find(Agent *agent, Bdf address, size_t *ret_index)
@@ -419,6 +422,22 @@ static void on_ended(void *userdata)
 
 /* --- start and end --- */
 
+/* What it is for can do without; verifying devices cannot wait for it. */
+static void reports_open(Agent *agent)
+{
+	const ReportPortOptions options = {
+		.loop = agent->shared.loop,
+		.tree = agent->shared.tree,
+		.client = agent->shared.client,
+		.allow_emulated = agent->shared.policy->evidence.allow_emulated,
+	};
+	int r = report_port_new(&agent->report_port, &options);
+
+	if (r < 0)
+		log_warning("%s: %s (tdi-agent quote will have no TDREPORT from the TSM)",
+			    REPORT_PORT_PATH, strerror(-r));
+}
+
 int agent_new(Agent **ret, const AgentOptions *options)
 {
 	static const SessionHandlers handlers = { .established = on_established,
@@ -445,6 +464,7 @@ int agent_new(Agent **ret, const AgentOptions *options)
 			       on_uevents, agent);
 	if (r < 0)
 		return r;
+	reports_open(agent);
 	*ret = steal_ptr(agent);
 	return 0;
 }
@@ -464,6 +484,8 @@ Agent *agent_free(Agent *agent)
 	}
 	loop_fd_off(&agent->uevent_source);
 	close(agent->uevent_fd);
+	if (agent->report_port)
+		report_port_free(agent->report_port);
 	if (agent->shared.client)
 		tsm_client_free(agent->shared.client);
 	if (agent->shared.session)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define LOOP_MAX_FDS	360
+#define LOOP_MAX_FDS	370
 #define LOOP_MAX_BURIED 32
 #define USEC_PER_SEC	1000000ULL
 #define USEC_PER_MS	1000ULL

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tdi-agent: verifies trusted devices inside a TVM. */
 #include "agent/agent.h"
+#include "agent/quote-command.h"
 #include "agent/uevent.h"
 #include "rpc/log.h"
 
@@ -24,7 +25,9 @@ enum {
 
 static const char usage[] =
 	"Usage: tdi-agent [OPTION]...\n"
+	"       tdi-agent quote --report-data HEX [OPTION]...\n"
 	"Verifies the trusted devices of this confidential VM and lets their drivers bind.\n"
+	"quote gets a TDX quote of this VM; tdi-agent quote --help says how.\n"
 	"\n"
 	"  --policy FILE        read the policy from FILE (" AGENT_POLICY_PATH ")\n"
 	"  --check-policy FILE  say what a policy means, or what is wrong with it, and exit\n"
@@ -169,6 +172,8 @@ int main(int argc, char **argv)
 	TvmKey key;
 	int r;
 
+	if (argc > 1 && strcmp(argv[1], "quote") == 0)
+		return quote_command(argc - 1, argv + 1);
 	r = arguments_parse(&arguments, argc, argv);
 	if (r <= 0)
 		return r < 0 ? EXIT_USAGE : EXIT_OK;

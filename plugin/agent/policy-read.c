@@ -39,6 +39,20 @@ static int read_relying_party(json_object *object, PolicyCommand *ret, char **re
 	return r;
 }
 
+static int read_quote(json_object *object, PolicyQuote *ret, char **ret_error)
+{
+	char *cause = NULL;
+	int r = 0;
+
+	policy_quote_init(ret);
+	if (object)
+		r = policy_quote_read(ret, object, &cause);
+	if (r < 0)
+		refuse(ret_error, r, "quote: %s", cause ? cause : strerror(-r));
+	free(cause);
+	return r;
+}
+
 /* A reader of one element of an array into its place in `items`. */
 typedef int (*ElementReader)(json_object *element, void *item, char **ret_error);
 
@@ -339,7 +353,7 @@ typedef struct PolicyText {
 	bool allow_ats, allow_prs, allow_pasid, allow_p2p;
 	uint32_t reattest_interval_sec;
 	json_object *roots, *crls, *pins, *devices, *allow_shared_ranges, *allow_gaps, *unverified;
-	json_object *relying_party;
+	json_object *relying_party, *quote;
 } PolicyText;
 
 #define FLAG(member)                                                                               \
@@ -373,6 +387,7 @@ static const JsonField policy_fields[] = {
 	ARRAY(unverified),
 	FLAG(unbind_driver),
 	{ "relying_party", JSON_FIELD_OBJECT, 0, offsetof(PolicyText, relying_party) },
+	{ "quote", JSON_FIELD_OBJECT, 0, offsetof(PolicyText, quote) },
 	{ 0 },
 };
 
@@ -434,6 +449,8 @@ int agent_policy_parse(AgentPolicy **ret, const char *text, size_t size, char **
 		r = read_lists(policy, &p, &cause);
 	if (r == 0)
 		r = read_relying_party(p.relying_party, &policy->relying_party, &cause);
+	if (r == 0)
+		r = read_quote(p.quote, &policy->quote, &cause);
 	if (r < 0)
 		return refuse(ret_error, r,
 			      "%s (schemas/agent-policy.schema.json lists every member; correct "

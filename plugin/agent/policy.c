@@ -183,4 +183,5 @@ void agent_policy_describe(const AgentPolicy *policy, FILE *out)
 	fprintf(out, "a driver that holds an offered function: %s\n",
 		policy->unbind_driver ? "is unbound" : "the function is refused");
 	policy_command_describe(&policy->relying_party, out);
+	policy_quote_describe(&policy->quote, out);
 }

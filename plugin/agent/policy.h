@@ -6,6 +6,7 @@
 #pragma once
 
 #include "agent/policy-command.h"
+#include "agent/policy-quote.h"
 #include "agent/tree.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
@@ -54,6 +55,7 @@ typedef struct AgentPolicy {
 	/* A driver that holds an offered function is unbound; otherwise the function is refused. */
 	bool unbind_driver;
 	PolicyCommand relying_party; /* asked about what the policy lets through */
+	PolicyQuote quote;
 
 	Digest *roots;
 	struct iovec *crls;

@@ -433,3 +433,18 @@ void tsm_client_cancel(TsmClient *client, const void *userdata)
 	}
 	client_pump(client);
 }
+
+bool tsm_client_withdraw(TsmClient *client, const void *userdata)
+{
+	TsmRequest *request = TAILQ_FIRST(&client->line), *next;
+	bool begun = client->under_way && request && request->userdata == userdata;
+
+	for (request = begun ? TAILQ_NEXT(request, link) : request; request; request = next) {
+		next = TAILQ_NEXT(request, link);
+		if (request->userdata != userdata)
+			continue;
+		TAILQ_REMOVE(&client->line, request, link);
+		free(request);
+	}
+	return begun;
+}

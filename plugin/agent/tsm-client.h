@@ -57,3 +57,10 @@ int tsm_client_revoke(TsmClient *client, uint32_t rid, uint64_t generation);
  * Forgets all requests with that userdata. One that was under way may or may not have its effect.
  */
 void tsm_client_cancel(TsmClient *client, const void *userdata);
+
+/*
+ * Forgets the requests with that userdata that nobody has begun, and keeps the session with the TSM
+ * whole: one that is under way goes on. Returns whether there is such a one: its handler is still
+ * called.
+ */
+bool tsm_client_withdraw(TsmClient *client, const void *userdata);

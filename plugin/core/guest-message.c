@@ -46,6 +46,7 @@ const char *guest_message_type_name(uint8_t type)
 	case GUEST_MESSAGE_TDI_VALIDATE: return "tdi_validate";
 	case GUEST_MESSAGE_MMIO_VALIDATE: return "mmio_validate";
 	case GUEST_MESSAGE_TDI_STATE: return "tdi_state";
+	case GUEST_MESSAGE_TDREPORT: return "tdreport";
 	default: return "unknown";
 	}
 }

@@ -177,6 +177,23 @@ void guest_tdi_state_write(const GuestTdiState *request, uint8_t ret[static GUES
 	bytes_put_zero(&w, 4);
 }
 
+int guest_tdreport_parse(GuestTdreport *ret, const void *data, size_t size)
+{
+	ByteReader r = byte_reader(data, size);
+	GuestTdreport request;
+
+	bytes_take_copy(&r, request.report_data, sizeof(request.report_data));
+	if (!bytes_taken_all(&r))
+		return -EBADMSG;
+	*ret = request;
+	return 0;
+}
+
+void guest_tdreport_write(const GuestTdreport *request, uint8_t ret[static GUEST_TDREPORT_SIZE])
+{
+	memcpy(ret, request->report_data, sizeof(request->report_data));
+}
+
 int guest_response_parse(GuestStatus *ret, const uint8_t **ret_body, size_t *ret_body_size,
 			 const void *data, size_t size)
 {

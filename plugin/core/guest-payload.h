@@ -17,6 +17,8 @@
  *     answer body  none; of a TDI that runs accepted, OK says that it was validated just so
  *   TDI_STATE      0 u32 rid, 4 u32 zero                                               8
  *     answer body  as TDI_VALIDATE's
+ *   TDREPORT       0 u8[64] report data                                               64
+ *     answer body  the report (tdreport.h)                                          1024
  *
  * Parsers return 0 or -EBADMSG and are strict; writers cannot fail.
  */
@@ -24,6 +26,7 @@
 
 #include "core/guest-message.h"
 #include "core/statement.h"
+#include "core/tdreport.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,9 +36,11 @@
 #define GUEST_TDI_VALIDATE_SIZE	 232
 #define GUEST_MMIO_VALIDATE_SIZE 32
 #define GUEST_TDI_STATE_SIZE	 8
+#define GUEST_TDREPORT_SIZE	 TDREPORT_DATA_SIZE
 #define GUEST_RESPONSE_HEAD_SIZE 8
 #define GUEST_TDI_STATUS_SIZE	 16
-#define GUEST_RESPONSE_MAX_SIZE	 (GUEST_RESPONSE_HEAD_SIZE + STATEMENT_SIZE)
+#define GUEST_RESPONSE_MAX_BODY	 TDREPORT_SIZE
+#define GUEST_RESPONSE_MAX_SIZE	 (GUEST_RESPONSE_HEAD_SIZE + GUEST_RESPONSE_MAX_BODY)
 #define GUEST_PAGE_SIZE		 4096
 
 typedef enum GuestStatus {
@@ -85,6 +90,10 @@ typedef struct GuestTdiState {
 	uint32_t rid;
 } GuestTdiState;
 
+typedef struct GuestTdreport {
+	uint8_t report_data[TDREPORT_DATA_SIZE];
+} GuestTdreport;
+
 typedef struct GuestTdiStatus {
 	uint8_t tdisp_state;
 	bool accepted;
@@ -95,6 +104,7 @@ int guest_tdi_info_parse(GuestTdiInfo *ret, const void *data, size_t size);
 int guest_tdi_validate_parse(GuestTdiValidate *ret, const void *data, size_t size);
 int guest_mmio_validate_parse(GuestMmioValidate *ret, const void *data, size_t size);
 int guest_tdi_state_parse(GuestTdiState *ret, const void *data, size_t size);
+int guest_tdreport_parse(GuestTdreport *ret, const void *data, size_t size);
 
 void guest_tdi_info_write(const GuestTdiInfo *request, uint8_t ret[static GUEST_TDI_INFO_SIZE]);
 void guest_tdi_validate_write(const GuestTdiValidate *request,
@@ -102,6 +112,7 @@ void guest_tdi_validate_write(const GuestTdiValidate *request,
 void guest_mmio_validate_write(const GuestMmioValidate *request,
 			       uint8_t ret[static GUEST_MMIO_VALIDATE_SIZE]);
 void guest_tdi_state_write(const GuestTdiState *request, uint8_t ret[static GUEST_TDI_STATE_SIZE]);
+void guest_tdreport_write(const GuestTdreport *request, uint8_t ret[static GUEST_TDREPORT_SIZE]);
 
 /*
  * The status of any response; *ret_body and *ret_body_size: what follows it, borrowed (nothing
@@ -112,7 +123,7 @@ int guest_response_parse(GuestStatus *ret, const uint8_t **ret_body, size_t *ret
 
 /*
  * Writes a response with that status, and body only if it is OK. Returns its size, 0 if body is
- * larger than a statement.
+ * larger than GUEST_RESPONSE_MAX_BODY.
  */
 size_t guest_response_write(GuestStatus status, const void *body, size_t body_size,
 			    uint8_t ret[static GUEST_RESPONSE_MAX_SIZE]);

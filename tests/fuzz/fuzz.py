@@ -24,7 +24,7 @@ MAX_SIZE = 8192  # bytes of an input; no parser has a bound between that and its
 DICTIONARIES = {
     "idl": ["idl"],
     "json": ["agent_policy", "agent_verdict", "daemon_config", "emulated_config", "guest_frame", "hook_reply", "json",
-             "linux_bindings", "linux_config", "provider_reply", "query_pci", "records", "timeline",
+             "linux_bindings", "linux_config", "provider_reply", "qe_config", "query_pci", "records", "timeline",
              "varlink_client", "varlink_server"],
     "xml": ["device_xml", "domain_xml", "hook_scan", "qemu_status"],
 }

@@ -33,7 +33,7 @@ static bool try_response(const uint8_t *data, size_t size)
 	CHECK(body_size == 0 || status == GUEST_STATUS_OK);
 	CHECK(body_size == 0 || body + body_size == data + size);
 	n = guest_response_write(status, body, body_size, written);
-	if (body_size > STATEMENT_SIZE)
+	if (body_size > GUEST_RESPONSE_MAX_BODY)
 		CHECK(n == 0);
 	else
 		CHECK(n == size && memcmp(written, data, n) == 0);
@@ -46,7 +46,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return false;
-	kind = *data++ % 6;
+	kind = *data++ % 7;
 	size--;
 	switch (kind) {
 	case 0: return TRY(GuestTdiInfo, guest_tdi_info, GUEST_TDI_INFO_SIZE);
@@ -54,6 +54,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	case 2: return TRY(GuestMmioValidate, guest_mmio_validate, GUEST_MMIO_VALIDATE_SIZE);
 	case 3: return TRY(GuestTdiState, guest_tdi_state, GUEST_TDI_STATE_SIZE);
 	case 4: return TRY(GuestTdiStatus, guest_tdi_status, GUEST_TDI_STATUS_SIZE);
-	default: return try_response(data, size);
+	case 5: return try_response(data, size);
+	default: return TRY(GuestTdreport, guest_tdreport, GUEST_TDREPORT_SIZE);
 	}
 }

@@ -25,6 +25,7 @@ PROGRAMS = {
     "tdictl": BUILT / "plugin/cli/tdictl",
     "tdi-hook": BUILT / "hooks/tdi-hook",
     "tdi-tsm-emulated": BUILT / "plugin/tsm/emulated/tdi-tsm-emulated",
+    "tdi-qe-emulated": BUILT / "plugin/quote/emulated/tdi-qe-emulated",
     "tdi-tsm-linux": BUILT / "plugin/tsm/linux/tdi-tsm-linux",
     "tdi-agent": BUILT / "plugin/agent/tdi-agent",
 }
@@ -33,11 +34,13 @@ LIBEXEC = "/usr/libexec/tdid"
 PF, OTHER_PF = "0000:01:00.0", "0000:02:00.0"
 SOCKETS = {name: f"/run/tdid-tsm/{name}" for name in TSMS}
 TSM_SOCKET = SOCKETS[TSM]  # of the provider that tdid calls
+PLATFORM_KEY = "/var/lib/tdid-emulated-platform/key"
 TITLE = {"emulated": "emulated (no protection)", "linux": "linux (emulated, no protection)"}[TSM]
 EMULATED_CONFIG = {
     "socket": SOCKETS["emulated"],
     "state": "/var/lib/tdi-tsm-emulated",
     "keys": "/run/tdi-tsm-emulated",
+    "platform_key": PLATFORM_KEY,
     "allow_uids": [0, 990],
     "faults": True,
     "devices": [{"device": PF, "tee_io": True}, {"device": OTHER_PF, "tee_io": True}],
@@ -176,9 +179,9 @@ def start_tdid(host, name="tdid"):
     return process
 
 
-def tvm(host, name, files=None, confined=False, **expected):
-    """A domain with an agent, and more files; see policy()."""
-    return host.domain(name, confined=confined,
+def tvm(host, name, files=None, confined=False, devices="", **expected):
+    """A domain with an agent, and more files and devices; see policy()."""
+    return host.domain(name, confined=confined, devices=devices,
                        files={"/usr/sbin/tdi-agent": PROGRAMS["tdi-agent"],
                               "/etc/tdi-agent/policy.json": policy(host, **expected),
                               "/etc/bed/start.d/agent": AGENT,

@@ -27,6 +27,8 @@ Test(emulated_config, refuses_and_names_the_member)
 		{ "{\"keys\": \"x\"}", "keys" },
 		{ "{\"sysfs\": \"x\"}", "sysfs" },
 		{ "{\"faults\": 1}", "faults" },
+		{ "{\"platform_key\": \"key\"}", "platform_key" },
+		{ "{\"platform_key\": true}", "platform_key" },
 		{ "{\"group\": \"no-such-group-here\"}", "no-such-group-here" },
 		{ "{\"group\": \"4294967295\"}", "group" },
 		{ "{\"allow_uids\": [-1]}", "allow_uids[0]" },
@@ -75,6 +77,7 @@ Test(emulated_config, has_defaults)
 	cr_assert_str_eq(config->sysfs, "/sys");
 	cr_assert_not(config->has_group);
 	cr_assert_not(config->faults);
+	cr_assert_null(config->platform_key);
 	cr_assert_eq(config->allow_uids.n, 2);
 	cr_assert_eq(config->allow_uids.list[0], 0);
 	cr_assert_eq(config->allow_uids.list[1], geteuid());

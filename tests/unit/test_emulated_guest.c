@@ -598,3 +598,55 @@ Test(emulated_guest, passes_the_verifier)
 	cr_assert(!verdict.good && verdict.step == EVIDENCE_REQUEST);
 	evidence_verdict_done(&verdict);
 }
+
+Test(emulated_guest, report_without_a_platform_key)
+{
+	const uint8_t data[GUEST_TDREPORT_SIZE] = { 1 };
+
+	cr_assert_eq(testing_tvm_ask(&a, tsm, GUEST_MESSAGE_TDREPORT, data, sizeof(data)),
+		     GUEST_STATUS_UNSUPPORTED);
+	cr_assert_eq(a.body_size, 0);
+}
+
+/* Of each TVM its own, whether a device is bound to it or not. */
+Test(emulated_guest, reports)
+{
+	const uint8_t data[GUEST_TDREPORT_SIZE + 1] = { 1, [63] = 2 };
+	TestingTvm *const tvms[] = { &a, &b };
+	uint8_t config_ids[2][DIGEST_SIZE];
+	Tdreport report;
+
+	memset(tsm->platform_key, 7, sizeof(tsm->platform_key));
+	tsm->has_platform_key = true;
+	cr_assert_eq(testing_tvm_ask(&a, tsm, GUEST_MESSAGE_TDREPORT, data, sizeof(data)),
+		     GUEST_STATUS_MALFORMED);
+	cr_assert_eq(testing_tvm_ask(&a, tsm, GUEST_MESSAGE_TDREPORT, data, 0),
+		     GUEST_STATUS_MALFORMED);
+	for (size_t i = 0; i < ELEMENTSOF(tvms); i++) {
+		TestingTvm *tvm = tvms[i];
+
+		cr_assert_eq(testing_tvm_ask(tvm, tsm, GUEST_MESSAGE_TDREPORT, data,
+					     GUEST_TDREPORT_SIZE),
+			     GUEST_STATUS_OK);
+		cr_assert_not(tvm->reply.has_evidence);
+		cr_assert_eq(tdreport_parse(&report, tvm->body, tvm->body_size, NULL), 0);
+		cr_assert_eq(tdreport_verify(&report, tsm->platform_key, NULL), 0);
+		cr_assert_arr_eq(report.report_data, data, TDREPORT_DATA_SIZE);
+		memcpy(config_ids[i], report.mr_config_id, DIGEST_SIZE);
+	}
+	cr_assert_arr_neq(config_ids[0], config_ids[1], DIGEST_SIZE);
+}
+
+/* What was told for a verification under way stays good. */
+Test(emulated_guest, report_in_the_middle_of_a_verification)
+{
+	const uint8_t data[GUEST_TDREPORT_SIZE] = { 1 };
+	Statement s;
+
+	tsm->has_platform_key = true;
+	cr_assert_eq(testing_tvm_info(&a, tsm, RID_0, &s), GUEST_STATUS_OK);
+	validate_mmio(&a, RID_0, 1);
+	cr_assert_eq(testing_tvm_ask(&a, tsm, GUEST_MESSAGE_TDREPORT, data, sizeof(data)),
+		     GUEST_STATUS_OK);
+	cr_assert_eq(accept_tdi(&a, RID_0, &s), GUEST_STATUS_OK);
+}

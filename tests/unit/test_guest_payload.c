@@ -13,7 +13,8 @@ static int parse(int which, const void *data, size_t size)
 	case 1: return guest_tdi_validate_parse(&(GuestTdiValidate){}, data, size);
 	case 2: return guest_mmio_validate_parse(&(GuestMmioValidate){}, data, size);
 	case 3: return guest_tdi_state_parse(&(GuestTdiState){}, data, size);
-	default: return guest_tdi_status_parse(&(GuestTdiStatus){}, data, size);
+	case 4: return guest_tdi_status_parse(&(GuestTdiStatus){}, data, size);
+	default: return guest_tdreport_parse(&(GuestTdreport){}, data, size);
 	}
 }
 
@@ -79,6 +80,9 @@ Test(guest_payload, broken)
 	b[0] = 1;
 	b[1] = 2;
 	cr_assert_eq(parse(4, b, GUEST_TDI_STATUS_SIZE), -EBADMSG, "accepted");
+
+	guest_tdreport_write(&(GuestTdreport){ .report_data = { 1, 2 } }, b);
+	break_payload(5, b, GUEST_TDREPORT_SIZE, NULL, 0);
 }
 
 Test(guest_payload, broken_response)
@@ -115,6 +119,7 @@ Test(guest_payload, round_trips)
 	GuestTdiInfo i = { .rid = 9, .nonce = { 8, 7 } }, i2;
 	GuestTdiStatus s = { 2, true, 77 }, s2;
 	GuestTdiState q = { 0xffffffff }, q2;
+	GuestTdreport d = { .report_data = { 3, [63] = 4 } }, d2;
 	uint8_t b[GUEST_TDI_VALIDATE_SIZE];
 
 	guest_tdi_validate_write(&v, b);
@@ -147,6 +152,10 @@ Test(guest_payload, round_trips)
 	cr_assert_eq(guest_tdi_state_parse(&q2, b, GUEST_TDI_STATE_SIZE), 0);
 	cr_assert_eq(q2.rid, q.rid);
 
+	guest_tdreport_write(&d, b);
+	cr_assert_eq(guest_tdreport_parse(&d2, b, GUEST_TDREPORT_SIZE), 0);
+	cr_assert_arr_eq(d2.report_data, d.report_data, sizeof(d.report_data));
+
 	guest_tdi_status_write(&s, b);
 	cr_assert_eq(guest_tdi_status_parse(&s2, b, GUEST_TDI_STATUS_SIZE), 0);
 	cr_assert_eq(s2.tdisp_state, 2);
@@ -156,7 +165,7 @@ Test(guest_payload, round_trips)
 
 Test(guest_payload, responses)
 {
-	uint8_t b[GUEST_RESPONSE_MAX_SIZE];
+	uint8_t b[GUEST_RESPONSE_MAX_SIZE], large[GUEST_RESPONSE_MAX_BODY + 1] = { 1 };
 	const uint8_t *body;
 	GuestStatus status;
 	size_t size;
@@ -174,7 +183,10 @@ Test(guest_payload, responses)
 	cr_assert_eq(status, GUEST_STATUS_STALE);
 	cr_assert_eq(size, 0);
 
-	cr_assert_eq(guest_response_write(GUEST_STATUS_OK, b, STATEMENT_SIZE + 1, b), 0);
+	cr_assert_eq(guest_response_write(GUEST_STATUS_OK, large, GUEST_RESPONSE_MAX_BODY, b),
+		     GUEST_RESPONSE_MAX_SIZE);
+	cr_assert_eq(guest_response_write(GUEST_STATUS_OK, large, GUEST_RESPONSE_MAX_BODY + 1, b),
+		     0);
 	for (int i = 0; i < _GUEST_STATUS_MAX; i++) {
 		cr_assert_not_null(guest_status_name(i));
 		cr_assert_not_null(guest_status_sentence(i));

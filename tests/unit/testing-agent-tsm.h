@@ -6,6 +6,7 @@
 #include "core/guest-message-tsm.h"
 #include "core/measurements.h"
 #include "core/tdisp.h"
+#include "core/tdreport.h"
 #include "core/vca.h"
 #include "rpc/frame.h"
 #include "testing-ca.h"
@@ -56,7 +57,8 @@ typedef struct TestingBed {
 
 	GuestMessageTsm *tsm;
 	uint8_t counter;
-	unsigned int opens, infos, mmios, accepts, revokes, states;
+	unsigned int opens, infos, mmios, accepts, revokes, states, reports;
+	GuestStatus report_status; /* of TDREPORTs */
 	uint8_t tdisp_state;
 	bool accepted;
 	uint64_t generation, sequence;
@@ -173,6 +175,20 @@ static inline size_t testing_validate(const GuestMessageRequest *request, uint8_
 	return testing_status(response);
 }
 
+static inline size_t testing_report(const GuestMessageRequest *request, uint8_t *response)
+{
+	static const uint8_t key[TDREPORT_KEY_SIZE] = { 1 };
+	uint8_t report[TDREPORT_SIZE];
+	TdreportFields fields = {};
+	GuestTdreport asked;
+
+	bed.reports++;
+	cr_assert_eq(guest_tdreport_parse(&asked, request->payload, request->payload_size), 0);
+	memcpy(fields.report_data, asked.report_data, sizeof(fields.report_data));
+	cr_assert_eq(tdreport_make(report, &fields, key), 0);
+	return guest_response_write(bed.report_status, report, sizeof(report), response);
+}
+
 static inline size_t testing_tsm_answer(const GuestMessageRequest *request, uint8_t *response)
 {
 	if (bed.fault == FAULT_BUSY && bed.faults++ < 2)
@@ -180,6 +196,7 @@ static inline size_t testing_tsm_answer(const GuestMessageRequest *request, uint
 	switch ((GuestMessageType)request->type) {
 	case GUEST_MESSAGE_TDI_INFO: return testing_info(request, response);
 	case GUEST_MESSAGE_TDI_VALIDATE: return testing_validate(request, response);
+	case GUEST_MESSAGE_TDREPORT: return testing_report(request, response);
 	case GUEST_MESSAGE_TDI_STATE: bed.states++; return testing_status(response);
 	case GUEST_MESSAGE_MMIO_VALIDATE:
 		bed.mmios++;

@@ -15,7 +15,7 @@ typedef struct TestingTvm {
 	uint64_t request_id;
 	/* Of the last answer. */
 	GuestStatus status;
-	uint8_t body[STATEMENT_SIZE];
+	uint8_t body[GUEST_RESPONSE_MAX_BODY];
 	size_t body_size;
 	TsmGuestReply reply;
 	int result; /* of the TSM: 0 or TsmOutcome */

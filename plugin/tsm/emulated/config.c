@@ -127,7 +127,7 @@ static int parse_group(Config *config, const char *text, char **ret_error)
 }
 
 typedef struct ConfigText {
-	const char *socket, *state, *keys, *group, *sysfs, *proxy;
+	const char *socket, *state, *keys, *group, *sysfs, *proxy, *platform_key;
 	bool faults;
 	json_object *allow_uids, *devices, *latencies;
 } ConfigText;
@@ -146,6 +146,9 @@ static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 		r = settings_path(&config->sysfs, text->sysfs, "sysfs", ret_error);
 	if (r == 0 && text->proxy)
 		r = settings_path(&config->proxy, text->proxy, "proxy", ret_error);
+	if (r == 0 && text->platform_key)
+		r = settings_path(&config->platform_key, text->platform_key, "platform_key",
+				  ret_error);
 	if (r == 0)
 		r = parse_group(config, text->group, ret_error);
 	if (r == 0)
@@ -167,6 +170,7 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 		{ "allow_uids", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, allow_uids) },
 		{ "sysfs", JSON_FIELD_STRING, 0, offsetof(ConfigText, sysfs) },
 		{ "proxy", JSON_FIELD_STRING, 0, offsetof(ConfigText, proxy) },
+		{ "platform_key", JSON_FIELD_STRING, 0, offsetof(ConfigText, platform_key) },
 		{ "faults", JSON_FIELD_BOOL, 0, offsetof(ConfigText, faults) },
 		{ "latencies", JSON_FIELD_OBJECT, 0, offsetof(ConfigText, latencies) },
 		{ "devices", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, devices) },
@@ -226,6 +230,7 @@ Config *config_free(Config *config)
 	free(config->keys);
 	free(config->sysfs);
 	free(config->proxy);
+	free(config->platform_key);
 	free(config);
 	return NULL;
 }

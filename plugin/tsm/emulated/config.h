@@ -53,6 +53,11 @@ typedef struct Config {
 	 * the kernel, and verbs come from there only. NULL: they come over the socket.
 	 */
 	char *proxy;
+	/*
+	 * "platform_key": file of the key that makes TDREPORTs good here, made if it is not there
+	 * (tsm/common/platform-key.h). NULL: TVMs that ask for one are told that there are none.
+	 */
+	char *platform_key;
 	bool faults; /* "faults", false: serve io.tdid.TsmEmulated, which breaks things on request
 		      */
 	ConfigLatencies latencies; /* "latencies", all 0 */

@@ -7,6 +7,7 @@
  */
 #include "tsm/common/random.h"
 #include "tsm-validate.h"
+#include "tvm-report.h"
 
 #include <errno.h>
 #include <string.h>
@@ -141,6 +142,22 @@ static int parse_work(TsmGuestWork *work, const GuestMessageRequest *request, ui
 	}
 }
 
+/* About the TVM itself and none of its TDIs. */
+static int answer_report(const Tsm *tsm, Tvm *tvm, const GuestMessageRequest *request,
+			 TsmGuestReply *ret)
+{
+	uint8_t report[TDREPORT_SIZE];
+	GuestTdreport asked;
+
+	if (!tsm->has_platform_key)
+		return seal(tvm, GUEST_STATUS_UNSUPPORTED, NULL, 0, ret);
+	if (guest_tdreport_parse(&asked, request->payload, request->payload_size) < 0)
+		return seal(tvm, GUEST_STATUS_MALFORMED, NULL, 0, ret);
+	if (tvm_report_make(report, tvm->uuid, asked.report_data, tsm->platform_key) < 0)
+		return seal(tvm, GUEST_STATUS_BUSY, NULL, 0, ret);
+	return seal(tvm, GUEST_STATUS_OK, report, sizeof(report), ret);
+}
+
 static int take_request(Tsm *tsm, Tvm *tvm, const GuestMessageRequest *request,
 			TsmGuestWork **ret_work, TsmGuestReply *ret)
 {
@@ -154,6 +171,8 @@ static int take_request(Tsm *tsm, Tvm *tvm, const GuestMessageRequest *request,
 	tvm->has_evidence = false;
 	if (request->new_session)
 		tsm_void_told(tsm, tvm->uuid);
+	if (request->type == GUEST_MESSAGE_TDREPORT)
+		return answer_report(tsm, tvm, request, ret);
 	if (!work)
 		return seal(tvm, GUEST_STATUS_BUSY, NULL, 0, ret);
 	r = parse_work(work, request, &rid);

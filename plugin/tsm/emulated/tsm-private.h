@@ -6,6 +6,7 @@
 #include "core/guest-message-tsm.h"
 #include "core/interface-report.h"
 #include "core/statement.h"
+#include "core/tdreport.h"
 #include "core/vca.h"
 #include "device.h"
 #include "pki.h"
@@ -93,6 +94,8 @@ struct Tsm {
 	uint8_t instance[TSM_INSTANCE_SIZE];
 	Pki *pki;
 	TvmKeys *keys;
+	bool has_platform_key;
+	uint8_t platform_key[TDREPORT_KEY_SIZE];
 
 	Dsm *dsms; /* one for each configured device, in their order */
 	Tdi **tdis;

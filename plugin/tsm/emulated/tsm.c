@@ -13,9 +13,11 @@
 #include "tsm-private.h"
 
 #include "core/refusal.h"
+#include "tsm/common/platform-key.h"
 #include "tsm/common/random.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 void tsm_evidence_done(TsmEvidence *evidence)
@@ -51,6 +53,10 @@ int tsm_new(Tsm **ret, const TsmOptions *options, char **ret_error)
 				  config->has_group ? config->group : (gid_t)-1, ret_error);
 	if (r == 0)
 		r = tsm_load_tvms(tsm, ret_error);
+	if (r == 0 && config->platform_key) {
+		r = platform_key_open(tsm->platform_key, config->platform_key, ret_error);
+		tsm->has_platform_key = r == 0;
+	}
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(tsm);
@@ -70,6 +76,7 @@ Tsm *tsm_free(Tsm *tsm)
 	tsm_free_tvms(tsm);
 	tvm_keys_free(tsm->keys);
 	pki_free(tsm->pki);
+	OPENSSL_cleanse(tsm->platform_key, sizeof(tsm->platform_key));
 	free(tsm);
 	return NULL;
 }

@@ -17,7 +17,8 @@ HOST_ROOT = ("virtio_net", "kvm-amd", "vfio-pci", "vfio_iommu_type1", "igb", "ig
              "vhost_vsock", "vmw_vsock_virtio_transport", "vsock_loopback", "tun", "bridge",
              "tsm_report")
 GUEST_LOAD = ("qemu_fw_cfg", "igbvf", "igb")
-GUEST_ONLY_WITH_DEVICE = ("vmw_vsock_virtio_transport",)
+# Of virtio devices that only some guests have, by the PCI device's id.
+GUEST_WITH_DEVICE = {"0x1041": ("virtio_net",), "0x1053": ("vmw_vsock_virtio_transport",)}
 
 # Parts of the tree that L1 does not run.
 LEFT_OUT = """usr/src usr/lib/gcc usr/libexec/gcc usr/lib/linux-kbuild-* usr/include
@@ -80,8 +81,8 @@ def unpacked(path):
     return (lzma.decompress(data), path.name[:-3]) if path.suffix == ".xz" else (data, path.name)
 
 
-def initramfs(tree, init, modules, optional=()):
-    """busybox, /init, and modules in /modules/{order,optional}."""
+def initramfs(tree, init, modules, with_device=None):
+    """busybox, /init, and modules as /modules/order and /modules/with-ID list them."""
     archive = cpio.Archive()
     archive.device("dev/console", 5, 1)
     for folder in ("proc", "sys", "run", "tmp", "root", "etc"):
@@ -89,9 +90,11 @@ def initramfs(tree, init, modules, optional=()):
     archive.file("bin/busybox", (tree.root / "usr/bin/busybox").read_bytes(), 0o755)
     archive.link("bin/sh", "busybox")
     archive.file("init", init.read_bytes(), 0o755)
-    for listing, names in (("order", modules), ("optional", optional)):
+    listings = {"order": modules,
+                **{f"with-{device}": names for device, names in (with_device or {}).items()}}
+    for listing, names in listings.items():
         loaded = []
-        for path in tree.module_files(*names) if names else ():
+        for path in tree.module_files(*names):
             data, name = unpacked(path)
             archive.file("modules/" + name, data)
             loaded.append(name)
@@ -129,7 +132,7 @@ def guest(tree, folder, elf):
     folder.mkdir(parents=True)
     (folder / "vmlinux").write_bytes(elf)
     (folder / "initrd.img").write_bytes(initramfs(tree, GUEST / "init", GUEST_LOAD,
-                                                  GUEST_ONLY_WITH_DEVICE))
+                                                  GUEST_WITH_DEVICE))
 
 
 def root(stage, log):

@@ -151,29 +151,33 @@ def systemd_tree(store):
                 packages)
 
 
+def unpack(store, options, names, folder, log, suites=(SUITE,), hint=None):
+    """The packages and what they depend on, as mmdebstrap's `options` say, in `folder`."""
+    if os.geteuid():
+        raise command.BedError("the root tree can only be made by root (owners, device nodes)",
+                               hint="run this as root")
+    setup(store)
+    proxies = [f"--aptopt={line.rstrip(';')}" for line in
+               command.output(["apt-config", "dump"]).splitlines()
+               if re.match(r'Acquire::https?::[^ ]*Proxy[^ ]* "[^"]', line)]
+    site = mirror()
+    # Mount and process namespaces of its own: however this ends, its mounts and children do, too.
+    command.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                 "mmdebstrap", *options, *proxies, "--include=" + ",".join(names), SUITE, folder,
+                 *(f"deb {site} {suite} main" for suite in suites)], log, 900, hint=hint)
+
+
 def make(store, kind, key, packages):
     log = store.logs / f"{kind}.log"
 
     def build(folder):
-        if os.geteuid():
-            raise command.BedError("the root tree can only be made by root (owners, device nodes)",
-                                   hint="run this as root")
-        setup(store)
         log.unlink(missing_ok=True)
         pins = store.folder / "pins"
         pins.write_text(PINS)
-        proxies = [f"--aptopt={line.rstrip(';')}" for line in
-                   command.output(["apt-config", "dump"]).splitlines()
-                   if re.match(r'Acquire::https?::[^ ]*Proxy[^ ]* "[^"]', line)]
-        site = mirror()
-        # Mount and process namespaces of its own: however this ends, its mounts and children do, too.
-        command.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-                     "mmdebstrap", *OPTIONS, *proxies,
-                     f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; '
-                     f'cp "{pins}" "$1/etc/apt/preferences.d/bed"',
-                     "--include=" + ",".join(packages), SUITE, folder,
-                     f"deb {site} {SUITE} main", f"deb {site} {BACKPORTS} main"],
-                    log, 900, hint="a kernel that left the archive: bed build --update")
+        unpack(store, [*OPTIONS, f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d"; '
+                                 f'cp "{pins}" "$1/etc/apt/preferences.d/bed"'],
+               packages, folder, log, (SUITE, BACKPORTS),
+               "a kernel that left the archive: bed build --update")
 
     return store.make(kind, key, f"root {kind}, {len(packages)} packages and what they depend on",
                       build)

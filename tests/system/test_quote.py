@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A TVM's quote by tdi-agent quote: TDREPORT from the TSM, quote from a service on the host."""
+import base64
+import hashlib
+import pathlib
+import re
+import sys
+
+from lab import LIBEXEC, PLATFORM_KEY, Lab, lab, put_json, tvm
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "quote"))
+import judge  # noqa: E402
+
+TSMS = ("emulated",)  # the report's way to the TSM is that of every sealed message
+CID, PORT = 7, 4050
+QE_CONFIG = {
+    "socket": "/run/tdi-qe-emulated/qgs.socket",
+    "vsock_port": PORT,
+    "tcp_port": PORT,
+    "state": "/var/lib/tdi-qe-emulated",
+    "platform_key": PLATFORM_KEY,
+}
+# The guest's network is QEMU's own, in which 10.0.2.2 is the host's loopback.
+DEVICES = (f"<vsock model='virtio'><cid auto='no' address='{CID}'/></vsock>"
+           "<interface type='user'><mac address='52:54:00:00:00:07'/><model type='virtio'/></interface>")
+ASKED = {"vsock": "01" * 64, "tcp": "0203"}
+SCRIPT = rf"""#!/bin/sh
+for device in /sys/class/net/*/device; do
+	name=${{device%/device}} && name=${{name##*/}}
+	ip addr add 10.0.2.15/24 dev $name && ip link set $name up
+done
+until [ -S /run/tdi-agent/tdreport ]; do sleep 0.2; done
+ask() {{
+	way=$1 && shift
+	tdi-agent quote --via $way --out /run/quote "$@"
+	echo "QUOTE $way status=$? $(base64 /run/quote | tr -d '\n')"
+	rm -f /run/quote
+}}
+ask vsock --report-data {ASKED["vsock"]}
+ask tcp --report-data {ASKED["tcp"]} --tcp 10.0.2.2:{PORT}
+ask tcp --report-data {ASKED["tcp"]} --tcp 10.0.2.2:{PORT + 1}
+"""
+
+
+def read(quote):
+    """What a quote of version 4 says: version, ATTRIBUTES, MRCONFIGID, REPORTDATA."""
+    body = quote[48:48 + 584]
+    return {"version": int.from_bytes(quote[:2], "little"),
+            "attributes": int.from_bytes(body[120:128], "little"),
+            "config_id": body[184:232], "report_data": body[520:584]}
+
+
+def start_qe(host):
+    """Gives the root certificate of its quotes."""
+    put_json(host, QE_CONFIG, "/etc/tdid/qe-emulated.conf")
+    argv = [f"{LIBEXEC}/tdi-qe-emulated", "--config", "/etc/tdid/qe-emulated.conf"]
+    host.run("modprobe vhost_vsock; mkdir -p /run/tdi-qe-emulated")
+    host.spawn("qe", argv)
+    host.wait_for(f"test -S {QE_CONFIG['socket']}", timeout=20)
+    return host.run([*argv, "root"]).out
+
+
+def test_quote_over_vsock_and_over_tcp():
+    """A TVM gets a quote over vsock and one over TCP, of this TVM and what it asked; go-tdx-guest accepts both."""
+    with lab() as host:
+        for other in (Lab(host).tvm0, Lab(host).tvm1):
+            other.destroy()
+        root = host.folder / "root.pem"
+        root.write_text(start_qe(host))
+        guest = tvm(host, "tvm2", files={"/etc/bed/start.d/quote": SCRIPT}, devices=DEVICES).start()
+        offset = 0
+        for way in ("vsock", "tcp"):
+            line, offset = guest.wait_console(rf"^QUOTE {way} ", 90, offset)
+            status, text = re.fullmatch(rf"QUOTE {way} status=(\d+) (\S*)", line.strip()).groups()
+            assert status == "0", guest.console()
+            quote = host.folder / f"{way}.quote"
+            quote.write_bytes(base64.b64decode(text))
+            said = read(quote.read_bytes())
+            assert said["version"] == 4, said
+            assert said["report_data"] == bytes.fromhex(ASKED[way]).ljust(64, b"\0"), said
+            assert said["attributes"] == 1, said  # debug: nothing is protected
+            named = f"tdid emulated TVM {guest.uuid}".encode()
+            assert said["config_id"] == hashlib.sha384(named).digest(), said
+            judge.verify(quote, root)
+        # Where nobody listens: no quote, at once, and the way out.
+        line, _ = guest.wait_console(r"^QUOTE tcp ", 30, offset)
+        assert line.strip() == "QUOTE tcp status=1", line
+        guest.wait_console(rf"no quote: tcp 10\.0\.2\.2:{PORT + 1}: connect: .*nobody listens", 10)
