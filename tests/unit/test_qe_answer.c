@@ -88,6 +88,27 @@ Test(qe_answer, refuses_a_bad_report_with_an_error)
 	cr_assert_not_null(why);
 }
 
+Test(qe_answer, refuses_in_kind)
+{
+	static const QgsType types[] = { QGS_GET_QUOTE_REQUEST, QGS_GET_PLATFORM_INFO_REQUEST };
+
+	for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+		QgsMessage question = question_of(types[i]);
+		_cleanup_blob_ Blob asked = {};
+
+		blob_done(&bytes);
+		cr_assert_eq(qgs_message_format(&asked.data, &asked.size, &question), 0);
+		cr_assert_eq(answer_refusal(asked.data + QGS_FRAME_SIZE,
+					    asked.size - QGS_FRAME_SIZE, 0xe001, &bytes),
+			     0);
+		cr_assert_eq(qgs_message_parse(&answer, bytes.data + QGS_FRAME_SIZE,
+					       bytes.size - QGS_FRAME_SIZE, NULL),
+			     0);
+		cr_assert_eq(answer.type, types[i] + 1);
+		cr_assert_eq(answer.error, 0xe001);
+	}
+}
+
 Test(qe_answer, quotes_of_the_size_that_is_wanted)
 {
 	QgsMessage question = question_of(QGS_GET_QUOTE_REQUEST);

@@ -31,7 +31,7 @@ Test(qe_mishap, lies_are_lies)
 		uint32_t size;
 		bool right;
 
-		cr_assert_eq(answer_refusal(0x12001, &answer), 0);
+		cr_assert_eq(answer_refusal("", 0, 0x12001, &answer), 0);
 		cr_assert_eq(mishap_spoil((MishapKind)i, &answer), 0);
 		right = qgs_frame_parse(&size, answer.data, QGS_MESSAGE_MAX) == 0 &&
 			size == answer.size - QGS_FRAME_SIZE &&

@@ -86,14 +86,15 @@ int answer_message(const Enclave *enclave, const void *message, size_t size, siz
 	return qgs_message_format(&ret->data, &ret->size, &answer);
 }
 
-int answer_refusal(uint32_t error, Blob *ret)
+int answer_refusal(const void *message, size_t size, uint32_t error, Blob *ret)
 {
-	QgsMessage answer = {
-		.major = QGS_MAJOR,
-		.minor = QGS_MINOR,
-		.type = QGS_GET_QUOTE_RESPONSE,
-		.error = error,
-	};
+	QgsMessage answer = { .major = QGS_MAJOR, .minor = QGS_MINOR, .error = error }, request;
 
+	(void)qgs_message_parse(&request, message, size, NULL);
+	switch (request.type) {
+	case QGS_GET_PLATFORM_INFO_REQUEST: answer.type = QGS_GET_PLATFORM_INFO_RESPONSE; break;
+	case QGS_GET_COLLATERAL_REQUEST: answer.type = QGS_GET_COLLATERAL_RESPONSE; break;
+	default: answer.type = QGS_GET_QUOTE_RESPONSE; break;
+	}
 	return qgs_message_format(&ret->data, &ret->size, &answer);
 }

@@ -24,5 +24,5 @@ int answer_message(const Enclave *enclave, const void *message, size_t size, siz
 int answer_report(const Enclave *enclave, const void *report, size_t size, size_t quote_size,
 		  Blob *ret, const char **ret_why);
 
-/* A framed answer that refuses a quote with this error of QGS. */
-int answer_refusal(uint32_t error, Blob *ret);
+/* The framed answer to such a message that refuses it, whatever it is, with this error of QGS. */
+int answer_refusal(const void *message, size_t size, uint32_t error, Blob *ret);

@@ -104,22 +104,25 @@ static int be_silent(Client *client)
 
 static int make_answer(Client *client, Mishap mishap)
 {
+	const uint8_t *message = client->request + QGS_FRAME_SIZE;
+	const Enclave *enclave = client->options.enclave;
 	Behaviour *behaviour = client->options.behaviour;
+	size_t size = client->used - QGS_FRAME_SIZE;
 	const char *why = NULL;
 	int r;
 
 	if (mishap.kind == MISHAP_REFUSE) {
+		why = "as it was told to";
 		r = client->is_bare
 			    ? -EBADMSG
-			    : answer_refusal(mishap.value ?: QGS_ERROR_UNEXPECTED, &client->answer);
-		why = "as it was told to";
+			    : answer_refusal(message, size, mishap.value ?: QGS_ERROR_UNEXPECTED,
+					     &client->answer);
 	} else if (client->is_bare) {
-		r = answer_report(client->options.enclave, client->request, client->used,
-				  behaviour->quote_size, &client->answer, &why);
+		r = answer_report(enclave, client->request, client->used, behaviour->quote_size,
+				  &client->answer, &why);
 	} else {
-		r = answer_message(client->options.enclave, client->request + QGS_FRAME_SIZE,
-				   client->used - QGS_FRAME_SIZE, behaviour->quote_size,
-				   &client->answer, &why);
+		r = answer_message(enclave, message, size, behaviour->quote_size, &client->answer,
+				   &why);
 	}
 	if (r < 0 || why) {
 		behaviour->refused++;
