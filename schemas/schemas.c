@@ -13,6 +13,10 @@ const char schema_io_tdid_hook[] =
 #include "io.tdid.Hook.inc"
 	;
 
+const char schema_io_tdid_quote[] =
+#include "io.tdid.Quote.inc"
+	;
+
 const char schema_io_tdid_tsm[] =
 #include "io.tdid.Tsm.inc"
 	;

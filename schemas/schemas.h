@@ -5,4 +5,5 @@
 extern const char schema_io_tdid_assignments[];
 extern const char schema_io_tdid_guest[];
 extern const char schema_io_tdid_hook[];
+extern const char schema_io_tdid_quote[];
 extern const char schema_io_tdid_tsm[];

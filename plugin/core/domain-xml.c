@@ -117,6 +117,25 @@ static int read_guest_port(DomainReader *reader, const xmlNode *channel)
 	return 0;
 }
 
+/* libvirt has judged it already; what is no guest's CID is none to us. */
+static int read_vsock(DomainReader *reader, const xmlNode *vsock)
+{
+	const char *text;
+	const xmlNode *cid;
+	unsigned long long v;
+	char *end;
+	int r = xml_only_child(&cid, vsock, "cid", reader->ret_error);
+
+	text = r < 0 || !cid ? NULL : xml_attribute(cid, "address");
+	if (!text || *text < '0' || *text > '9')
+		return r;
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (!errno && !*end && v >= 3 && v < UINT32_MAX)
+		reader->domain->vsock_cid = (uint32_t)v;
+	return 0;
+}
+
 static int read_devices(DomainReader *reader, const xmlNode *devices)
 {
 	int r;
@@ -127,11 +146,12 @@ static int read_devices(DomainReader *reader, const xmlNode *devices)
 		r = domain_reader_device(reader, child);
 		if (r < 0)
 			return r;
-		if (xml_is_element(child, "channel")) {
+		if (xml_is_element(child, "channel"))
 			r = read_guest_port(reader, child);
-			if (r < 0)
-				return r;
-		}
+		else if (xml_is_element(child, "vsock"))
+			r = read_vsock(reader, child);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

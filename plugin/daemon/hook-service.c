@@ -3,7 +3,7 @@
  * A hook call goes through these steps, each of which may have to wait, all of it under one timer:
  *
  *   prepare: this domain's own previous unbind -> the providers are there -> are its devices to be
- *            had? -> PrepareTvm of each
+ *            had? -> PrepareTvm of each -> its quote socket listens
  *   stopped: unbind of whatever is still bound
  *   release: ReleaseTvm of each provider
  *
@@ -17,6 +17,7 @@
 #include "daemon/domains.h"
 #include "daemon/incarnation.h"
 #include "daemon/metrics.h"
+#include "daemon/quote-relay.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
 
@@ -41,6 +42,7 @@ struct HookCall {
 	HookStep step;
 	size_t provider; /* the next one to call */
 	ProviderCall *provider_call;
+	QuoteCall *quote_call;
 	sd_event_source *timeout;
 	HookCall *next;
 };
@@ -48,6 +50,7 @@ struct HookCall {
 struct HookService {
 	Tdid *tdid;
 	VarlinkServer *server;
+	QuoteRelay *quotes;
 	HookCall *first;
 };
 
@@ -60,6 +63,7 @@ static void hook_call_free(HookCall *hook)
 	if (*link)
 		*link = hook->next;
 	provider_call_forget(hook->provider_call);
+	quote_call_forget(hook->quote_call);
 	sd_event_source_disable_unref(hook->timeout);
 	varlink_call_unref(hook->call);
 	free(hook->domain);
@@ -243,11 +247,34 @@ static bool refuse_devices(HookCall *hook)
 	return r != 0;
 }
 
+static void on_quote_prepared(const char *why, void *userdata)
+{
+	HookCall *hook = userdata;
+	_cleanup_free_ char *reason = NULL;
+
+	hook->quote_call = NULL;
+	if (!why)
+		answer(hook);
+	else if (asprintf(&reason, "its quote socket %s: %s", hook->xml->quote_socket, why) < 0)
+		give_up(hook, "out of memory");
+	else
+		give_up(hook, reason);
+}
+
+static void prepare_quotes(HookCall *hook)
+{
+	if (!hook->prepare || !(hook->xml->markers & DOMAIN_MARKER_QUOTE_SOCKET))
+		answer(hook);
+	else if (quote_relay_prepare(hook->service->quotes, hook->xml, hook->domain,
+				     on_quote_prepared, hook, &hook->quote_call) < 0)
+		give_up(hook, "out of memory");
+}
+
 static void go_on(HookCall *hook)
 {
 	Tdid *tdid = hook->service->tdid;
 
-	if (hook->provider_call)
+	if (hook->provider_call || hook->quote_call)
 		return;
 	if (hook->step == HOOK_QUIET) {
 		if (!is_quiet(hook))
@@ -269,7 +296,7 @@ static void go_on(HookCall *hook)
 	if (hook->provider < tdid->config->n_tsms)
 		call_provider(hook);
 	else
-		answer(hook);
+		prepare_quotes(hook);
 }
 
 /* The first provider that is not there, and why. */
@@ -364,8 +391,10 @@ static int prepare(HookService *service, VarlinkCall *call, const char *name, Do
 		name);
 }
 
-static void started(Tdid *tdid, const char *name, const DomainXml *xml, json_object *parameters)
+static void started(HookService *service, const char *name, const DomainXml *xml,
+		    json_object *parameters)
 {
+	Tdid *tdid = service->tdid;
 	int64_t pid = json_get_int(parameters, "qemu_pid", 0);
 	int64_t start_time = json_get_int(parameters, "qemu_start_time", 0);
 	Domain *domain;
@@ -377,6 +406,8 @@ static void started(Tdid *tdid, const char *name, const DomainXml *xml, json_obj
 	domain->name = strdup(name);
 	if (!domain->name || pid < 1 || pid > INT32_MAX)
 		return; /* the read that follows finds it by itself */
+	if (quote_relay_concerns(xml))
+		quote_relay_started(service->quotes, xml, name, (pid_t)pid, (uint64_t)start_time);
 	/* Should it fail for want of a descriptor, say, the read that follows tries it once more.
 	 */
 	domain->told_pid = (pid_t)pid;
@@ -411,7 +442,7 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 	if (starts)
 		return prepare(service, call, name, steal_ptr(xml));
 	if (strcmp(operation, "started") == 0 || strcmp(operation, "reconnect") == 0) {
-		started(tdid, name, xml, parameters);
+		started(service, name, xml, parameters);
 		return let_go_on(service, call);
 	}
 	if ((strcmp(operation, "migrate") == 0 || strcmp(operation, "restore") == 0) &&
@@ -430,6 +461,8 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 				NULL);
 		return wait_for(service, call, name, steal_ptr(xml), operation);
 	}
+	if (strcmp(operation, "release") == 0 && quote_relay_concerns(xml))
+		quote_relay_release(service->quotes, xml, name);
 	if (strcmp(operation, "release") == 0)
 		return wait_for(service, call, name, steal_ptr(xml), operation);
 	return let_go_on(service, call);
@@ -483,7 +516,9 @@ int hook_service_new(HookService **ret, Tdid *tdid, char **ret_error)
 		free(service);
 		return -ENOMEM;
 	}
-	r = varlink_server_new(&service->server, tdid->event, &options);
+	r = quote_relay_new(&service->quotes, tdid->event, tdid->config->sockets);
+	if (r >= 0)
+		r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
 		r = varlink_server_add_interface(service->server, schema_io_tdid_hook, ret_error);
 	if (r >= 0)
@@ -509,6 +544,7 @@ HookService *hook_service_free(HookService *service)
 	varlink_server_free(service->server);
 	while (service->first)
 		hook_call_free(service->first);
+	quote_relay_free(service->quotes);
 	free(service);
 	return NULL;
 }

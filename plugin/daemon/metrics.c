@@ -7,7 +7,7 @@
 
 #include "daemon/assignments-service.h"
 #include "daemon/inventory.h"
-#include "daemon/open-metrics.h"
+#include "rpc/open-metrics.h"
 
 #include <errno.h>
 #include <string.h>

@@ -275,7 +275,7 @@ int client_new(Client **ret, sd_event *event, int fd, const ClientOptions *optio
 	r = sd_event_add_io(event, &client->io, fd, EPOLLIN, on_io, client);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &client->timer, CLOCK_BOOTTIME,
-					       CLIENT_TIMEOUT_USEC, 0, on_timer, client);
+					       CLIENT_TIMEOUT_USEC, 1, on_timer, client);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(client);

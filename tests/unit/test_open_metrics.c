@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/open-metrics.h"
+#include "rpc/open-metrics.h"
 
 #include "core/cleanup.h"
 
@@ -22,7 +22,7 @@ static void tear_down(void)
 	free(text);
 }
 
-TestSuite(daemon_open_metrics, .init = set_up, .fini = tear_down);
+TestSuite(open_metrics, .init = set_up, .fini = tear_down);
 
 static void expect(const char *expected)
 {
@@ -30,13 +30,13 @@ static void expect(const char *expected)
 	cr_assert_str_eq(text, expected);
 }
 
-Test(daemon_open_metrics, nothing)
+Test(open_metrics, nothing)
 {
 	open_metrics_end(out);
 	expect("# EOF\n");
 }
 
-Test(daemon_open_metrics, escapes)
+Test(open_metrics, escapes)
 {
 	open_metrics_family(out, "x", METRIC_GAUGE, "a \"b\" \\ c\nd");
 	open_metrics_sample(out, "x", METRIC_LABELS({ "tsm", "\"\\\n" }, { "b", "\xc3\xa4" }), 1);
@@ -44,7 +44,7 @@ Test(daemon_open_metrics, escapes)
 	       "x{tsm=\"\\\"\\\\\\n\",b=\"\xc3\xa4\"} 1\n");
 }
 
-Test(daemon_open_metrics, samples)
+Test(open_metrics, samples)
 {
 	open_metrics_family(out, "x", METRIC_COUNTER, "X.");
 	open_metrics_sample(out, "x_total", NULL, UINT64_MAX);
@@ -52,7 +52,7 @@ Test(daemon_open_metrics, samples)
 	expect("# TYPE x counter\n# HELP x X.\nx_total 18446744073709551615\nx_total 0\n");
 }
 
-Test(daemon_open_metrics, histogram)
+Test(open_metrics, histogram)
 {
 	Histogram h = {};
 
@@ -63,6 +63,9 @@ Test(daemon_open_metrics, histogram)
 	open_metrics_family(out, "x_seconds", METRIC_HISTOGRAM, "X.");
 	open_metrics_histogram(out, "x_seconds", NULL, &h);
 	expect("# TYPE x_seconds histogram\n# UNIT x_seconds seconds\n# HELP x_seconds X.\n"
+	       "x_seconds_bucket{le=\"0.0001\"} 1\n"
+	       "x_seconds_bucket{le=\"0.00025\"} 1\n"
+	       "x_seconds_bucket{le=\"0.0005\"} 1\n"
 	       "x_seconds_bucket{le=\"0.001\"} 2\n"
 	       "x_seconds_bucket{le=\"0.0025\"} 3\n"
 	       "x_seconds_bucket{le=\"0.005\"} 3\n"
@@ -84,7 +87,7 @@ Test(daemon_open_metrics, histogram)
 	       "x_seconds_sum 120.002002\n");
 }
 
-Test(daemon_open_metrics, histogram_with_label)
+Test(open_metrics, histogram_with_label)
 {
 	Histogram h = {};
 
@@ -93,4 +96,21 @@ Test(daemon_open_metrics, histogram_with_label)
 	cr_assert_not_null(strstr(text, "x_seconds_bucket{verb=\"a\",le=\"+Inf\"} 0\n"
 					"x_seconds_count{verb=\"a\"} 0\n"
 					"x_seconds_sum{verb=\"a\"} 0.0\n"));
+}
+
+Test(open_metrics, quantiles)
+{
+	Histogram h = {};
+
+	fclose(out);
+	cr_assert_eq(histogram_count(&h), 0);
+	for (int i = 0; i < 98; i++)
+		histogram_observe(&h, 90);
+	histogram_observe(&h, 900);
+	histogram_observe(&h, 200000000);
+	cr_assert_eq(histogram_count(&h), 100);
+	cr_assert_eq(histogram_quantile(&h, 50), 100);
+	cr_assert_eq(histogram_quantile(&h, 98), 100);
+	cr_assert_eq(histogram_quantile(&h, 99), 1000);
+	cr_assert_eq(histogram_quantile(&h, 100), UINT64_MAX);
 }

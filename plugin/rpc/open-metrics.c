@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/open-metrics.h"
+#include "rpc/open-metrics.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* From one exchange with a device up to a session that renews its keys and certificates. */
+/* From a quote out of a cache up to a session that renews its keys and certificates. */
 static const uint64_t bounds_usec[HISTOGRAM_BOUNDS] = {
-	1000,	2500,	 5000,	  10000,   25000,    50000,    100000,	 250000,
-	500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000, 120000000,
+	100,	250,	500,	 1000,	  2500,	   5000,     10000,    25000,	 50000,	    100000,
+	250000, 500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000, 120000000,
 };
 
 static void escape(FILE *out, const char *text)
@@ -60,6 +60,27 @@ void histogram_observe(Histogram *histogram, uint64_t usec)
 		i++;
 	histogram->counts[i]++;
 	histogram->sum_usec += usec;
+}
+
+uint64_t histogram_count(const Histogram *histogram)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		n += histogram->counts[i];
+	return n;
+}
+
+uint64_t histogram_quantile(const Histogram *histogram, unsigned percent)
+{
+	uint64_t all = histogram_count(histogram), n = 0;
+
+	for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
+		n += histogram->counts[i];
+		if (n * 100 >= all * percent)
+			return bounds_usec[i];
+	}
+	return UINT64_MAX;
 }
 
 /* Seconds with a point, and no more digits than they have: "0.0025", "1.0". */

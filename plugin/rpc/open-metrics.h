@@ -31,7 +31,7 @@ void open_metrics_family(FILE *out, const char *name, MetricType type, const cha
 /* One sample of that name; `labels` may be NULL. */
 void open_metrics_sample(FILE *out, const char *name, const MetricLabel *labels, uint64_t value);
 
-#define HISTOGRAM_BOUNDS 16u
+#define HISTOGRAM_BOUNDS 19u
 
 /* All zero is an empty one. How long something took. */
 typedef struct Histogram {
@@ -41,6 +41,9 @@ typedef struct Histogram {
 } Histogram;
 
 void histogram_observe(Histogram *histogram, uint64_t usec);
+uint64_t histogram_count(const Histogram *histogram);
+/* The bound, in microseconds, that so many per cent do not exceed; UINT64_MAX beyond all bounds. */
+uint64_t histogram_quantile(const Histogram *histogram, unsigned percent);
 /* `label` may be NULL. */
 void open_metrics_histogram(FILE *out, const char *name, const MetricLabel *label,
 			    const Histogram *histogram);

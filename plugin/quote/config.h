@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tdi-quoted.conf: JSON, strict; every key optional but "upstreams". examples/tdi-quoted.conf shows
+ * all. */
+#pragma once
+
+#include "core/cleanup.h"
+#include "quote/address.h"
+#include "tsm/common/settings.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_PATH_DEFAULT    "/etc/tdid/tdi-quoted.conf"
+#define CONFIG_SOCKETS_DEFAULT "/run/tdid/quote"
+#define CONFIG_CONTROL_DEFAULT "/run/tdid/io.tdid.Quote"
+#define CONFIG_RECORDS_DEFAULT "/run/tdi-quoted"
+#define CONFIG_UPSTREAMS_MAX   8u
+#define CONFIG_LISTENERS_MAX   8u
+
+typedef struct ConfigUpstream {
+	Address address;
+	char name[ADDRESS_STRING_SIZE]; /* its address as text */
+	uint32_t parallel; /* "parallel", 4: requests it gets at a time; QGS has four threads */
+} ConfigUpstream;
+
+/* Of each domain, and of each peer that belongs to none. */
+typedef struct ConfigLimits {
+	uint32_t rate_per_second; /* "rate_per_second", 20 */
+	uint32_t burst;		  /* "burst", 40 */
+	uint32_t in_flight;	  /* "in_flight", 16, as QEMU's own */
+} ConfigLimits;
+
+typedef struct Config {
+	char *sockets; /* "sockets": directory of the domains' sockets, UUID.sock each */
+	char *control; /* "control": where io.tdid.Quote is served unless systemd passes a socket */
+	char *records; /* "records": directory; survives a restart, need not survive a reboot */
+	/* "allow_uids": who may say which domains there are, beside reading; if absent 0, the own
+	 * uid, and that of a user tdid */
+	SettingsUids allow_uids;
+	/* "listen", []: for agents that skip the hypercall: "vsock:4050", "tcp:127.0.0.1:4050" */
+	Address listen[CONFIG_LISTENERS_MAX];
+	size_t n_listen;
+	/* "upstreams": in the order in which they are preferred; an address, or {address, parallel}
+	 */
+	ConfigUpstream upstreams[CONFIG_UPSTREAMS_MAX];
+	size_t n_upstreams;
+	ConfigLimits limits;
+	uint64_t deadline_usec; /* "deadline_ms", 20000: from the connection to an answer, whatever
+				 */
+	uint64_t attempt_usec;	/* "attempt_ms", 8000: of one upstream, before the next is asked */
+	uint64_t silence_usec;	/* "silence_ms", 5000: from the connection to the whole request */
+	uint64_t
+		check_usec; /* "check_ms", 30000: between health checks of an upstream not in use */
+} Config;
+
+/* 0; -EINVAL, -EBADMSG, -E2BIG with a sentence that names the member; -ENOMEM. */
+int config_parse(Config **ret, const char *text, size_t size, char **ret_error);
+/* The same for a file; the sentence names it. */
+int config_load(Config **ret, const char *path, char **ret_error);
+Config *config_free(Config *config);
+DEFINE_CLEANUP(Config, config_free);

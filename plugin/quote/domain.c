@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "quote/domain.h"
+
+#include "quote/asker.h"
+#include "quote/door.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
+const char *quote_outcome_name(QuoteOutcome outcome)
+{
+	static const char *const names[QUOTE_OUTCOMES] = {
+		[QUOTE_OK] = "ok",
+		[QUOTE_ERROR] = "error",
+		[QUOTE_UNAVAILABLE] = "unavailable",
+		[QUOTE_LATE] = "late",
+		[QUOTE_LIMITED] = "limited",
+		[QUOTE_BAD] = "bad",
+		[QUOTE_GONE] = "gone",
+	};
+
+	return names[outcome];
+}
+
+void domain_count(Domain *domain, QuoteOutcome outcome, uint64_t usec)
+{
+	domain->counts[outcome]++;
+	if (outcome != QUOTE_GONE && outcome != QUOTE_LIMITED)
+		histogram_observe(&domain->latency, usec);
+}
+
+void domain_drop(Domain *domain)
+{
+	while (domain->askers)
+		asker_free(domain->askers);
+}
+
+int domain_set_name(Domain *domain, const char *name)
+{
+	char *copy = name ? strdup(name) : NULL;
+
+	if (!name)
+		return 0;
+	if (!copy)
+		return -ENOMEM;
+	free(domain->name);
+	domain->name = copy;
+	snprintf(domain->label, sizeof(domain->label), "%s", name);
+	return 0;
+}
+
+void domain_forget_qemu(Domain *domain)
+{
+	domain->exit = sd_event_source_disable_unref(domain->exit);
+	domain->pid = 0;
+	domain->cid = 0;
+	domain_drop(domain);
+}
+
+static int on_exit_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	Domain *domain = userdata;
+
+	log_info("%s: QEMU %d has ended", domain->label, (int)domain->pid);
+	domain_forget_qemu(domain);
+	return 0;
+}
+
+/* Field 22 of /proc/PID/stat (proc(5)). */
+static int read_start_time(pid_t pid, uint64_t *ret)
+{
+	char path[64], text[1024], *p;
+	_cleanup_close_ int fd = -1;
+	unsigned long long value;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = 0;
+	/* The name in field 2 may hold anything, also spaces and parentheses. */
+	p = strrchr(text, ')');
+	for (int field = 3; p && field <= 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, " %llu", &value) != 1)
+		return -EBADMSG;
+	*ret = value;
+	return 0;
+}
+
+int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t now;
+	int r;
+
+	if (domain->pid == pid && domain->start_time == start_time)
+		return 0;
+	/* Opened first, so that what is looked at is what is held. */
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return -errno;
+	r = read_start_time(pid, &now);
+	if (r < 0)
+		return r;
+	if (now != start_time)
+		return -ESRCH;
+	domain_forget_qemu(domain);
+	r = sd_event_add_io(event, &domain->exit, fd, EPOLLIN, on_exit_event, domain);
+	if (r < 0)
+		return r;
+	sd_event_source_set_io_fd_own(domain->exit, true);
+	steal_fd(&fd);
+	domain->pid = pid;
+	domain->start_time = start_time;
+	if (domain->door)
+		door_known(domain->door);
+	return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Whoever asks for quotes, with limits and counters of its own: a TVM, which libvirt's hook has
+ * told us of; or a peer that came over vsock or TCP and belongs to none we know.
+ */
+#pragma once
+
+#include "core/uuid.h"
+#include "quote/config.h"
+#include "quote/token-bucket.h"
+#include "rpc/open-metrics.h"
+
+#include <systemd/sd-event.h>
+
+typedef struct Asker Asker;
+typedef struct Door Door;
+typedef struct Domain Domain;
+typedef struct Domains Domains;
+typedef struct Request Request;
+
+typedef enum DomainKind {
+	DOMAIN_TVM,
+	DOMAIN_CID,  /* a vsock peer */
+	DOMAIN_HOST, /* a TCP peer: all from one IP address */
+} DomainKind;
+
+typedef enum QuoteOutcome {
+	QUOTE_OK,
+	QUOTE_ERROR,	   /* the service's own error */
+	QUOTE_UNAVAILABLE, /* no service could be asked */
+	QUOTE_LATE,	   /* the deadline */
+	QUOTE_LIMITED,	   /* more than it may */
+	QUOTE_BAD,	   /* what came is no request */
+	QUOTE_GONE,	   /* whoever asked has not waited */
+	QUOTE_OUTCOMES,
+} QuoteOutcome;
+
+/* "ok", "error" ...: of the schema, and a metric's label */
+const char *quote_outcome_name(QuoteOutcome outcome);
+
+struct Domain {
+	Domains *domains;
+	DomainKind kind;
+	char label[64]; /* for messages: its name, "vsock CID 7", "10.0.0.3" */
+	Domain *next;
+	uint64_t heard_usec;
+
+	/* A TVM's. */
+	Uuid uuid;
+	char *name;
+	char *socket; /* NULL: it has none, its agent comes over vsock */
+	Door *door;
+	pid_t pid; /* 0: QEMU has not started yet, or has ended */
+	uint64_t start_time;
+	sd_event_source *exit; /* its pidfd */
+	uint32_t cid;	       /* 0: none */
+
+	TokenBucket bucket;
+	Asker *askers;
+	unsigned n_askers; /* connections that it has open */
+
+	/* The relay's: requests that wait for a service, and its turn. */
+	Request *first, *last;
+	Domain *turn_next;
+	bool in_turn;
+
+	uint64_t counts[QUOTE_OUTCOMES];
+	Histogram latency; /* of all that got an answer, from the connection on */
+};
+
+/* For messages. -ENOMEM. */
+int domain_set_name(Domain *domain, const char *name);
+
+/* Ends every connection that it has: nothing of its requests is left. */
+void domain_drop(Domain *domain);
+
+/* Told: QEMU runs as this process. -ESRCH when it does not. -errno. */
+int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time);
+
+/* It has ended, or another is about to start: its connections end, too. */
+void domain_forget_qemu(Domain *domain);
+
+void domain_count(Domain *domain, QuoteOutcome outcome, uint64_t usec);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "quote/domains.h"
+
+#include "quote/door.h"
+#include "quote/monotonic.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <linux/vm_sockets.h>
+
+static Domain *add(Domains *domains, DomainKind kind)
+{
+	Domain *domain = calloc(1, sizeof(*domain));
+
+	if (!domain)
+		return NULL;
+	domain->domains = domains;
+	domain->kind = kind;
+	domain->next = domains->first;
+	domains->first = domain;
+	domain->heard_usec = monotonic_usec();
+	token_bucket_init(&domain->bucket, domains->limits->rate_per_second, domains->limits->burst,
+			  domain->heard_usec);
+	return domain;
+}
+
+Domain *domains_find(const Domains *domains, Uuid uuid)
+{
+	for (Domain *domain = domains->first; domain; domain = domain->next)
+		if (domain->kind == DOMAIN_TVM && uuid_equal(domain->uuid, uuid))
+			return domain;
+	return NULL;
+}
+
+int domains_tvm(Domains *domains, Uuid uuid, Domain **ret)
+{
+	Domain *domain = domains_find(domains, uuid);
+
+	*ret = domain;
+	if (domain)
+		return 0;
+	domain = add(domains, DOMAIN_TVM);
+	if (!domain)
+		return -ENOMEM;
+	domain->uuid = uuid;
+	uuid_format(uuid, domain->label);
+	*ret = domain;
+	return 1;
+}
+
+/* Makes room for one more. */
+static int forget_a_stranger(Domains *domains)
+{
+	Domain *oldest = NULL;
+
+	for (Domain *domain = domains->first; domain; domain = domain->next)
+		if (domain->kind != DOMAIN_TVM && domain->n_askers == 0 &&
+		    (!oldest || domain->heard_usec < oldest->heard_usec))
+			oldest = domain;
+	if (!oldest)
+		return -EUSERS;
+	domains_remove(domains, oldest);
+	return 0;
+}
+
+static int stranger(Domains *domains, DomainKind kind, uint32_t cid, const char *label,
+		    Domain **ret)
+{
+	Domain *domain;
+	int r;
+
+	for (domain = domains->first; domain; domain = domain->next)
+		if (domain->kind == kind && strcmp(domain->label, label) == 0) {
+			domain->heard_usec = monotonic_usec();
+			*ret = domain;
+			return 0;
+		}
+	if (domains->n_strangers == DOMAINS_STRANGERS_MAX) {
+		r = forget_a_stranger(domains);
+		if (r < 0)
+			return r;
+	}
+	domain = add(domains, kind);
+	if (!domain)
+		return -ENOMEM;
+	domains->n_strangers++;
+	domain->cid = cid;
+	snprintf(domain->label, sizeof(domain->label), "%s", label);
+	*ret = domain;
+	return 0;
+}
+
+int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domain **ret)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+	uint32_t cid = ((const struct sockaddr_vm *)peer)->svm_cid;
+	char label[64] = "?";
+
+	if (peer->ss_family == AF_VSOCK) {
+		for (Domain *domain = domains->first; domain; domain = domain->next)
+			if (domain->kind == DOMAIN_TVM && domain->pid && domain->cid == cid) {
+				*ret = domain;
+				return 0;
+			}
+		snprintf(label, sizeof(label), "vsock CID %u", cid);
+		return stranger(domains, DOMAIN_CID, cid, label, ret);
+	}
+	if (peer->ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &in6->sin6_addr, label, sizeof(label));
+	else if (peer->ss_family == AF_INET)
+		inet_ntop(AF_INET, &in->sin_addr, label, sizeof(label));
+	return stranger(domains, DOMAIN_HOST, 0, label, ret);
+}
+
+void domains_remove(Domains *domains, Domain *domain)
+{
+	Domain **link = &domains->first;
+
+	while (*link != domain)
+		link = &(*link)->next;
+	*link = domain->next;
+	if (domain->kind != DOMAIN_TVM)
+		domains->n_strangers--;
+	domain_drop(domain);
+	door_free(domain->door);
+	sd_event_source_disable_unref(domain->exit);
+	free(domain->name);
+	free(domain->socket);
+	free(domain);
+}
+
+void domains_remove_all(Domains *domains)
+{
+	while (domains->first)
+		domains_remove(domains, domains->first);
+}

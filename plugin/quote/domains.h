@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All who ask. */
+#pragma once
+
+#include "quote/domain.h"
+
+#include <sys/socket.h>
+
+/* Peers of no known TVM, which are remembered for their limits: the longest silent one goes first.
+ */
+#define DOMAINS_STRANGERS_MAX 256u
+
+struct Domains {
+	const ConfigLimits *limits;
+	Domain *first;
+	unsigned n_strangers;
+};
+
+/* 1: made just now. 0: known. -ENOMEM. */
+int domains_tvm(Domains *domains, Uuid uuid, Domain **ret);
+Domain *domains_find(const Domains *domains, Uuid uuid);
+
+/* By the peer's address; made when nothing is known of it. -EUSERS when there are too many. */
+int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domain **ret);
+
+/* Drops it, removes its socket, and forgets it. */
+void domains_remove(Domains *domains, Domain *domain);
+void domains_remove_all(Domains *domains);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A peer of a TVM's socket is the process that libvirt's hook has named, or it is turned away: the
+ * socket is open to all, because QEMU's user is libvirt's business.
+ *
+ * Whoever connects before the hook has told which QEMU it is waits in the socket's queue, but not
+ * for ever: after UNKNOWN_USEC it is turned away.
+ */
+#include "quote/door.h"
+
+#include "core/refusal.h"
+#include "quote/asker.h"
+#include "quote/monotonic.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define BACKLOG	     64
+#define PAUSE_USEC   UINT64_C(100000) /* after accept(2) has failed */
+#define UNKNOWN_USEC UINT64_C(5000000)
+#define LOG_USEC     UINT64_C(1000000)
+
+struct Door {
+	Relay *relay;
+	Domain *domain; /* NULL: everybody's */
+	char *path;	/* of the domain's socket */
+	int fd;
+	sd_event_source *io, *timer;
+	bool unknown; /* somebody waits for the domain's QEMU to become known */
+	uint64_t logged_usec;
+};
+
+/* What may come often is said once a second. */
+static bool may_log(Door *door)
+{
+	uint64_t now = monotonic_usec();
+
+	if (door->logged_usec && now < door->logged_usec + LOG_USEC)
+		return false;
+	door->logged_usec = now;
+	return true;
+}
+
+static void shut(Door *door, uint64_t usec)
+{
+	sd_event_source_set_enabled(door->io, SD_EVENT_OFF);
+	if (usec && sd_event_source_set_time_relative(door->timer, usec) >= 0)
+		sd_event_source_set_enabled(door->timer, SD_EVENT_ONESHOT);
+}
+
+void door_known(Door *door)
+{
+	door->unknown = false;
+	sd_event_source_set_enabled(door->timer, SD_EVENT_OFF);
+	sd_event_source_set_enabled(door->io, SD_EVENT_ON);
+}
+
+void door_room(Door *door)
+{
+	/* While it waits for a token, or for QEMU, its timer opens it. */
+	if (sd_event_source_get_enabled(door->timer, NULL) == 0)
+		sd_event_source_set_enabled(door->io, SD_EVENT_ON);
+}
+
+/* Everybody in the queue. */
+static void turn_away(Door *door)
+{
+	int fd;
+
+	while ((fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+	log_warning("%s: quote requests are turned away: libvirt's hook has not told which QEMU "
+		    "is its own; see 'journalctl -u tdid'",
+		    door->domain->label);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Door *door = userdata;
+
+	if (door->unknown)
+		turn_away(door);
+	door->unknown = false;
+	sd_event_source_set_enabled(door->io, SD_EVENT_ON);
+	return 0;
+}
+
+/* A domain's own: who it is is known, and its limits shut the door. */
+static void take_domains(Door *door, int fd)
+{
+	Domain *domain = door->domain;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	int r;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid != domain->pid) {
+		if (may_log(door))
+			log_warning("%s: process %d (uid %d) turned away from its quote socket, "
+				    "which is for its QEMU %d only",
+				    domain->label, (int)peer.pid, (int)peer.uid, (int)domain->pid);
+		token_bucket_give_back(&domain->bucket);
+		close(fd);
+		return;
+	}
+	r = asker_new(door->relay, domain, fd);
+	if (r < 0 && may_log(door))
+		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
+}
+
+/* The door is everybody's: who has had enough is turned away, because others stand behind it. */
+static void take_peers(Door *door, int fd, const struct sockaddr_storage *peer)
+{
+	const ConfigLimits *limits = &door->relay->config->limits;
+	Domain *domain;
+	int r = domains_of_peer(&door->relay->domains, peer, &domain);
+
+	if (r < 0) {
+		if (may_log(door))
+			log_warning("a quote request is turned away: %s",
+				    r == -EUSERS ? "too many peers have one open" : strerror(-r));
+		close(fd);
+		return;
+	}
+	if (domain->n_askers >= limits->in_flight ||
+	    token_bucket_take(&domain->bucket, monotonic_usec()) > 0) {
+		domain_count(domain, QUOTE_LIMITED, 0);
+		if (may_log(door))
+			log_warning(
+				"%s: quote requests are turned away: more than %u open, or more "
+				"than %u a second",
+				domain->label, limits->in_flight, limits->rate_per_second);
+		close(fd);
+		return;
+	}
+	r = asker_new(door->relay, domain, fd);
+	if (r < 0 && may_log(door))
+		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
+}
+
+/* Whether a domain may have one more now; if not, the door is shut until it may. */
+static bool may_take(Door *door)
+{
+	Domain *domain = door->domain;
+	uint64_t wait;
+
+	if (!domain)
+		return true;
+	if (domain->pid == 0) {
+		door->unknown = true;
+		shut(door, UNKNOWN_USEC);
+		return false;
+	}
+	if (domain->n_askers >= door->relay->config->limits.in_flight) {
+		shut(door, 0);
+		return false;
+	}
+	wait = token_bucket_take(&domain->bucket, monotonic_usec());
+	if (wait == 0)
+		return true;
+	shut(door, wait);
+	if (may_log(door))
+		log_warning("%s: its quote requests wait: more than %u a second", domain->label,
+			    door->relay->config->limits.rate_per_second);
+	return false;
+}
+
+/* One at a time, so that each door gets its turn. */
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	Door *door = userdata;
+	struct sockaddr_storage peer = {};
+	socklen_t size = sizeof(peer);
+	int connection;
+
+	if (!may_take(door))
+		return 0;
+	connection = accept4(fd, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (connection >= 0 && door->domain) {
+		take_domains(door, connection);
+		return 0;
+	}
+	if (connection >= 0) {
+		take_peers(door, connection, &peer);
+		return 0;
+	}
+	if (door->domain)
+		token_bucket_give_back(&door->domain->bucket);
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return 0;
+	/* Of descriptors, say, there will be more again. */
+	if (may_log(door))
+		log_error("%s: cannot take a quote request: %m; it waits",
+			  door->path ?: "listener");
+	shut(door, PAUSE_USEC);
+	return 0;
+}
+
+static int door_new(Door **ret, Relay *relay, Domain *domain, int fd)
+{
+	Door *door = calloc(1, sizeof(*door));
+	int r;
+
+	if (!door) {
+		close(fd);
+		return -ENOMEM;
+	}
+	door->relay = relay;
+	door->domain = domain;
+	door->fd = fd;
+	r = sd_event_add_io(relay->event, &door->io, fd, EPOLLIN, on_io, door);
+	if (r >= 0)
+		r = sd_event_add_time(relay->event, &door->timer, CLOCK_MONOTONIC, 0, 1000,
+				      on_timer, door);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(door->timer, SD_EVENT_OFF);
+	if (r < 0) {
+		door_free(door);
+		return r;
+	}
+	*ret = door;
+	return 0;
+}
+
+/* Made anew each time: what a killed one of us has left at the path is in the way. */
+static int listen_at(const char *path, char **ret_error)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat st;
+
+	if (fd < 0)
+		return refuse(ret_error, -errno, "quote socket %s: %m", path);
+	if (strlen(path) >= sizeof(address.sun_path))
+		return refuse(ret_error, -ENAMETOOLONG, "quote socket %s: its path is too long",
+			      path);
+	strcpy(address.sun_path, path);
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return refuse(ret_error, -EEXIST,
+			      "quote socket %s: something else is in its place; remove it", path);
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+	    listen(fd, BACKLOG) < 0)
+		return refuse(ret_error, -errno, "quote socket %s: %m", path);
+	return steal_fd(&fd);
+}
+
+int door_of_domain(Door **ret, Relay *relay, Domain *domain, const char *path, char **ret_error)
+{
+	Door *door;
+	int fd = listen_at(path, ret_error);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = door_new(&door, relay, domain, fd);
+	if (r < 0)
+		return r;
+	door->path = strdup(path);
+	if (!door->path) {
+		door_free(door);
+		return -ENOMEM;
+	}
+	*ret = door;
+	return 0;
+}
+
+int door_of_address(Door **ret, Relay *relay, const Address *address, char **ret_error)
+{
+	char name[ADDRESS_STRING_SIZE];
+	int fd = address_listen(address);
+
+	if (fd < 0)
+		return refuse(ret_error, fd, "cannot listen at %s: %s",
+			      address_format(address, name), strerror(-fd));
+	return door_new(ret, relay, NULL, fd);
+}
+
+Door *door_leave(Door *door)
+{
+	if (!door)
+		return NULL;
+	sd_event_source_disable_unref(door->io);
+	sd_event_source_disable_unref(door->timer);
+	if (door->fd >= 0)
+		close(door->fd);
+	free(door->path);
+	free(door);
+	return NULL;
+}
+
+Door *door_free(Door *door)
+{
+	if (door && door->path)
+		unlink(door->path);
+	return door_leave(door);
+}

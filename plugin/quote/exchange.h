@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One request to a quoting service and its one reply, on a connection of its own. */
+#pragma once
+
+#include "core/cleanup.h"
+#include "core/qgs-message.h"
+#include "quote/address.h"
+#include "quote/expiry.h"
+
+#include <systemd/sd-event.h>
+
+typedef enum ExchangeOutcome {
+	EXCHANGE_ANSWERED, /* with a message of the type that is wanted, well-formed */
+	EXCHANGE_REFUSED,  /* nobody there: the connection did not come about */
+	EXCHANGE_BROKEN,   /* the reply is no such message, or the connection ended before it */
+	EXCHANGE_LATE,	   /* nothing within the time */
+} ExchangeOutcome;
+
+typedef struct ExchangeResult {
+	ExchangeOutcome outcome;
+	const char *why; /* unless answered: what was wrong, in words */
+	/* Answered: the reply as it came, frame included, and parsed; both are the exchange's. */
+	uint8_t *frame;
+	size_t size;
+	QgsMessage message;
+} ExchangeResult;
+
+typedef struct Exchange Exchange;
+
+/* The last thing that happens; the exchange may be freed in here, and has to be some time. */
+typedef void (*ExchangeDone)(Exchange *exchange, const ExchangeResult *result, void *userdata);
+
+/*
+ * Sends `request`, framed, in one write: QGS loses one that comes in two. Borrowed until the end.
+ * `done` never runs in here. -errno when nothing was begun: that counts as EXCHANGE_REFUSED.
+ */
+int exchange_begin(Exchange **ret, sd_event *event, const Address *address, const uint8_t *request,
+		   size_t size, QgsType wanted, Expiries *timeout, ExchangeDone done,
+		   void *userdata);
+/* Closes the connection: `done` will not run any more. */
+Exchange *exchange_free(Exchange *exchange);
+DEFINE_CLEANUP(Exchange, exchange_free);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who is asked next, by whom: fair queueing over domains, fail-over over upstreams.
+ *
+ * A request waits in its domain's queue until a service has room; domains take turns, one request
+ * each. It goes to the first service in the configuration's order that may be asked and has room. A
+ * service that fails is told to its breaker, and the next is asked, within the request's deadline.
+ * Every request ends with exactly one call of its `done`.
+ */
+#pragma once
+
+#include "quote/domains.h"
+#include "quote/upstream.h"
+
+typedef struct Relay Relay;
+
+typedef struct RequestAnswer {
+	QuoteOutcome outcome;
+	uint32_t error;	 /* QgsError: what the guest is told, unless QUOTE_OK or QUOTE_ERROR */
+	const char *why; /* for the log, unless QUOTE_OK */
+	/* QUOTE_OK and QUOTE_ERROR: the reply, frame included; the relay's, to be used at once. */
+	uint8_t *frame;
+	size_t size;
+	const QgsMessage *message;
+	const char *upstream; /* who has answered, or was asked last; NULL: nobody */
+} RequestAnswer;
+
+/* The request is in nobody's queue any more. */
+typedef void (*RequestDone)(Request *request, const RequestAnswer *answer, void *userdata);
+
+/* Belongs to whoever asks; zeroed, and the first part filled in. */
+struct Request {
+	Relay *relay;
+	Domain *domain;
+	const uint8_t *frame; /* with its frame; stays until the end */
+	size_t size;
+	QgsType type;
+	RequestDone done;
+	void *userdata;
+
+	/* The relay's. */
+	Request *next;
+	bool queued;
+	unsigned tried;	    /* upstreams, a bit each */
+	Upstream *upstream; /* that has it, or had it last */
+	Exchange *exchange;
+	uint64_t asked_usec;
+	uint8_t *error_frame; /* of the last service that answered with an error; for the guest if
+				 no other does better */
+	size_t error_size;
+	QgsMessage error;
+};
+
+struct Relay {
+	sd_event *event;
+	const Config *config;
+	Domains domains;
+	Upstream *upstreams[CONFIG_UPSTREAMS_MAX];
+	size_t n_upstreams;
+	/* Of an upstream, for a request and for a check; of a connection: for its request, its
+	 * answer, and to take that. */
+	Expiries attempt, check, silence, deadline, writing;
+	/* Domains with something in their queue, in their order. */
+	Domain *turn_first, *turn_last;
+	sd_event_source *defer; /* looks for work when no caller waits for us on the stack */
+};
+
+int relay_new(Relay **ret, sd_event *event, const Config *config);
+Relay *relay_free(Relay *relay);
+DEFINE_CLEANUP(Relay, relay_free);
+
+/* `done` may run in here. */
+void relay_submit(Request *request);
+/* Whoever asked does not want it any more, or its deadline is over: `done` does not run. */
+void relay_cancel(Request *request);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A quoting service that is asked: its circuit breaker, its health checks, what it has done. */
+#pragma once
+
+#include "quote/breaker.h"
+#include "quote/config.h"
+#include "quote/exchange.h"
+#include "rpc/open-metrics.h"
+
+typedef struct Upstream Upstream;
+
+/* It may be asked again, after it could not be. */
+typedef void (*UpstreamBack)(Upstream *upstream, void *userdata);
+
+struct Upstream {
+	const ConfigUpstream *config;
+	sd_event *event;
+	Breaker breaker;
+	const char *trouble; /* static; of the last failure, NULL after an answer */
+	unsigned asked;	     /* requests that it has now */
+	uint64_t check_usec;
+	uint64_t heard_usec; /* when it answered last, of CLOCK_MONOTONIC */
+	sd_event_source *timer;
+	Expiries *check_timeout;
+	Exchange *check;
+	UpstreamBack back;
+	void *userdata;
+	/* Since the start. An error of the service's is an answer. */
+	uint64_t n_answered, n_failed, n_checks;
+	Histogram latency; /* of what it answered */
+};
+
+/* Checks begin at once, so that the first request meets one of which something is known. */
+int upstream_new(Upstream **ret, sd_event *event, const ConfigUpstream *config, uint64_t check_usec,
+		 Expiries *check_timeout, UpstreamBack back, void *userdata);
+Upstream *upstream_free(Upstream *upstream);
+DEFINE_CLEANUP(Upstream, upstream_free);
+
+static inline bool upstream_is_usable(const Upstream *upstream)
+{
+	return upstream->breaker.state == BREAKER_CLOSED;
+}
+
+static inline bool upstream_has_room(const Upstream *upstream)
+{
+	return upstream->asked < upstream->config->parallel;
+}
+
+/* The end of an exchange that a request had with it. */
+void upstream_tell(Upstream *upstream, const ExchangeResult *result, uint64_t usec);
+
+/* "closed", "open", "probing" */
+const char *upstream_state(const Upstream *upstream);

@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""tdi-quoted between TVMs that ask and quoting services that do not always answer."""
+import concurrent.futures
+import os
+import socket
+import struct
+import time
+
+import qgs
+import tdreport
+from qe import qe
+from relay import Refused, qemu, relay, uuid
+
+UNEXPECTED, INVALID_VERSION, INVALID_TYPE, INVALID_SIZE = 0x12001, 0x12004, 0x12005, 0x12006
+MRTD, REPORT_DATA = bytes(range(48)), bytes(range(64))
+
+
+def report_of(upstream, data=REPORT_DATA):
+    return tdreport.make(upstream.key, data, MRTD, tuple(bytes(48) for _ in range(4)))
+
+
+def error_of(answer):
+    """Of a framed answer that is an error and nothing else."""
+    answer = qgs.parse(answer)
+    assert answer.error and not any(answer.parts), answer
+    return answer.error
+
+
+def is_quote(answer):
+    return isinstance(answer, bytes) and struct.unpack_from("<H", answer)[0] == 4
+
+
+def timed(function, *arguments):
+    begin = time.monotonic()
+    return function(*arguments), time.monotonic() - begin
+
+
+def test_tvm_asks_by_its_socket_and_agent_by_tcp():
+    """A quote by the domain's own socket, framed and bare, and by TCP; counted for each."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        path, report = it.tvm(1), report_of(up)
+        assert is_quote(qgs.quote(path, report))
+        assert is_quote(qgs.ask(path, report))
+        assert is_quote(qgs.quote(it.tcp, report))
+        # What is not a quote comes through, too.
+        info = qgs.parse(qgs.ask(path, qgs.request(qgs.GET_PLATFORM_INFO)), fixed=4)
+        assert (info.type, info.error) == (5, 0), info
+        assert it.asker("tvm1")["counts"]["ok"] == 3 and it.asker("127.0.0.1")["counts"]["ok"] == 1
+        assert it.upstream(0)["state"] == "closed"
+        lines = [line for line in it.said().splitlines() if f"quote: tvm1 {uuid(1)} ok" in line]
+        assert len(lines) == 3 and f"mrtd={MRTD.hex()}" in lines[0], it.said()
+        text = it.call("Metrics")["text"]
+        assert f'tdid_quote_requests_total{{domain="{uuid(1)}",outcome="ok"}} 3' in text, text
+
+
+def test_refusal_of_the_service_is_handed_on():
+    """An altered MRTD: the service's own error; the bare report's answer is the connection's end."""
+    with qe() as up, qe() as other, relay([f"unix:{up.socket}", f"unix:{other.socket}"]) as it:
+        report = bytearray(report_of(up))
+        report[512 + 16] ^= 1
+        assert qgs.quote(it.tvm(1), bytes(report)) == qgs.INVALID_PARAMETER
+        assert qgs.ask(it.socket_of(1), bytes(report)) == b""
+        assert it.asker("tvm1")["counts"]["error"] == 2
+        # It is the request's own fault: nobody else was asked.
+        assert it.upstream(1)["answered"] == 0
+
+
+def test_sizes_of_quotes():
+    """Quotes from 1 KiB to 120 KiB pass unchanged."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        path, report = it.tvm(1), report_of(up)
+        for size in (1024, 4096, 8191, 8192, 65535, 65536, 65537, 120 * 1024):
+            up.call("SetQuoteSize", bytes=size)
+            for address in (path, it.tcp):
+                assert len(qgs.quote(address, report)) == size
+            assert len(qgs.ask(path, report)) == size
+
+
+def test_requests_that_are_none():
+    """Every one that is wrong gets an error in QGS's format, at once, and the service none of it."""
+    report = b"\x81" + bytes(1023)
+    good = qgs.request(qgs.GET_QUOTE, report, b"")
+
+    def altered(at, data):
+        return good[:at] + data + good[at + len(data):]
+
+    cases = {
+        "frame of 0": (bytes(4), INVALID_SIZE),
+        "frame of 15": (struct.pack(">I", 15), INVALID_SIZE),
+        "frame of 4 GiB": (b"\xff" * 4, INVALID_SIZE),
+        "frame in the wrong order": (struct.pack("<I", len(good) - 4), INVALID_SIZE),
+        "major version 2": (altered(4, b"\2"), INVALID_VERSION),
+        "unknown type": (altered(8, b"\7"), INVALID_TYPE),
+        "a response": (altered(8, b"\1"), INVALID_SIZE),
+        "size in the header": (altered(12, b"\0"), INVALID_SIZE),
+        "report longer than the message": (altered(20, b"\xff\xff\xff\xff"), INVALID_SIZE),
+        "report of 1,023 bytes": (qgs.request(qgs.GET_QUOTE, report[:-1], b""),
+                                  qgs.INVALID_PARAMETER),
+    }
+    with qe() as up, relay([f"unix:{up.socket}"], silence_ms=300) as it:
+        path = it.tvm(1)
+        for name, (data, error) in cases.items():
+            for address in (path, it.tcp):
+                answer, seconds = timed(qgs.ask, address, data)
+                assert error_of(answer) in (error, INVALID_TYPE), (name, answer)
+                assert seconds < 5, (name, seconds)
+        # Half a request: the answer comes when its time is over.
+        assert error_of(qgs.ask(path, good[:100])) == INVALID_SIZE
+        # Nothing at all, and the end in the middle.
+        with qgs.connect(path) as s:
+            s.shutdown(socket.SHUT_WR)
+            assert qgs.all_of(s) == b""
+        assert it.asker("tvm1")["counts"]["bad"] == len(cases) + 1
+        assert up.call("GetStatus")["requests"] == it.upstream(0)["checks"]
+        # An older client gets an answer in its own version.
+        answer = qgs.ask(path, altered(6, b"\0\0"))
+        assert struct.unpack_from("<HH", answer, 4) == (1, 0), answer[:24]
+
+
+def test_request_in_two_pieces_reaches_the_service_in_one():
+    """QGS loses a request that comes in two: the relay's goes out in one write."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        up.call("LoseSplitRequests", lose=True)
+        data = qgs.request(qgs.GET_QUOTE, report_of(up), b"")
+        for cut in (1, 4, 20, 1000):
+            with qgs.connect(it.tvm(1)) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+                s.sendall(data[:cut])
+                it.wait(lambda: it.asker("tvm1")["in_flight"] == 1)
+                time.sleep(0.02)
+                s.sendall(data[cut:])
+                assert is_quote(qgs.parse(qgs.all_of(s)).parts[1])
+
+
+MISHAPS = ("silent", "close", "cut", "short_frame", "long_frame", "huge_frame", "wrong_size",
+           "wrong_quote_size", "wrong_id_size", "wrong_type", "refuse")
+
+
+def test_service_that_lies_and_another_takes_over():
+    """Every way in which an answer can be wrong: the next service is asked, the guest gets a quote."""
+    with qe() as bad, qe(platform_key=str(bad.key_file)) as good, \
+            relay([f"unix:{bad.socket}", f"unix:{good.socket}"], attempt_ms=500) as it:
+        path, report = it.tvm(1), report_of(bad)
+        for mishap in MISHAPS:
+            it.wait(lambda: it.upstream(0)["state"] == "closed")
+            bad.call("Fail", mishap=mishap)
+            answer, seconds = timed(qgs.quote, path, report)
+            assert is_quote(answer), (mishap, answer)
+            assert seconds < 3, (mishap, seconds)
+        # These are right after all.
+        for mishap in ("split", "old_version"):
+            it.wait(lambda: it.upstream(0)["state"] == "closed")
+            before = it.upstream(1)["answered"]
+            bad.call("Fail", mishap=mishap)
+            assert is_quote(qgs.quote(path, report)), mishap
+            assert it.upstream(1)["answered"] == before, mishap
+
+
+def test_service_that_lies_and_is_the_only_one():
+    """The guest gets an error in QGS's format, in time; then it works again without a restart."""
+    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=500, deadline_ms=2000,
+                           silence_ms=1000) as it:
+        path, report = it.tvm(1), report_of(up)
+        for mishap in MISHAPS:
+            it.wait(lambda: it.upstream(0)["state"] == "closed")
+            up.call("Fail", mishap=mishap)
+            answer, seconds = timed(qgs.quote, path, report)
+            assert answer == UNEXPECTED, (mishap, answer)
+            assert seconds < 3, (mishap, seconds)
+        it.wait(lambda: it.upstream(0)["state"] == "closed")
+        assert is_quote(qgs.quote(path, report))
+
+
+def test_service_killed_the_other_takes_over_and_it_comes_back():
+    """SIGKILL of the first service, with requests under way: the second answers; back without a restart."""
+    with qe() as first, qe(platform_key=str(first.key_file)) as second, \
+            relay([f"unix:{first.socket}", f"unix:{second.socket}"]) as it:
+        path, report = it.tvm(1), report_of(first)
+        first.call("Delay", milliseconds=5000)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            under_way = [pool.submit(qgs.quote, path, report) for _ in range(4)]
+            it.wait(lambda: it.upstream(0)["in_flight"] == 4)
+            first.process.kill()
+            first.process.wait()
+            assert all(is_quote(each.result()) for each in under_way)
+        assert it.upstream(0)["state"] != "closed" and it.upstream(1)["answered"] >= 4
+        answer, seconds = timed(qgs.quote, path, report)
+        assert is_quote(answer) and seconds < 1, seconds
+        os.unlink(first.socket)
+        first.start()
+        it.wait(lambda: it.upstream(0)["state"] == "closed")
+        before = it.upstream(0)["answered"]
+        assert is_quote(qgs.quote(path, report))
+        assert it.upstream(0)["answered"] == before + 1
+
+
+def test_wedged_service_costs_the_guest_an_error_in_time():
+    """No accept any more, as QGS without descriptors: an error before the deadline, then at once."""
+    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=400, deadline_ms=1000,
+                           silence_ms=1000) as it:
+        path, report = it.tvm(1), report_of(up)
+        up.call("StopAccepting")
+        for _ in range(3):
+            answer, seconds = timed(qgs.quote, path, report)
+            assert answer == UNEXPECTED and seconds < 3, (answer, seconds)
+        assert it.upstream(0)["state"] != "closed"
+        answer, seconds = timed(qgs.quote, path, report)
+        assert answer == UNEXPECTED and seconds < 0.3, (answer, seconds)
+        up.process.kill()
+        up.process.wait()
+        os.unlink(up.socket)
+        up.start()
+        it.wait(lambda: it.upstream(0)["state"] == "closed")
+        assert is_quote(qgs.quote(path, report))
+
+
+def test_slow_service_is_waited_for():
+    """Slower than the deadline: an error when that is over; faster: the quote."""
+    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=1500, deadline_ms=1500,
+                           silence_ms=1000) as it:
+        path, report = it.tvm(1), report_of(up)
+        up.call("Delay", milliseconds=700)
+        assert is_quote(qgs.quote(path, report))
+        up.call("Delay", milliseconds=4000)
+        answer, seconds = timed(qgs.quote, path, report)
+        assert answer == UNEXPECTED and 1.3 < seconds < 3.5, (answer, seconds)
+
+
+def test_thousand_that_say_nothing():
+    """1,000 connections over TCP and 1,000 at one domain's socket say nothing: others are served."""
+    with qe() as up, relay([f"unix:{up.socket}"], silence_ms=15000,
+                                                           deadline_ms=10000, in_flight=600) as it:
+        quiet, other, report = it.tvm(1), it.tvm(2), report_of(up)
+        silent = [qgs.connect(it.tcp) for _ in range(1000)]
+        for _ in range(600):
+            silent.append(socket.socket(socket.AF_UNIX))
+            silent[-1].connect(other)  # waits while the queue is full
+        it.wait(lambda: it.asker("tvm2")["in_flight"] == 600)
+        answer, seconds = timed(qgs.quote, quiet, report)
+        assert is_quote(answer) and seconds < 3, seconds
+        for each in silent:
+            each.close()
+        it.wait(lambda: it.asker("tvm2")["in_flight"] == 0)
+        assert is_quote(qgs.quote(other, report))
+        # Those over TCP beyond the limit were turned away, and counted.
+        assert it.asker("127.0.0.1")["counts"]["limited"] == 400
+        assert is_quote(qgs.quote(it.tcp, report))
+
+
+def test_domain_that_floods_gets_its_own_limit():
+    """Past its rate a domain's requests wait in its own socket; another's do not wait."""
+    with qe() as up, relay([f"unix:{up.socket}"], rate_per_second=20, burst=5, in_flight=4) as it:
+        flooding, quiet, report = it.tvm(1), it.tvm(2), report_of(up)
+        stop = time.monotonic() + 2
+
+        def flood():
+            n = 0
+            while time.monotonic() < stop:
+                assert is_quote(qgs.quote(flooding, report))
+                n += 1
+            return n
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            counts = [pool.submit(flood) for _ in range(8)]
+            it.wait(lambda: it.asker("tvm1")["counts"]["ok"] >= 5)
+            for _ in range(5):
+                answer, seconds = timed(qgs.quote, quiet, report)
+                assert is_quote(answer) and seconds < 1, seconds
+            served = sum(each.result() for each in counts)
+        # 5 at once, 20 a second for 2 s, and those that were begun.
+        assert 20 <= served <= 5 + 20 * 3 + 8, served
+        assert "tvm1: its quote requests wait: more than 20 a second" in it.said()
+
+
+def test_fair_turns_while_the_service_is_slow():
+    """One domain has 30 requests waiting at a service that does one at a time: another's is next."""
+    with qe() as up, relay([{"address": f"unix:{up.socket}", "parallel": 1}], in_flight=40) as it:
+        greedy, modest, report = it.tvm(1), it.tvm(2), report_of(up)
+        up.call("Delay", milliseconds=50)
+        with concurrent.futures.ThreadPoolExecutor(30) as pool:
+            many = [pool.submit(qgs.quote, greedy, report) for _ in range(30)]
+            it.wait(lambda: it.asker("tvm1")["in_flight"] >= 25)
+            answer, seconds = timed(qgs.quote, modest, report)
+            assert is_quote(answer)
+            waiting = sum(not each.done() for each in many)
+            assert waiting >= 10, (waiting, seconds)
+            assert all(is_quote(each.result()) for each in many)
+
+
+def test_only_its_own_qemu_may_use_a_domains_socket():
+    """Another process is turned away; so is everybody before libvirt's hook has told who it is."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it, qemu() as own, qemu() as other:
+        report, path = report_of(up), it.prepare(1)
+        # It asks before the hook has told, and waits.
+        own.begin(path, report)
+        time.sleep(0.2)
+        it.started(1, own.pid)
+        assert is_quote(qgs.parse(own.end()).parts[1])
+        assert other.ask(path, report) in (b"", "[Errno 104] Connection reset by peer",
+                                           "[Errno 32] Broken pipe")
+        assert f"process {other.pid}" in it.said() and "turned away" in it.said()
+        assert is_quote(qgs.parse(own.ask(path, report)).parts[1])
+        # Nobody but the hook's caller may say who it is, and a process that is none is refused.
+        for bad in ({"qemu_pid": own.pid, "qemu_start_time": 1},
+                    {"qemu_pid": 2**31 - 1, "qemu_start_time": 1}):
+            try:
+                it.call("Started", domain=uuid(1), name="tvm1", **bad)
+                raise AssertionError(bad)
+            except Refused as refused:
+                assert "there is no such process" in str(refused), refused
+
+
+def test_paths_that_are_not_a_domains_own_are_refused():
+    """A socket in another's name, or over another file: refused, and nothing is touched."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        for path in ("/etc/passwd", it.socket_of(2), it.socket_of(1) + "/", "relative", "",
+                     f"{it.folder}/s/../s/{uuid(1)}.sock"):
+            try:
+                it.call("Prepare", domain=uuid(1), name="tvm1", socket=path)
+                raise AssertionError(path)
+            except Refused as refused:
+                assert it.socket_of(1) in str(refused), refused
+        with open(it.socket_of(1), "w") as something:
+            something.write("else")
+        try:
+            it.prepare(1)
+            raise AssertionError("over a file")
+        except Refused as refused:
+            assert "something else is in its place" in str(refused), refused
+        assert open(it.socket_of(1)).read() == "else"
+        assert it.call("List")["askers"] == []
+
+
+def test_domain_destroyed_in_mid_request_leaves_nothing():
+    """QEMU killed, and the release after it: no descriptor, no request, no socket, no record."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        report = report_of(up)
+        it.wait(lambda: it.upstream(0)["checks"] == 1 and up.call("GetStatus")["connections"] == 0)
+        up.call("Delay", milliseconds=10000)
+        before = it.descriptors()
+        for end in ("killed", "released"):
+            with qemu() as own:
+                path = it.prepare(1)
+                it.started(1, own.pid)
+                own.begin(path, report)
+                it.wait(lambda: it.upstream(0)["in_flight"] == 1)
+                if end == "killed":
+                    own.kill()
+                    it.wait(lambda: it.upstream(0)["in_flight"] == 0)
+                    assert it.asker("tvm1")["in_flight"] == 0
+                it.call("Release", domain=uuid(1))
+                it.wait(lambda: it.descriptors() == before)
+                assert it.upstream(0)["in_flight"] == 0
+                assert not os.path.exists(path)
+                assert os.listdir(it.folder / "records") == []
+                assert it.call("List")["askers"] == []
+
+
+def test_killed_and_started_again_the_next_request_works():
+    """SIGKILL of tdi-quoted: sockets come back, and QEMU's next request, a new connection, works."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it, qemu() as own, qemu() as ended:
+        report, path = report_of(up), it.prepare(1)
+        it.started(1, own.pid, cid=77)
+        it.started(2, ended.pid)
+        early = it.prepare(3)
+        assert is_quote(qgs.parse(own.ask(path, report)).parts[1])
+        up.call("Delay", milliseconds=3000)
+        own.begin(path, report)
+        it.wait(lambda: it.upstream(0)["in_flight"] == 1)
+        it.kill()
+        assert own.end() in (b"", "[Errno 104] Connection reset by peer")
+        assert own.ask(path, report) == "[Errno 111] Connection refused"
+        ended.kill()
+        up.call("Clear")
+        it.start()
+        assert is_quote(qgs.parse(own.ask(path, report)).parts[1])
+        known = {each["name"]: each for each in it.call("List")["askers"]}
+        assert known["tvm1"]["qemu_pid"] == own.pid and known["tvm1"]["cid"] == 77, known
+        assert "qemu_pid" not in known["tvm2"], known
+        # One that had not started yet goes on from there.
+        it.started(3)
+        assert is_quote(qgs.quote(early, report))
+        # And in order: the sockets stay for the next.
+        it.stop()
+        assert os.path.exists(path)
+        it.start()
+        assert is_quote(qgs.parse(own.ask(path, report)).parts[1])
+
+
+def test_out_of_descriptors_and_back():
+    """With no descriptor left requests wait, and are answered when there are some again."""
+    import resource
+    with qe() as up, relay([f"unix:{up.socket}"], in_flight=100, silence_ms=2000) as it:
+        it.stop()
+        it.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+        path, report = it.tvm(1), report_of(up)
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+        for each in silent:
+            each.connect(path)
+        answer, seconds = timed(qgs.quote, path, report)
+        assert is_quote(answer) or answer == UNEXPECTED, answer
+        assert seconds < 15, seconds
+        for each in silent:
+            each.close()
+        it.wait(lambda: it.upstream(0)["state"] == "closed")
+        assert is_quote(qgs.quote(path, report))
+
+
+def test_reader_is_not_let_act():
+    """Who is not in allow_uids may look, and nothing else."""
+    with qe() as up, relay([f"unix:{up.socket}"], allow_uids=[65534]) as it:
+        assert it.call("List")["askers"] == []
+        try:
+            it.prepare(1)
+            raise AssertionError("was let")
+        except Refused as refused:
+            assert "NotPermitted" in str(refused), refused

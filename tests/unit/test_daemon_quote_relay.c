@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What libvirt's hook makes tdid say to tdi-quoted, and what comes of its answers. */
+#include "testing-daemon.h"
+
+#include "daemon/incarnation.h"
+#include "rpc/varlink-server.h"
+#include "schemas/schemas.h"
+
+#define SOCKET "/run/tdid/quote/" TVM0 ".sock"
+#define QUOTES                                                                                     \
+	"<launchSecurity type='tdx'><quoteGenerationService path='" SOCKET "'/></launchSecurity>"
+#define HEAD	       "<domain type='kvm'><name>tvm0</name><uuid>" TVM0 "</uuid>"
+#define WITH	       HEAD QUOTES "<devices/></domain>"
+#define VSOCK	       "<vsock model='virtio'><cid auto='yes' address='7'/></vsock>"
+#define PORT_AND_VSOCK HEAD "<devices>" TESTING_PORT VSOCK "</devices></domain>"
+#define ELSEWHERE                                                                                  \
+	HEAD "<launchSecurity type='tdx'><quoteGenerationService "                                 \
+	     "path='/var/run/tdx-qgs/qgs.socket'/></launchSecurity><devices>" TESTING_PORT         \
+	     "</devices></domain>"
+
+static TestingDaemon d;
+static VarlinkClient *client;
+static VarlinkServer *quoted;
+static unsigned int n_answers;
+static char answer[1024];
+static char told[1024]; /* what came last */
+static unsigned int n_told;
+static bool refuse, hang;
+static VarlinkCall *hanging;
+
+static void set_up(void)
+{
+	if (getuid() != 0)
+		cr_skip_test("only root may call the hook");
+	testing_daemon_init(&d);
+	d.stop_timeout_ms = 500;
+}
+
+static void tear_down(void)
+{
+	client = varlink_client_free(client);
+	quoted = varlink_server_free(quoted);
+	if (hanging)
+		hanging = varlink_call_unref(hanging);
+	if (d.event)
+		testing_daemon_done(&d);
+}
+
+TestSuite(daemon_quote_relay, .init = set_up, .fini = tear_down);
+
+static int on_told(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	n_told++;
+	snprintf(told, sizeof(told), "%s %s", strrchr(varlink_call_method(call), '.') + 1,
+		 json_object_to_json_string_ext(
+			 parameters, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (hang) {
+		hanging = varlink_call_ref(call);
+		return 0;
+	}
+	if (refuse)
+		return varlink_call_errorb(call, "Refused",
+					   J_STRING("message", "tvm0: no room; tidy up"));
+	return varlink_call_reply(call, NULL);
+}
+
+static int on_shown(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return varlink_call_error(call, "NotPermitted", NULL);
+}
+
+static void start_quoted(void)
+{
+	static const VarlinkMethod methods[] = {
+		{ "io.tdid.Quote.Prepare", 0, on_told },  { "io.tdid.Quote.Started", 0, on_told },
+		{ "io.tdid.Quote.Release", 0, on_told },  { "io.tdid.Quote.List", 0, on_shown },
+		{ "io.tdid.Quote.Metrics", 0, on_shown },
+	};
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/io.tdid.Quote", d.directory);
+	cr_assert_eq(varlink_server_new(&quoted, d.event, NULL), 0);
+	cr_assert_eq(varlink_server_add_interface(quoted, schema_io_tdid_quote, NULL), 0);
+	cr_assert_eq(varlink_server_bind_all(quoted, methods, ELEMENTSOF(methods), NULL), 0);
+	cr_assert_eq(varlink_server_listen(quoted, path, 0600, NULL), 0);
+}
+
+static void on_answer(VarlinkClient *c, const VarlinkReply *reply, void *userdata)
+{
+	n_answers++;
+	snprintf(answer, sizeof(answer), "%s",
+		 reply->status < 0 ? "lost"
+		 : reply->error	   ? json_get_string(reply->parameters, "message")
+				   : "");
+}
+
+static void call(const char *operation, const char *xml, pid_t pid)
+{
+	_cleanup_(json_unrefp) json_object *o = NULL;
+	uint64_t start_time = 0;
+	char path[128];
+
+	if (!client) {
+		snprintf(path, sizeof(path), "%s/io.tdid.Hook", d.directory);
+		cr_assert_eq(varlink_client_connect(&client, d.event, path, NULL, NULL), 0);
+	}
+	if (pid > 0)
+		incarnation_start_time(pid, &start_time);
+	cr_assert_eq(json_build(&o, J_STRING("domain", "tvm0"), J_STRING("operation", operation),
+				J_STRING("sub_operation", "begin"), J_STRING("extra", "-"),
+				J_STRING("xml", xml), J_INT_IF(pid != 0, "qemu_pid", pid),
+				J_INT_IF(pid > 0, "qemu_start_time", (int64_t)start_time)),
+		     0);
+	n_answers = 0;
+	cr_assert_eq(
+		varlink_client_call(client, "io.tdid.Hook.Run", o, 0, 0, on_answer, NULL, NULL), 0);
+}
+
+static void expect(const char *about)
+{
+	UNTIL(d.event, n_answers > 0);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 1);
+	cr_assert(*about ? strstr(answer, about) != NULL : answer[0] == '\0', "'%s'", answer);
+}
+
+static void expect_told(const char *method, const char *about)
+{
+	UNTIL(d.event, n_told > 0);
+	cr_assert(strncmp(told, method, strlen(method)) == 0 && strstr(told, about), "%s", told);
+	cr_assert_eq(n_told, 1);
+	n_told = 0;
+}
+
+Test(daemon_quote_relay, start_with_a_quote_socket)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	call("prepare", WITH, 0);
+	expect("");
+	expect_told("Prepare ",
+		    "\"domain\":\"" TVM0 "\",\"name\":\"tvm0\",\"socket\":\"" SOCKET "\"");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 1);
+	call("started", WITH, getpid());
+	expect("");
+	expect_told("Started ", "\"qemu_pid\":");
+	cr_assert_null(strstr(told, "cid"), "%s", told);
+	call("reconnect", WITH, getpid());
+	expect("");
+	expect_told("Started ", "\"domain\":\"" TVM0 "\"");
+	call("release", WITH, 0);
+	expect("");
+	expect_told("Release ", "\"domain\":\"" TVM0 "\"");
+}
+
+Test(daemon_quote_relay, start_that_it_refuses)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	refuse = true;
+	call("prepare", WITH, 0);
+	expect("its quote socket " SOCKET ": tvm0: no room; tidy up");
+	/* Everything else goes on. */
+	call("started", WITH, getpid());
+	expect("");
+	call("stopped", WITH, 0);
+	expect("");
+	call("release", WITH, 0);
+	expect("");
+}
+
+Test(daemon_quote_relay, start_while_there_is_none)
+{
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("tdi-quoted does not serve ");
+	cr_assert(strstr(answer, "Start tdi-quoted.socket"), "%s", answer);
+	call("started", WITH, getpid());
+	expect("");
+	call("release", WITH, 0);
+	expect("");
+	/* Once it is there, it goes. */
+	start_quoted();
+	call("prepare", WITH, 0);
+	expect("");
+}
+
+Test(daemon_quote_relay, it_hangs)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	hang = true;
+	call("prepare", WITH, 0);
+	UNTIL(d.event, n_told == 1);
+	expect("a TSM's provider does not answer");
+}
+
+Test(daemon_quote_relay, it_dies_in_the_middle)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	hang = true;
+	call("prepare", WITH, 0);
+	UNTIL(d.event, n_told == 1);
+	quoted = varlink_server_free(quoted);
+	expect("tdi-quoted has hung up");
+}
+
+Test(daemon_quote_relay, caller_goes_away)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	hang = true;
+	call("prepare", WITH, 0);
+	UNTIL(d.event, n_told == 1);
+	client = varlink_client_free(client);
+	testing_idle(d.event);
+	quoted = varlink_server_free(quoted);
+	testing_idle(d.event);
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT), 0);
+	expect("");
+}
+
+Test(daemon_quote_relay, domain_with_a_vsock)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	call("prepare", PORT_AND_VSOCK, 0);
+	expect("");
+	cr_assert_eq(n_told, 0);
+	call("started", PORT_AND_VSOCK, getpid());
+	expect("");
+	expect_told("Started ", "\"cid\":7");
+	call("release", PORT_AND_VSOCK, 0);
+	expect("");
+	expect_told("Release ", TVM0);
+}
+
+/* Where no tdi-quoted is installed nobody misses it. */
+Test(daemon_quote_relay, domains_that_it_is_not_needed_for)
+{
+	testing_daemon_start(&d);
+	call("prepare", PORT_AND_VSOCK, 0);
+	expect("");
+	call("started", PORT_AND_VSOCK, getpid());
+	expect("");
+	call("release", PORT_AND_VSOCK, 0);
+	expect("");
+	start_quoted();
+	call("prepare", ELSEWHERE, 0);
+	expect("");
+	call("started", ELSEWHERE, getpid());
+	expect("");
+	call("release", ELSEWHERE, 0);
+	expect("");
+	cr_assert_eq(n_told, 0);
+}
