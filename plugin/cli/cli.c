@@ -12,6 +12,17 @@
 /* tdid answers these from its own records, at once. */
 #define CALL_TIMEOUT_USEC (30 * 1000000ULL)
 
+const CliService cli_tdid = { .program = "tdid", .interface = CLI_INTERFACE, .socket = CLI_SOCKET };
+
+const CliService cli_quoted = { .program = "tdi-quoted",
+				.interface = "io.tdid.Quote",
+				.socket = "/run/tdid/io.tdid.Quote" };
+
+static const CliService *service_of(const Cli *cli)
+{
+	return cli->service ? cli->service : &cli_tdid;
+}
+
 void cli_error(const Cli *cli, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL, *clean = NULL;
@@ -29,13 +40,15 @@ void cli_error(const Cli *cli, const char *format, ...)
 
 CliStatus cli_tell_failure(const Cli *cli, int error, const char *sentence)
 {
+	const CliService *service = service_of(cli);
+
 	switch (error) {
 	case -ENOENT:
 	case -ECONNREFUSED:
 		cli_error(cli,
-			  "tdid does not answer at %s (%s). Start it with 'systemctl start "
-			  "tdid.socket', or name another socket with --socket",
-			  cli->socket, strerror(-error));
+			  "%s does not answer at %s (%s). Start it with 'systemctl start "
+			  "%s.socket', or name another socket with --socket",
+			  service->program, cli->socket, strerror(-error), service->program);
 		return CLI_UNREACHABLE;
 	case -EACCES:
 		cli_error(cli,
@@ -45,21 +58,21 @@ CliStatus cli_tell_failure(const Cli *cli, int error, const char *sentence)
 	case -ETIME:
 	case -ETIMEDOUT:
 		cli_error(cli,
-			  "tdid has not answered in time at %s. See 'systemctl status tdid' and "
-			  "'journalctl -u tdid'",
-			  cli->socket);
+			  "%s has not answered in time at %s. See 'systemctl status %s' and "
+			  "'journalctl -u %s'",
+			  service->program, cli->socket, service->program, service->program);
 		return CLI_TIMEOUT;
 	case -ECONNRESET:
 		cli_error(cli,
-			  "tdid closed the connection at %s. See 'systemctl status tdid' and "
-			  "'journalctl -u tdid'",
-			  cli->socket);
+			  "%s closed the connection at %s. See 'systemctl status %s' and "
+			  "'journalctl -u %s'",
+			  service->program, cli->socket, service->program, service->program);
 		return CLI_UNREACHABLE;
 	case -EBADMSG:
 		cli_error(cli,
-			  "what answers at %s does not keep to " CLI_INTERFACE
-			  ". Are tdid and tdictl of the same version?",
-			  cli->socket);
+			  "what answers at %s does not keep to %s. Are %s and tdictl of the "
+			  "same version?",
+			  cli->socket, service->interface, service->program);
 		return CLI_UNREACHABLE;
 	default:
 		cli_error(cli, "%s: %s", cli->socket, sentence ? sentence : strerror(-error));
@@ -70,7 +83,7 @@ CliStatus cli_tell_failure(const Cli *cli, int error, const char *sentence)
 static int call(const Cli *cli, const char *method, json_object *parameters, json_object **ret,
 		char **ret_error, char **ret_sentence)
 {
-	_cleanup_free_ char *name = text_format(CLI_INTERFACE ".%s", method);
+	_cleanup_free_ char *name = text_format("%s.%s", service_of(cli)->interface, method);
 	VarlinkClientOptions options = { .interface = cli->interface };
 
 	return varlink_call_blocking(cli->socket, &options, name, parameters, CALL_TIMEOUT_USEC,
@@ -107,7 +120,7 @@ static char *what_exists(const Cli *cli, const char *domain)
 
 CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *parameters)
 {
-	const char *name = varlink_error_name(error, CLI_INTERFACE);
+	const char *name = varlink_error_name(error, service_of(cli)->interface);
 	const char *domain = json_get_string(parameters, "domain");
 	const char *assignment = json_get_string(parameters, "name");
 	const char *message = json_get_string(parameters, "message");
@@ -143,12 +156,13 @@ CliStatus cli_tell_refusal(const Cli *cli, const char *error, json_object *param
 	} else if (strcmp(error, VARLINK_ERROR_METHOD_NOT_FOUND) == 0 ||
 		   strcmp(error, VARLINK_ERROR_INTERFACE_NOT_FOUND) == 0) {
 		cli_error(cli,
-			  "what answers at %s does not serve this part of " CLI_INTERFACE
-			  ". Are tdid and tdictl of the same version?",
-			  cli->socket);
+			  "what answers at %s does not serve this part of %s. Are %s and tdictl "
+			  "of the same version?",
+			  cli->socket, service_of(cli)->interface, service_of(cli)->program);
 		return CLI_UNREACHABLE;
 	} else {
-		cli_error(cli, "tdid answers with %s%s%s", error, message || parameter ? ": " : "",
+		cli_error(cli, "%s answers with %s%s%s", service_of(cli)->program, error,
+			  message || parameter ? ": " : "",
 			  message     ? message
 			  : parameter ? parameter
 				      : "");

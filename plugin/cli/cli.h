@@ -22,10 +22,20 @@ typedef enum CliStatus {
 	CLI_NEVER = 5, /* what is waited for does not come any more */
 } CliStatus;
 
+/* Who is called. */
+typedef struct CliService {
+	const char *program;
+	const char *interface;
+	const char *socket;
+} CliService;
+
+extern const CliService cli_tdid, cli_quoted;
+
 typedef struct Command Command;
 
 typedef struct Cli {
 	const Command *command;
+	const CliService *service; /* NULL: cli_tdid */
 	const char *socket;
 	bool json;
 	const char *out;       /* --out */
@@ -64,6 +74,7 @@ struct Command {
 	const char *help;
 	unsigned options;
 	int min_arguments, max_arguments;
+	const CliService *service;		      /* NULL: cli_tdid */
 	CliStatus (*run)(Cli *cli, char **arguments); /* ended by NULL */
 };
 
@@ -72,6 +83,7 @@ extern const Command command_show;
 extern const Command command_watch;
 extern const Command command_wait;
 extern const Command command_metrics;
+extern const Command command_quotes;
 extern const Command command_evidence;
 extern const Command command_timeline;
 extern const Command command_devices;
@@ -88,8 +100,8 @@ extern const Command command_undrain;
 void cli_error(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * One call of CLI_INTERFACE. `parameters` is taken. Whatever comes but a good answer is told on
- * standard error and is the exit code.
+ * One call of the service's interface. `parameters` is taken. Whatever comes but a good answer is
+ * told on standard error and is the exit code.
  */
 CliStatus cli_call(const Cli *cli, const char *method, json_object *parameters, json_object **ret);
 

@@ -12,10 +12,10 @@
 #include <string.h>
 
 static const Command *const commands[] = {
-	&command_list,	   &command_show,     &command_watch,	&command_wait,
-	&command_evidence, &command_timeline, &command_attach,	&command_detach,
-	&command_devices,  &command_connect,  &command_reclaim, &command_clear,
-	&command_drain,	   &command_undrain,  &command_metrics, &command_doctor,
+	&command_list,	   &command_show,   &command_watch,  &command_wait,    &command_evidence,
+	&command_timeline, &command_attach, &command_detach, &command_devices, &command_connect,
+	&command_reclaim,  &command_clear,  &command_drain,  &command_undrain, &command_metrics,
+	&command_quotes,   &command_doctor,
 };
 
 enum {
@@ -217,7 +217,7 @@ static int check_command_line(const Cli *cli, const CommandLine *line, int n_arg
 int main(int argc, char **argv)
 {
 	_cleanup_free_ char *error = NULL, *socket = NULL;
-	Cli cli = { .socket = CLI_SOCKET };
+	Cli cli = { 0 };
 	CommandLine line = { 0 };
 	CliStatus status;
 
@@ -249,10 +249,15 @@ int main(int argc, char **argv)
 	if (check_command_line(&cli, &line, argc - optind - 1) < 0)
 		return usage_error(&cli);
 
-	/* tdid of that tree, unless another one is named. */
-	if (cli.root && strcmp(cli.socket, CLI_SOCKET) == 0)
-		cli.socket = socket = text_format("%s" CLI_SOCKET, cli.root);
-	if (idl_parse(&cli.interface, schema_io_tdid_assignments, &error) < 0) {
+	cli.service = cli.command->service ? cli.command->service : &cli_tdid;
+	/* That of the tree, unless another one is named. */
+	if (!cli.socket)
+		cli.socket = socket =
+			text_format("%s%s", cli.root ? cli.root : "", cli.service->socket);
+	if (idl_parse(&cli.interface,
+		      cli.service == &cli_quoted ? schema_io_tdid_quote
+						 : schema_io_tdid_assignments,
+		      &error) < 0) {
 		cli_error(&cli, "%s", error);
 		return CLI_UNREACHABLE;
 	}
