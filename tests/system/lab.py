@@ -26,6 +26,7 @@ PROGRAMS = {
     "tdi-hook": BUILT / "hooks/tdi-hook",
     "tdi-tsm-emulated": BUILT / "plugin/tsm/emulated/tdi-tsm-emulated",
     "tdi-qe-emulated": BUILT / "plugin/quote/emulated/tdi-qe-emulated",
+    "tdi-quoted": BUILT / "plugin/quote/tdi-quoted",
     "tdi-tsm-linux": BUILT / "plugin/tsm/linux/tdi-tsm-linux",
     "tdi-agent": BUILT / "plugin/agent/tdi-agent",
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A TVM's quote by tdi-agent quote: TDREPORT from the TSM, quote from a service on the host."""
+"""A TVM's quote by tdi-agent quote: TDREPORT from the TSM, quote through tdi-quoted."""
 import base64
 import hashlib
 import pathlib
@@ -15,10 +15,15 @@ TSMS = ("emulated",)  # the report's way to the TSM is that of every sealed mess
 CID, PORT = 7, 4050
 QE_CONFIG = {
     "socket": "/run/tdi-qe-emulated/qgs.socket",
-    "vsock_port": PORT,
-    "tcp_port": PORT,
     "state": "/var/lib/tdi-qe-emulated",
     "platform_key": PLATFORM_KEY,
+}
+QUOTED_CONFIG = {
+    "upstreams": [f"unix:{QE_CONFIG['socket']}"],
+    "listen": [f"vsock:{PORT}", f"tcp:127.0.0.1:{PORT}"],
+    "sockets": "/run/tdi-quoted/sockets",
+    "control": "/run/tdi-quoted/io.tdid.Quote",
+    "records": "/run/tdi-quoted/records",
 }
 # The guest's network is QEMU's own, in which 10.0.2.2 is the host's loopback.
 DEVICES = (f"<vsock model='virtio'><cid auto='no' address='{CID}'/></vsock>"
@@ -54,10 +59,18 @@ def start_qe(host):
     """Gives the root certificate of its quotes."""
     put_json(host, QE_CONFIG, "/etc/tdid/qe-emulated.conf")
     argv = [f"{LIBEXEC}/tdi-qe-emulated", "--config", "/etc/tdid/qe-emulated.conf"]
-    host.run("modprobe vhost_vsock; mkdir -p /run/tdi-qe-emulated")
+    host.run("mkdir -p /run/tdi-qe-emulated")
     host.spawn("qe", argv)
     host.wait_for(f"test -S {QE_CONFIG['socket']}", timeout=20)
     return host.run([*argv, "root"]).out
+
+
+def start_quoted(host):
+    put_json(host, QUOTED_CONFIG, "/etc/tdid/tdi-quoted.conf")
+    host.run("modprobe vhost_vsock; mkdir -p /run/tdi-quoted/sockets /run/tdi-quoted/records")
+    process = host.spawn("quoted", [f"{LIBEXEC}/tdi-quoted", "--config", "/etc/tdid/tdi-quoted.conf"])
+    host.wait_for(f"test -S {QUOTED_CONFIG['control']}", timeout=20)
+    return process
 
 
 def test_quote_over_vsock_and_over_tcp():
@@ -67,6 +80,7 @@ def test_quote_over_vsock_and_over_tcp():
             other.destroy()
         root = host.folder / "root.pem"
         root.write_text(start_qe(host))
+        quoted = start_quoted(host)
         guest = tvm(host, "tvm2", files={"/etc/bed/start.d/quote": SCRIPT}, devices=DEVICES).start()
         offset = 0
         for way in ("vsock", "tcp"):
@@ -82,6 +96,9 @@ def test_quote_over_vsock_and_over_tcp():
             named = f"tdid emulated TVM {guest.uuid}".encode()
             assert said["config_id"] == hashlib.sha384(named).digest(), said
             judge.verify(quote, root)
+        mrtd = hashlib.sha384(b"tdid emulated TVM, nothing measured").hexdigest()
+        for peer in (f"vsock CID {CID}", "127.0.0.1"):
+            quoted.wait_log(rf"quote: {peer} ok mrtd={mrtd}", 10)
         # Where nobody listens: no quote, at once, and the way out.
         line, _ = guest.wait_console(r"^QUOTE tcp ", 30, offset)
         assert line.strip() == "QUOTE tcp status=1", line
