@@ -206,8 +206,9 @@ def build(folder, targets, *options, cc=None):
 
 
 def build_programs(*more):
-    """What runs in the bed, and no unit tests."""
-    build(PROGRAMS, [path.relative_to(PROGRAMS) for path in lab.PROGRAMS.values()] + [*more],
+    """What runs in the bed or is installed there, and no unit tests."""
+    build(PROGRAMS, [path.relative_to(PROGRAMS) for path in lab.PROGRAMS.values()]
+          + ["plugin/quote/libgetquote.a", *more],
           "-Dtests=true", "-Dbuildtype=debugoptimized")
 
 

@@ -2,8 +2,10 @@
 """A TVM's quote by tdi-agent quote: TDREPORT from the TSM, quote through tdi-quoted."""
 import base64
 import hashlib
+import json
 import pathlib
 import re
+import signal
 import sys
 
 from lab import LIBEXEC, PLATFORM_KEY, Lab, lab, put_json, tvm
@@ -21,10 +23,10 @@ QE_CONFIG = {
 QUOTED_CONFIG = {
     "upstreams": [f"unix:{QE_CONFIG['socket']}"],
     "listen": [f"vsock:{PORT}", f"tcp:127.0.0.1:{PORT}"],
-    "sockets": "/run/tdi-quoted/sockets",
-    "control": "/run/tdi-quoted/io.tdid.Quote",
-    "records": "/run/tdi-quoted/records",
+    "control": "/run/tdid/io.tdid.Quote",  # where tdid tells of domains
 }
+TD = "11111111-2222-4333-8444-555555555556"
+TD_SOCKET = f"/run/tdid/quote/{TD}.sock"
 # The guest's network is QEMU's own, in which 10.0.2.2 is the host's loopback.
 DEVICES = (f"<vsock model='virtio'><cid auto='no' address='{CID}'/></vsock>"
            "<interface type='user'><mac address='52:54:00:00:00:07'/><model type='virtio'/></interface>")
@@ -65,12 +67,30 @@ def start_qe(host):
     return host.run([*argv, "root"]).out
 
 
-def start_quoted(host):
+def start_quoted(host, name="quoted"):
     put_json(host, QUOTED_CONFIG, "/etc/tdid/tdi-quoted.conf")
-    host.run("modprobe vhost_vsock; mkdir -p /run/tdi-quoted/sockets /run/tdi-quoted/records")
-    process = host.spawn("quoted", [f"{LIBEXEC}/tdi-quoted", "--config", "/etc/tdid/tdi-quoted.conf"])
-    host.wait_for(f"test -S {QUOTED_CONFIG['control']}", timeout=20)
+    host.run("modprobe vhost_vsock; mkdir -p /run/tdid/quote")
+    process = host.spawn(name, [f"{LIBEXEC}/tdi-quoted", "--config", "/etc/tdid/tdi-quoted.conf"])
+    process.wait_log("quoting services", 20)
+    host.run(["chgrp", "libvirt", QUOTED_CONFIG["control"]])  # as tdi-quoted.socket has it
     return process
+
+
+def td_xml(path=TD_SOCKET):
+    """As libvirt 11.6 and later give it to the hook; this host's knows no TDX, so that the hook is
+    run by hand."""
+    return (f"<domain type='kvm'><name>td0</name><uuid>{TD}</uuid><launchSecurity type='tdx'>"
+            f"<quoteGenerationService path='{path}'/></launchSecurity><devices/></domain>")
+
+
+def run_hook(host, operation, path=TD_SOCKET):
+    host.put(td_xml(path).encode(), "/run/td0.xml")
+    return host.run(f"{LIBEXEC}/tdi-hook td0 {operation} begin - </run/td0.xml", check=False,
+                    timeout=60)
+
+
+def askers(l):
+    return {a["name"]: a for a in json.loads(l.tdictl("quotes", "--json").out)["askers"]}
 
 
 def test_quote_over_vsock_and_over_tcp():
@@ -97,9 +117,40 @@ def test_quote_over_vsock_and_over_tcp():
             assert said["config_id"] == hashlib.sha384(named).digest(), said
             judge.verify(quote, root)
         mrtd = hashlib.sha384(b"tdid emulated TVM, nothing measured").hexdigest()
-        for peer in (f"vsock CID {CID}", "127.0.0.1"):
+        # Over vsock tdi-quoted knows whose CID it is: tdid has told.
+        for peer in (f"tvm2 {guest.uuid}", "127.0.0.1"):
             quoted.wait_log(rf"quote: {peer} ok mrtd={mrtd}", 10)
         # Where nobody listens: no quote, at once, and the way out.
         line, _ = guest.wait_console(r"^QUOTE tcp ", 30, offset)
         assert line.strip() == "QUOTE tcp status=1", line
         guest.wait_console(rf"no quote: tcp 10\.0\.2\.2:{PORT + 1}: connect: .*nobody listens", 10)
+
+
+def test_hook_makes_and_removes_a_domains_quote_socket():
+    """libvirt's hook, tdid, tdi-quoted: a socket at prepare, its QEMU known, all gone at release."""
+    with lab() as host:
+        l = Lab(host)
+        refused = run_hook(host, "prepare")
+        assert refused.rc == 1 and "Start tdi-quoted.socket" in refused.err, refused
+        start_qe(host)
+        quoted = start_quoted(host)
+        refused = run_hook(host, "prepare", "/run/tdid/quote/another.sock")
+        assert refused.rc == 1 and TD_SOCKET in refused.err, refused
+        assert run_hook(host, "prepare").rc == 0
+        assert host.run(["stat", "-c", "%a %F", TD_SOCKET]).out.strip() == "666 socket"
+        qemu = host.spawn("stand-in", ["sleep", "1000"])
+        host.run(f"echo {qemu.pid} >/run/libvirt/qemu/td0.pid")
+        assert run_hook(host, "started").rc == 0
+        pid = qemu.pid
+        host.wait_for(lambda: askers(l)["td0"].get("qemu_pid") == pid, timeout=20)
+        # The next of it, killed in between, knows it too.
+        quoted.kill(signal.SIGKILL)
+        start_quoted(host, "quoted-again")
+        assert askers(l)["td0"].get("qemu_pid") == pid, askers(l)
+        qemu.kill(signal.SIGKILL)
+        host.wait_for(lambda: "qemu_pid" not in askers(l)["td0"], timeout=20)
+        host.run("rm /run/libvirt/qemu/td0.pid")
+        assert run_hook(host, "stopped").rc == 0 and run_hook(host, "release").rc == 0
+        host.wait_for(lambda: not askers(l), timeout=20)
+        assert host.run(["test", "-e", TD_SOCKET], check=False).rc != 0
+        assert host.run("ls /run/tdi-quoted").out == ""

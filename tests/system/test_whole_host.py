@@ -7,15 +7,17 @@ import time
 import lab
 import whole_host
 from bedlib import progress
+from test_quote import TD_SOCKET, td_xml
 from whole_host import LIBEXEC, UNITS
 
 TSMS = ()  # it has a way of its own to the TSM: all of it
 TIMEOUT = 900  # s; a boot with systemd in emulation, on a machine that does more than this
 NIC0 = "tvm0/ua-tdi-nic0"
 # What is left open to a unit by systemd's reckoning, from 0.0 (nothing) to 10.0: the measured values.
-EXPOSURE = {"tdid": 1.0, "tdi-tsm-linux": 2.3, "tdi-tsm-emulated": 1.5}
-CAPABILITIES = {"tdid": set(), "tdi-tsm-linux": {"cap_dac_read_search", "cap_sys_ptrace"},
-                "tdi-tsm-emulated": set()}
+EXPOSURE = {"tdid": 1.0, "tdi-tsm-linux": 2.3, "tdi-tsm-emulated": 1.5, "tdi-quoted": 2.0,
+            "tdi-qe-emulated": 3.0}
+CAPABILITIES = {"tdi-tsm-linux": {"cap_dac_read_search", "cap_sys_ptrace"}}  # the others: none
+USERS = {"tdid": "tdid", "tdi-quoted": "tdi-quoted"}  # the others are root
 BITS = {2: "cap_dac_read_search", 19: "cap_sys_ptrace"}
 
 
@@ -69,15 +71,16 @@ def check_boot(host):
 def check_sandbox(host):
     """As whom they run and with what powers, by /proc and by systemd; who may speak with tdid."""
     groups = {g.split(":")[0]: g.split(":")[2] for g in host.read("/etc/group").splitlines()}
-    user = host.run(["id", "-u", "tdid"]).out.strip()
     for unit, status in processes(host).items():
         bounding = int(status["CapBnd"], 16)
         names = {BITS.get(bit, str(bit)) for bit in range(64) if bounding >> bit & 1}
-        assert names == CAPABILITIES[unit], (unit, names)
+        assert names == CAPABILITIES.get(unit, set()), (unit, names)
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", (unit, status)
-        assert status["Uid"].split() == [user if unit == "tdid" else "0"] * 4, (unit, status["Uid"])
-        if unit == "tdid":
+        user = host.run(["id", "-u", USERS.get(unit, "root")]).out.strip()
+        assert status["Uid"].split() == [user] * 4, (unit, status["Uid"])
+        if unit in USERS:
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0, status
+        if unit == "tdid":
             assert groups["libvirt"] in status["Groups"].split(), status["Groups"]
     for unit, bound in EXPOSURE.items():
         text = host.run(["systemd-analyze", "security", "--no-pager", f"{unit}.service"],
@@ -177,6 +180,22 @@ def check_start_while_tdid_is_stopped(host, domain):
     assert show(host, "tdid.service", "ActiveState") == "active"
 
 
+def check_quotes(host):
+    """libvirt's hook, run as libvirt runs it: tdid asks tdi-quoted, each in its sandbox; and back."""
+    hook = "/etc/libvirt/hooks/qemu.d/50-tdid td0"
+    host.put(td_xml().encode(), "/run/td0.xml")
+    host.run(f"{hook} prepare begin - </run/td0.xml", timeout=60)
+    listed = host.run(["stat", "-c", "%U %a %F", TD_SOCKET]).out.strip()
+    assert listed == "tdi-quoted 666 socket", listed
+    host.run(["systemctl", "kill", "-s", "KILL", "tdi-quoted.service"])
+    shown = json.loads(host.run(["tdictl", "quotes", "--json"], timeout=120).out)
+    assert [a["name"] for a in shown["askers"]] == ["td0"], shown
+    host.wait_for(lambda: json.loads(host.run(["tdictl", "quotes", "--json"]).out)
+                  ["upstreams"][0]["state"] == "closed", timeout=60)
+    host.run(f"{hook} release end - </run/td0.xml", timeout=60)
+    host.wait_for(f"! test -e {TD_SOCKET}", timeout=20)
+
+
 def check_no_denials(host):
     """Nothing that ran here was refused by AppArmor or by a unit's system call filter."""
     lines = host.run(["journalctl", "-b", "-k", "-o", "cat"]).out.splitlines()
@@ -224,4 +243,5 @@ def test_whole_host_from_power_on_to_run():
         step("stopped while tdid restarted")
         check_journal(host)
         check_doctor(host)
+        check_quotes(host)
         check_no_denials(host)

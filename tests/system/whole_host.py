@@ -12,10 +12,13 @@ from bedlib import Bed, command, image, systemd
 from bedlib.bed import REPOSITORY
 
 LIBEXEC = "/usr/local/libexec/tdid"  # the prefix that the README's commands give
-UNITS = ("tdid", "tdi-tsm-linux", "tdi-tsm-emulated")
+UNITS = ("tdid", "tdi-tsm-linux", "tdi-tsm-emulated", "tdi-quoted", "tdi-qe-emulated")
 EXAMPLES = REPOSITORY / "examples"
+QE = {"socket": "/run/tdi-qe-emulated/qgs.socket",
+      "platform_key": "/var/lib/tdid-emulated-platform/key"}
 # What README and hooks/README.md have an administrator enable, and the emulated TSM.
-ENABLED = ("tdi-tsm-linux.socket", "tdid.socket", "tdid.service", "tdi-tsm-emulated.socket")
+ENABLED = ("tdi-tsm-linux.socket", "tdid.socket", "tdid.service", "tdi-tsm-emulated.socket",
+           "tdi-quoted.socket", "tdi-quoted.service", "tdi-qe-emulated.service")
 
 
 def example(name, **changes):
@@ -32,6 +35,9 @@ def configuration():
                                                                "uid": 0}),
         "tsm-emulated.conf": example("tsm-emulated.conf", devices=functions, proxy="/dev/tsm-proxy",
                                      group=None),
+        "tdi-quoted.conf": example("tdi-quoted.conf", upstreams=[f"unix:{QE['socket']}"],
+                                   listen=["tcp:127.0.0.1:4050"]),
+        "qe-emulated.conf": json.dumps(QE) + "\n",
     }
 
 
@@ -54,7 +60,8 @@ def install(stage, log):
 
 def inputs():
     """All that `install` puts there."""
-    units = [path for where in ("plugin/daemon", "plugin/tsm/linux", "plugin/tsm/emulated")
+    units = [path for where in ("plugin/daemon", "plugin/tsm/linux", "plugin/tsm/emulated",
+                                         "plugin/quote", "plugin/quote/emulated")
              for path in sorted((REPOSITORY / where / "units").iterdir())]
     return [*lab.PROGRAMS.values(), *units, lab.module(), json.dumps(configuration()),
             json.dumps(lab.MODULE), ENABLED, inspect.getsource(inspect.getmodule(inputs))]
