@@ -53,6 +53,22 @@ def test_tvm_asks_by_its_socket_and_agent_by_tcp():
         assert f'tdid_quote_requests_total{{domain="{uuid(1)}",outcome="ok"}} 3' in text, text
 
 
+def test_service_is_asked_over_tcp():
+    """An upstream at a TCP address: asked, left out while it is away, and back."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with qe(tcp_port=port) as up, relay([f"tcp:127.0.0.1:{port}"]) as it:
+        path, report = it.tvm(1), report_of(up)
+        assert is_quote(qgs.quote(path, report)) and is_quote(qgs.quote(it.tcp, report))
+        up.stop()
+        answer, seconds = timed(qgs.quote, path, report)
+        assert answer == UNEXPECTED and seconds < 1, (answer, seconds)
+        assert it.upstream(0)["trouble"] == "Connection refused", it.upstream(0)
+        up.start()
+        it.wait(lambda: it.upstream(0)["state"] == "closed")
+        assert is_quote(qgs.quote(path, report))
+
+
 def test_refusal_of_the_service_is_handed_on():
     """An altered MRTD: the service's own error; the bare report's answer is the connection's end."""
     with qe() as up, qe() as other, relay([f"unix:{up.socket}", f"unix:{other.socket}"]) as it:

@@ -15,13 +15,16 @@ import judge  # noqa: E402
 
 TSMS = ("emulated",)  # the report's way to the TSM is that of every sealed message
 CID, PORT = 7, 4050
+QE_PORT = 4051
 QE_CONFIG = {
     "socket": "/run/tdi-qe-emulated/qgs.socket",
+    "vsock_port": QE_PORT,
     "state": "/var/lib/tdi-qe-emulated",
     "platform_key": PLATFORM_KEY,
 }
 QUOTED_CONFIG = {
-    "upstreams": [f"unix:{QE_CONFIG['socket']}"],
+    # CID 1 is this machine itself (vsock_loopback).
+    "upstreams": [f"vsock:1:{QE_PORT}", f"unix:{QE_CONFIG['socket']}"],
     "listen": [f"vsock:{PORT}", f"tcp:127.0.0.1:{PORT}"],
     "control": "/run/tdid/io.tdid.Quote",  # where tdid tells of domains
 }
@@ -61,7 +64,7 @@ def start_qe(host):
     """Gives the root certificate of its quotes."""
     put_json(host, QE_CONFIG, "/etc/tdid/qe-emulated.conf")
     argv = [f"{LIBEXEC}/tdi-qe-emulated", "--config", "/etc/tdid/qe-emulated.conf"]
-    host.run("mkdir -p /run/tdi-qe-emulated")
+    host.run("modprobe vsock_loopback; mkdir -p /run/tdi-qe-emulated")
     host.spawn("qe", argv)
     host.wait_for(f"test -S {QE_CONFIG['socket']}", timeout=20)
     return host.run([*argv, "root"]).out
@@ -120,6 +123,8 @@ def test_quote_over_vsock_and_over_tcp():
         # Over vsock tdi-quoted knows whose CID it is: tdid has told.
         for peer in (f"tvm2 {guest.uuid}", "127.0.0.1"):
             quoted.wait_log(rf"quote: {peer} ok mrtd={mrtd}", 10)
+        shown = json.loads(Lab(host).tdictl("quotes", "--json").out)["upstreams"]
+        assert [u["answered"] for u in shown] == [2, 0], shown  # over vsock, too
         # Where nobody listens: no quote, at once, and the way out.
         line, _ = guest.wait_console(r"^QUOTE tcp ", 30, offset)
         assert line.strip() == "QUOTE tcp status=1", line
