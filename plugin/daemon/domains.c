@@ -17,6 +17,7 @@
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/incarnation.h"
+#include "daemon/quote-relay.h"
 #include "rpc/event-loop.h"
 #include "rpc/log.h"
 
@@ -306,6 +307,16 @@ static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
 			connect_ahead(tdid, xml, &xml->devices[i]);
 }
 
+/* Also after a restart of tdid, and where the hook could not say which QEMU it is. */
+static void tell_quoted(Tdid *tdid, const Domain *domain, const DomainXml *xml)
+{
+	Tvm *tvm = domain->tvm;
+
+	if (!tvm->quotes_told && quote_relay_concerns(xml))
+		quote_relay_started(tdid->quotes, xml, domain->name, tvm->pid, tvm->start_time);
+	tvm->quotes_told = true;
+}
+
 static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, DomainRead *read)
 {
 	Domain *domain;
@@ -330,6 +341,7 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 		find_incarnation(tdid, domain);
 	if (!domain->tvm)
 		return;
+	tell_quoted(tdid, domain, xml);
 	if (domain->has_guest_port && guest_port_open(domain->tvm) < 0)
 		log_error("%s: guest port: out of memory", domain->name);
 	if (!(read->flags & VMM_READ_GUEST_PCI) &&

@@ -50,7 +50,6 @@ struct HookCall {
 struct HookService {
 	Tdid *tdid;
 	VarlinkServer *server;
-	QuoteRelay *quotes;
 	HookCall *first;
 };
 
@@ -265,7 +264,7 @@ static void prepare_quotes(HookCall *hook)
 {
 	if (!hook->prepare || !(hook->xml->markers & DOMAIN_MARKER_QUOTE_SOCKET))
 		answer(hook);
-	else if (quote_relay_prepare(hook->service->quotes, hook->xml, hook->domain,
+	else if (quote_relay_prepare(hook->service->tdid->quotes, hook->xml, hook->domain,
 				     on_quote_prepared, hook, &hook->quote_call) < 0)
 		give_up(hook, "out of memory");
 }
@@ -329,6 +328,10 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 		give_up(hook,
 			"a trusted device of its last run is still being unbound. See 'tdictl "
 			"list'; try again when it is released");
+		return 0;
+	}
+	if (hook->quote_call) {
+		give_up(hook, "tdi-quoted does not answer in time; see 'journalctl -u tdi-quoted'");
 		return 0;
 	}
 	away = who_is_away(hook->service->tdid);
@@ -407,12 +410,14 @@ static void started(HookService *service, const char *name, const DomainXml *xml
 	if (!domain->name || pid < 1 || pid > INT32_MAX)
 		return; /* the read that follows finds it by itself */
 	if (quote_relay_concerns(xml))
-		quote_relay_started(service->quotes, xml, name, (pid_t)pid, (uint64_t)start_time);
+		quote_relay_started(tdid->quotes, xml, name, (pid_t)pid, (uint64_t)start_time);
 	/* Should it fail for want of a descriptor, say, the read that follows tries it once more.
 	 */
 	domain->told_pid = (pid_t)pid;
 	domain->told_start_time = (uint64_t)start_time;
 	r = incarnation_begin(tdid, domain, (pid_t)pid, (uint64_t)start_time);
+	if (r >= 0 && domain->tvm)
+		domain->tvm->quotes_told = quote_relay_concerns(xml);
 	if (r < 0)
 		log_error("%s: QEMU %d: %s", name, (int)pid, strerror(-r));
 	domains_read(tdid, domain);
@@ -462,7 +467,7 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 		return wait_for(service, call, name, steal_ptr(xml), operation);
 	}
 	if (strcmp(operation, "release") == 0 && quote_relay_concerns(xml))
-		quote_relay_release(service->quotes, xml, name);
+		quote_relay_release(tdid->quotes, xml, name);
 	if (strcmp(operation, "release") == 0)
 		return wait_for(service, call, name, steal_ptr(xml), operation);
 	return let_go_on(service, call);
@@ -516,9 +521,7 @@ int hook_service_new(HookService **ret, Tdid *tdid, char **ret_error)
 		free(service);
 		return -ENOMEM;
 	}
-	r = quote_relay_new(&service->quotes, tdid->event, tdid->config->sockets);
-	if (r >= 0)
-		r = varlink_server_new(&service->server, tdid->event, &options);
+	r = varlink_server_new(&service->server, tdid->event, &options);
 	if (r >= 0)
 		r = varlink_server_add_interface(service->server, schema_io_tdid_hook, ret_error);
 	if (r >= 0)
@@ -544,7 +547,6 @@ HookService *hook_service_free(HookService *service)
 	varlink_server_free(service->server);
 	while (service->first)
 		hook_call_free(service->first);
-	quote_relay_free(service->quotes);
 	free(service);
 	return NULL;
 }

@@ -2,7 +2,9 @@
 /*
  * What tdid tells tdi-quoted (io.tdid.Quote) of domains: a start, which QEMU it is, an end.
  *
- * tdi-quoted has records of its own; a call that finds it restarting waits in its socket's queue.
+ * One call at a time, so that they come in order. Which QEMU it is is told until it has been taken,
+ * as long as nothing newer is to be told of the domain. tdi-quoted has records of its own; a call
+ * that finds it restarting waits in its socket's queue.
  */
 #pragma once
 

@@ -10,6 +10,7 @@
 #include "daemon/domain-read.h"
 #include "daemon/domains.h"
 #include "daemon/hook-service.h"
+#include "daemon/quote-relay.h"
 #include "daemon/metrics.h"
 #include "daemon/records.h"
 #include "daemon/tsm-report.h"
@@ -103,6 +104,8 @@ int tdid_start(Tdid *tdid, char **ret_error)
 	if (r >= 0)
 		r = records_restore(tdid, ret_error);
 	if (r >= 0)
+		r = quote_relay_new(&tdid->quotes, tdid->event, tdid->config->sockets);
+	if (r >= 0)
 		r = vmm_new(&tdid->vmm, tdid->event, tdid->config->libvirt, &domains_handlers,
 			    tdid);
 	if (r >= 0)
@@ -117,6 +120,7 @@ int tdid_start(Tdid *tdid, char **ret_error)
 void tdid_stop(Tdid *tdid)
 {
 	tdid->hook = hook_service_free(tdid->hook);
+	tdid->quotes = quote_relay_free(tdid->quotes);
 	tdid->assignments = assignments_service_free(tdid->assignments);
 	tdid->operations = operations_free(tdid->operations);
 	tdid->registry = registry_free(tdid->registry);

@@ -21,6 +21,7 @@ typedef struct EventQueue EventQueue;
 typedef struct HookService HookService;
 typedef struct AssignmentsService AssignmentsService;
 typedef struct Metrics Metrics;
+typedef struct QuoteRelay QuoteRelay;
 
 typedef struct Tdid {
 	sd_event *event;
@@ -35,6 +36,7 @@ typedef struct Tdid {
 	Vmm *vmm;
 	DomainRead *failed_reads; /* domains.c */
 	unsigned int guest_calls; /* TSM requests of all guests in flight */
+	QuoteRelay *quotes;
 	HookService *hook;
 	AssignmentsService *assignments;
 } Tdid;

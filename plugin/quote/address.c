@@ -155,6 +155,41 @@ const char *address_format(const Address *address, char buffer[static ADDRESS_ST
 	return buffer;
 }
 
+/* The host's own, as vsock and IP have it. */
+static bool is_local(const Address *address)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address->storage;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&address->storage;
+	uint32_t cid = ((const struct sockaddr_vm *)&address->storage)->svm_cid;
+
+	switch (address->storage.ss_family) {
+	case AF_VSOCK: return cid == VMADDR_CID_LOCAL || cid == VMADDR_CID_HOST;
+	case AF_INET6:
+		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
+		       IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+	default: return ntohl(in->sin_addr.s_addr) >> 24 == 127 || in->sin_addr.s_addr == 0;
+	}
+}
+
+static uint32_t port_of(const Address *address)
+{
+	switch (address->storage.ss_family) {
+	case AF_VSOCK: return ((const struct sockaddr_vm *)&address->storage)->svm_port;
+	case AF_INET6: return ((const struct sockaddr_in6 *)&address->storage)->sin6_port;
+	default: return ((const struct sockaddr_in *)&address->storage)->sin_port;
+	}
+}
+
+bool address_reaches(const Address *to, const Address *listener)
+{
+	sa_family_t a = to->storage.ss_family, b = listener->storage.ss_family;
+
+	if (a == AF_UNIX || b == AF_UNIX || (a == AF_VSOCK) != (b == AF_VSOCK) ||
+	    port_of(to) != port_of(listener))
+		return false;
+	return is_local(to) || (a == b && memcmp(&to->storage, &listener->storage, to->size) == 0);
+}
+
 static int open_socket(const Address *address)
 {
 	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -22,6 +22,9 @@ typedef struct Address {
 int address_parse(Address *ret, const char *text, const char **ret_why);
 const char *address_format(const Address *address, char buffer[static ADDRESS_STRING_SIZE]);
 
+/* Whether who connects to `to` may end at a listener of this host at `listener`. */
+bool address_reaches(const Address *to, const Address *listener);
+
 /*
  * A non-blocking socket, its connect begun. Returns the fd, with *ret_pending when it becomes
  * writable at the end of it (getsockopt SO_ERROR tells the result); or a negative errno:

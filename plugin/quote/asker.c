@@ -3,6 +3,7 @@
  * READING   until the request is whole; silence_ms at most
  * WAITING   for the relay; deadline_ms at most
  * WRITING   the answer, frame included, or the bare quote
+ * DRAINING  of a request that was not read to its end: else its sender loses the answer
  *
  * A request is a frame and a message; or, as QGS takes it too, the 1,024 bytes of a TDREPORT alone,
  * whose first byte (0x81) is that of no frame's size. The latter's answer is the quote without a
@@ -26,11 +27,13 @@ typedef enum AskerState {
 	ASKER_READING,
 	ASKER_WAITING,
 	ASKER_WRITING,
+	ASKER_DRAINING,
 } AskerState;
 
 struct Asker {
 	Relay *relay;
 	Domain *domain;
+	Lane *lane;
 	Asker *next, **link;
 	int fd;
 	AskerState state;
@@ -43,7 +46,8 @@ struct Asker {
 	uint16_t minor;
 	uint8_t *input;
 	size_t capacity, got;
-	size_t input_size;     /* 0: not known yet */
+	size_t input_size; /* 0: not known yet */
+	size_t drained;
 	const uint8_t *report; /* for the audit: into input, or NULL */
 	Request request;
 
@@ -51,8 +55,15 @@ struct Asker {
 	size_t output_size, sent;
 };
 
+/*
+ * Intel's service reads up to 4,096 bytes, and of what is longer waits for the rest in vain. A
+ * report and a list of some 190 QE identities fit.
+ */
+#define REQUEST_MAX 4096u
 /* Of most requests: a frame, a message, a TDREPORT. */
 #define FIRST_CAPACITY 2048u
+/* What is read of a request that is too long, so that its sender hears of it. */
+#define DRAIN_MAX (256u * 1024)
 /* What a raw report is wrapped in. */
 #define RAW_HEAD (QGS_FRAME_SIZE + QGS_HEADER_SIZE + 8)
 
@@ -64,7 +75,7 @@ Asker *asker_free(Asker *asker)
 	*asker->link = asker->next;
 	if (asker->next)
 		asker->next->link = asker->link;
-	asker->domain->n_askers--;
+	asker->lane->n_askers--;
 	sd_event_source_disable_unref(asker->io);
 	expiry_end(&asker->expiry);
 	close(asker->fd);
@@ -134,6 +145,25 @@ static void account(const Asker *asker, QuoteOutcome outcome, const RequestAnswe
 	});
 }
 
+/* Returns when there is nothing more now. */
+static void go_on_draining(Asker *asker)
+{
+	uint8_t buffer[4096];
+
+	for (;;) {
+		ssize_t n = recv(asker->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0 && (asker->drained += (size_t)n) <= DRAIN_MAX)
+			continue;
+		asker_free(asker);
+		return;
+	}
+}
+
 /*
  * What goes to the peer, if anything, and then the connection's end. Mostly it goes in one piece,
  * from where it lies; the log can wait until then.
@@ -144,8 +174,10 @@ static void answer(Asker *asker, const uint8_t *from, size_t size, QuoteOutcome 
 	ssize_t n = size ? send(asker->fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
 	size_t sent = n > 0 ? (size_t)n : 0;
 
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		sent = size; /* the peer has gone */
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		sent = size;
+		outcome = QUOTE_GONE;
+	}
 	account(asker, outcome, given, why);
 	if (sent < size) {
 		asker->output = malloc(size - sent);
@@ -155,6 +187,12 @@ static void answer(Asker *asker, const uint8_t *from, size_t size, QuoteOutcome 
 			wait_for(asker, ASKER_WRITING, EPOLLOUT, &asker->relay->writing);
 			return;
 		}
+	}
+	if (asker->state == ASKER_READING && outcome != QUOTE_GONE &&
+	    shutdown(asker->fd, SHUT_WR) >= 0) {
+		if (wait_for(asker, ASKER_DRAINING, EPOLLIN, &asker->relay->writing))
+			go_on_draining(asker);
+		return;
 	}
 	asker_free(asker);
 }
@@ -226,6 +264,11 @@ static void submit(Asker *asker)
 		return;
 	}
 	asker->request.type = message.type;
+	if (message.type == QGS_GET_COLLATERAL_REQUEST && !asker->relay->config->collateral) {
+		refuse(asker, QGS_ERROR_INVALID_TYPE,
+		       "collateral, which is not relayed (\"collateral\")");
+		return;
+	}
 	if (message.type == QGS_GET_QUOTE_REQUEST) {
 		if (message.quote_request.report.size != TDREPORT_SIZE) {
 			refuse(asker, QGS_ERROR_INVALID_PARAMETER,
@@ -236,8 +279,13 @@ static void submit(Asker *asker)
 	}
 	asker->request.frame = asker->input;
 	asker->request.size = asker->input_size;
-	/* Only that the peer has gone matters now, and that is always told. */
-	if (wait_for(asker, ASKER_WAITING, 0, &asker->relay->deadline))
+	/*
+	 * Only that the peer has gone matters now. Over unix that is told in any case; elsewhere it
+	 * looks as if it had only shut its sending side down, which no client of QGS does.
+	 */
+	if (wait_for(asker, ASKER_WAITING,
+		     asker->lane == &asker->domain->lanes[LANE_SOCKET] ? 0 : EPOLLRDHUP,
+		     &asker->relay->deadline))
 		relay_submit(&asker->request);
 }
 
@@ -271,7 +319,7 @@ static int begin_framed(Asker *asker)
 	uint8_t *more;
 	uint32_t size;
 
-	if (qgs_frame_parse(&size, asker->input, QGS_REQUEST_MAX) < 0)
+	if (qgs_frame_parse(&size, asker->input, REQUEST_MAX - QGS_FRAME_SIZE) < 0)
 		return -EMSGSIZE;
 	asker->input_size = QGS_FRAME_SIZE + size;
 	if (asker->input_size <= asker->capacity)
@@ -333,39 +381,47 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	switch (asker->state) {
 	case ASKER_READING: go_on_reading(asker); break;
 	case ASKER_WAITING:
-		if (revents & (EPOLLHUP | EPOLLERR)) {
+		if (revents & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
 			account(asker, QUOTE_GONE, NULL, "whoever asked has not waited");
 			asker_free(asker);
 		}
 		break;
 	case ASKER_WRITING: go_on_writing(asker); break;
+	case ASKER_DRAINING: go_on_draining(asker); break;
 	}
 	return 0;
+}
+
+static void late(Asker *asker)
+{
+	const Upstream *upstream = asker->request.upstream;
+	RequestAnswer from = { .outcome = QUOTE_LATE,
+			       .upstream = upstream ? upstream->config->name : NULL };
+
+	/* What one has said before another was asked is better than nothing. */
+	if (relay_give_up(&asker->request))
+		return;
+	answer_error(asker, QUOTE_LATE, QGS_ERROR_UNEXPECTED,
+		     upstream ? "no quoting service has answered in time"
+			      : "no quoting service had room in time",
+		     &from);
 }
 
 static void on_expired(void *userdata)
 {
 	Asker *asker = userdata;
-	const Upstream *upstream = asker->request.upstream;
-	RequestAnswer answer = { .outcome = QUOTE_LATE,
-				 .upstream = upstream ? upstream->config->name : NULL };
 
 	switch (asker->state) {
 	case ASKER_READING:
 		refuse(asker, QGS_ERROR_INVALID_SIZE, "no whole request in time");
 		break;
-	case ASKER_WAITING:
-		relay_cancel(&asker->request);
-		answer_error(asker, QUOTE_LATE, QGS_ERROR_UNEXPECTED,
-			     upstream ? "no quoting service has answered in time"
-				      : "no quoting service had room in time",
-			     &answer);
-		break;
-	case ASKER_WRITING: asker_free(asker); break;
+	case ASKER_WAITING: late(asker); break;
+	case ASKER_WRITING:
+	case ASKER_DRAINING: asker_free(asker); break;
 	}
 }
 
-int asker_new(Relay *relay, Domain *domain, int fd)
+int asker_new(Relay *relay, Domain *domain, LaneWay way, int fd)
 {
 	Asker *asker = calloc(1, sizeof(*asker));
 	uint8_t *input = malloc(FIRST_CAPACITY);
@@ -390,7 +446,8 @@ int asker_new(Relay *relay, Domain *domain, int fd)
 	if (asker->next)
 		asker->next->link = &asker->next;
 	domain->askers = asker;
-	domain->n_askers++;
+	asker->lane = &domain->lanes[way];
+	asker->lane->n_askers++;
 	/* Mostly all of it is there already. */
 	if (go_on_reading(asker))
 		wait_for(asker, ASKER_READING, EPOLLIN, &relay->silence);

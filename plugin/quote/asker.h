@@ -8,7 +8,7 @@
  * Takes the non-blocking `fd`, and owns itself from here on: it goes when its answer is written,
  * its deadline is over, or its peer has gone. On failure the fd is closed, and nothing is left.
  */
-int asker_new(Relay *relay, Domain *domain, int fd);
+int asker_new(Relay *relay, Domain *domain, LaneWay way, int fd);
 
 /* Without an answer: its domain has ended. Returns NULL. */
 Asker *asker_free(Asker *asker);

@@ -2,9 +2,14 @@
 /*
  * A circuit breaker: whether an upstream is to be asked at all.
  *
- *	CLOSED  asked. So many failures in a row: OPEN
- *	OPEN    not asked until the wait is over, then PROBING. Each time twice as long a wait
- *	PROBING one health check is under way. It answers: CLOSED. It fails: OPEN
+ *	CLOSED  asked. Nobody there: OPEN. So many failures in a row of another kind: PROBING,
+ *because they may be the requests' fault OPEN    not asked until the wait is over, then PROBING.
+ *Each time twice as long a wait PROBING one health check is under way. It answers: CLOSED. It
+ *fails: OPEN
+ *
+ * What answers its check after such failures is CLOSED and suspect: one more is a check again, and
+ * others are preferred. A request's answer, or the next regular check, makes it as good as new; the
+ * wait is forgotten only with a request's answer.
  *
  * Pure: the caller has the clock, and does the check.
  */
@@ -28,38 +33,64 @@ typedef struct Breaker {
 	BreakerState state;
 	unsigned failures; /* in a row */
 	uint64_t wait_usec;
-	uint64_t until_usec; /* OPEN: the wait's end */
+	uint64_t until_usec; /* the wait's end, of OPEN and of what follows it; 0: there was none */
 } Breaker;
 
-static inline void breaker_succeeded(Breaker *breaker)
+/* A request was answered. */
+static inline void breaker_answered(Breaker *breaker)
 {
 	*breaker = (Breaker){};
 }
 
-/* `at_once`: nobody is there, so that asking again is in vain. True if it has opened just now. */
-static inline bool breaker_failed(Breaker *breaker, bool at_once, uint64_t now_usec)
+static inline bool breaker_is_suspect(const Breaker *breaker)
 {
-	bool was_closed = breaker->state == BREAKER_CLOSED;
+	return breaker->failures >= BREAKER_FAILURES - 1;
+}
 
-	if (breaker->failures < UINT32_MAX)
-		breaker->failures++;
-	/* Of one that was asked before it opened: it says nothing new. */
-	if (breaker->state == BREAKER_OPEN ||
-	    (was_closed && !at_once && breaker->failures < BREAKER_FAILURES))
-		return false;
+static inline void breaker_open(Breaker *breaker, uint64_t now_usec)
+{
 	breaker->wait_usec = breaker->wait_usec ? 2 * breaker->wait_usec : BREAKER_WAIT_USEC;
 	if (breaker->wait_usec > BREAKER_WAIT_MAX_USEC)
 		breaker->wait_usec = BREAKER_WAIT_MAX_USEC;
 	breaker->state = BREAKER_OPEN;
 	breaker->until_usec = now_usec + breaker->wait_usec;
-	return was_closed;
 }
 
-/* True: do a health check now; its end is told with one of the two above. */
-static inline bool breaker_probe(Breaker *breaker, uint64_t now_usec)
+/*
+ * A request failed. `nobody`: the connection was refused. What was asked before the breaker left
+ * CLOSED says nothing new. PROBING afterwards, and not before: do a check now.
+ */
+static inline void breaker_failed(Breaker *breaker, bool nobody, uint64_t now_usec)
+{
+	if (breaker->state != BREAKER_CLOSED)
+		return;
+	if (breaker->failures < BREAKER_FAILURES)
+		breaker->failures++;
+	if (nobody)
+		breaker_open(breaker, now_usec);
+	else if (breaker->failures == BREAKER_FAILURES)
+		breaker->state = BREAKER_PROBING;
+}
+
+/* OPEN, and its wait is over: true, and PROBING. */
+static inline bool breaker_wait_over(Breaker *breaker, uint64_t now_usec)
 {
 	if (breaker->state != BREAKER_OPEN || now_usec < breaker->until_usec)
 		return false;
 	breaker->state = BREAKER_PROBING;
 	return true;
+}
+
+/* The check's end; also of one that was done while it was CLOSED. */
+static inline void breaker_checked(Breaker *breaker, bool good, uint64_t now_usec)
+{
+	if (!good) {
+		breaker_open(breaker, now_usec);
+	} else {
+		breaker->failures = breaker->state == BREAKER_PROBING && !breaker->until_usec
+					    ? BREAKER_FAILURES - 1
+					    : 0;
+		breaker->state = BREAKER_CLOSED;
+		breaker->until_usec = 0;
+	}
 }

@@ -9,12 +9,18 @@
 #include <string.h>
 #include <sys/un.h>
 
-/* The guest gives a quote up after 30 s, and then no other will ever come. */
-#define DEADLINE_MAX_MS 28000
-#define ALL_MAX_USEC	UINT64_C(28000000)
+/*
+ * The guest gives a quote up after 30 s, and then no other will ever come. Before a connection is
+ * taken it may have waited: 3 s for its QEMU to become known (door.c), or as long for its turn,
+ * with 16 at a time and at least 5 a second.
+ */
+#define DEADLINE_MAX_MS 20000
+#define ALL_MAX_USEC	UINT64_C(22000000)
+#define RATE_MIN	5
+#define IN_FLIGHT_MIN	16
 #define PARALLEL_MAX	1024
-/* A domain's socket in the directory: "/UUID.sock" and a NUL. */
-#define SOCKETS_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 42)
+/* A domain's socket in the directory: "/", a UUID, ".sock" and a NUL. */
+#define SOCKETS_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 43)
 
 static int parse_address(Address *ret, const char *text, const char *where, char **ret_error)
 {
@@ -134,13 +140,29 @@ typedef struct ConfigText {
 	json_object *allow_uids, *listen, *upstreams;
 	uint32_t rate_per_second, burst, in_flight;
 	uint32_t deadline_ms, attempt_ms, silence_ms, check_ms;
+	bool collateral;
 } ConfigText;
+
+/* A request that comes back to us would go on until nothing is left for others. */
+static int refuse_loops(const Config *config, char **ret_error)
+{
+	for (size_t i = 0; i < config->n_upstreams; i++)
+		for (size_t j = 0; j < config->n_listen; j++)
+			if (address_reaches(&config->upstreams[i].address, &config->listen[j]))
+				return refuse(
+					ret_error, -EINVAL,
+					"upstreams[%zu]: %s is where tdi-quoted itself listens "
+					"(listen[%zu])",
+					i, config->upstreams[i].name, j);
+	return 0;
+}
 
 static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 {
 	int r;
 
 	config->limits = (ConfigLimits){ text->rate_per_second, text->burst, text->in_flight };
+	config->collateral = text->collateral;
 	config->deadline_usec = UINT64_C(1000) * text->deadline_ms;
 	config->attempt_usec = UINT64_C(1000) * text->attempt_ms;
 	config->silence_usec = UINT64_C(1000) * text->silence_ms;
@@ -162,13 +184,14 @@ static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 		r = parse_listen(config, text->listen, ret_error);
 	if (r == 0)
 		r = parse_upstreams(config, text->upstreams, ret_error);
+	if (r == 0)
+		r = refuse_loops(config, ret_error);
 	if (r == 0 && config->attempt_usec > config->deadline_usec)
 		r = refuse(ret_error, -EINVAL, "attempt_ms: longer than deadline_ms");
 	if (r == 0 && config->silence_usec + config->deadline_usec > ALL_MAX_USEC)
 		r = refuse(ret_error, -EINVAL,
-			   "silence_ms and deadline_ms: more than 28 s together, while the guest "
-			   "gives "
-			   "up after 30");
+			   "silence_ms and deadline_ms: more than 22 s together, while the guest "
+			   "gives up after 30");
 	return r;
 }
 
@@ -185,10 +208,12 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 		{ "allow_uids", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, allow_uids) },
 		{ "listen", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, listen) },
 		{ "upstreams", JSON_FIELD_ARRAY, JSON_REQUIRED, offsetof(ConfigText, upstreams) },
-		{ "rate_per_second", JSON_FIELD_U32, 0, offsetof(ConfigText, rate_per_second), 1,
-		  100000 },
-		{ "burst", JSON_FIELD_U32, 0, offsetof(ConfigText, burst), 1, 100000 },
-		{ "in_flight", JSON_FIELD_U32, 0, offsetof(ConfigText, in_flight), 1, 1024 },
+		{ "rate_per_second", JSON_FIELD_U32, 0, offsetof(ConfigText, rate_per_second),
+		  RATE_MIN, 100000 },
+		{ "burst", JSON_FIELD_U32, 0, offsetof(ConfigText, burst), IN_FLIGHT_MIN, 100000 },
+		{ "in_flight", JSON_FIELD_U32, 0, offsetof(ConfigText, in_flight), IN_FLIGHT_MIN,
+		  1024 },
+		{ "collateral", JSON_FIELD_BOOL, 0, offsetof(ConfigText, collateral) },
 		MILLISECONDS(deadline_ms, DEADLINE_MAX_MS),
 		MILLISECONDS(attempt_ms, DEADLINE_MAX_MS),
 		MILLISECONDS(silence_ms, DEADLINE_MAX_MS),
@@ -205,9 +230,9 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 		.rate_per_second = 20,
 		.burst = 40,
 		.in_flight = 16,
-		.deadline_ms = 20000,
-		.attempt_ms = 8000,
-		.silence_ms = 5000,
+		.deadline_ms = 15000,
+		.attempt_ms = 6000,
+		.silence_ms = 3000,
 		.check_ms = 30000,
 	};
 	int r;

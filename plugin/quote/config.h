@@ -23,11 +23,15 @@ typedef struct ConfigUpstream {
 	uint32_t parallel; /* "parallel", 4: requests it gets at a time; QGS has four threads */
 } ConfigUpstream;
 
-/* Of each domain, and of each peer that belongs to none. */
+/*
+ * Of each domain at its socket, and again over vsock; and of each peer that belongs to none. QEMU
+ * has up to 16 requests of its guest at a time, none of which may wait in the socket's queue for
+ * long: that is why there are lower bounds.
+ */
 typedef struct ConfigLimits {
-	uint32_t rate_per_second; /* "rate_per_second", 20 */
-	uint32_t burst;		  /* "burst", 40 */
-	uint32_t in_flight;	  /* "in_flight", 16, as QEMU's own */
+	uint32_t rate_per_second; /* "rate_per_second", 20; at least 5 */
+	uint32_t burst;		  /* "burst", 40; at least 16 */
+	uint32_t in_flight;	  /* "in_flight", 16, which is the least */
 } ConfigLimits;
 
 typedef struct Config {
@@ -45,10 +49,12 @@ typedef struct Config {
 	ConfigUpstream upstreams[CONFIG_UPSTREAMS_MAX];
 	size_t n_upstreams;
 	ConfigLimits limits;
-	uint64_t deadline_usec; /* "deadline_ms", 20000: from the connection to an answer, whatever
+	/* "collateral", false: GET_COLLATERAL is relayed, which makes Intel's service fetch it */
+	bool collateral;
+	uint64_t deadline_usec; /* "deadline_ms", 15000: from the connection to an answer, whatever
 				 */
-	uint64_t attempt_usec;	/* "attempt_ms", 8000: of one upstream, before the next is asked */
-	uint64_t silence_usec;	/* "silence_ms", 5000: from the connection to the whole request */
+	uint64_t attempt_usec;	/* "attempt_ms", 6000: of one upstream, before the next is asked */
+	uint64_t silence_usec;	/* "silence_ms", 3000: from the connection to the whole request */
 	uint64_t
 		check_usec; /* "check_ms", 30000: between health checks of an upstream not in use */
 } Config;

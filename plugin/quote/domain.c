@@ -39,6 +39,20 @@ void domain_drop(Domain *domain)
 		asker_free(domain->askers);
 }
 
+/* No character is cut in two. */
+static void cut_label(char *label, size_t size, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n >= size) {
+		n = size - 1;
+		while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80)
+			n--;
+	}
+	memcpy(label, name, n);
+	label[n] = 0;
+}
+
 int domain_set_name(Domain *domain, const char *name)
 {
 	char *copy = name ? strdup(name) : NULL;
@@ -49,7 +63,7 @@ int domain_set_name(Domain *domain, const char *name)
 		return -ENOMEM;
 	free(domain->name);
 	domain->name = copy;
-	snprintf(domain->label, sizeof(domain->label), "%s", name);
+	cut_label(domain->label, sizeof(domain->label), name);
 	return 0;
 }
 

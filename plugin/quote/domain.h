@@ -21,7 +21,8 @@ typedef struct Request Request;
 typedef enum DomainKind {
 	DOMAIN_TVM,
 	DOMAIN_CID,  /* a vsock peer */
-	DOMAIN_HOST, /* a TCP peer: all from one IP address */
+	DOMAIN_HOST, /* TCP peers: of one IPv4 address, or of one IPv6 /64; this host's are one */
+	DOMAIN_KINDS,
 } DomainKind;
 
 typedef enum QuoteOutcome {
@@ -38,10 +39,25 @@ typedef enum QuoteOutcome {
 /* "ok", "error" ...: of the schema, and a metric's label */
 const char *quote_outcome_name(QuoteOutcome outcome);
 
+/*
+ * By which way somebody comes, with limits of its own: what any process in a guest may do over
+ * vsock must not cost its kernel the hypercall, which is QEMU at the domain's socket.
+ */
+typedef enum LaneWay {
+	LANE_SOCKET,
+	LANE_NETWORK,
+	LANES,
+} LaneWay;
+
+typedef struct Lane {
+	TokenBucket bucket;
+	unsigned n_askers; /* connections that are open */
+} Lane;
+
 struct Domain {
 	Domains *domains;
 	DomainKind kind;
-	char label[64]; /* for messages: its name, "vsock CID 7", "10.0.0.3" */
+	char label[64]; /* for messages: its name, cut if need be; "vsock CID 7", "10.0.0.3" */
 	Domain *next;
 	uint64_t heard_usec;
 
@@ -55,9 +71,8 @@ struct Domain {
 	sd_event_source *exit; /* its pidfd */
 	uint32_t cid;	       /* 0: none */
 
-	TokenBucket bucket;
+	Lane lanes[LANES];
 	Asker *askers;
-	unsigned n_askers; /* connections that it has open */
 
 	/* The relay's: requests that wait for a service, and its turn. */
 	Request *first, *last;
@@ -79,5 +94,10 @@ int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time
 
 /* It has ended, or another is about to start: its connections end, too. */
 void domain_forget_qemu(Domain *domain);
+
+static inline unsigned domain_askers(const Domain *domain)
+{
+	return domain->lanes[LANE_SOCKET].n_askers + domain->lanes[LANE_NETWORK].n_askers;
+}
 
 void domain_count(Domain *domain, QuoteOutcome outcome, uint64_t usec);

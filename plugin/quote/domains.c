@@ -21,8 +21,9 @@ static Domain *add(Domains *domains, DomainKind kind)
 	domain->next = domains->first;
 	domains->first = domain;
 	domain->heard_usec = monotonic_usec();
-	token_bucket_init(&domain->bucket, domains->limits->rate_per_second, domains->limits->burst,
-			  domain->heard_usec);
+	for (int i = 0; i < LANES; i++)
+		token_bucket_init(&domain->lanes[i].bucket, domains->limits->rate_per_second,
+				  domains->limits->burst, domain->heard_usec);
 	return domain;
 }
 
@@ -51,12 +52,12 @@ int domains_tvm(Domains *domains, Uuid uuid, Domain **ret)
 }
 
 /* Makes room for one more. */
-static int forget_a_stranger(Domains *domains)
+static int forget_a_stranger(Domains *domains, DomainKind kind)
 {
 	Domain *oldest = NULL;
 
 	for (Domain *domain = domains->first; domain; domain = domain->next)
-		if (domain->kind != DOMAIN_TVM && domain->n_askers == 0 &&
+		if (domain->kind == kind && domain_askers(domain) == 0 &&
 		    (!oldest || domain->heard_usec < oldest->heard_usec))
 			oldest = domain;
 	if (!oldest)
@@ -77,15 +78,15 @@ static int stranger(Domains *domains, DomainKind kind, uint32_t cid, const char 
 			*ret = domain;
 			return 0;
 		}
-	if (domains->n_strangers == DOMAINS_STRANGERS_MAX) {
-		r = forget_a_stranger(domains);
+	if (domains->n_strangers[kind] == DOMAINS_STRANGERS_MAX) {
+		r = forget_a_stranger(domains, kind);
 		if (r < 0)
 			return r;
 	}
 	domain = add(domains, kind);
 	if (!domain)
 		return -ENOMEM;
-	domains->n_strangers++;
+	domains->n_strangers[kind]++;
 	domain->cid = cid;
 	snprintf(domain->label, sizeof(domain->label), "%s", label);
 	*ret = domain;
@@ -108,11 +109,30 @@ int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domai
 		snprintf(label, sizeof(label), "vsock CID %u", cid);
 		return stranger(domains, DOMAIN_CID, cid, label, ret);
 	}
-	if (peer->ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &in6->sin6_addr, label, sizeof(label));
-	else if (peer->ss_family == AF_INET)
-		inet_ntop(AF_INET, &in->sin_addr, label, sizeof(label));
+	/* Whoever has one address of these has as many as he likes. */
+	if (peer->ss_family == AF_INET6) {
+		struct in6_addr net = in6->sin6_addr;
+
+		if (!IN6_IS_ADDR_LOOPBACK(&net))
+			memset(&net.s6_addr[8], 0, 8);
+		inet_ntop(AF_INET6, &net, label, sizeof(label));
+		if (!IN6_IS_ADDR_LOOPBACK(&net))
+			strcat(label, "/64");
+	} else if (peer->ss_family == AF_INET) {
+		struct in_addr host = in->sin_addr;
+
+		if (ntohl(host.s_addr) >> 24 == 127)
+			host.s_addr = htonl(INADDR_LOOPBACK);
+		inet_ntop(AF_INET, &host, label, sizeof(label));
+	}
 	return stranger(domains, DOMAIN_HOST, 0, label, ret);
+}
+
+static void remember(Forgotten *forgotten, const Domain *domain)
+{
+	for (int i = 0; i < QUOTE_OUTCOMES; i++)
+		forgotten->counts[i] += domain->counts[i];
+	histogram_add(&forgotten->latency, &domain->latency);
 }
 
 void domains_remove(Domains *domains, Domain *domain)
@@ -122,9 +142,11 @@ void domains_remove(Domains *domains, Domain *domain)
 	while (*link != domain)
 		link = &(*link)->next;
 	*link = domain->next;
-	if (domain->kind != DOMAIN_TVM)
-		domains->n_strangers--;
 	domain_drop(domain);
+	if (domain->kind != DOMAIN_TVM) {
+		domains->n_strangers[domain->kind]--;
+		remember(&domains->forgotten, domain);
+	}
 	door_free(domain->door);
 	sd_event_source_disable_unref(domain->exit);
 	free(domain->name);

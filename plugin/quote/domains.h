@@ -6,14 +6,23 @@
 
 #include <sys/socket.h>
 
-/* Peers of no known TVM, which are remembered for their limits: the longest silent one goes first.
+/*
+ * Peers of no known TVM, which are remembered for their limits: the longest silent one goes first.
+ * So many that came over vsock, and as many over TCP.
  */
 #define DOMAINS_STRANGERS_MAX 256u
+
+/* What became of the requests of peers that are forgotten. */
+typedef struct Forgotten {
+	uint64_t counts[QUOTE_OUTCOMES];
+	Histogram latency;
+} Forgotten;
 
 struct Domains {
 	const ConfigLimits *limits;
 	Domain *first;
-	unsigned n_strangers;
+	unsigned n_strangers[DOMAIN_KINDS];
+	Forgotten forgotten;
 };
 
 /* 1: made just now. 0: known. -ENOMEM. */

@@ -21,7 +21,7 @@
 
 #define BACKLOG	     64
 #define PAUSE_USEC   UINT64_C(100000) /* after accept(2) has failed */
-#define UNKNOWN_USEC UINT64_C(5000000)
+#define UNKNOWN_USEC UINT64_C(3000000)
 #define LOG_USEC     UINT64_C(1000000)
 
 struct Door {
@@ -66,12 +66,12 @@ void door_room(Door *door)
 		sd_event_source_set_enabled(door->io, SD_EVENT_ON);
 }
 
-/* Everybody in the queue. */
+/* Everybody in the queue, but no more: they may come back faster than they go. */
 static void turn_away(Door *door)
 {
 	int fd;
 
-	while ((fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+	for (int i = 0; i < BACKLOG && (fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; i++)
 		close(fd);
 	log_warning("%s: quote requests are turned away: libvirt's hook has not told which QEMU "
 		    "is its own; see 'journalctl -u tdid'",
@@ -102,13 +102,28 @@ static void take_domains(Door *door, int fd)
 			log_warning("%s: process %d (uid %d) turned away from its quote socket, "
 				    "which is for its QEMU %d only",
 				    domain->label, (int)peer.pid, (int)peer.uid, (int)domain->pid);
-		token_bucket_give_back(&domain->bucket);
+		token_bucket_give_back(&domain->lanes[LANE_SOCKET].bucket);
 		close(fd);
 		return;
 	}
-	r = asker_new(door->relay, domain, fd);
+	r = asker_new(door->relay, domain, LANE_SOCKET, fd);
 	if (r < 0 && may_log(door))
 		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
+}
+
+/* An answer to what may not even have been asked yet: better than none. */
+static void send_refusal(int fd)
+{
+	const QgsMessage message = { .major = QGS_MAJOR,
+				     .minor = QGS_MINOR,
+				     .type = QGS_GET_QUOTE_RESPONSE,
+				     .error = QGS_ERROR_UNEXPECTED };
+	_cleanup_free_ uint8_t *frame = NULL;
+	size_t size;
+
+	if (qgs_message_format(&frame, &size, &message) == 0 &&
+	    send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("a peer that is turned away does not hear of it: %m");
 }
 
 /* The door is everybody's: who has had enough is turned away, because others stand behind it. */
@@ -125,18 +140,19 @@ static void take_peers(Door *door, int fd, const struct sockaddr_storage *peer)
 		close(fd);
 		return;
 	}
-	if (domain->n_askers >= limits->in_flight ||
-	    token_bucket_take(&domain->bucket, monotonic_usec()) > 0) {
+	if (domain->lanes[LANE_NETWORK].n_askers >= limits->in_flight ||
+	    token_bucket_take(&domain->lanes[LANE_NETWORK].bucket, monotonic_usec()) > 0) {
 		domain_count(domain, QUOTE_LIMITED, 0);
 		if (may_log(door))
 			log_warning(
 				"%s: quote requests are turned away: more than %u open, or more "
 				"than %u a second",
 				domain->label, limits->in_flight, limits->rate_per_second);
+		send_refusal(fd);
 		close(fd);
 		return;
 	}
-	r = asker_new(door->relay, domain, fd);
+	r = asker_new(door->relay, domain, LANE_NETWORK, fd);
 	if (r < 0 && may_log(door))
 		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
 }
@@ -154,11 +170,11 @@ static bool may_take(Door *door)
 		shut(door, UNKNOWN_USEC);
 		return false;
 	}
-	if (domain->n_askers >= door->relay->config->limits.in_flight) {
+	if (domain->lanes[LANE_SOCKET].n_askers >= door->relay->config->limits.in_flight) {
 		shut(door, 0);
 		return false;
 	}
-	wait = token_bucket_take(&domain->bucket, monotonic_usec());
+	wait = token_bucket_take(&domain->lanes[LANE_SOCKET].bucket, monotonic_usec());
 	if (wait == 0)
 		return true;
 	shut(door, wait);
@@ -188,7 +204,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 		return 0;
 	}
 	if (door->domain)
-		token_bucket_give_back(&door->domain->bucket);
+		token_bucket_give_back(&door->domain->lanes[LANE_SOCKET].bucket);
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return 0;
 	/* Of descriptors, say, there will be more again. */

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define AGAIN_USEC UINT64_C(100000) /* until there may be descriptors again */
+
 /* --- queues --- */
 
 static void turn_append(Relay *relay, Domain *domain)
@@ -35,10 +37,16 @@ static void turn_remove(Relay *relay, Domain *domain)
 	domain->in_turn = false;
 }
 
+/* A TVM waits in a queue of its own; all peers that belong to none in one together. */
+static Domain *queue_of(const Request *request)
+{
+	return request->domain->kind == DOMAIN_TVM ? request->domain : &request->relay->strangers;
+}
+
 /* One that has been asked before goes ahead of what came later. */
 static void enqueue(Request *request)
 {
-	Domain *domain = request->domain;
+	Domain *domain = queue_of(request);
 
 	request->queued = true;
 	request->next = NULL;
@@ -57,7 +65,7 @@ static void enqueue(Request *request)
 
 static void dequeue(Request *request)
 {
-	Domain *domain = request->domain;
+	Domain *domain = queue_of(request);
 	Request *before = NULL;
 
 	for (Request *at = domain->first; at != request; at = at->next)
@@ -111,14 +119,26 @@ static bool is_the_requests_fault(uint32_t error)
 	return error >= QGS_ERROR_INVALID_PARAMETER && error <= QGS_ERROR_INVALID_CODE;
 }
 
+static bool may_ask(const Request *request, size_t i)
+{
+	return !(request->tried & (1u << i)) && upstream_is_usable(request->relay->upstreams[i]);
+}
+
 static bool any_left(const Request *request)
 {
-	const Relay *relay = request->relay;
-
-	for (size_t i = 0; i < relay->n_upstreams; i++)
-		if (!(request->tried & (1u << i)) && upstream_is_usable(relay->upstreams[i]))
+	for (size_t i = 0; i < request->relay->n_upstreams; i++)
+		if (may_ask(request, i))
 			return true;
 	return false;
+}
+
+/* Whether it need not wait any longer: a service has room for it, or none is left to be asked. */
+static bool is_placeable(const Request *request)
+{
+	for (size_t i = 0; i < request->relay->n_upstreams; i++)
+		if (may_ask(request, i) && upstream_has_room(request->relay->upstreams[i]))
+			return true;
+	return !any_left(request);
 }
 
 static void place(Request *request);
@@ -161,8 +181,8 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 		log_warning("%s: upstream %s: %s", request->domain->label, upstream->config->name,
 			    result->why);
 		place(request);
-	} else if (error && !is_the_requests_fault(error) && any_left(request) &&
-		   keep_error(request, result) == 0) {
+	} else if (error && !is_the_requests_fault(error) && !request->error_frame &&
+		   any_left(request) && keep_error(request, result) == 0) {
 		place(request);
 	} else {
 		answer.outcome = error ? QUOTE_ERROR : QUOTE_OK;
@@ -172,92 +192,111 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 	look_for_work(relay);
 }
 
-/* False: it could not even be begun, which is one try. */
-static bool ask(Request *request, size_t index)
+/* Of our own making, and passing. */
+static bool is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS;
+}
+
+typedef enum Asked {
+	ASKED,
+	ASKED_IN_VAIN, /* it could not even be begun, which is one try */
+	ASKED_LATER,   /* we lack what it takes */
+} Asked;
+
+static Asked ask(Request *request, size_t index)
 {
 	Relay *relay = request->relay;
 	Upstream *upstream = relay->upstreams[index];
 	ExchangeResult refused = { .outcome = EXCHANGE_REFUSED };
 	int r;
 
-	request->tried |= 1u << index;
 	request->upstream = upstream;
 	request->asked_usec = monotonic_usec();
 	r = exchange_begin(&request->exchange, relay->event, &upstream->config->address,
 			   request->frame, request->size, (QgsType)(request->type + 1),
 			   &relay->attempt, on_exchanged, request);
+	if (is_shortage(r)) {
+		relay->short_of = true;
+		sd_event_source_set_time_relative(relay->again, AGAIN_USEC);
+		sd_event_source_set_enabled(relay->again, SD_EVENT_ONESHOT);
+		return ASKED_LATER;
+	}
+	request->tried |= 1u << index;
 	if (r == 0) {
 		upstream->asked++;
-		return true;
+		return ASKED;
 	}
+	/* A full queue at its socket is one failure; that nobody is there, all that there is to
+	 * say. */
+	refused.outcome = r == -EAGAIN ? EXCHANGE_BROKEN : EXCHANGE_REFUSED;
 	refused.why = strerrordesc_np(-r) ?: "it cannot be reached";
 	upstream_tell(upstream, &refused, 0);
-	return false;
+	return ASKED_IN_VAIN;
 }
 
-/* Asks the next service, or waits for one to have room, or gives up. */
+/* Asks the next service, or waits for one to have room, or gives up. What is suspect comes last. */
 static void place(Request *request)
 {
 	Relay *relay = request->relay;
 	bool busy = false;
 
-	for (size_t i = 0; i < relay->n_upstreams; i++) {
-		Upstream *upstream = relay->upstreams[i];
+	for (int suspect = 0; suspect < 2; suspect++)
+		for (size_t i = 0; i < relay->n_upstreams; i++) {
+			Upstream *upstream = relay->upstreams[i];
+			Asked asked = ASKED_IN_VAIN;
 
-		if ((request->tried & (1u << i)) || !upstream_is_usable(upstream))
-			continue;
-		if (!upstream_has_room(upstream))
-			busy = true;
-		else if (ask(request, i))
-			return;
-	}
+			if (!may_ask(request, i) || upstream_is_suspect(upstream) != suspect)
+				continue;
+			if (upstream_has_room(upstream))
+				asked = ask(request, i);
+			else
+				busy = true;
+			if (asked == ASKED)
+				return;
+			busy = busy || asked == ASKED_LATER;
+		}
 	if (busy)
 		enqueue(request);
 	else
 		give_up(request);
 }
 
-static bool any_room(const Relay *relay)
+/* The first domain's whose turn it is with something that need not wait any longer. */
+static Request *next_in_turn(const Relay *relay)
 {
-	for (size_t i = 0; i < relay->n_upstreams; i++)
-		if (upstream_is_usable(relay->upstreams[i]) &&
-		    upstream_has_room(relay->upstreams[i]))
-			return true;
-	return false;
-}
-
-static bool any_usable(const Relay *relay)
-{
-	for (size_t i = 0; i < relay->n_upstreams; i++)
-		if (upstream_is_usable(relay->upstreams[i]))
-			return true;
-	return false;
+	for (Domain *domain = relay->turn_first; domain; domain = domain->turn_next)
+		for (Request *request = domain->first; request; request = request->next)
+			if (is_placeable(request))
+				return request;
+	return NULL;
 }
 
 /* Each domain in its turn, one request each. */
 static int on_defer(sd_event_source *source, void *userdata)
 {
 	Relay *relay = userdata;
-	Domain *seen = NULL;
+	Request *request;
 
-	/* `seen`: one whose request waits for a service other than that which has room. */
-	while (relay->turn_first && relay->turn_first != seen &&
-	       (any_room(relay) || !any_usable(relay))) {
-		Domain *domain = relay->turn_first;
-		Request *request = domain->first;
+	while ((request = next_in_turn(relay))) {
+		Domain *queue = queue_of(request);
 
-		turn_remove(relay, domain);
-		domain->first = request->next;
-		if (!domain->first)
-			domain->last = NULL;
-		else
-			turn_append(relay, domain);
-		request->queued = false;
+		dequeue(request);
+		if (queue->in_turn) {
+			turn_remove(relay, queue);
+			turn_append(relay, queue);
+		}
+		relay->short_of = false;
 		place(request);
-		if (request->queued && !seen)
-			seen = domain;
+		if (relay->short_of)
+			break; /* the timer comes back to it */
 	}
 	return 0;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	return on_defer(source, userdata);
 }
 
 static void look_for_work(Relay *relay)
@@ -279,7 +318,7 @@ void relay_submit(Request *request)
 	}
 }
 
-void relay_cancel(Request *request)
+static void withdraw(Request *request)
 {
 	if (request->queued)
 		dequeue(request);
@@ -288,7 +327,21 @@ void relay_cancel(Request *request)
 		request->upstream->asked--;
 		look_for_work(request->relay);
 	}
+}
+
+void relay_cancel(Request *request)
+{
+	withdraw(request);
 	free(steal_ptr(request->error_frame));
+}
+
+bool relay_give_up(Request *request)
+{
+	withdraw(request);
+	if (!request->error_frame)
+		return false;
+	give_up(request);
+	return true;
 }
 
 /* --- life --- */
@@ -332,6 +385,11 @@ int relay_new(Relay **ret, sd_event *event, const Config *config)
 		r = sd_event_add_defer(event, &relay->defer, on_defer, relay);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(relay->defer, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(event, &relay->again, CLOCK_MONOTONIC, 0, 1000, on_again,
+				      relay);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(relay->again, SD_EVENT_OFF);
 	for (size_t i = 0; r >= 0 && i < config->n_upstreams; i++) {
 		r = upstream_new(&relay->upstreams[i], event, &config->upstreams[i],
 				 config->check_usec, &relay->check, on_back, relay);
@@ -352,6 +410,7 @@ Relay *relay_free(Relay *relay)
 	for (size_t i = 0; i < relay->n_upstreams; i++)
 		upstream_free(relay->upstreams[i]);
 	sd_event_source_disable_unref(relay->defer);
+	sd_event_source_disable_unref(relay->again);
 	expiries_done(&relay->attempt);
 	expiries_done(&relay->check);
 	expiries_done(&relay->silence);

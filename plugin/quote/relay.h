@@ -3,9 +3,10 @@
  * Who is asked next, by whom: fair queueing over domains, fail-over over upstreams.
  *
  * A request waits in its domain's queue until a service has room; domains take turns, one request
- * each. It goes to the first service in the configuration's order that may be asked and has room. A
- * service that fails is told to its breaker, and the next is asked, within the request's deadline.
- * Every request ends with exactly one call of its `done`.
+ * each. It goes to the first service in the configuration's order that may be asked and has room,
+ * to one that has failed lately last. A service that fails is told to its breaker, and the next is
+ * asked, within the request's deadline; after an error of its own just one other. Every request
+ * ends with exactly one call of its `done`.
  */
 #pragma once
 
@@ -62,7 +63,10 @@ struct Relay {
 	Expiries attempt, check, silence, deadline, writing;
 	/* Domains with something in their queue, in their order. */
 	Domain *turn_first, *turn_last;
+	Domain strangers;	/* its queue is that of all peers that are no TVM of ours */
 	sd_event_source *defer; /* looks for work when no caller waits for us on the stack */
+	sd_event_source *again; /* and when there was no descriptor for it */
+	bool short_of;
 };
 
 int relay_new(Relay **ret, sd_event *event, const Config *config);
@@ -71,5 +75,10 @@ DEFINE_CLEANUP(Relay, relay_free);
 
 /* `done` may run in here. */
 void relay_submit(Request *request);
-/* Whoever asked does not want it any more, or its deadline is over: `done` does not run. */
+/* Whoever asked does not want it any more: `done` does not run. */
 void relay_cancel(Request *request);
+/*
+ * Its deadline is over. True: a service has answered with an error before, and `done` has run with
+ * that. False: it is cancelled.
+ */
+bool relay_give_up(Request *request);

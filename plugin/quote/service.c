@@ -109,7 +109,7 @@ static int on_started(VarlinkCall *call, json_object *parameters, void *userdata
 	int64_t cid = json_get_int(parameters, "cid", 0);
 	Domain *domain;
 	Uuid uuid;
-	int r;
+	int r, is_new;
 
 	if (read_domain(call, parameters, &uuid))
 		return 0;
@@ -117,12 +117,14 @@ static int on_started(VarlinkCall *call, json_object *parameters, void *userdata
 		return varlink_call_invalid_parameter(call, "qemu_pid");
 	if (cid < 0 || cid >= UINT32_MAX)
 		return varlink_call_invalid_parameter(call, "cid");
-	r = domains_tvm(&service->relay->domains, uuid, &domain);
+	is_new = r = domains_tvm(&service->relay->domains, uuid, &domain);
 	if (r >= 0)
 		r = domain_set_name(domain, name);
 	if (r >= 0)
 		r = domain_begin(domain, service->relay->event, (pid_t)pid,
 				 (uint64_t)json_get_int(parameters, "qemu_start_time", 0));
+	if (r < 0 && is_new > 0)
+		domains_remove(&service->relay->domains, domain);
 	if (r < 0)
 		return answer_refused(call, name, "its QEMU", r,
 				      r == -ESRCH ? "there is no such process" : NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The check is GET_PLATFORM_INFO: it goes all the way to the quoting enclave, and needs no report.
- * Any well-formed reply will do, an error too, because older services do not know it. One timer
- * serves both: while the breaker is closed it looks after a service that was long not in use, while
- * it is open it waits for the next probe.
+ * The check is GET_PLATFORM_INFO, which needs no report. Any reply will do, an error too, and also
+ * that it hangs up: Intel's service does that with what it does not know. One timer serves both:
+ * while the breaker is closed it looks after a service that was long not in use, while it is open
+ * it waits for the next probe.
  */
 #include "quote/upstream.h"
 
@@ -33,48 +33,77 @@ static void set_timer(Upstream *upstream, uint64_t at_usec)
 		log_error("upstream %s: no timer for its next check", upstream->config->name);
 }
 
-static void tell(Upstream *upstream, const ExchangeResult *result)
+/* What follows for the timer, and for those who wait. */
+static void moved(Upstream *upstream, BreakerState from, const char *why)
 {
-	uint64_t now = monotonic_usec();
-	bool was_closed = upstream_is_usable(upstream);
+	BreakerState to = upstream->breaker.state;
 
-	if (result->outcome == EXCHANGE_ANSWERED) {
-		upstream->trouble = NULL;
-		upstream->heard_usec = now;
-		breaker_succeeded(&upstream->breaker);
-		if (was_closed)
-			return;
-		log_info("upstream %s: it answers again", upstream->config->name);
-		set_timer(upstream, now + upstream->check_usec);
-		upstream->back(upstream, upstream->userdata);
-		return;
-	}
-	upstream->n_failed++;
-	upstream->trouble = result->why;
-	if (breaker_failed(&upstream->breaker, result->outcome == EXCHANGE_REFUSED, now))
+	if (from == BREAKER_CLOSED && to == BREAKER_OPEN)
 		log_warning("upstream %s: not asked any more until it answers a check: %s",
-			    upstream->config->name, result->why);
-	if (upstream->breaker.state == BREAKER_OPEN)
+			    upstream->config->name, why);
+	if (from == BREAKER_CLOSED && to == BREAKER_PROBING)
+		log_warning("upstream %s: checked, because of failures in a row: %s",
+			    upstream->config->name, why);
+	if (from != BREAKER_CLOSED && to == BREAKER_CLOSED) {
+		log_info("upstream %s: it answers again", upstream->config->name);
+		upstream->back(upstream, upstream->userdata);
+	}
+	if (to == BREAKER_OPEN)
 		set_timer(upstream, upstream->breaker.until_usec);
+	else if (to == BREAKER_CLOSED && from != BREAKER_CLOSED)
+		set_timer(upstream, monotonic_usec() + upstream->check_usec);
+	else if (to == BREAKER_PROBING && !upstream->check)
+		set_timer(upstream, 0);
 }
 
 void upstream_tell(Upstream *upstream, const ExchangeResult *result, uint64_t usec)
 {
+	BreakerState from = upstream->breaker.state;
+	uint64_t now = monotonic_usec();
+
 	if (result->outcome == EXCHANGE_ANSWERED) {
 		upstream->n_answered++;
 		histogram_observe(&upstream->latency, usec);
+		upstream->trouble = NULL;
+		upstream->heard_usec = now;
+		breaker_answered(&upstream->breaker);
+	} else {
+		upstream->n_failed++;
+		upstream->trouble = result->why;
+		breaker_failed(&upstream->breaker, result->outcome == EXCHANGE_REFUSED, now);
 	}
-	tell(upstream, result);
+	if (upstream->breaker.state != from)
+		moved(upstream, from, result->why);
+}
+
+static void checked(Upstream *upstream, const ExchangeResult *result)
+{
+	BreakerState from = upstream->breaker.state;
+	bool good = result->outcome == EXCHANGE_ANSWERED || result->outcome == EXCHANGE_BROKEN;
+	uint64_t now = monotonic_usec();
+
+	/* A request's answer, meanwhile, is worth more. */
+	if (from == BREAKER_CLOSED && !good && upstream->heard_usec > upstream->check_began_usec)
+		good = true;
+	if (!good) {
+		upstream->n_failed++;
+		upstream->trouble = result->why;
+	} else {
+		upstream->heard_usec = now;
+	}
+	breaker_checked(&upstream->breaker, good, now);
+	moved(upstream, from, result->why);
+	if (from == BREAKER_CLOSED && good)
+		set_timer(upstream, now + upstream->check_usec);
 }
 
 static void on_checked(Exchange *exchange, const ExchangeResult *result, void *userdata)
 {
 	Upstream *upstream = userdata;
 
-	tell(upstream, result);
-	upstream->check = exchange_free(upstream->check);
-	if (upstream_is_usable(upstream))
-		set_timer(upstream, monotonic_usec() + upstream->check_usec);
+	upstream->check = NULL;
+	checked(upstream, result);
+	exchange_free(exchange);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -91,14 +120,15 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		set_timer(upstream, upstream->heard_usec + upstream->check_usec);
 		return 0;
 	}
-	breaker_probe(&upstream->breaker, now);
+	breaker_wait_over(&upstream->breaker, now);
 	upstream->n_checks++;
+	upstream->check_began_usec = now;
 	r = exchange_begin(&upstream->check, upstream->event, &upstream->config->address,
 			   check_request, sizeof(check_request), QGS_GET_PLATFORM_INFO_RESPONSE,
 			   upstream->check_timeout, on_checked, upstream);
 	if (r < 0) {
 		refused.why = strerrordesc_np(-r) ?: "it cannot be reached";
-		tell(upstream, &refused);
+		checked(upstream, &refused);
 	}
 	return 0;
 }

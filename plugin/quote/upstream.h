@@ -23,6 +23,7 @@ struct Upstream {
 	sd_event_source *timer;
 	Expiries *check_timeout;
 	Exchange *check;
+	uint64_t check_began_usec;
 	UpstreamBack back;
 	void *userdata;
 	/* Since the start. An error of the service's is an answer. */
@@ -44,6 +45,12 @@ static inline bool upstream_is_usable(const Upstream *upstream)
 static inline bool upstream_has_room(const Upstream *upstream)
 {
 	return upstream->asked < upstream->config->parallel;
+}
+
+/* Answers checks, but has not answered the last requests: others are better. */
+static inline bool upstream_is_suspect(const Upstream *upstream)
+{
+	return breaker_is_suspect(&upstream->breaker);
 }
 
 /* The end of an exchange that a request had with it. */

@@ -2,6 +2,7 @@
 #include "quote/view.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int counts_build(json_object **ret, const Domain *domain)
 {
@@ -29,10 +30,10 @@ static int asker_build(json_object **ret, const Domain *domain)
 		return r;
 	return json_build(
 		ret, J_STRING("domain", tvm ? uuid_format(domain->uuid, uuid) : NULL),
-		J_STRING("name", domain->label), J_STRING("socket", domain->socket),
+		J_STRING("name", domain->name ?: domain->label), J_STRING("socket", domain->socket),
 		J_INT_IF(domain->cid > 0, "cid", domain->cid),
 		J_INT_IF(domain->pid > 0, "qemu_pid", domain->pid),
-		J_INT("in_flight", domain->n_askers), J_TAKE("counts", counts),
+		J_INT("in_flight", domain_askers(domain)), J_TAKE("counts", counts),
 		J_INT_IF(any, "median_usec", (int64_t)histogram_quantile(&domain->latency, 50)),
 		J_INT_IF(any, "p99_usec", (int64_t)histogram_quantile(&domain->latency, 99)));
 }
@@ -104,16 +105,16 @@ static void add(Sum *sum, const Domain *domain)
 {
 	for (int i = 0; i < QUOTE_OUTCOMES; i++)
 		sum->counts[i] += domain->counts[i];
-	sum->in_flight += domain->n_askers;
-	for (unsigned i = 0; i <= HISTOGRAM_BOUNDS; i++)
-		sum->latency.counts[i] += domain->latency.counts[i];
-	sum->latency.sum_usec += domain->latency.sum_usec;
+	sum->in_flight += domain_askers(domain);
+	histogram_add(&sum->latency, &domain->latency);
 }
 
 static Sum sum_of_peers(const Relay *relay)
 {
-	Sum sum = {};
+	const Forgotten *forgotten = &relay->domains.forgotten;
+	Sum sum = { .latency = forgotten->latency };
 
+	memcpy(sum.counts, forgotten->counts, sizeof(sum.counts));
 	for (const Domain *domain = relay->domains.first; domain; domain = domain->next)
 		if (domain->kind != DOMAIN_TVM)
 			add(&sum, domain);

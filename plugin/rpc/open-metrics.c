@@ -62,6 +62,13 @@ void histogram_observe(Histogram *histogram, uint64_t usec)
 	histogram->sum_usec += usec;
 }
 
+void histogram_add(Histogram *histogram, const Histogram *other)
+{
+	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+		histogram->counts[i] += other->counts[i];
+	histogram->sum_usec += other->sum_usec;
+}
+
 uint64_t histogram_count(const Histogram *histogram)
 {
 	uint64_t n = 0;

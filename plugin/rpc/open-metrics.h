@@ -41,6 +41,7 @@ typedef struct Histogram {
 } Histogram;
 
 void histogram_observe(Histogram *histogram, uint64_t usec);
+void histogram_add(Histogram *histogram, const Histogram *other);
 uint64_t histogram_count(const Histogram *histogram);
 /* The bound, in microseconds, that so many per cent do not exceed; UINT64_MAX beyond all bounds. */
 uint64_t histogram_quantile(const Histogram *histogram, unsigned percent);

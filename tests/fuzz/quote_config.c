@@ -15,7 +15,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	CHECK(config->sockets[0] == '/' && config->control[0] == '/' && config->records[0] == '/');
 	CHECK(config->n_upstreams >= 1 && config->n_upstreams <= CONFIG_UPSTREAMS_MAX);
 	CHECK(config->n_listen <= CONFIG_LISTENERS_MAX);
-	CHECK(config->silence_usec + config->deadline_usec <= 28000000);
+	CHECK(config->silence_usec + config->deadline_usec <= 22000000);
 	CHECK(config->attempt_usec <= config->deadline_usec && config->attempt_usec > 0);
 	CHECK(config->limits.rate_per_second && config->limits.burst && config->limits.in_flight);
 	for (size_t i = 0; i < config->n_upstreams; i++) {

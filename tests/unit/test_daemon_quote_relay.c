@@ -192,7 +192,7 @@ Test(daemon_quote_relay, it_hangs)
 	hang = true;
 	call("prepare", WITH, 0);
 	UNTIL(d.event, n_told == 1);
-	expect("a TSM's provider does not answer");
+	expect("tdi-quoted does not answer in time");
 }
 
 Test(daemon_quote_relay, it_dies_in_the_middle)
@@ -254,4 +254,44 @@ Test(daemon_quote_relay, domains_that_it_is_not_needed_for)
 	call("release", ELSEWHERE, 0);
 	expect("");
 	cr_assert_eq(n_told, 0);
+}
+
+/* Which QEMU it is must not get lost: told again until it is taken. */
+Test(daemon_quote_relay, started_while_there_is_none)
+{
+	testing_daemon_start(&d);
+	call("started", WITH, getpid());
+	expect("");
+	cr_assert_eq(n_told, 0);
+	start_quoted();
+	for (int turns = 0; n_told == 0 && turns < 20; turns++)
+		testing_turn(d.event); /* half a second at most, each */
+	expect_told("Started ", "\"qemu_pid\":");
+	testing_idle(d.event);
+	cr_assert_eq(n_told, 0);
+}
+
+/* What is newer makes it void; and calls come in their order. */
+Test(daemon_quote_relay, released_before_it_could_be_told)
+{
+	testing_daemon_start(&d);
+	call("started", WITH, getpid());
+	expect("");
+	call("release", WITH, 0);
+	expect("");
+	start_quoted();
+	call("prepare", WITH, 0);
+	expect("");
+	expect_told("Prepare ", TVM0);
+	testing_idle(d.event);
+	cr_assert_eq(n_told, 0);
+}
+
+/* tdid was not there when the hook told, or has been restarted: the domain's read tells. */
+Test(daemon_quote_relay, told_by_what_libvirt_says)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	testing_daemon_run(&d, 0, PORT_AND_VSOCK);
+	expect_told("Started ", "\"cid\":7");
 }

@@ -3,30 +3,47 @@
 
 #include <criterion/criterion.h>
 
-Test(quote_breaker, opens_after_failures_in_a_row)
+static void fail(Breaker *breaker, unsigned n)
+{
+	while (n-- > 0)
+		breaker_failed(breaker, false, 0);
+}
+
+Test(quote_breaker, failures_in_a_row_are_looked_into)
 {
 	Breaker breaker = {};
 
-	for (unsigned i = 1; i < BREAKER_FAILURES; i++)
-		cr_assert_not(breaker_failed(&breaker, false, 0));
-	breaker_succeeded(&breaker);
-	for (unsigned i = 1; i < BREAKER_FAILURES; i++)
-		cr_assert_not(breaker_failed(&breaker, false, 0));
+	fail(&breaker, BREAKER_FAILURES - 1);
+	breaker_answered(&breaker);
+	fail(&breaker, BREAKER_FAILURES - 1);
 	cr_assert_eq(breaker.state, BREAKER_CLOSED);
-	cr_assert_not(breaker_probe(&breaker, UINT64_MAX));
-	cr_assert(breaker_failed(&breaker, false, 1000));
+	cr_assert(breaker_is_suspect(&breaker));
+	fail(&breaker, 1);
+	/* They may have been the requests' fault. */
+	cr_assert_eq(breaker.state, BREAKER_PROBING);
+	breaker_checked(&breaker, true, 0);
+	cr_assert_eq(breaker.state, BREAKER_CLOSED);
+	cr_assert(breaker_is_suspect(&breaker), "it has answered a check, and no request");
+	fail(&breaker, 1);
+	cr_assert_eq(breaker.state, BREAKER_PROBING);
+	breaker_checked(&breaker, false, 1000);
 	cr_assert_eq(breaker.state, BREAKER_OPEN);
 	cr_assert_eq(breaker.until_usec, 1000 + BREAKER_WAIT_USEC);
+	breaker_answered(&breaker);
+	cr_assert_eq(breaker.state, BREAKER_CLOSED);
+	cr_assert_not(breaker_is_suspect(&breaker));
 }
 
 Test(quote_breaker, opens_at_once_where_nobody_is)
 {
 	Breaker breaker = {};
 
-	cr_assert(breaker_failed(&breaker, true, 0));
+	breaker_failed(&breaker, true, 0);
 	cr_assert_eq(breaker.state, BREAKER_OPEN);
 	/* Another that was under way then is no news, and does not make the wait longer. */
-	cr_assert_not(breaker_failed(&breaker, true, 100));
+	breaker_failed(&breaker, true, 100);
+	fail(&breaker, 2 * BREAKER_FAILURES);
+	cr_assert_eq(breaker.state, BREAKER_OPEN);
 	cr_assert_eq(breaker.until_usec, BREAKER_WAIT_USEC);
 }
 
@@ -37,19 +54,40 @@ Test(quote_breaker, probes_one_at_a_time_and_waits_longer)
 
 	breaker_failed(&breaker, true, now);
 	for (int i = 0; i < 40; i++) {
-		cr_assert_not(breaker_probe(&breaker, now + wait - 1));
+		cr_assert_not(breaker_wait_over(&breaker, now + wait - 1));
 		now += wait;
-		cr_assert(breaker_probe(&breaker, now));
+		cr_assert(breaker_wait_over(&breaker, now));
 		cr_assert_eq(breaker.state, BREAKER_PROBING);
-		cr_assert_not(breaker_probe(&breaker, now));
-		cr_assert_not(breaker_failed(&breaker, false, now), "was not closed");
+		cr_assert_not(breaker_wait_over(&breaker, now));
+		breaker_checked(&breaker, false, now);
 		cr_assert_eq(breaker.state, BREAKER_OPEN);
 		wait = 2 * wait < BREAKER_WAIT_MAX_USEC ? 2 * wait : BREAKER_WAIT_MAX_USEC;
 		cr_assert_eq(breaker.until_usec, now + wait);
 	}
-	breaker_probe(&breaker, now + wait);
-	breaker_succeeded(&breaker);
+	/* That it is there again is not yet that it is good: the wait is not forgotten. */
+	cr_assert(breaker_wait_over(&breaker, now + wait));
+	breaker_checked(&breaker, true, now);
 	cr_assert_eq(breaker.state, BREAKER_CLOSED);
+	cr_assert_not(breaker_is_suspect(&breaker));
 	breaker_failed(&breaker, true, 0);
-	cr_assert_eq(breaker.until_usec, BREAKER_WAIT_USEC, "a success forgets");
+	cr_assert_eq(breaker.until_usec, BREAKER_WAIT_MAX_USEC);
+	breaker_answered(&breaker);
+	breaker_failed(&breaker, true, 0);
+	cr_assert_eq(breaker.until_usec, BREAKER_WAIT_USEC, "an answer forgets");
+}
+
+Test(quote_breaker, check_of_one_that_is_asked)
+{
+	Breaker breaker = {};
+
+	breaker_checked(&breaker, true, 0);
+	cr_assert_eq(breaker.state, BREAKER_CLOSED);
+	cr_assert_not(breaker_is_suspect(&breaker));
+	fail(&breaker, BREAKER_FAILURES);
+	breaker_checked(&breaker, true, 0);
+	cr_assert(breaker_is_suspect(&breaker));
+	breaker_checked(&breaker, true, 0);
+	cr_assert_not(breaker_is_suspect(&breaker), "it gets another try");
+	breaker_checked(&breaker, false, 0);
+	cr_assert_eq(breaker.state, BREAKER_OPEN);
 }

@@ -34,15 +34,27 @@ Test(quote_config, bad)
 		{ "{" UP ",\"control\":\"\"}", "control" },
 		{ "{" UP ",\"records\":\"x\"}", "records" },
 		{ "{" UP ",\"allow_uids\":[\"no-such-user-here\"]}", "allow_uids[0]" },
-		{ "{" UP ",\"rate_per_second\":0}", "rate_per_second" },
-		{ "{" UP ",\"burst\":0}", "burst" },
-		{ "{" UP ",\"in_flight\":0}", "in_flight" },
+		{ "{" UP ",\"rate_per_second\":4}", "rate_per_second" },
+		{ "{" UP ",\"collateral\":1}", "collateral" },
+		{ "{\"upstreams\":[\"vsock:2:4050\"],\"listen\":[\"vsock:4050\"]}",
+		  "upstreams[0]: vsock:2:4050 is where tdi-quoted itself listens (listen[0])" },
+		{ "{\"upstreams\":[\"vsock:1:4050\"],\"listen\":[\"vsock:1:4050\"]}",
+		  "itself listens" },
+		{ "{\"upstreams\":[\"tcp:127.0.0.1:1\"],\"listen\":[\"tcp:0.0.0.0:1\"]}",
+		  "itself listens" },
+		{ "{\"upstreams\":[\"tcp:[::1]:1\"],\"listen\":[\"tcp:127.0.0.2:2\",\"tcp:[::]:1\"]"
+		  "}",
+		  "(listen[1])" },
+		{ "{\"upstreams\":[\"tcp:10.0.0.1:1\"],\"listen\":[\"tcp:10.0.0.1:1\"]}",
+		  "itself" },
+		{ "{" UP ",\"burst\":15}", "burst" },
+		{ "{" UP ",\"in_flight\":15}", "in_flight" },
 		{ "{" UP ",\"in_flight\":1025}", "in_flight" },
-		{ "{" UP ",\"deadline_ms\":28001}", "deadline_ms" },
+		{ "{" UP ",\"deadline_ms\":20001}", "deadline_ms" },
 		{ "{" UP ",\"deadline_ms\":9}", "deadline_ms" },
 		{ "{" UP ",\"deadline_ms\":5000,\"attempt_ms\":5001}", "attempt_ms: longer" },
-		{ "{" UP ",\"deadline_ms\":20000,\"silence_ms\":8001}",
-		  "silence_ms and deadline_ms: more than 28 s" },
+		{ "{" UP ",\"deadline_ms\":20000,\"silence_ms\":2001}",
+		  "silence_ms and deadline_ms: more than 22 s" },
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -62,11 +74,23 @@ Test(quote_config, too_long_a_directory)
 	_cleanup_free_ char *error = NULL;
 	char text[256];
 
-	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/%066d\"}", 0);
+	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/%065d\"}", 0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), &error), -EINVAL);
 	cr_assert(strstr(error, "leaves no room"), "%s", error);
-	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/%065d\"}", 0);
+	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/%064d\"}", 0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), NULL), 0);
+}
+
+/* Another machine's, or another port: no loop. */
+Test(quote_config, upstreams_elsewhere)
+{
+	static const char text[] = "{\"upstreams\":[\"vsock:3:4050\",\"tcp:10.0.0.1:4050\","
+				   "\"tcp:127.0.0.1:4051\",\"unix:/q\"],"
+				   "\"listen\":[\"vsock:4050\",\"tcp:127.0.0.1:4050\"]}";
+	_cleanup_(config_freep) Config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	cr_assert_eq(config_parse(&config, text, strlen(text), &error), 0, "%s", error);
 }
 
 Test(quote_config, defaults)
@@ -102,7 +126,7 @@ static const char *const documents[] = {
 	"{\"upstreams\":[\"tcp:[::1]:4050\",\"vsock:2:4050\",{\"address\":\"unix:/q\","
 	"\"parallel\":1}]}",
 	"{" UP ",\"listen\":[\"vsock:4050\",\"vsock:1:2\",\"tcp:0.0.0.0:1\"]}",
-	"{" UP ",\"allow_uids\":[0,\"root\",4294967294]}",
+	"{" UP ",\"allow_uids\":[0,\"root\",4294967294],\"collateral\":true}",
 	"{" UP ",\"deadline_ms\":10,\"attempt_ms\":10,\"silence_ms\":10,\"check_ms\":3600000}",
 	"{}",
 	"{\"upstreams\":[]}",
@@ -118,10 +142,11 @@ static const char *const documents[] = {
 	"{" UP ",\"control\":7}",
 	"{" UP ",\"allow_uids\":[-1]}",
 	"{" UP ",\"allow_uids\":[4294967295]}",
-	"{" UP ",\"rate_per_second\":0}",
+	"{" UP ",\"rate_per_second\":4}",
+	"{" UP ",\"collateral\":\"no\"}",
 	"{" UP ",\"burst\":100001}",
-	"{" UP ",\"in_flight\":1025}",
-	"{" UP ",\"deadline_ms\":28001}",
+	"{" UP ",\"in_flight\":15}",
+	"{" UP ",\"deadline_ms\":20001}",
 	"{" UP ",\"check_ms\":9}",
 	"{" UP ",\"other\":9}",
 };
