@@ -261,7 +261,8 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 			       bdf_format(request->record.device, device), 0, on_attached, asking);
 	if (r >= 0) {
 		request->doubtful = false;
-		director_connect_ahead(tdid, finding->dsm, finding->provider);
+		director_connect_ahead(tdid, request->record.device, finding->dsm,
+				       finding->provider);
 		return;
 	}
 	free(request->asking);

@@ -584,6 +584,24 @@ Test(daemon_attach_requests, connects_meanwhile)
 	cr_assert_eq(dsm()->users, 1);
 }
 
+/* Its session would not outlive the reset. */
+Test(daemon_attach_requests, dsms_own_function_is_not_connected_ahead)
+{
+	d.tsm->device_text = OWN;
+	start();
+	fake_vmm.hold_attaches = true;
+	fake_vmm.attach_xml = WITH_OWN;
+	fake_vmm.attach_alias = OWN_ALIAS;
+	ask(&one, OWN_ARGS ",\"name\":\"pf\"");
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	fake_vmm_let_go();
+	testing_answered(&one, "ok ");
+	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
+}
+
 Test(daemon_attach_requests, libvirt_refuses)
 {
 	d.idle_grace_ms = 1;
