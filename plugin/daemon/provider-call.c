@@ -22,7 +22,7 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 	}
 	/* Before the callback, which may free the provider, or have a next call. */
 	call->client = NULL;
-	provider_pool_give(call->provider->pool, client);
+	provider_pool_give(call->provider->pool, client, call->epoch);
 	provider_call_forget(call);
 	replied(reply, name, data);
 }
@@ -35,7 +35,7 @@ static int send_call(ProviderCall *call, const char *method, json_object *parame
 	int r = 0;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
-		r = provider_pool_take(pool, &call->client, ret_error);
+		r = provider_pool_take(pool, &call->client, &call->epoch, ret_error);
 		if (r >= 0)
 			r = varlink_client_call(call->client, method, parameters, flags,
 						timeout_usec, on_call_reply, call, NULL);

@@ -22,15 +22,19 @@ int provider_pool_new(ProviderPool **ret, sd_event *event, const char *path, uid
 ProviderPool *provider_pool_free(ProviderPool *pool);
 DEFINE_CLEANUP(ProviderPool, provider_pool_free);
 
-/* One on which nothing is under way, kept or new; the caller's. Errors: varlink_client_connect's.
- */
-int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, char **ret_error);
 /*
- * The call on it is over. One that was given up without its last answer has to be freed instead, or
- * that would be taken for the next call's.
+ * One on which nothing is under way, kept or new; the caller's. *ret_epoch is for giving it back.
+ * Errors: varlink_client_connect's.
  */
-void provider_pool_give(ProviderPool *pool, VarlinkClient *client);
-/* Who is at their other end may not be who serves now. */
+int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
+		       char **ret_error);
+/*
+ * The call on it is over. It is kept, unless the pool has been cleared since it was taken. One that
+ * was given up without its last answer has to be freed instead, or that would be taken for the next
+ * call's.
+ */
+void provider_pool_give(ProviderPool *pool, VarlinkClient *client, uint64_t epoch);
+/* Who is at their other end may not be who serves now: also of those that are in use. */
 void provider_pool_clear(ProviderPool *pool);
 
 /* How many are kept. */

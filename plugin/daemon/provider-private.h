@@ -34,6 +34,7 @@ struct Provider {
 struct ProviderCall {
 	Provider *provider;
 	VarlinkClient *client;
+	uint64_t epoch; /* of the client */
 	ProviderReplied replied;
 	void *userdata;
 	ProviderCall *next, *prev;
