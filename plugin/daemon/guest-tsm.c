@@ -139,8 +139,9 @@ static int call_provider(GuestCall *call, Provider *provider)
 		       J_STRING("scope", json_get_string(call->asked, "scope")),
 		       J_STRING("message", json_get_string(call->asked, "message")));
 	if (r >= 0)
-		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters, 0, TIMEOUT_USEC,
-				  on_reply, call, &call->provider_call);
+		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters,
+				  PROVIDER_CALL_OWN, TIMEOUT_USEC, on_reply, call,
+				  &call->provider_call);
 	return r;
 }
 

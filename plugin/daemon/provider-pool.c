@@ -107,6 +107,11 @@ ProviderPool *provider_pool_free(ProviderPool *pool)
 	return NULL;
 }
 
+int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, char **ret_error)
+{
+	return varlink_client_connect(ret, pool->event, pool->path, &pool->options, ret_error);
+}
+
 int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
 		       char **ret_error)
 {
@@ -123,7 +128,7 @@ int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_ep
 		}
 		drop(pool, pool->n - 1, 1);
 	}
-	return varlink_client_connect(ret, pool->event, pool->path, &pool->options, ret_error);
+	return provider_pool_connect(pool, ret, ret_error);
 }
 
 void provider_pool_give(ProviderPool *pool, VarlinkClient *client, uint64_t epoch)

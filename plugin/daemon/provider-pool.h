@@ -28,6 +28,8 @@ DEFINE_CLEANUP(ProviderPool, provider_pool_free);
  */
 int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
 		       char **ret_error);
+/* A new one, to be freed and not given. Errors: as above. */
+int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, char **ret_error);
 /*
  * The call on it is over. It is kept, unless the pool has been cleared since it was taken. One that
  * was given up without its last answer has to be freed instead, or that would be taken for the next

@@ -176,6 +176,24 @@ Test(daemon_guest_port, refusals_of_the_tsm)
 	cr_assert(testing_guest_gets(&d, "\"error\":\"TsmRejected\""));
 }
 
+/* What is kept may be of a provider that stops, and the agent would be told that there is none. */
+Test(daemon_guest_port, request_goes_on_a_new_connection)
+{
+	size_t kept;
+
+	hello(SESSION_A);
+	d.tsm->answers[FAKE_GUEST_REQUEST] = FAKE_HOLD;
+	provider_ask_again(d.tdid.providers[0]);
+	testing_idle(d.event);
+	kept = provider_kept_connections(d.tdid.providers[0]);
+	cr_assert_gt(kept, 0);
+	testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	UNTIL(d.event, d.tsm->n_held == 1);
+	cr_assert_eq(provider_kept_connections(d.tdid.providers[0]), kept);
+	fake_tsm_let_go(d.tsm);
+	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\""));
+}
+
 Test(daemon_guest_port, provider_goes_away_within_a_request)
 {
 	hello(SESSION_A);
