@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Connections to one provider. varlink answers in order, so a connection has one call at a time,
- * and a verb that hangs holds up nothing; what no call is on is kept for the next one.
+ * and one that hangs holds up nothing; what no call is on is kept for the next one. What may not
+ * have a connection that another call was on (PROVIDER_CALL_OWN) is given a new one.
  */
 #pragma once
 
