@@ -167,7 +167,10 @@ void attach_request_doubt_on(AttachRequest *request)
 {
 	uint64_t now = boottime_usec(), asked = request->record.asked_usec;
 
-	request->doubt_until = (asked < now ? asked : now) + VMM_ATTACH_TIMEOUT_USEC;
+	/* Where it is not known when, it may have been just now. */
+	if (asked == 0 || asked > now)
+		asked = now;
+	request->doubt_until = asked + VMM_ATTACH_TIMEOUT_USEC;
 	request->doubt_over = sd_event_source_disable_unref(request->doubt_over);
 	if (sd_event_add_time(request->requests->tdid->event, &request->doubt_over, CLOCK_BOOTTIME,
 			      request->doubt_until, 0, on_doubt_over, request) < 0)

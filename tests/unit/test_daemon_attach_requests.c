@@ -1241,8 +1241,8 @@ static void die_within_libvirt(void)
 }
 
 /*
- * As when tdid is killed between its assignment's record and the removal of this one; and as of a
- * tdid that asked libvirt so long ago that nothing comes of that any more.
+ * As when tdid is killed between its assignment's record and the removal of this one. What an older
+ * tdid wrote does not say when libvirt was asked.
  */
 static void leave_record(const char *token)
 {
@@ -1289,7 +1289,7 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_comes)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 {
 	die_within_libvirt();
-	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	leave_record("\"asked_usec\":1,\"attach_token\":\"token-1\",\"attach_uid\":0,");
 	fake_vmm.read_refused = -EHOSTUNREACH;
 	testing_daemon_start(&d);
 	testing_idle(d.event);
@@ -1303,6 +1303,17 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
 	cr_assert_eq(fake_vmm.attaches, 2);
+}
+
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_since_when_is_not_known)
+{
+	die_within_libvirt();
+	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	cr_assert_gt(assignments_service_attach_requests(d.tdid.assignments)->first->doubt_until,
+		     boottime_usec());
 }
 
 /* libvirtd goes on without whoever asked it, and shows the device at the end. */
