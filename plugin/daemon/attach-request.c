@@ -177,7 +177,10 @@ void attach_request_doubt_on(AttachRequest *request)
 		log_error("%s: cannot set a timer: out of memory", request->alias);
 }
 
-/* Where libvirt still hangs in it, the read that follows its return tells. */
+/*
+ * Where libvirt still hangs in it, the read that follows its return tells. What it was asked for
+ * before, over another connection, is over only when it says no.
+ */
 static void doubt(AttachRequest *request, int error)
 {
 	Tdid *tdid = request->requests->tdid;
@@ -187,7 +190,7 @@ static void doubt(AttachRequest *request, int error)
 	await_read(request);
 	if (error == -ENOTCONN)
 		attach_request_doubt_on(request);
-	else if (error != VMM_ATTACH_BUSY)
+	else if (error == VMM_ATTACH_REFUSED)
 		request->doubt_until = 0;
 	if (error != -ENOTCONN && domain)
 		domains_read(tdid, domain);

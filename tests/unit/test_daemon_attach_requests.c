@@ -1347,6 +1347,23 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_asked_again_it_r
 	nothing_is_left();
 }
 
+/* The second one has not been begun in time: that says nothing of the first. */
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_asked_again_it_hangs)
+{
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	fake_vmm.attach_result = -ETIMEDOUT;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REACHABLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
+}
+
 /* Nothing need happen: tdid looks by itself. */
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_its_time_is_over)
 {
