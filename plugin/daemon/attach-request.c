@@ -241,11 +241,21 @@ static bool record(AttachRequest *request, const AttachFinding *finding)
 	request->record.asked_usec = boottime_usec();
 	request->record.dsm = finding->dsm;
 	r = attach_record_write(tdid, &request->record);
-	if (r >= 0)
+	if (r == 0)
 		return true;
-	snprintf(why, sizeof(why),
-		 "its record cannot be written to %.120s: %s. Make room there, and ask again",
-		 tdid->config->records, strerror(-r));
+	if (r > 0)
+		snprintf(why, sizeof(why),
+			 "its record in %.120s may be lost: the directory cannot be synced. See "
+			 "what its disk has, and ask again",
+			 tdid->config->records);
+	else
+		snprintf(why, sizeof(why),
+			 "its record cannot be written to %.120s: %s. Make room there, and ask "
+			 "again",
+			 tdid->config->records, strerror(-r));
+	/* Of one that nobody has asked libvirt for there is none, else it comes back in doubt. */
+	if (r > 0 && !request->doubtful)
+		attach_record_remove(tdid, &request->record);
 	refuse_untold(request, why);
 	return false;
 }

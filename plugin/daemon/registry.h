@@ -60,7 +60,7 @@ struct Tvm {
 	int pidfd;
 	sd_event_source *exit;
 	GuestPort *port;
-	bool unrecorded;  /* its record could not be written */
+	bool unrecorded;  /* its record could not be written, or may be lost */
 	bool littered;	  /* one of its assignments' records could not be removed */
 	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
 	sd_event_source *boot_doubt; /* guest-boot.c: runs while that may have changed */

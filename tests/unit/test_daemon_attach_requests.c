@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Attach: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
+#include "testing-fsync.h"
 
 #include "daemon/assignments-service.h"
 #include "daemon/attach-private.h"
@@ -628,6 +629,17 @@ Test(daemon_attach_requests, libvirt_is_busy)
 	fake_vmm.attach_result = VMM_ATTACH_BUSY;
 	expect(ARGS, "Nothing was done; try again when that job is over");
 	nothing_is_left();
+}
+
+/* Not the ground for what it announces; and nothing of it is left. */
+Test(daemon_attach_requests, record_that_is_not_synced)
+{
+	start();
+	directory_sync_fails = true;
+	refused(ARGS "," TOKEN, "may be lost: the directory cannot be synced");
+	directory_sync_fails = false;
+	libvirt_attaches();
+	expect(ARGS "," TOKEN, "ok ");
 }
 
 Test(daemon_attach_requests, failed_connect)
