@@ -167,14 +167,20 @@ void attach_request_doubt_on(AttachRequest *request)
 {
 	uint64_t now = boottime_usec(), asked = request->record.asked_usec;
 
-	request->doubt_until = (asked < now ? asked : now) + VMM_ATTACH_TIMEOUT_USEC;
+	/* Where it is not known when, it may have been just now. */
+	if (asked == 0 || asked > now)
+		asked = now;
+	request->doubt_until = asked + VMM_ATTACH_TIMEOUT_USEC;
 	request->doubt_over = sd_event_source_disable_unref(request->doubt_over);
 	if (sd_event_add_time(request->requests->tdid->event, &request->doubt_over, CLOCK_BOOTTIME,
 			      request->doubt_until, 0, on_doubt_over, request) < 0)
 		log_error("%s: cannot set a timer: out of memory", request->alias);
 }
 
-/* Where libvirt still hangs in it, the read that follows its return tells. */
+/*
+ * Where libvirt still hangs in it, the read that follows its return tells. What it was asked for
+ * before, over another connection, is over only when it says no.
+ */
 static void doubt(AttachRequest *request, int error)
 {
 	Tdid *tdid = request->requests->tdid;
@@ -184,7 +190,7 @@ static void doubt(AttachRequest *request, int error)
 	await_read(request);
 	if (error == -ENOTCONN)
 		attach_request_doubt_on(request);
-	else if (error != VMM_ATTACH_BUSY)
+	else if (error == VMM_ATTACH_REFUSED)
 		request->doubt_until = 0;
 	if (error != -ENOTCONN && domain)
 		domains_read(tdid, domain);
@@ -235,11 +241,21 @@ static bool record(AttachRequest *request, const AttachFinding *finding)
 	request->record.asked_usec = boottime_usec();
 	request->record.dsm = finding->dsm;
 	r = attach_record_write(tdid, &request->record);
-	if (r >= 0)
+	if (r == 0)
 		return true;
-	snprintf(why, sizeof(why),
-		 "its record cannot be written to %.120s: %s. Make room there, and ask again",
-		 tdid->config->records, strerror(-r));
+	if (r > 0)
+		snprintf(why, sizeof(why),
+			 "its record in %.120s may be lost: the directory cannot be synced. See "
+			 "what its disk has, and ask again",
+			 tdid->config->records);
+	else
+		snprintf(why, sizeof(why),
+			 "its record cannot be written to %.120s: %s. Make room there, and ask "
+			 "again",
+			 tdid->config->records, strerror(-r));
+	/* Of one that nobody has asked libvirt for there is none, else it comes back in doubt. */
+	if (r > 0 && !request->doubtful)
+		attach_record_remove(tdid, &request->record);
 	refuse_untold(request, why);
 	return false;
 }
@@ -261,7 +277,8 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 			       bdf_format(request->record.device, device), 0, on_attached, asking);
 	if (r >= 0) {
 		request->doubtful = false;
-		director_connect_ahead(tdid, finding->dsm, finding->provider);
+		director_connect_ahead(tdid, request->record.device, finding->dsm,
+				       finding->provider);
 		return;
 	}
 	free(request->asking);

@@ -62,16 +62,15 @@ static int no_such_assignment(VarlinkCall *call, const char *domain, const char 
 
 /* On disk before anybody is asked, or answered. While one is under way the first of several counts.
  */
-static int take_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid,
-		      bool pending)
+static int take_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid)
 {
 	int r;
 
-	if (a->detach_pending == pending && ((pending && detach_requests_find(requests, a)) ||
-					     client_token_is(&a->detach_token, token, uid)))
+	if (a->detach_pending &&
+	    (detach_requests_find(requests, a) || client_token_is(&a->detach_token, token, uid)))
 		return 0;
 	r = client_token_set(&a->detach_token, token, uid);
-	a->detach_pending = r >= 0 && pending;
+	a->detach_pending = r >= 0;
 	if (r >= 0)
 		r = records_write_assignment(requests->tdid, a);
 	if (r < 0) {
@@ -79,6 +78,24 @@ static int take_token(DetachRequests *requests, Assignment *a, const char *token
 		client_token_set(&a->detach_token, NULL, 0);
 	}
 	return r;
+}
+
+/*
+ * It is gone, so nothing is done under this one; but it is answered, and is not to do anything
+ * later. One under which something was done counts more. That it is gone is true without a record.
+ */
+static void keep_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid)
+{
+	int r;
+
+	if (a->detach_token.text)
+		return;
+	r = client_token_set(&a->detach_token, token, uid);
+	if (r >= 0)
+		r = records_write_assignment(requests->tdid, a);
+	if (r < 0)
+		log_error("%s: the token of its detach cannot be recorded: %s", a->alias,
+			  strerror(-r));
 }
 
 static int refuse_record(VarlinkCall *call, const Assignment *a, int r)
@@ -152,7 +169,10 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	over = (detach_is_over(a, e->state) && !e->present) ||
 	       (!a->detach_pending &&
 		client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid));
-	r = token ? take_token(requests, a, token, varlink_call_peer(call)->uid, !over) : 0;
+	if (token && over)
+		keep_token(requests, a, token, varlink_call_peer(call)->uid);
+	else if (token)
+		r = take_token(requests, a, token, varlink_call_peer(call)->uid);
 	if (r < 0)
 		return refuse_record(call, a, r);
 	return over ? varlink_call_replyb(call, J_REF("assignment", o))

@@ -430,10 +430,12 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
 	queue->draining = false;
 }
 
-void director_connect_ahead(Tdid *tdid, Bdf bdf, Provider *provider)
+void director_connect_ahead(Tdid *tdid, Bdf device, Bdf bdf, Provider *provider)
 {
 	Dsm *dsm;
 
+	if (bdf_equal(device, bdf))
+		return;
 	if (registry_dsm(tdid->registry, bdf, &dsm) < 0)
 		return;
 	if (!dsm->provider)

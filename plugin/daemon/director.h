@@ -14,8 +14,12 @@ void director_free(Tdid *tdid);
  */
 void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
 
-/* A device of this DSM is about to appear. Not for long: what it is for comes with that. */
-void director_connect_ahead(Tdid *tdid, Bdf dsm, Provider *provider);
+/*
+ * A device of this DSM is about to appear. Not for long: what it is for comes with that. Nothing is
+ * done for the DSM's own function: libvirt resets what it attaches, and the session would go with
+ * that.
+ */
+void director_connect_ahead(Tdid *tdid, Bdf device, Bdf dsm, Provider *provider);
 
 /* Marks a point in the assignment's life, now. detail may be NULL. */
 void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);

@@ -294,7 +294,7 @@ static void connect_ahead(Tdid *tdid, const DomainXml *xml, const DomainDevice *
 	if (admission_of_device(tdid, xml, device, &dsm, &provider, &why) == 0 && provider &&
 	    admission_of_hold(tdid, xml, device, dsm, &why) == 0 &&
 	    admission_beside_dsm(tdid, device->host, dsm, &why) == 0)
-		director_connect_ahead(tdid, dsm, provider);
+		director_connect_ahead(tdid, device->host, dsm, provider);
 }
 
 static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)

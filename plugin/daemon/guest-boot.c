@@ -14,8 +14,9 @@
 
 static void end_doubt(Tvm *tvm)
 {
-	if (!tvm->boot_doubt)
+	if (!tvm->boot_doubted)
 		return;
+	tvm->boot_doubted = false;
 	tvm->boot_doubt = sd_event_source_disable_unref(tvm->boot_doubt);
 	if (!tvm->domain)
 		return;
@@ -32,24 +33,27 @@ static int on_over(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* A timer that runs already is left: with a libvirtd that comes and goes it would have no end. */
 void guest_boot_doubt(Tvm *tvm)
 {
 	int r;
 
-	tvm->boot_doubt = sd_event_source_disable_unref(tvm->boot_doubt);
-	if (!tvm->guest_boot)
+	if (!tvm->guest_boot || tvm->boot_doubt)
 		return;
+	tvm->boot_doubted = true;
 	r = sd_event_add_time_relative(tvm->tdid->event, &tvm->boot_doubt, CLOCK_BOOTTIME,
 				       tvm->tdid->config->boot_timeout_usec, 0, on_over, tvm);
 	if (r < 0)
-		log_error("cannot set a timer: %s", strerror(-r));
+		log_error("%s: cannot set a timer: %s; only its agent says now whether it was "
+			  "reset",
+			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
 }
 
 bool guest_boot_doubted(const Assignment *a)
 {
 	EngineFault fault = engine_assignment(a->tdid->engine, a->id)->fault;
 
-	return a->tvm->boot_doubt &&
+	return a->tvm->boot_doubted &&
 	       (fault == FAULT_ERROR || fault == FAULT_UNLOCKED || fault == FAULT_VOIDED);
 }
 

@@ -76,6 +76,7 @@ static void close_port(GuestPort *port)
 	port->fd = -1;
 	port->output_used = 0;
 	port->session[0] = '\0';
+	guest_tsm_end_session(port->tsm);
 	frame_reader_reset(port->reader);
 }
 
@@ -302,6 +303,8 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	char uuid[UUID_STRING_SIZE];
 
+	if (strcmp(port->session, frame->session) != 0)
+		guest_tsm_end_session(port->tsm);
 	snprintf(port->session, sizeof(port->session), "%s", frame->session);
 	say(port, LOG_LEVEL_INFO, "hello of agent ", json_get_string(frame->parameters, "agent"));
 	if (json_build(&parameters, J_INT("protocol", 1),

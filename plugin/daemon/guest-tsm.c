@@ -24,6 +24,7 @@ typedef struct GuestCall {
 	json_object *asked;
 	char session[GUEST_SESSION_LEN + 1];
 	int64_t id;
+	uint64_t round; /* in which it was carried last */
 	struct GuestCall *next;
 } GuestCall;
 
@@ -33,7 +34,8 @@ struct GuestTsm {
 	void (*answered)(void *userdata, const GuestTsmAnswer *answer);
 	void *userdata;
 	unsigned int n_calls;
-	GuestCall *first;
+	uint64_t round;	  /* one for each time that a provider is ready */
+	GuestCall *first; /* in the order of arrival */
 };
 
 int guest_tsm_new(GuestTsm **ret, Tdid *tdid, Tvm *tvm,
@@ -67,17 +69,19 @@ static void guest_call_end(GuestCall *call)
 	call->asked = json_unref(call->asked);
 }
 
+static void guest_call_free(GuestCall *call)
+{
+	provider_call_forget(call->provider_call);
+	guest_call_end(call);
+	free(call);
+}
+
 GuestTsm *guest_tsm_free(GuestTsm *guest)
 {
 	if (!guest)
 		return NULL;
-	while (guest->first) {
-		GuestCall *call = guest->first;
-
-		provider_call_forget(call->provider_call);
-		guest_call_end(call);
-		free(call);
-	}
+	while (guest->first)
+		guest_call_free(guest->first);
 	free(guest);
 	return NULL;
 }
@@ -139,14 +143,15 @@ static int call_provider(GuestCall *call, Provider *provider)
 		       J_STRING("scope", json_get_string(call->asked, "scope")),
 		       J_STRING("message", json_get_string(call->asked, "message")));
 	if (r >= 0)
-		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters, 0, TIMEOUT_USEC,
-				  on_reply, call, &call->provider_call);
+		r = provider_call(provider, "io.tdid.Tsm.GuestRequest", parameters,
+				  PROVIDER_CALL_OWN, TIMEOUT_USEC, on_reply, call,
+				  &call->provider_call);
 	return r;
 }
 
 static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *frame)
 {
-	GuestCall *call = calloc(1, sizeof(*call));
+	GuestCall *call = calloc(1, sizeof(*call)), **link = &guest->first;
 
 	if (!call)
 		return -ENOMEM;
@@ -154,8 +159,9 @@ static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *fr
 	call->id = frame->id;
 	call->asked = json_object_get(frame->parameters);
 	snprintf(call->session, sizeof(call->session), "%s", frame->session);
-	call->next = guest->first;
-	guest->first = call;
+	while (*link)
+		link = &(*link)->next;
+	*link = call;
 	guest->n_calls++;
 	guest->tdid->guest_calls++;
 	*ret = call;
@@ -214,13 +220,36 @@ void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
 		carry(call);
 }
 
+/* The first that waits and has not had its turn. */
+static GuestCall *next_of_round(GuestTsm *guest)
+{
+	for (GuestCall *call = guest->first; call; call = call->next)
+		if (call->hold && call->round != guest->round)
+			return call;
+	return NULL;
+}
+
+/* To carry one may end the session, and the others with it. */
 void guest_tsm_provider_ready(GuestTsm *guest)
+{
+	GuestCall *call;
+
+	if (!guest)
+		return;
+	guest->round++;
+	while ((call = next_of_round(guest))) {
+		call->round = guest->round;
+		carry(call);
+	}
+}
+
+void guest_tsm_end_session(GuestTsm *guest)
 {
 	GuestCall *next;
 
 	for (GuestCall *call = guest ? guest->first : NULL; call; call = next) {
 		next = call->next;
 		if (call->hold)
-			carry(call);
+			guest_call_free(call);
 	}
 }

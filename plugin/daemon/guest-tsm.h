@@ -24,10 +24,13 @@ int guest_tsm_new(GuestTsm **ret, Tdid *tdid, Tvm *tvm,
 /* Requests that are under way go on; nobody is answered. */
 GuestTsm *guest_tsm_free(GuestTsm *guest);
 
-/* What was held back until a provider is there goes to it now. */
-void guest_tsm_provider_ready(GuestTsm *guest);
-/* Is answered, now or later, unless memory is out. */
+/*
+ * Is answered, now or later, unless memory is out or the session ends before it has been sent. To
+ * be answered may end the session.
+ */
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame);
 
-/* One is there again: what waits for it goes on. NULL-safe. */
+/* One is there again: what was held back goes to it now, in the order of arrival. NULL-safe. */
 void guest_tsm_provider_ready(GuestTsm *guest);
+/* What is held back is forgotten: nobody waits for it, and it might change something. NULL-safe. */
+void guest_tsm_end_session(GuestTsm *guest);

@@ -208,8 +208,8 @@ static void call_provider(HookCall *hook)
 		r = provider_call(hook->service->tdid->providers[hook->provider],
 				  hook->prepare ? "io.tdid.Tsm.PrepareTvm"
 						: "io.tdid.Tsm.ReleaseTvm",
-				  parameters, 0, PROVIDER_TIMEOUT_USEC, on_provider_reply, hook,
-				  &hook->provider_call);
+				  parameters, PROVIDER_CALL_OWN, PROVIDER_TIMEOUT_USEC,
+				  on_provider_reply, hook, &hook->provider_call);
 	if (r < 0 && hook->release) {
 		log_warning("hook: %s: ReleaseTvm: tsm %s cannot be reached", hook->domain,
 			    provider_title(hook->service->tdid->providers[hook->provider]));

@@ -331,8 +331,9 @@ static void send_operation(Operation *operation)
 
 	if (r >= 0)
 		r = provider_call(operation->request.dsm->provider,
-				  methods[operation->request.verb], parameters, VARLINK_CALL_MORE,
-				  0, on_reply, operation, &operation->call);
+				  methods[operation->request.verb], parameters,
+				  VARLINK_CALL_MORE | PROVIDER_CALL_OWN, 0, on_reply, operation,
+				  &operation->call);
 	if (r >= 0) {
 		operation->sent = true;
 		operation->begun_usec = operation->begun_usec ?: boottime_usec();

@@ -21,8 +21,10 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 		return;
 	}
 	/* Before the callback, which may free the provider, or have a next call. */
-	call->client = NULL;
-	provider_pool_give(call->provider->pool, client);
+	if (!call->own) {
+		call->client = NULL;
+		provider_pool_give(call->provider->pool, client, call->epoch);
+	}
 	provider_call_forget(call);
 	replied(reply, name, data);
 }
@@ -35,7 +37,8 @@ static int send_call(ProviderCall *call, const char *method, json_object *parame
 	int r = 0;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
-		r = provider_pool_take(pool, &call->client, ret_error);
+		r = call->own ? provider_pool_connect(pool, &call->client, ret_error)
+			      : provider_pool_take(pool, &call->client, &call->epoch, ret_error);
 		if (r >= 0)
 			r = varlink_client_call(call->client, method, parameters, flags,
 						timeout_usec, on_call_reply, call, NULL);
@@ -60,9 +63,10 @@ int provider_call(Provider *provider, const char *method, json_object *parameter
 	if (!call)
 		return -ENOMEM;
 	call->provider = provider;
+	call->own = flags & PROVIDER_CALL_OWN;
 	call->replied = replied;
 	call->userdata = userdata;
-	r = send_call(call, method, parameters, flags, timeout_usec, &why);
+	r = send_call(call, method, parameters, flags & ~PROVIDER_CALL_OWN, timeout_usec, &why);
 	if (r < 0) {
 		log_debug("tsm %s: %s: %s", provider->name, method, why ?: strerror(-r));
 		free(call);

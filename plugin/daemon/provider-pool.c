@@ -6,6 +6,9 @@
  *
  * A kept connection that the provider closes goes at once, by `disconnected`. Should a call come
  * before the loop has seen it, the socket is looked at.
+ *
+ * A clear is for those too that are in use: each is of an epoch, which a clear ends, and is closed
+ * when it is given back in another one.
  */
 #include "daemon/provider-pool.h"
 
@@ -18,6 +21,7 @@ struct ProviderPool {
 	VarlinkClientOptions options;
 	VarlinkClient *kept[PROVIDER_POOL_MAX];
 	size_t n, fewest; /* since the timer was set */
+	uint64_t epoch;
 	sd_event_source *timer;
 	bool running;
 };
@@ -103,8 +107,15 @@ ProviderPool *provider_pool_free(ProviderPool *pool)
 	return NULL;
 }
 
-int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, char **ret_error)
+int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, char **ret_error)
 {
+	return varlink_client_connect(ret, pool->event, pool->path, &pool->options, ret_error);
+}
+
+int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
+		       char **ret_error)
+{
+	*ret_epoch = pool->epoch;
 	while (pool->n > 0) {
 		VarlinkClient *client = pool->kept[pool->n - 1];
 
@@ -117,12 +128,13 @@ int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, char **ret_error
 		}
 		drop(pool, pool->n - 1, 1);
 	}
-	return varlink_client_connect(ret, pool->event, pool->path, &pool->options, ret_error);
+	return provider_pool_connect(pool, ret, ret_error);
 }
 
-void provider_pool_give(ProviderPool *pool, VarlinkClient *client)
+void provider_pool_give(ProviderPool *pool, VarlinkClient *client, uint64_t epoch)
 {
-	if (pool->n == ELEMENTSOF(pool->kept) || !varlink_client_is_idle(client)) {
+	if (epoch != pool->epoch || pool->n == ELEMENTSOF(pool->kept) ||
+	    !varlink_client_is_idle(client)) {
 		varlink_client_free(client);
 		return;
 	}
@@ -133,6 +145,7 @@ void provider_pool_give(ProviderPool *pool, VarlinkClient *client)
 
 void provider_pool_clear(ProviderPool *pool)
 {
+	pool->epoch++;
 	drop(pool, 0, pool->n);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Connections to one provider. varlink answers in order, so a connection has one call at a time,
- * and a verb that hangs holds up nothing; what no call is on is kept for the next one.
+ * and one that hangs holds up nothing; what no call is on is kept for the next one. What may not
+ * have a connection that another call was on (PROVIDER_CALL_OWN) is given a new one.
  */
 #pragma once
 
@@ -22,15 +23,21 @@ int provider_pool_new(ProviderPool **ret, sd_event *event, const char *path, uid
 ProviderPool *provider_pool_free(ProviderPool *pool);
 DEFINE_CLEANUP(ProviderPool, provider_pool_free);
 
-/* One on which nothing is under way, kept or new; the caller's. Errors: varlink_client_connect's.
- */
-int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, char **ret_error);
 /*
- * The call on it is over. One that was given up without its last answer has to be freed instead, or
- * that would be taken for the next call's.
+ * One on which nothing is under way, kept or new; the caller's. *ret_epoch is for giving it back.
+ * Errors: varlink_client_connect's.
  */
-void provider_pool_give(ProviderPool *pool, VarlinkClient *client);
-/* Who is at their other end may not be who serves now. */
+int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
+		       char **ret_error);
+/* A new one, to be freed and not given. Errors: as above. */
+int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, char **ret_error);
+/*
+ * The call on it is over. It is kept, unless the pool has been cleared since it was taken. One that
+ * was given up without its last answer has to be freed instead, or that would be taken for the next
+ * call's.
+ */
+void provider_pool_give(ProviderPool *pool, VarlinkClient *client, uint64_t epoch);
+/* Who is at their other end may not be who serves now: also of those that are in use. */
 void provider_pool_clear(ProviderPool *pool);
 
 /* How many are kept. */

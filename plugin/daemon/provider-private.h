@@ -34,6 +34,8 @@ struct Provider {
 struct ProviderCall {
 	Provider *provider;
 	VarlinkClient *client;
+	bool own;	/* the client is for this call only */
+	uint64_t epoch; /* of one that is not */
 	ProviderReplied replied;
 	void *userdata;
 	ProviderCall *next, *prev;

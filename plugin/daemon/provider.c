@@ -321,6 +321,7 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 	Provider *provider = userdata;
 	json_object *o = step_reply(provider, reply, error);
 	_cleanup_free_ char *why = NULL;
+	uint64_t epoch;
 	int r;
 
 	if (!o)
@@ -332,7 +333,7 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 					       : strerror(-r));
 		return;
 	}
-	r = provider_pool_take(provider->pool, &provider->watch, &why);
+	r = provider_pool_take(provider->pool, &provider->watch, &epoch, &why);
 	/* What it has reported by the time of an answer is taken before that answer. */
 	if (r >= 0)
 		r = varlink_client_set_priority(provider->watch, SD_EVENT_PRIORITY_IMPORTANT);

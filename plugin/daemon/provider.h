@@ -69,6 +69,15 @@ const char *provider_trouble(const Provider *provider);
  * name without its interface.
  */
 typedef struct ProviderCall ProviderCall;
+/*
+ * Beside varlink's flags: on a new connection, which is closed afterwards.
+ *
+ * For what nobody repeats: a kept one may be that of a provider which stops, and ends with the call
+ * on it, where a new one waits for the next to serve. And for verbs: replies do not say whose they
+ * are, so one too many, of a provider that has a bug, would be taken for the next call's. That a
+ * TDI is unbound must not be believed on another call's word.
+ */
+#define PROVIDER_CALL_OWN (1u << 16)
 typedef void (*ProviderReplied)(const VarlinkReply *reply, const char *error, void *userdata);
 int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
 		  uint64_t timeout_usec, ProviderReplied replied, void *userdata,

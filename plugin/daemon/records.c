@@ -69,7 +69,7 @@ int records_write_tvm(Tdid *tdid, Tvm *tvm)
 			 J_STRING("domain_name", tvm->domain ? tvm->domain->name : NULL),
 			 J_INT("pid", tvm->pid), J_INT("start_time", (int64_t)tvm->start_time),
 			 J_STRING("guest_boot", tvm->guest_boot));
-	tvm->unrecorded = r < 0;
+	tvm->unrecorded = r != 0;
 	return r;
 }
 
@@ -135,10 +135,10 @@ static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignm
 	_cleanup_(json_text_clear) JsonText record = {};
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
 		guest[BDF_STRING_SIZE];
-	int r = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
+	int r, of_tvm = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
 
-	if (r < 0)
-		return r;
+	if (of_tvm < 0)
+		return of_tvm;
 	assignment_name(name, a);
 	json_text_open(&record, '{');
 	json_text_add(
@@ -165,7 +165,8 @@ static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignm
 		J_BOOL("detach_pending", is_detach_pending(a, e)));
 	json_text_name(&record, "timeline");
 	timeline_to_text(&a->timeline, &record);
-	return write_text(tdid, name, &record);
+	r = write_text(tdid, name, &record);
+	return r ?: of_tvm;
 }
 
 int records_write_assignment(Tdid *tdid, Assignment *a)

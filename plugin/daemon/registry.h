@@ -60,11 +60,12 @@ struct Tvm {
 	int pidfd;
 	sd_event_source *exit;
 	GuestPort *port;
-	bool unrecorded;  /* its record could not be written */
-	bool quotes_told; /* tdi-quoted, which QEMU it is */
-	bool littered;	  /* one of its assignments' records could not be removed */
-	char *guest_boot; /* boot id of the guest, as its agent said it last; NULL: not yet */
-	sd_event_source *boot_doubt; /* guest-boot.c: runs while that may have changed */
+	bool quotes_told;  /* tdi-quoted, which QEMU it is */
+	bool unrecorded;   /* its record could not be written, or may be lost */
+	bool littered;	   /* one of its assignments' records could not be removed */
+	char *guest_boot;  /* boot id of the guest, as its agent said it last; NULL: not yet */
+	bool boot_doubted; /* guest-boot.c: that may have changed */
+	sd_event_source *boot_doubt; /* its end */
 	Slots assignments;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Attach: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
+#include "testing-fsync.h"
 
 #include "daemon/assignments-service.h"
 #include "daemon/attach-private.h"
@@ -584,6 +585,24 @@ Test(daemon_attach_requests, connects_meanwhile)
 	cr_assert_eq(dsm()->users, 1);
 }
 
+/* Its session would not outlive the reset. */
+Test(daemon_attach_requests, dsms_own_function_is_not_connected_ahead)
+{
+	d.tsm->device_text = OWN;
+	start();
+	fake_vmm.hold_attaches = true;
+	fake_vmm.attach_xml = WITH_OWN;
+	fake_vmm.attach_alias = OWN_ALIAS;
+	ask(&one, OWN_ARGS ",\"name\":\"pf\"");
+	UNTIL(d.event, fake_vmm.attaches == 1);
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	fake_vmm_let_go();
+	testing_answered(&one, "ok ");
+	EXPECT_STATE(&d, OWN_ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
+}
+
 Test(daemon_attach_requests, libvirt_refuses)
 {
 	d.idle_grace_ms = 1;
@@ -610,6 +629,17 @@ Test(daemon_attach_requests, libvirt_is_busy)
 	fake_vmm.attach_result = VMM_ATTACH_BUSY;
 	expect(ARGS, "Nothing was done; try again when that job is over");
 	nothing_is_left();
+}
+
+/* Not the ground for what it announces; and nothing of it is left. */
+Test(daemon_attach_requests, record_that_is_not_synced)
+{
+	start();
+	directory_sync_fails = true;
+	refused(ARGS "," TOKEN, "may be lost: the directory cannot be synced");
+	directory_sync_fails = false;
+	libvirt_attaches();
+	expect(ARGS "," TOKEN, "ok ");
 }
 
 Test(daemon_attach_requests, failed_connect)
@@ -1223,8 +1253,8 @@ static void die_within_libvirt(void)
 }
 
 /*
- * As when tdid is killed between its assignment's record and the removal of this one; and as of a
- * tdid that asked libvirt so long ago that nothing comes of that any more.
+ * As when tdid is killed between its assignment's record and the removal of this one. What an older
+ * tdid wrote does not say when libvirt was asked.
  */
 static void leave_record(const char *token)
 {
@@ -1271,7 +1301,7 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_comes)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 {
 	die_within_libvirt();
-	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	leave_record("\"asked_usec\":1,\"attach_token\":\"token-1\",\"attach_uid\":0,");
 	fake_vmm.read_refused = -EHOSTUNREACH;
 	testing_daemon_start(&d);
 	testing_idle(d.event);
@@ -1285,6 +1315,17 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
 	cr_assert_eq(fake_vmm.attaches, 2);
+}
+
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_since_when_is_not_known)
+{
+	die_within_libvirt();
+	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	cr_assert_gt(assignments_service_attach_requests(d.tdid.assignments)->first->doubt_until,
+		     boottime_usec());
 }
 
 /* libvirtd goes on without whoever asked it, and shows the device at the end. */
@@ -1316,6 +1357,23 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_asked_again_it_r
 	fake_vmm.attach_result = VMM_ATTACH_REFUSED;
 	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
 	nothing_is_left();
+}
+
+/* The second one has not been begun in time: that says nothing of the first. */
+Test(daemon_attach_requests, restart_while_libvirt_attaches_and_asked_again_it_hangs)
+{
+	die_within_libvirt();
+	testing_daemon_start(&d);
+	testing_idle(d.event);
+	fake_vmm.attach_result = -ETIMEDOUT;
+	expect(ARGS "," TOKEN, "Ask again to see what has come of it");
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REACHABLE, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
 }
 
 /* Nothing need happen: tdid looks by itself. */

@@ -533,6 +533,36 @@ Test(daemon_detach_requests, token_of_what_was_gone_already)
 	cr_assert_eq(fake_vmm.detaches, 0);
 }
 
+/* A late one of somebody else's does not make the first one new. */
+Test(daemon_detach_requests, tokens_of_what_was_gone_already)
+{
+	start();
+	ask(&one, ARGS "," TOKEN, false);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	let_go();
+	testing_answered(&one, "ok ");
+	expect(ARGS ",\"client_token\":\"token-2\"", "\"state\":\"released\"");
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	expect(ARGS "," TOKEN, "\"state\":\"waiting\"");
+	cr_assert_eq(fake_vmm.detaches, 1);
+}
+
+/* It is gone, whatever can be written. */
+Test(daemon_detach_requests, token_of_what_was_gone_already_that_cannot_be_written)
+{
+	char path[256];
+
+	start();
+	let_go();
+	snprintf(path, sizeof(path), "%s/assignment-" TVM0 "-%d-" TDI "-" ALIAS ".json", d.records,
+		 (int)d.qemu[0]);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	expect(ARGS "," TOKEN, "\"state\":\"released\"");
+	cr_assert_eq(rmdir(path), 0);
+}
+
 /* What was refused is nothing that was done under it, also when others do it later. */
 Test(daemon_detach_requests, token_of_what_was_refused)
 {

@@ -326,6 +326,25 @@ Test(daemon_domains, connects_ahead_of_the_place)
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
 }
 
+/* libvirt resets what it attaches: the DSM's own function would lose its session. */
+Test(daemon_domains, does_not_connect_ahead_of_the_dsms_own_function)
+{
+	d.tsm->device_text = FAKE_TSM_DSM;
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm.hold = true;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS,
+			      TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "0")));
+	testing_idle(d.event);
+	fake_vmm_answer_one();
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
+	fake_vmm_let_go();
+	UNTIL(d.event, testing_state(&d, 0, ALIAS) == ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
+}
+
 Test(daemon_domains, marks_during_a_read_cause_one_more)
 {
 	testing_daemon_start(&d);

@@ -176,6 +176,24 @@ Test(daemon_guest_port, refusals_of_the_tsm)
 	cr_assert(testing_guest_gets(&d, "\"error\":\"TsmRejected\""));
 }
 
+/* What is kept may be of a provider that stops, and the agent would be told that there is none. */
+Test(daemon_guest_port, request_goes_on_a_new_connection)
+{
+	size_t kept;
+
+	hello(SESSION_A);
+	d.tsm->answers[FAKE_GUEST_REQUEST] = FAKE_HOLD;
+	provider_ask_again(d.tdid.providers[0]);
+	testing_idle(d.event);
+	kept = provider_kept_connections(d.tdid.providers[0]);
+	cr_assert_gt(kept, 0);
+	testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	UNTIL(d.event, d.tsm->n_held == 1);
+	cr_assert_eq(provider_kept_connections(d.tdid.providers[0]), kept);
+	fake_tsm_let_go(d.tsm);
+	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\""));
+}
+
 Test(daemon_guest_port, provider_goes_away_within_a_request)
 {
 	hello(SESSION_A);
@@ -227,6 +245,55 @@ Test(daemon_guest_port, provider_that_comes_back_gets_what_waited)
 	fake_tsm_start(d.tsm);
 	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\""));
 	cr_assert_lt(now() - begin, 4000);
+	cr_assert_eq(d.tdid.guest_calls, 0);
+}
+
+static const char *held_message(size_t i)
+{
+	return json_get_string(varlink_call_parameters(d.tsm->held[i]), "message");
+}
+
+/* In their order; and what an agent had asked that is no more is not asked for it. */
+Test(daemon_guest_port, provider_that_comes_back_after_the_agents_restart)
+{
+	hello(SESSION_A);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	for (int i = 0; i < 8; i++)
+		testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	testing_idle(d.event);
+	hello(SESSION_B);
+	testing_guest_send("{\"session\":\"" SESSION_B "\",\"id\":4,\"call\":\"TsmRequest\","
+			   "\"parameters\":{\"scope\":\"info\",\"message\":\"MQ==\"}}|");
+	testing_guest_send("{\"session\":\"" SESSION_B "\",\"id\":5,\"call\":\"TsmRequest\","
+			   "\"parameters\":{\"scope\":\"info\",\"message\":\"Mg==\"}}|");
+	testing_idle(d.event);
+	hello(SESSION_B); /* is the same session */
+	d.tsm->answers[FAKE_GUEST_REQUEST] = FAKE_HOLD;
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, d.tsm->n_held == 2);
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_GUEST_REQUEST], 2);
+	cr_assert_str_eq(held_message(0), "MQ==");
+	cr_assert_str_eq(held_message(1), "Mg==");
+	fake_tsm_let_go(d.tsm);
+	cr_assert(testing_guest_gets(&d, "\"id\":5"));
+	cr_assert_eq(d.tdid.guest_calls, 0);
+}
+
+Test(daemon_guest_port, provider_that_comes_back_after_a_reset)
+{
+	hello(SESSION_A);
+	fake_tsm_stop(d.tsm);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	testing_guest_send(TSM_CALL(SESSION_A, "3"));
+	testing_idle(d.event);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, provider_is_ready(d.tdid.providers[0]));
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_GUEST_REQUEST], 0);
 	cr_assert_eq(d.tdid.guest_calls, 0);
 }
 

@@ -248,6 +248,27 @@ Test(daemon_hook_service, prepare_asks_the_provider)
 	expect("PrepareTvm: tsm fake (emulated, no protection): Refused: not so");
 }
 
+/* What is kept may be of a provider that stops, and nobody would repeat the call. */
+Test(daemon_hook_service, provider_is_asked_on_a_new_connection)
+{
+	static const char *const commands[] = { "prepare", "release" };
+	size_t kept;
+
+	testing_daemon_start(&d);
+	d.tsm->answers[FAKE_PREPARE] = d.tsm->answers[FAKE_RELEASE] = FAKE_HOLD;
+	for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
+		provider_ask_again(d.tdid.providers[0]);
+		testing_idle(d.event);
+		kept = provider_kept_connections(d.tdid.providers[0]);
+		cr_assert_gt(kept, 0);
+		call(commands[i], PORT_ONLY, 0);
+		UNTIL(d.event, d.tsm->n_held == 1);
+		cr_assert_eq(provider_kept_connections(d.tdid.providers[0]), kept);
+		fake_tsm_let_go(d.tsm);
+		expect("");
+	}
+}
+
 Test(daemon_hook_service, key_file_elsewhere)
 {
 	static const char xml[] =

@@ -281,15 +281,41 @@ Test(daemon_operations, cannot_be_sent)
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
-/* On a connection that there is it can be sent, and has its deadline all the same. */
+/* One answer too many, on what an earlier call was on, would be taken for the verb's. */
+Test(daemon_operations, on_a_connection_of_its_own)
+{
+	static const Verb all[] = { VERB_CONNECT, VERB_BIND, VERB_UNBIND, VERB_RECLAIM };
+	size_t kept;
+
+	start(5000000);
+	for (size_t i = 0; i < ELEMENTSOF(tsm->answers); i++)
+		tsm->answers[i] = i == FAKE_QUERY ? FAKE_DONE : FAKE_HOLD;
+	for (size_t i = 0; i < ELEMENTSOF(all); i++) {
+		provider_ask_again(provider);
+		testing_idle(event);
+		kept = provider_kept_connections(provider);
+		cr_assert_gt(kept, 0);
+		submit(all[i], i + 1);
+		UNTIL(event, tsm->n_held == 1);
+		cr_assert_eq(provider_kept_connections(provider), kept, "%s", verb_name(all[i]));
+		fake_tsm_let_go(tsm);
+		UNTIL(event, n_done == i + 1);
+		cr_assert_eq(last.outcome, OUTCOME_DONE);
+		cr_assert_eq(provider_kept_connections(provider), kept, "%s", verb_name(all[i]));
+	}
+}
+
+/* What was sent has its deadline all the same. */
 Test(daemon_operations, hangs_when_no_descriptor_is_left)
 {
 	struct rlimit old;
 
 	start(100000);
 	tsm->answers[FAKE_CONNECT] = FAKE_START_HOLD;
-	no_more_descriptors(&old);
 	submit(VERB_CONNECT, 1);
+	UNTIL(event, tsm->n_held == 1);
+	cr_assert_eq(n_started, 0);
+	no_more_descriptors(&old);
 	UNTIL(event, n_done == 1);
 	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
 	cr_assert_eq(n_started, 1);

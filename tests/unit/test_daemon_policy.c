@@ -250,7 +250,7 @@ static void fail_without_libvirt(void)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
 	fake_vmm_connect();
 	for (int turns = 0; fake_vmm.guest_fd < 0; turns++) {
-		cr_assert_lt(turns, 10);
+		cr_assert_lt(turns, 40);
 		testing_turn(d.event);
 	}
 	testing_idle(d.event);
@@ -282,6 +282,24 @@ Test(daemon_policy, guest_that_does_not_say_whether_it_was_reset)
 	d.boot_timeout_ms = 10;
 	fail_without_libvirt();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* Each connection is a doubt, but there is one end of them. */
+Test(daemon_policy, guest_that_does_not_say_it_while_libvirt_comes_and_goes)
+{
+	uint64_t first, at;
+	const Tvm *tvm;
+
+	fail_without_libvirt();
+	tvm = testing_assignment(&d, 0, ALIAS)->tvm;
+	cr_assert_geq(sd_event_source_get_time(tvm->boot_doubt, &first), 0);
+	fake_vmm_disconnect();
+	testing_idle(d.event);
+	fake_vmm_connect();
+	testing_idle(d.event);
+	cr_assert_geq(sd_event_source_get_time(tvm->boot_doubt, &at), 0);
+	cr_assert_eq(at, first);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
 }
 
 /* The device fails because QEMU resets it; libvirt's word comes after the TSM's. */

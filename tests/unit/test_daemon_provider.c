@@ -345,6 +345,43 @@ Test(daemon_provider, late_answer)
 	close(listening);
 }
 
+/* The kept one may be that of a provider which stops and reads no more; nor is this one kept. */
+Test(daemon_provider, call_on_a_connection_of_its_own)
+{
+	int listening = raw_listen(path, 8), watch, first, own;
+
+	start(getuid());
+	cr_assert(testing_turn(event));
+	watch = raw_accept(listening);
+	raw_send(watch, CAPABILITIES);
+	testing_idle(event);
+	raw_send(watch, DEVICES);
+	testing_idle(event);
+	raw_send(watch, STANDS);
+	testing_idle(event);
+	first = raw_accept(listening);
+	raw_send(first, HOLDS_NOTHING);
+	UNTIL(event, n_ready == 1);
+	raw_received(first);
+
+	cr_assert_eq(provider_call(provider, "io.tdid.Tsm.Query", NULL, PROVIDER_CALL_OWN, 0,
+				   on_reply, NULL, NULL),
+		     0);
+	testing_idle(event);
+	own = raw_accept(listening);
+	close(first);
+	testing_idle(event);
+	EXPECT_RECEIVED(own, "{\"method\":\"io.tdid.Tsm.Query\"}|");
+	raw_send(own, HOLDS_NOTHING HOLDS_NOTHING);
+	UNTIL(event, n_replies == 1);
+	cr_assert_eq(last_status, 0);
+	cr_assert_eq(provider_kept_connections(provider), 0);
+	EXPECT_RECEIVED(own, "<end>");
+	close(own);
+	close(watch);
+	close(listening);
+}
+
 /* It dies while nothing is under way: the next call is for who serves now. */
 Test(daemon_provider, restarts_between_calls)
 {

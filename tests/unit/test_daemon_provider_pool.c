@@ -12,6 +12,7 @@ static sd_event *event;
 static char path[64];
 static int listening;
 static ProviderPool *pool;
+static uint64_t epoch; /* of what was taken last */
 static unsigned int n_replies;
 static int last_status;
 
@@ -38,7 +39,7 @@ static VarlinkClient *taken(void)
 {
 	VarlinkClient *client = NULL;
 
-	cr_assert_eq(provider_pool_take(pool, &client, NULL), 0);
+	cr_assert_eq(provider_pool_take(pool, &client, &epoch, NULL), 0);
 	return client;
 }
 
@@ -46,7 +47,7 @@ static VarlinkClient *taken(void)
 static int kept(VarlinkClient **ret)
 {
 	*ret = taken();
-	provider_pool_give(pool, *ret);
+	provider_pool_give(pool, *ret, epoch);
 	return raw_accept(listening);
 }
 
@@ -54,7 +55,7 @@ static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *use
 {
 	n_replies++;
 	last_status = reply->status;
-	provider_pool_give(pool, client);
+	provider_pool_give(pool, client, epoch);
 }
 
 static void call(VarlinkClient *client, uint64_t timeout_usec)
@@ -70,7 +71,7 @@ Test(daemon_provider_pool, nobody_serves)
 
 	close(listening);
 	unlink(path);
-	cr_assert_eq(provider_pool_take(pool, &client, NULL), -ENOENT);
+	cr_assert_eq(provider_pool_take(pool, &client, &epoch, NULL), -ENOENT);
 	listening = raw_listen(path, 1);
 }
 
@@ -80,7 +81,7 @@ Test(daemon_provider_pool, somebody_else_serves)
 
 	provider_pool_free(pool);
 	cr_assert_eq(provider_pool_new(&pool, event, path, getuid() + 1, NULL), 0);
-	cr_assert_eq(provider_pool_take(pool, &client, NULL), -EPERM);
+	cr_assert_eq(provider_pool_take(pool, &client, &epoch, NULL), -EPERM);
 }
 
 Test(daemon_provider_pool, used_again)
@@ -177,10 +178,27 @@ Test(daemon_provider_pool, so_many_and_no_more)
 	for (size_t i = 0; i < ELEMENTSOF(clients); i++)
 		clients[i] = taken();
 	for (size_t i = 0; i < ELEMENTSOF(clients); i++)
-		provider_pool_give(pool, clients[i]);
+		provider_pool_give(pool, clients[i], epoch);
 	cr_assert_eq(provider_pool_count(pool), PROVIDER_POOL_MAX);
 	provider_pool_clear(pool);
 	cr_assert_eq(provider_pool_count(pool), 0);
+}
+
+/* It is of a provider that may not be who serves now. */
+Test(daemon_provider_pool, cleared_while_one_is_in_use)
+{
+	VarlinkClient *client = taken();
+	uint64_t before = epoch;
+	int fd = raw_accept(listening);
+
+	provider_pool_clear(pool);
+	provider_pool_give(pool, client, before);
+	cr_assert_eq(provider_pool_count(pool), 0);
+	EXPECT_RECEIVED(fd, "<end>");
+	close(fd);
+	fd = kept(&client);
+	cr_assert_eq(provider_pool_count(pool), 1, "and what is taken now is good");
+	close(fd);
 }
 
 /* One of the two is used all the time, the other never. */
@@ -188,10 +206,12 @@ Test(daemon_provider_pool, not_needed)
 {
 	VarlinkClient *clients[2] = { taken(), taken() };
 
-	provider_pool_give(pool, clients[0]);
-	provider_pool_give(pool, clients[1]);
+	provider_pool_give(pool, clients[0], epoch);
+	provider_pool_give(pool, clients[1], epoch);
 	while (provider_pool_count(pool) == 2) {
-		provider_pool_give(pool, taken());
+		VarlinkClient *client = taken();
+
+		provider_pool_give(pool, client, epoch);
 		cr_assert_geq(sd_event_run(event, 10000), 0);
 	}
 	cr_assert_eq(provider_pool_count(pool), 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-daemon.h"
+#include "testing-fsync.h"
 
 #include "daemon/incarnation.h"
 #include "daemon/records.h"
@@ -361,6 +362,23 @@ static void ready(void)
 {
 	testing_guest_event(SESSION_A, "Ready",
 			    "\"name\":\"" ALIAS "\",\"address\":\"0000:05:00.0\"");
+}
+
+/* The TVM's comes first, and the assignment's is good for nothing without it. */
+Test(daemon_records, of_a_tvm_that_is_not_synced)
+{
+	Assignment *a;
+
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	a = testing_assignment(&d, 0, ALIAS);
+	directory_syncs_to_fail = 1;
+	cr_assert_eq(records_write_tvm(&d.tdid, a->tvm), STORE_NOT_SYNCED);
+	directory_syncs_to_fail = 1;
+	cr_assert_eq(records_write_assignment(&d.tdid, a), STORE_NOT_SYNCED);
+	cr_assert_eq(records_write_assignment(&d.tdid, a), 0);
+	cr_assert_not(a->tvm->unrecorded);
 }
 
 Test(daemon_records, bind_in_flight)

@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 static bool directory_sync_fails;
+static unsigned int directory_syncs_to_fail; /* so many, and then no more */
 
 int fsync(int fd)
 {
 	struct stat st;
 
-	if (directory_sync_fails && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+	if ((directory_sync_fails || directory_syncs_to_fail > 0) && fstat(fd, &st) == 0 &&
+	    S_ISDIR(st.st_mode)) {
+		directory_syncs_to_fail -= directory_syncs_to_fail > 0;
 		errno = EIO;
 		return -1;
 	}
