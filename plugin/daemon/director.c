@@ -24,7 +24,6 @@
 #include <string.h>
 
 #define GUEST_MARKS_MAX 32
-#define LOOK_BACK_MAX	24 /* effects; no transition gives more */
 
 typedef struct QueuedEvent QueuedEvent;
 
@@ -250,13 +249,22 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 
 /*
  * Whether the n-th was carried out already: records show the engine as it is after the step, so the
- * first one that is written says all.
+ * first one of an object that is written says all; but a change of state gives an assignment a mark
+ * in its timeline, and it is written again after one. Only what one transition may have given is
+ * looked through: a step may have thousands of effects, and what is missed is but written twice.
  */
 static bool is_persisted(const EngineEffect *effects, size_t n)
 {
-	for (size_t i = n; i-- > 0 && n - i <= LOOK_BACK_MAX;)
-		if (effects[i].type == effects[n].type && effects[i].id == effects[n].id)
+	const EngineEffect *effect = &effects[n];
+
+	for (size_t i = n; i-- > 0 && n - i <= ENGINE_EFFECTS_MAX;) {
+		if (effects[i].id != effect->id)
+			continue;
+		if (effects[i].type == effect->type)
 			return true;
+		if (effects[i].type == EFFECT_CHANGED && effect->type == EFFECT_PERSIST_ASSIGNMENT)
+			return false;
+	}
 	return false;
 }
 
