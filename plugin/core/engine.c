@@ -26,9 +26,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* No transition gives more effects than this; a step makes one or two per assignment. */
-#define EFFECTS_PER_ASSIGNMENT 24
-
 static int reserve_effects(Engine *engine, size_t n)
 {
 	EngineEffect *grown;
@@ -370,7 +367,7 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	*ret_n = 0;
 	r = prepare(engine, event, &reach);
 	if (r >= 0)
-		r = reserve_effects(engine, (reach + 1) * EFFECTS_PER_ASSIGNMENT);
+		r = reserve_effects(engine, (reach + 1) * ENGINE_EFFECTS_MAX);
 	if (r < 0)
 		return r;
 

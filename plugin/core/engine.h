@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 #define ENGINE_NONE UINT32_MAX
+/* A step gives no more effects of one assignment: one or two transitions of it. */
+#define ENGINE_EFFECTS_MAX 24
 
 typedef enum AssignmentState {
 	ASSIGNMENT_DECLARED,	/* in the XML of a domain that is not running yet */

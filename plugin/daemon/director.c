@@ -24,7 +24,6 @@
 #include <string.h>
 
 #define GUEST_MARKS_MAX 32
-#define LOOK_BACK_MAX	24 /* effects; no transition gives more */
 
 typedef struct QueuedEvent QueuedEvent;
 
@@ -175,7 +174,8 @@ static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest
 	director_event(tdid, event, reason);
 }
 
-static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recorded, bool resumed)
+/* record: what has come of the records of this step, as store_write says it. */
+static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int record, bool resumed)
 {
 	static const EngineEventType events[VERB_N] = {
 		[VERB_CONNECT] = EVENT_CONNECT_DONE, [VERB_RECLAIM] = EVENT_RECLAIM_DONE,
@@ -187,7 +187,10 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 				     .number = effect->operation,
 				     .generation = effect->generation,
 				     .resumed = resumed };
-	const char *why = "its record could not be written (is the records' file system full?)";
+	const char *why =
+		record > 0 ? "its record may be lost: the records' directory could not be synced "
+			     "(does its disk fail?)"
+			   : "its record could not be written (is the records' file system full?)";
 	int r = -EIO;
 
 	if (verb == VERB_BIND || verb == VERB_UNBIND) {
@@ -199,7 +202,7 @@ static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, bool recor
 	} else {
 		request.dsm = registry_dsm_at(tdid->registry, effect->id);
 	}
-	if (recorded || !forward) {
+	if (record == 0 || !forward) {
 		r = request.dsm ? operations_submit(tdid->operations, &request) : -ENOENT;
 		why = strerror(-r);
 	}
@@ -246,18 +249,27 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 
 /*
  * Whether the n-th was carried out already: records show the engine as it is after the step, so the
- * first one that is written says all.
+ * first one of an object that is written says all; but a change of state gives an assignment a mark
+ * in its timeline, and it is written again after one. Only what one transition may have given is
+ * looked through: a step may have thousands of effects, and what is missed is but written twice.
  */
 static bool is_persisted(const EngineEffect *effects, size_t n)
 {
-	for (size_t i = n; i-- > 0 && n - i <= LOOK_BACK_MAX;)
-		if (effects[i].type == effects[n].type && effects[i].id == effects[n].id)
+	const EngineEffect *effect = &effects[n];
+
+	for (size_t i = n; i-- > 0 && n - i <= ENGINE_EFFECTS_MAX;) {
+		if (effects[i].id != effect->id)
+			continue;
+		if (effects[i].type == effect->type)
 			return true;
+		if (effects[i].type == EFFECT_CHANGED && effect->type == EFFECT_PERSIST_ASSIGNMENT)
+			return false;
+	}
 	return false;
 }
 
-/* False when a record could not be written, or may be lost. */
-static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
+/* Returns as store_write. */
+static int persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
@@ -275,7 +287,7 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 		r = records_write_dsm(tdid, dsm);
 		bdf_format(dsm ? dsm->bdf : (Bdf){}, object);
 	} else if (!a || !e) {
-		return true; /* this same step forgets it, and its record goes */
+		return 0; /* this same step forgets it, and its record goes */
 	} else {
 		reason_of_assignment(a, e, reason);
 		r = records_write_assignment(tdid, a);
@@ -285,30 +297,34 @@ static bool persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
 		log_error("%s: its record cannot be written to %s: %s. New connects and binds are "
 			  "refused until it can",
 			  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
-	return r == 0;
+	return r;
 }
 
 /* The last of these effects; the others have been. */
 static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason,
-		      bool *recorded)
+		      int *record)
 {
 	const EngineEffect *effect = &effects[n - 1];
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
+	int r;
 
 	switch (effect->type) {
 	case EFFECT_PERSIST_TDI:
 	case EFFECT_PERSIST_DSM:
 	case EFFECT_PERSIST_ASSIGNMENT:
-		if (!(*recorded && is_persisted(effects, n - 1)) && !persist(tdid, effect, reason))
-			*recorded = false;
+		if (*record == 0 && is_persisted(effects, n - 1))
+			break;
+		r = persist(tdid, effect, reason);
+		if (r != 0 && *record >= 0)
+			*record = r;
 		break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
-	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *recorded, false); break;
-	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *recorded, false); break;
-	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *recorded, false); break;
-	case EFFECT_CLEAR: submit(tdid, VERB_CLEAR, effect, *recorded, false); break;
-	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *recorded, false); break;
+	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *record, false); break;
+	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *record, false); break;
+	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *record, false); break;
+	case EFFECT_CLEAR: submit(tdid, VERB_CLEAR, effect, *record, false); break;
+	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *record, false); break;
 	case EFFECT_LOOK: domains_look(tdid, a); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
@@ -377,7 +393,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	TdiState tdi_before = tdi_state_of(tdid, tdi);
 	_cleanup_free_ char *held = NULL;
 	const EngineEffect *effects;
-	bool recorded = true;
+	int record = 0;
 	size_t n;
 	int r = engine_step(tdid->engine, event, &effects, &n);
 
@@ -395,7 +411,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	    engine_assignment(tdid->engine, event->id)->state == ASSIGNMENT_HELD)
 		reason = held = reason_of_hold(registry_assignment_at(tdid->registry, event->id));
 	for (size_t i = 0; i < n; i++)
-		carry_out(tdid, effects, i + 1, reason, &recorded);
+		carry_out(tdid, effects, i + 1, reason, &record);
 	if (event->type == EVENT_TVM_ENDED)
 		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));
 	if (dsm)
@@ -520,9 +536,9 @@ void director_resume(Tdid *tdid)
 		if (!e)
 			continue;
 		if (e->state == DSM_CONNECTING)
-			submit(tdid, VERB_CONNECT, &effect, true, true);
+			submit(tdid, VERB_CONNECT, &effect, 0, true);
 		else if (e->state == DSM_RECLAIMING)
-			submit(tdid, VERB_RECLAIM, &effect, true, true);
+			submit(tdid, VERB_RECLAIM, &effect, 0, true);
 		else if (e->idle_timer)
 			start_idle_timer(dsm);
 	}
@@ -531,7 +547,7 @@ void director_resume(Tdid *tdid)
 
 		if (e && e->state == TDI_CLEARING)
 			submit(tdid, VERB_CLEAR,
-			       &(EngineEffect){ .id = tdi->id, .operation = e->operation }, true,
+			       &(EngineEffect){ .id = tdi->id, .operation = e->operation }, 0,
 			       true);
 	}
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
@@ -541,9 +557,9 @@ void director_resume(Tdid *tdid)
 					.generation = e->generation };
 
 		if (e->state == ASSIGNMENT_BINDING)
-			submit(tdid, VERB_BIND, &effect, true, true);
+			submit(tdid, VERB_BIND, &effect, 0, true);
 		else if (e->state == ASSIGNMENT_UNBINDING)
-			submit(tdid, VERB_UNBIND, &effect, true, true);
+			submit(tdid, VERB_UNBIND, &effect, 0, true);
 		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
 			 e->state == ASSIGNMENT_LOCKED)
 			guest_timer_start(a);

@@ -6,6 +6,7 @@
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/records.h"
+#include "daemon/retry-timer.h"
 #include "rpc/log.h"
 
 #include <string.h>
@@ -14,10 +15,14 @@
 
 static void end_doubt(Tvm *tvm)
 {
+	Assignment *a;
+
 	if (!tvm->boot_doubted)
 		return;
 	tvm->boot_doubted = false;
 	tvm->boot_doubt = sd_event_source_disable_unref(tvm->boot_doubt);
+	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
+		retry_timer_go_on(a);
 	if (!tvm->domain)
 		return;
 	domains_look_lost(tvm->tdid, tvm->domain);

@@ -7,7 +7,7 @@
  * until the agent, whose port is opened anew then, says which boot it is in, or as long as a boot
  * may take. A reset of the guest resets its functions, which is a fault of theirs to the TSM:
  * meanwhile such a fault is left to what the agent says, and no policy takes the device away for
- * it.
+ * it, or binds it again.
  */
 #pragma once
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* After a restart of tdid the time begins anew. */
+/*
+ * After a restart of tdid the time begins anew. What was waited for is not done while nobody knows
+ * whether the guest has been reset meanwhile: it waits once more when that is known.
+ */
 #include "daemon/retry-timer.h"
 
 #include "daemon/director.h"
+#include "daemon/guest-boot.h"
 #include "rpc/log.h"
 
 #include <inttypes.h>
@@ -10,12 +14,19 @@
 
 #define DOUBLINGS_MAX 6
 
+static void tell_engine(Assignment *a)
+{
+	if (!guest_boot_doubted(a))
+		director_event(a->tdid, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = a->id },
+			       NULL);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Assignment *a = userdata;
 
 	retry_timer_stop(a);
-	director_event(a->tdid, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = a->id }, NULL);
+	tell_engine(a);
 	return 0;
 }
 
@@ -49,9 +60,14 @@ void retry_timer_start(Assignment *a)
 		tell(a, e, usec);
 	if (r < 0) {
 		log_error("%s: cannot set a timer: %s; not waited for", a->alias, strerror(-r));
-		director_event(a->tdid, &(EngineEvent){ .type = EVENT_RETRY_TIMEOUT, .id = a->id },
-			       NULL);
+		tell_engine(a);
 	}
+}
+
+void retry_timer_go_on(Assignment *a)
+{
+	if (engine_assignment(a->tdid->engine, a->id)->retry_timer && !a->retry_timer)
+		retry_timer_start(a);
 }
 
 void retry_timer_stop(Assignment *a)

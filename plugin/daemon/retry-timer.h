@@ -10,3 +10,5 @@
 /* By the state that the engine has it in; when it goes off, EVENT_RETRY_TIMEOUT goes there. */
 void retry_timer_start(Assignment *assignment);
 void retry_timer_stop(Assignment *assignment);
+/* There is no guest_boot_doubted any more: what has gone off within it starts again. */
+void retry_timer_go_on(Assignment *assignment);

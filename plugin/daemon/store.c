@@ -158,6 +158,8 @@ int store_write(Store *store, const char *name, JsonText *record)
 	r = file_name(&file, name, SUFFIX);
 	if (r >= 0)
 		r = file_name(&temporary, name, TEMPORARY);
+	if (r >= 0 && !record->error && (record->len == 0 || record->text[0] != '{'))
+		r = -EINVAL;
 	json_text_add(record, J_INT("version", STORE_VERSION), J_STRING("boot", store->boot_id));
 	json_text_close(record, '}');
 	if (r >= 0)

@@ -37,9 +37,9 @@ DEFINE_CLEANUP(Store, store_free);
 #define STORE_NOT_SYNCED 1
 
 /*
- * Writes `record` (an object that is still open, or {}; version and boot are added to it) under
- * `name`: [a-zA-Z0-9_.:-] only. 0, STORE_NOT_SYNCED, or a negative errno: then the record is what
- * it was before.
+ * Writes `record` (an object that is still open, else -EINVAL; version and boot are added to it)
+ * under `name`: [a-zA-Z0-9_.:-] only. 0, STORE_NOT_SYNCED, or a negative errno: then the record is
+ * what it was before.
  */
 int store_write(Store *store, const char *name, JsonText *record);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All of tdid between a fake libvirt, a fake TSM and a fake guest. */
+#include "testing-fsync.h"
 #include "testing-tdi.h"
 
 #include "daemon/director.h"
@@ -416,6 +417,20 @@ Test(daemon_director, unwritable_record_stops_a_bind_but_not_an_unbind)
 	detach();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
 	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+}
+
+/* There is room, so to look for it would not help. */
+Test(daemon_director, record_that_is_not_synced_stops_a_bind)
+{
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	directory_sync_fails = true;
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "could not be synced"));
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+	directory_sync_fails = false;
 }
 
 /* --- the end of a TVM --- */

@@ -76,6 +76,8 @@ Test(daemon_policy, restart_while_it_waits)
 	testing_daemon_stop(&d);
 	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,";
 	testing_daemon_start(&d);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_B);
 	UNTIL(d.event, tdi()->generation == 2);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 	cr_assert_eq(engine_assignment(d.tdid.engine, 0)->rebinds, 1);
@@ -239,6 +241,16 @@ Test(daemon_policy, restart_before_it_is_decided)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 }
 
+/* It is opened anew after a while. */
+static void await_port(void)
+{
+	for (int turns = 0; fake_vmm.guest_fd < 0; turns++) {
+		cr_assert_lt(turns, 40);
+		testing_turn(d.event);
+	}
+	testing_idle(d.event);
+}
+
 /* The device fails, and libvirt, which would tell of a reset of its guest, is away. */
 static void fail_without_libvirt(void)
 {
@@ -249,11 +261,7 @@ static void fail_without_libvirt(void)
 	fake_tsm_set(d.tsm, tdi(), "error", true);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_ATTACHED);
 	fake_vmm_connect();
-	for (int turns = 0; fake_vmm.guest_fd < 0; turns++) {
-		cr_assert_lt(turns, 40);
-		testing_turn(d.event);
-	}
-	testing_idle(d.event);
+	await_port();
 	if (d.boot_timeout_ms == 0)
 		cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
 }
@@ -282,6 +290,41 @@ Test(daemon_policy, guest_that_does_not_say_whether_it_was_reset)
 	d.boot_timeout_ms = 10;
 	fail_without_libvirt();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* It waits to be bound again, and may have been reset when it is time. */
+static void wait_without_libvirt(void)
+{
+	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":500,";
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_set(d.tsm, tdi(), "error", true);
+	UNTIL(d.event, testing_records(&d, "assignment", "\"retry_timer\":true") == 1);
+	fake_vmm_disconnect();
+	fake_vmm_connect();
+	await_port();
+	UNTIL(d.event, !testing_assignment(&d, 0, ALIAS)->retry_timer);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_ATTACHED);
+	cr_assert_eq(tdi()->generation, 0);
+}
+
+Test(daemon_policy, rebind_of_a_guest_that_is_not_reset_while_libvirt_is_away)
+{
+	wait_without_libvirt();
+	testing_guest_hello(SESSION_B);
+	UNTIL(d.event, tdi()->generation == 2);
+	cr_assert_eq(engine_assignment(d.tdid.engine, 0)->rebinds, 1);
+}
+
+Test(daemon_policy, rebind_of_a_guest_that_is_reset_while_libvirt_is_away)
+{
+	wait_without_libvirt();
+	testing_guest_send(
+		"|{\"session\":\"" SESSION_B "\",\"id\":1,\"call\":\"Hello\","
+		"\"parameters\":{\"protocol\":1,\"agent\":\"fake\",\"boot_id\":\"c\"}}|");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 1);
+	cr_assert_eq(engine_assignment(d.tdid.engine, 0)->rebinds, 0);
 }
 
 /* Each connection is a doubt, but there is one end of them. */

@@ -279,6 +279,16 @@ Test(daemon_store, directory_that_cannot_be_synced)
 	cr_assert_eq(write_value("a", "later"), 0);
 }
 
+Test(daemon_store, what_is_no_open_object)
+{
+	_cleanup_(json_text_clear) JsonText none = {}, array = {};
+
+	cr_assert_eq(store_write(store, "a", &none), -EINVAL);
+	json_text_open(&array, '[');
+	cr_assert_eq(store_write(store, "a", &array), -EINVAL);
+	expect_walk("");
+}
+
 Test(daemon_store, write_replace_remove)
 {
 	cr_assert_eq(write_value("b", "1"), 0);
