@@ -96,7 +96,7 @@ Test(daemon_drain_requests, record_that_cannot_be_synced)
 	testing_daemon_start(&d);
 	directory_sync_fails = true;
 	testing_call(&two, "Connect", FAKE_TSM_DSM);
-	testing_answered(&two, "its record could not be written");
+	testing_answered(&two, "its record may be lost");
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
 	cr_assert_eq(testing_records(&d, "dsm", NULL), 0);
 	expect("Drain", DSM, "ok {\"dsm\":");
