@@ -133,6 +133,9 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 			  a->reason) < 0)
 		log_error("%s: out of memory", a->alias);
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
+	/* Begun ahead of it, or for another. */
+	if (effect->state == ASSIGNMENT_CONNECTING && a->dsm->connect_started)
+		director_mark(tdid, a, "device_connect started", NULL);
 }
 
 static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -471,8 +474,10 @@ static void on_operation_started(const OperationRequest *request, void *userdata
 			      NULL);
 		return;
 	}
-	for (uint32_t p = 0;
-	     request->verb == VERB_CONNECT && (a = registry_next_of_dsm(request->dsm, &p));)
+	if (request->verb != VERB_CONNECT)
+		return;
+	request->dsm->connect_started = true;
+	for (uint32_t p = 0; (a = registry_next_of_dsm(request->dsm, &p));)
 		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
 			director_mark(tdid, a, "device_connect started", NULL);
 }
@@ -511,6 +516,8 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	case VERB_CLEAR: event.type = EVENT_CLEAR_DONE; break;
 	default: event.type = EVENT_UNBIND_DONE; break;
 	}
+	if (request->verb == VERB_CONNECT)
+		request->dsm->connect_started = false;
 	director_event(tdid, &event, reason);
 	if (request->dsm->loss_noticed) {
 		request->dsm->loss_noticed = false;

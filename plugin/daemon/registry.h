@@ -80,11 +80,12 @@ struct Dsm {
 	Operation *operations; /* operations.c: its verbs, the first under way or to be sent */
 	Dsm *next_due;
 	bool is_due;
-	bool drained;	   /* nobody gets a TDI of it any more: drain-requests.c */
-	bool drain_stuck;  /* one of its devices could not be detached */
-	bool drain_asked;  /* its reclaim has been */
-	bool drain_anew;   /* a Drain was called: what was asked for is asked for once more */
-	bool loss_noticed; /* while a verb was under way: before or after it, nobody knows */
+	bool connect_started; /* a device_connect of it is under way at the TSM */
+	bool drained;	      /* nobody gets a TDI of it any more: drain-requests.c */
+	bool drain_stuck;     /* one of its devices could not be detached */
+	bool drain_asked;     /* its reclaim has been */
+	bool drain_anew;      /* a Drain was called: what was asked for is asked for once more */
+	bool loss_noticed;    /* while a verb was under way: before or after it, nobody knows */
 };
 
 typedef struct Tdi {
