@@ -5,11 +5,11 @@
 #include "quote/records.h"
 #include "quote/relay.h"
 #include "quote/service.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -54,19 +54,6 @@ static int listen_all(Relay *relay, Door **doors, char **ret_error)
 	return 0;
 }
 
-static int set_up_signals(sd_event *event)
-{
-	sigset_t signals;
-	int r;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
-	return r < 0 ? r : sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
-}
-
 /* The next of us opens the domains' sockets again: what is at their paths now stays. */
 static void leave_sockets(Relay *relay)
 {
@@ -87,7 +74,7 @@ static int serve(const Config *config)
 	raise_descriptors();
 	r = sd_event_default(&event);
 	if (r >= 0)
-		r = set_up_signals(event);
+		r = event_end_on_signals(event);
 	if (r >= 0)
 		r = relay_new(&relay, event, config);
 	if (r >= 0)

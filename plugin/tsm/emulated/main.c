@@ -2,12 +2,12 @@
 /* tdi-tsm-emulated: a TSM and devices that protect nothing, for trying and testing. */
 #include "config.h"
 #include "reference.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 #include "service.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
@@ -36,18 +36,11 @@ static int serve(const Config *config)
 	_cleanup_(service_freep) Service *service = NULL;
 	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
 	_cleanup_free_ char *error = NULL;
-	sigset_t signals;
 	int r;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
 	r = sd_event_default(&event);
 	if (r >= 0)
-		r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
-	if (r >= 0)
-		r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+		r = event_end_on_signals(event);
 	if (r >= 0)
 		r = service_new(&service, event, config, &error);
 	if (r >= 0)
