@@ -96,7 +96,9 @@ static void on_probed(void *userdata, int result)
 
 	device->task = task_free(device->task);
 	if (device->state == DEVICE_ACCEPTED && !device->lock_pending) {
-		if (result == -ETIME)
+		if (result != -ETIME && device->probe_again && !device_report_driver(device))
+			device_drive(device);
+		else if (result == -ETIME)
 			device_say(warning, device, "the driver's probe is still going on");
 		else if (!device_report_driver(device))
 			device_say(warning, device, "no driver has taken the function yet (%s)",
@@ -111,7 +113,10 @@ void device_drive(Device *device)
 	_cleanup_free_ char *path = NULL;
 	int r;
 
-	if (device_report_driver(device) || device->task)
+	if (device_report_driver(device))
+		return;
+	device->probe_again = device->task;
+	if (device->task)
 		return;
 	r = tree_path(device->shared->tree, &path, "/sys/bus/pci/drivers_probe");
 	if (r == 0)

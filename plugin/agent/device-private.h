@@ -41,6 +41,7 @@ struct Device {
 	Task *task;
 	DeviceAfter after;
 	bool unbind_tried, driver_reported, complained;
+	bool probe_again; /* a driver came while the probe was under way, perhaps too late for it */
 	uint64_t revoke_due; /* generation that the TSM is yet to hear of; 0: none */
 	LoopTimer settle, deadline, reattest;
 	uint64_t settle_wait;

@@ -93,14 +93,14 @@ Test(agent_device, renamed_while_its_driver_is_unbound)
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 	testing_driver_binds();
-	testing_unbind_slowly();
+	testing_write_slowly(TESTING_UNBIND);
 	testing_withdraw(TESTING_GENERATION);
 	testing_settle();
 	testing_offer_as("nic1");
 	testing_settle();
 	bed.events[0] = '\0';
 	testing_bind_driver(&bed.files, false);
-	testing_unbind_now();
+	testing_write_now(TESTING_UNBIND);
 	testing_wait("Ready");
 }
 
@@ -111,7 +111,7 @@ Test(agent_device, locked_anew_while_its_driver_is_unbound)
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 	testing_driver_binds();
-	testing_unbind_slowly();
+	testing_write_slowly(TESTING_UNBIND);
 	testing_withdraw(TESTING_GENERATION);
 	testing_settle();
 	bed.generation = TESTING_GENERATION + 1;
@@ -121,7 +121,7 @@ Test(agent_device, locked_anew_while_its_driver_is_unbound)
 	testing_locked(TESTING_GENERATION + 1);
 	testing_settle();
 	testing_bind_driver(&bed.files, false);
-	testing_unbind_now();
+	testing_write_now(TESTING_UNBIND);
 	testing_wait("Verdict");
 	cr_assert_not_null(strstr(bed.events, "Verdict accepted"), "%s", bed.events);
 	cr_assert_eq(bed.revokes, 0);
@@ -145,10 +145,10 @@ Test(agent_device, bind_gone_with_tdid)
 	testing_locked(TESTING_GENERATION);
 	testing_wait("Verdict accepted");
 	testing_driver_binds();
-	testing_unbind_slowly();
+	testing_write_slowly(TESTING_UNBIND);
 	replaced();
 	testing_bind_driver(&bed.files, false);
-	testing_unbind_now();
+	testing_write_now(TESTING_UNBIND);
 	testing_wait("Ready");
 	bed.tdisp_state = TDISP_CONFIG_LOCKED;
 	bed.generation = TESTING_GENERATION + 1;
