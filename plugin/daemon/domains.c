@@ -8,6 +8,7 @@
  */
 #include "daemon/domains.h"
 
+#include "common/process.h"
 #include "core/domain-xml.h"
 #include "daemon/admission.h"
 #include "daemon/assignments-service.h"
@@ -274,7 +275,7 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 		return;
 	r = incarnation_libvirt_pid(domain->name, &pid);
 	if (r >= 0)
-		r = incarnation_start_time(pid, &start_time);
+		r = process_start_time(&start_time, "", pid);
 	if (r >= 0)
 		r = incarnation_begin(tdid, domain, pid, start_time);
 	if (r < 0)

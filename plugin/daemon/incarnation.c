@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/incarnation.h"
 
+#include "common/process.h"
 #include "daemon/assignments-service.h"
 #include "daemon/director.h"
 #include "daemon/guest-port.h"
@@ -28,26 +29,6 @@ static int read_small(const char *path, char *buffer, size_t size)
 	if (n < 0)
 		return -errno;
 	buffer[n] = '\0';
-	return 0;
-}
-
-int incarnation_start_time(pid_t pid, uint64_t *ret)
-{
-	char path[64], text[1024], *p;
-	unsigned long long value;
-	int r;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	r = read_small(path, text, sizeof(text));
-	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r;
-	/* The name in field 2 may hold anything, also spaces and parentheses. */
-	p = strrchr(text, ')');
-	for (int field = 3; p && field <= 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p || sscanf(p, " %llu", &value) != 1)
-		return -EBADMSG;
-	*ret = value;
 	return 0;
 }
 
@@ -91,24 +72,6 @@ static int on_gone_before(sd_event_source *source, void *userdata)
 	return on_exit_event(source, -1, 0, userdata);
 }
 
-/* Opens the pidfd, and only then looks whether the process is still the same one. */
-static int hold(pid_t pid, uint64_t start_time, int *ret_fd)
-{
-	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	uint64_t now;
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = incarnation_start_time(pid, &now);
-	if (r < 0)
-		return r;
-	if (now != start_time)
-		return -ESRCH;
-	*ret_fd = steal_fd(&fd);
-	return 0;
-}
-
 static int watch(Tvm *tvm)
 {
 	return sd_event_add_io(tvm->tdid->event, &tvm->exit, tvm->pidfd, EPOLLIN, on_exit_event,
@@ -127,9 +90,9 @@ int incarnation_begin(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time
 	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
 		if (tvm->pid == pid && tvm->start_time == start_time)
 			return -ESRCH;
-	r = hold(pid, start_time, &fd);
-	if (r < 0)
-		return r;
+	fd = process_hold(pid, start_time);
+	if (fd < 0)
+		return fd;
 	r = registry_add_tvm(tdid->registry, domain, &tvm);
 	if (r < 0)
 		return r;
@@ -154,12 +117,12 @@ int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_ti
 {
 	_cleanup_close_ int fd = -1;
 	Tvm *tvm;
-	int gone, r;
+	int r;
 
 	/* Whatever else keeps it from being held does not say that it has ended. */
-	gone = hold(pid, start_time, &fd);
-	if (gone < 0 && gone != -ESRCH)
-		return gone;
+	fd = process_hold(pid, start_time);
+	if (fd < 0 && fd != -ESRCH)
+		return fd;
 	r = registry_add_tvm(tdid->registry, domain, &tvm);
 	if (r < 0)
 		return r;
@@ -170,7 +133,7 @@ int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_ti
 		registry_remove_tvm(tdid->registry, tvm);
 		return r;
 	}
-	if (gone < 0)
+	if (fd < 0)
 		return sd_event_add_defer(tdid->event, &tvm->exit, on_gone_before, tvm);
 	tvm->pidfd = steal_fd(&fd);
 	domain->tvm = tvm;

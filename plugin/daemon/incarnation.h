@@ -20,8 +20,5 @@ int incarnation_begin(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time
  */
 int incarnation_restore(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time);
 
-/* Field 22 of /proc/PID/stat. -ESRCH, -EBADMSG. */
-int incarnation_start_time(pid_t pid, uint64_t *ret);
-
 /* The pid that libvirt's pid file names for a domain of this name. -ENOENT, -EACCES, -EBADMSG. */
 int incarnation_libvirt_pid(const char *domain_name, pid_t *ret);

@@ -3,9 +3,9 @@
  * all. */
 #pragma once
 
+#include "common/settings.h"
 #include "core/cleanup.h"
 #include "quote/address.h"
-#include "tsm/common/settings.h"
 
 #include <stddef.h>
 #include <stdint.h>

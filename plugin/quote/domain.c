@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "quote/domain.h"
 
+#include "common/process.h"
 #include "quote/asker.h"
 #include "quote/door.h"
 #include "rpc/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 
 const char *quote_outcome_name(QuoteOutcome outcome)
 {
@@ -84,49 +83,16 @@ static int on_exit_event(sd_event_source *source, int fd, uint32_t revents, void
 	return 0;
 }
 
-/* Field 22 of /proc/PID/stat (proc(5)). */
-static int read_start_time(pid_t pid, uint64_t *ret)
-{
-	char path[64], text[1024], *p;
-	_cleanup_close_ int fd = -1;
-	unsigned long long value;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n < 0)
-		return -errno;
-	text[n] = 0;
-	/* The name in field 2 may hold anything, also spaces and parentheses. */
-	p = strrchr(text, ')');
-	for (int field = 3; p && field <= 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p || sscanf(p, " %llu", &value) != 1)
-		return -EBADMSG;
-	*ret = value;
-	return 0;
-}
-
 int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time)
 {
 	_cleanup_close_ int fd = -1;
-	uint64_t now;
 	int r;
 
 	if (domain->pid == pid && domain->start_time == start_time)
 		return 0;
-	/* Opened first, so that what is looked at is what is held. */
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	fd = process_hold(pid, start_time);
 	if (fd < 0)
-		return -errno;
-	r = read_start_time(pid, &now);
-	if (r < 0)
-		return r;
-	if (now != start_time)
-		return -ESRCH;
+		return fd;
 	domain_forget_qemu(domain);
 	r = sd_event_add_io(event, &domain->exit, fd, EPOLLIN, on_exit_event, domain);
 	if (r < 0)

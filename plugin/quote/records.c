@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "quote/records.h"
 
+#include "common/state-file.h"
 #include "core/refusal.h"
 #include "quote/door.h"
 #include "rpc/json.h"
 #include "rpc/log.h"
-#include "tsm/common/state-file.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host.h"
 
+#include "common/process.h"
 #include "daemon/domains.h"
 #include "daemon/incarnation.h"
 #include "layout.h"
 #include "libvirt.h"
 #include "rpc/log.h"
+#include "../scratch-folder.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -44,12 +46,9 @@ void host_begin(Host *host, uint32_t domains, const BenchTsm *tsm)
 	char path[96];
 
 	*host = (Host){ .domains = domains, .tsm = *tsm };
-	strcpy(host->directory, "/dev/shm/tdid-bench-XXXXXX");
-	if (!mkdtemp(host->directory)) {
-		strcpy(host->directory, "/tmp/tdid-bench-XXXXXX");
-		if (!mkdtemp(host->directory))
-			check(-errno, host->directory);
-	}
+	if (!scratch_folder(host->directory, sizeof(host->directory), "/dev/shm") &&
+	    !scratch_folder(host->directory, sizeof(host->directory), NULL))
+		check(-errno, host->directory);
 	snprintf(path, sizeof(path), "%s/records", host->directory);
 	mkdir(path, 0700);
 	host->tsm.path = NULL;
@@ -76,7 +75,7 @@ static void adopt(Host *host, uint32_t i)
 	check(registry_domain(host->tdid.registry, uuid, &domain), text);
 	if (!domain->name && asprintf(&domain->name, "bench%u", i) < 0)
 		check(-ENOMEM, text);
-	check(incarnation_start_time(host->qemus[i], &start_time), "process");
+	check(process_start_time(&start_time, "", host->qemus[i]), "process");
 	check(incarnation_begin(&host->tdid, domain, host->qemus[i], start_time), "incarnation");
 }
 

@@ -9,6 +9,7 @@
  * asked in turn.
  */
 #include "core/tdreport.h"
+#include "../scratch-folder.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -477,8 +478,7 @@ int main(int argc, char **argv)
 	qe = argv[2];
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
-	strcpy(folder, "/dev/shm/bench-quote-XXXXXX");
-	if (!mkdtemp(folder))
+	if (!scratch_folder(folder, sizeof(folder), "/dev/shm"))
 		die(folder);
 	make_messages();
 	round_trip(false, 0, 3000, 1.3);

@@ -2,6 +2,7 @@
 #include "folder.h"
 
 #include "fuzz.h"
+#include "../scratch-folder.h"
 
 #include <ftw.h>
 #include <limits.h>
@@ -29,8 +30,7 @@ const char *fuzz_folder(void)
 
 	if (*folder)
 		return folder;
-	snprintf(folder, sizeof(folder), "%.200s/tdid-fuzz-XXXXXX", above ? above : "/tmp");
-	CHECK(mkdtemp(folder));
+	CHECK(scratch_folder(folder, sizeof(folder), above));
 	atexit(remove_all);
 	return folder;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/cleanup.h"
+#include "../scratch-folder.h"
 
 #include <criterion/criterion.h>
 
@@ -29,8 +30,7 @@
 /* A directory of the test's own, removed by raw_done. */
 static inline const char *raw_path(char path[64])
 {
-	strcpy(path, "/tmp/tdid-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(path));
+	cr_assert(scratch_folder(path, 64, NULL));
 	strcat(path, "/socket");
 	return path;
 }

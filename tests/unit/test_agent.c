@@ -390,6 +390,22 @@ Test(agent, driver_loaded_late)
 	cr_assert(testing_wait_file(TESTING_PROBE, TESTING_BDF));
 }
 
+/* The kernel may have looked at its drivers just before. */
+Test(agent, driver_loaded_while_the_probe_is_under_way)
+{
+	testing_wait("Ready");
+	testing_write_slowly(TESTING_PROBE);
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	testing_settle();
+	testing_uevent("add@/bus/pci/drivers/nvme|ACTION=add|DEVPATH=/bus/pci/drivers/nvme|"
+		       "SUBSYSTEM=drivers|");
+	testing_settle();
+	testing_write_now(TESTING_PROBE);
+	testing_settle();
+	testing_write_now(TESTING_PROBE);
+}
+
 Test(agent, function_comes_late)
 {
 	testing_wait("Ready");

@@ -2,6 +2,7 @@
 /* Real children: ones that answer, and all the ways in which one does not. */
 #include "agent/child-log.h"
 #include "agent/program.h"
+#include "../scratch-folder.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -39,8 +40,7 @@ static void setup(void)
 	sigaddset(&blocked, SIGTERM);
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	cr_assert_eq(loop_new(&bed.loop), 0);
-	snprintf(bed.folder, sizeof(bed.folder), "/tmp/tdid-program-XXXXXX");
-	cr_assert_not_null(mkdtemp(bed.folder));
+	cr_assert(scratch_folder(bed.folder, sizeof(bed.folder), NULL));
 }
 
 static void done(void)

@@ -5,6 +5,7 @@
  */
 #include "testing-agent.h"
 #include "testing-schema.h"
+#include "../scratch-folder.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,8 +23,7 @@ static void start_with(const char *script, unsigned int timeout_ms, const char *
 {
 	_cleanup_free_ char *policy = NULL;
 
-	snprintf(folder, sizeof(folder), "/tmp/tdid-relying-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	cr_assert(scratch_folder(folder, sizeof(folder), NULL));
 	cr_assert_gt(asprintf(&policy,
 			      ",\"relying_party\":{\"command\":[\"/bin/sh\",\"-c\","
 			      "\"echo asked >>$0/asked; %s\",\"%s\"],\"timeout_ms\":%u}%s",
@@ -401,8 +401,7 @@ static void start_with_example(void)
 	_cleanup_free_ char *policy = NULL;
 	FILE *file;
 
-	snprintf(folder, sizeof(folder), "/tmp/tdid-relying-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	cr_assert(scratch_folder(folder, sizeof(folder), NULL));
 	cr_assert_gt(asprintf(&policy,
 			      ",\"relying_party\":{\"command\":[\"" TESTING_REPOSITORY
 			      "/examples/relying-party/verify\",\"--root\",\"%s/root\","

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "agent/task.h"
+#include "../scratch-folder.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -21,8 +22,7 @@ static void setup(void)
 {
 	memset(&bed, 0, sizeof(bed));
 	cr_assert_eq(loop_new(&bed.loop), 0);
-	snprintf(bed.folder, sizeof(bed.folder), "/tmp/tdid-task-XXXXXX");
-	cr_assert_not_null(mkdtemp(bed.folder));
+	cr_assert(scratch_folder(bed.folder, sizeof(bed.folder), NULL));
 	snprintf(bed.path, sizeof(bed.path), "%s/file", bed.folder);
 }
 

@@ -243,7 +243,7 @@ Test(daemon_guest_port, provider_that_comes_back_gets_what_waited)
 	testing_idle(d.event);
 	cr_assert_eq(d.tdid.guest_calls, 0);
 	fake_tsm_start(d.tsm);
-	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\""));
+	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\",\"parameters\""));
 	cr_assert_lt(now() - begin, 4000);
 	cr_assert_eq(d.tdid.guest_calls, 0);
 }

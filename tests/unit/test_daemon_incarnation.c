@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-daemon.h"
 
+#include "common/process.h"
 #include "daemon/incarnation.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -36,25 +36,6 @@ static Domain *domain(void)
 	return found;
 }
 
-Test(daemon_incarnation, start_time_of_nobody)
-{
-	uint64_t start_time;
-
-	cr_assert_eq(incarnation_start_time(INT32_MAX, &start_time), -ESRCH);
-	cr_assert_eq(incarnation_start_time(-1, &start_time), -ESRCH);
-}
-
-Test(daemon_incarnation, start_time_whatever_the_name_is)
-{
-	uint64_t before, after;
-
-	cr_assert_eq(incarnation_start_time(getpid(), &before), 0);
-	prctl(PR_SET_NAME, ") R 1 2 (3");
-	cr_assert_eq(incarnation_start_time(getpid(), &after), 0);
-	cr_assert_eq(before, after);
-	cr_assert_gt(before, 0);
-}
-
 Test(daemon_incarnation, names_that_lead_elsewhere)
 {
 	pid_t pid;
@@ -67,7 +48,7 @@ Test(daemon_incarnation, wrong_processes)
 {
 	uint64_t start_time;
 
-	incarnation_start_time(getpid(), &start_time);
+	process_start_time(&start_time, "", getpid());
 	cr_assert_eq(incarnation_begin(&d.tdid, domain(), getpid(), start_time + 1), -ESRCH);
 	cr_assert_lt(incarnation_begin(&d.tdid, domain(), INT32_MAX, 1), 0);
 	cr_assert_lt(incarnation_begin(&d.tdid, domain(), 0, 1), 0);
@@ -166,7 +147,7 @@ Test(daemon_incarnation, restored_when_no_descriptor_is_left)
 	uuid_from_string(&uuid, TVM0);
 	cr_assert_eq(registry_domain(d.tdid.registry, uuid, &of), 0);
 	of->name = strdup("tvm0");
-	cr_assert_eq(incarnation_start_time(getpid(), &start_time), 0);
+	cr_assert_eq(process_start_time(&start_time, "", getpid()), 0);
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, limit.rlim_max }), 0);
 	cr_assert_eq(incarnation_restore(&d.tdid, of, getpid(), start_time), -EMFILE);

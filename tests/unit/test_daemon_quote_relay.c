@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What libvirt's hook makes tdid say to tdi-quoted, and what comes of its answers. */
-#include "testing-daemon.h"
+/* daemon/quote-relay.c: what libvirt's hook makes tdid say to tdi-quoted, and what comes of it. */
+#include "testing-hook.h"
 
-#include "daemon/incarnation.h"
 #include "rpc/varlink-server.h"
 #include "schemas/schemas.h"
 
@@ -18,11 +17,7 @@
 	     "path='/var/run/tdx-qgs/qgs.socket'/></launchSecurity><devices>" TESTING_PORT         \
 	     "</devices></domain>"
 
-static TestingDaemon d;
-static VarlinkClient *client;
 static VarlinkServer *quoted;
-static unsigned int n_answers;
-static char answer[1024];
 static char told[1024]; /* what came last */
 static unsigned int n_told;
 static bool refuse, hang;
@@ -83,45 +78,6 @@ static void start_quoted(void)
 	cr_assert_eq(varlink_server_add_interface(quoted, schema_io_tdid_quote, NULL), 0);
 	cr_assert_eq(varlink_server_bind_all(quoted, methods, ELEMENTSOF(methods), NULL), 0);
 	cr_assert_eq(varlink_server_listen(quoted, path, 0600, NULL), 0);
-}
-
-static void on_answer(VarlinkClient *c, const VarlinkReply *reply, void *userdata)
-{
-	n_answers++;
-	snprintf(answer, sizeof(answer), "%s",
-		 reply->status < 0 ? "lost"
-		 : reply->error	   ? json_get_string(reply->parameters, "message")
-				   : "");
-}
-
-static void call(const char *operation, const char *xml, pid_t pid)
-{
-	_cleanup_(json_unrefp) json_object *o = NULL;
-	uint64_t start_time = 0;
-	char path[128];
-
-	if (!client) {
-		snprintf(path, sizeof(path), "%s/io.tdid.Hook", d.directory);
-		cr_assert_eq(varlink_client_connect(&client, d.event, path, NULL, NULL), 0);
-	}
-	if (pid > 0)
-		incarnation_start_time(pid, &start_time);
-	cr_assert_eq(json_build(&o, J_STRING("domain", "tvm0"), J_STRING("operation", operation),
-				J_STRING("sub_operation", "begin"), J_STRING("extra", "-"),
-				J_STRING("xml", xml), J_INT_IF(pid != 0, "qemu_pid", pid),
-				J_INT_IF(pid > 0, "qemu_start_time", (int64_t)start_time)),
-		     0);
-	n_answers = 0;
-	cr_assert_eq(
-		varlink_client_call(client, "io.tdid.Hook.Run", o, 0, 0, on_answer, NULL, NULL), 0);
-}
-
-static void expect(const char *about)
-{
-	UNTIL(d.event, n_answers > 0);
-	testing_idle(d.event);
-	cr_assert_eq(n_answers, 1);
-	cr_assert(*about ? strstr(answer, about) != NULL : answer[0] == '\0', "'%s'", answer);
 }
 
 static void expect_told(const char *method, const char *about)

@@ -2,7 +2,7 @@
 #include "testing-daemon.h"
 #include "testing-fsync.h"
 
-#include "daemon/incarnation.h"
+#include "common/process.h"
 #include "daemon/records.h"
 
 #include <errno.h>
@@ -204,7 +204,7 @@ Test(daemon_records, older_than_the_tdis)
 	uint64_t start_time;
 	char text[512];
 
-	cr_assert_eq(incarnation_start_time(getpid(), &start_time), 0);
+	cr_assert_eq(process_start_time(&start_time, "", getpid()), 0);
 	for (int tvm = 0; tvm < 2; tvm++) {
 		snprintf(text, sizeof(text),
 			 "\"kind\":\"tvm\",\"domain\":\"%s\",\"pid\":%d,\"start_time\":%llu",
@@ -263,7 +263,7 @@ Test(daemon_records, older_than_the_tdis_of_the_same_domain)
 	uint64_t start_time;
 	char text[512], name[32], device[16];
 
-	cr_assert_eq(incarnation_start_time(getpid(), &start_time), 0);
+	cr_assert_eq(process_start_time(&start_time, "", getpid()), 0);
 	for (int i = 0; i < 2; i++) {
 		snprintf(text, sizeof(text),
 			 "\"kind\":\"tvm\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"start_time\":%llu",

@@ -2,6 +2,7 @@
 #include "daemon/store.h"
 
 #include "testing-fsync.h"
+#include "../scratch-folder.h"
 
 #include <criterion/criterion.h>
 
@@ -20,8 +21,7 @@ static char seen[1024];		  /* "NAME=VALUE ..." of one walk */
 
 static void set_up(void)
 {
-	strcpy(directory, "/tmp/tdid-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
+	cr_assert(scratch_folder(directory, sizeof(directory), NULL));
 	cr_assert_eq(store_open(&store, directory, "this-boot", NULL), 0);
 }
 

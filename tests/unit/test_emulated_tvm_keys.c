@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-emulated.h"
 
-#include "tsm/common/state-file.h"
+#include "common/state-file.h"
 #include "tsm/emulated/tvm-keys.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whatever the service does, the guest gets an end. */
+/* getquote-exchange.c: whatever the service does, the guest gets an end. */
 #include "testing-getquote.h"
 
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hooks/qemu.h"
+#include "../scratch-folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,11 +101,11 @@ static void write_file(const char *path, const char *text)
 
 Test(hook_qemu, reads_from_a_root)
 {
-	char root[] = "/tmp/test_hook_qemu-XXXXXX";
+	char root[64];
 	char path[128], text[64];
 	Qemu qemu = { 0 };
 
-	cr_assert_not_null(mkdtemp(root));
+	cr_assert(scratch_folder(root, sizeof(root), NULL));
 	cr_expect_eq(qemu_read(&qemu, root, "tvm0"), -ENOENT);
 	cr_expect_eq(qemu_read(&qemu, root, "../tvm0"), -EINVAL);
 	for (const char *const *d =

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The whole service through its sockets. What it says is looked at in tests/quote as well. */
+/* service.c and service-control.c: the whole through its sockets. What it says is looked at in
+ * tests/quote as well. */
 #include "testing-qe.h"
 
+#include "common/platform-key.h"
 #include "core/qgs-message.h"
 #include "quote/emulated/client.h"
 #include "quote/emulated/service.h"
 #include "rpc/event-loop.h"
 #include "rpc/varlink-client.h"
-#include "tsm/common/platform-key.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -341,25 +341,25 @@ static inline void testing_driver_binds(void)
 	testing_wait("DriverBound");
 }
 
-/* From here on the kernel takes its time: writing there waits for testing_unbind_now(). */
-static inline void testing_unbind_slowly(void)
+/* From here on the kernel takes its time: writing there waits for testing_write_now(). */
+static inline void testing_write_slowly(const char *file)
 {
 	char path[256];
 
-	snprintf(path, sizeof(path), "%s" TESTING_UNBIND, bed.files.root);
+	snprintf(path, sizeof(path), "%s%s", bed.files.root, file);
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(mkfifo(path, 0600), 0);
 }
 
 /* The one write that has been waiting. */
-static inline void testing_unbind_now(void)
+static inline void testing_write_now(const char *file)
 {
-	int fd = tree_open(&bed.files.tree, O_RDONLY | O_NONBLOCK, TESTING_UNBIND);
+	int fd = tree_open(&bed.files.tree, O_RDONLY | O_NONBLOCK, "%s", file);
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	char text[32] = "";
 
 	cr_assert_geq(fd, 0);
-	cr_assert_eq(poll(&wait, 1, 2000), 1, "nobody writes");
+	cr_assert_eq(poll(&wait, 1, 5000), 1, "nobody writes");
 	cr_assert_gt(read(fd, text, sizeof(text) - 1), 0, "nobody writes");
 	cr_assert_str_eq(text, TESTING_BDF);
 	close(fd);

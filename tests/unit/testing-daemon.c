@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-daemon.h"
 
+#include "common/process.h"
 #include "daemon/domains.h"
 #include "daemon/incarnation.h"
+#include "../scratch-folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -60,8 +62,7 @@ void testing_daemon_init(TestingDaemon *d)
 			      .operation_deadline_ms = 60000,
 			      .stop_timeout_ms = 60000 };
 	signal(SIGPIPE, SIG_IGN);
-	strcpy(d->directory, "/tmp/tdid-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(d->directory));
+	cr_assert(scratch_folder(d->directory, sizeof(d->directory), NULL));
 	snprintf(d->socket, sizeof(d->socket), "%s/tsm", d->directory);
 	snprintf(d->records, sizeof(d->records), "%s/records", d->directory);
 	make_functions(d);
@@ -135,7 +136,7 @@ void testing_daemon_run(TestingDaemon *d, int tvm, const char *xml)
 	}
 	d->qemu[tvm] = pid;
 	fake_vmm_domain(uuids[tvm], names[tvm], xml);
-	cr_assert_eq(incarnation_start_time(pid, &start_time), 0);
+	cr_assert_eq(process_start_time(&start_time, "", pid), 0);
 	cr_assert_eq(uuid_from_string(&uuid, uuids[tvm]), 0);
 	cr_assert_eq(registry_domain(d->tdid.registry, uuid, &domain), 0);
 	free(domain->name);

@@ -2,11 +2,11 @@
 /* A TVM that talks to the emulated TSM: what the agent does, without the verification. */
 #pragma once
 
+#include "common/random.h"
+#include "common/state-file.h"
 #include "core/guest-message-tvm.h"
 #include "core/guest-payload.h"
 #include "testing-emulated.h"
-#include "tsm/common/random.h"
-#include "tsm/common/state-file.h"
 #include "tsm/emulated/tsm.h"
 
 typedef struct TestingTvm {

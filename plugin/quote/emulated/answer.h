@@ -2,8 +2,8 @@
 /* What the service answers to a request, before anything goes wrong with it. */
 #pragma once
 
+#include "common/blob.h"
 #include "enclave.h"
-#include "tsm/common/blob.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * shows all. */
 #pragma once
 
+#include "common/settings.h"
 #include "core/cleanup.h"
-#include "tsm/common/settings.h"
 
 #include <netinet/in.h>
 #include <stddef.h>

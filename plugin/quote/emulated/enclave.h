@@ -23,10 +23,10 @@
  */
 #pragma once
 
+#include "common/blob.h"
 #include "core/cleanup.h"
 #include "core/tdreport.h"
 #include "pck-chain.h"
-#include "tsm/common/blob.h"
 
 #include <stddef.h>
 #include <stdint.h>

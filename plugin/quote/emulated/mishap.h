@@ -2,7 +2,7 @@
 /* What goes wrong with answers on request (Fail of io.tdid.QeEmulated, where each is explained). */
 #pragma once
 
-#include "tsm/common/blob.h"
+#include "common/blob.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,9 +5,10 @@
  */
 #include "pck-chain.h"
 
+#include "common/key-pair.h"
+#include "common/random.h"
+#include "common/state-file.h"
 #include "core/refusal.h"
-#include "tsm/common/random.h"
-#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <openssl/asn1.h>
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <sys/file.h>
 
-#define PEM_MAX	    (64u * 1024)
 #define SERIAL_SIZE 16
 #define CHAIN	    3
 
@@ -30,14 +30,9 @@
 #define NOT_BEFORE "20200101000000Z"
 #define NOT_AFTER  "99991231235959Z"
 
-typedef struct Pair {
-	EVP_PKEY *key;
-	X509 *cert;
-} Pair;
-
 struct PckChain {
 	int directory;
-	Pair pairs[CHAIN]; /* root, platform CA, PCK */
+	KeyPair pairs[CHAIN]; /* root, platform CA, PCK */
 	char *pem, *root_pem;
 };
 
@@ -116,21 +111,6 @@ static const struct {
 	{ "pck.pem", "Intel SGX PCK Certificate", pck_extensions },
 };
 
-static void pair_done(Pair *pair)
-{
-	EVP_PKEY_free(pair->key);
-	X509_free(pair->cert);
-	*pair = (Pair){};
-}
-
-static Pair pair_steal(Pair *pair)
-{
-	Pair stolen = *pair;
-
-	*pair = (Pair){};
-	return stolen;
-}
-
 static inline BIO *bio_free(BIO *bio)
 {
 	BIO_free(bio);
@@ -184,10 +164,10 @@ static bool add_extensions(X509 *cert, X509 *issuer, const char *text)
 	return X509V3_EXT_add_nconf(conf, &context, "default", cert) == 1;
 }
 
-static int pair_make(Pair *ret, size_t link, const Pair *issued_by)
+static int pair_make(KeyPair *ret, size_t link, const KeyPair *issued_by)
 {
-	_cleanup_(pair_done) Pair pair = { .key = EVP_EC_gen("P-256"), .cert = X509_new() };
-	const Pair *issuer = issued_by ?: &pair;
+	_cleanup_key_pair_ KeyPair pair = { .key = EVP_EC_gen("P-256"), .cert = X509_new() };
+	const KeyPair *issuer = issued_by ?: &pair;
 
 	if (!pair.key || !pair.cert || X509_set_version(pair.cert, X509_VERSION_3) != 1 ||
 	    !set_serial(pair.cert) ||
@@ -199,67 +179,24 @@ static int pair_make(Pair *ret, size_t link, const Pair *issued_by)
 	    !add_extensions(pair.cert, issuer->cert, links[link].extensions) ||
 	    X509_sign(pair.cert, issuer->key, EVP_sha256()) <= 0)
 		return -EIO;
-	*ret = pair_steal(&pair);
+	*ret = key_pair_steal(&pair);
 	return 0;
-}
-
-static int pair_load(Pair *ret, int directory, const char *name)
-{
-	_cleanup_(pair_done) Pair pair = {};
-	_cleanup_(bio_freep) BIO *bio = NULL;
-	_cleanup_blob_ Blob pem = {};
-	int r;
-
-	r = state_file_read(&pem, directory, name, PEM_MAX);
-	if (r < 0)
-		return r;
-	bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-	if (!bio)
-		return -ENOMEM;
-	pair.key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-	pair.cert = pair.key ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	OPENSSL_cleanse(pem.data, pem.size);
-	if (!pair.cert || X509_check_private_key(pair.cert, pair.key) != 1)
-		return -EBADMSG;
-	*ret = pair_steal(&pair);
-	return 0;
-}
-
-static int pair_store(const Pair *pair, int directory, const char *name)
-{
-	_cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_secmem());
-	char *pem;
-	long size;
-
-	if (!bio)
-		return -ENOMEM;
-	if (PEM_write_bio_PrivateKey(bio, pair->key, NULL, NULL, 0, NULL, NULL) != 1 ||
-	    PEM_write_bio_X509(bio, pair->cert) != 1)
-		return -EIO;
-	size = BIO_get_mem_data(bio, &pem);
-	return state_file_write(directory, name, 0600, STATE_FILE_NO_GROUP, pem, (size_t)size);
-}
-
-static bool pair_issued_by(const Pair *pair, const Pair *issuer)
-{
-	return X509_check_issued(issuer->cert, pair->cert) == X509_V_OK &&
-	       X509_verify(pair->cert, issuer->key) == 1;
 }
 
 static int pair_open(PckChain *chain, size_t link, char **ret_error)
 {
-	const Pair *issuer = link > 0 ? &chain->pairs[link - 1] : NULL;
-	Pair *pair = &chain->pairs[link];
+	const KeyPair *issuer = link > 0 ? &chain->pairs[link - 1] : NULL;
+	KeyPair *pair = &chain->pairs[link];
 	const char *name = links[link].file;
 	int r;
 
-	r = pair_load(pair, chain->directory, name);
+	r = key_pair_load(pair, chain->directory, name);
 	if (r == -ENOENT) {
 		r = pair_make(pair, link, issuer);
 		if (r < 0)
 			return refuse(ret_error, r, "%s: libcrypto could not make the certificate",
 				      name);
-		r = pair_store(pair, chain->directory, name);
+		r = key_pair_store(pair, chain->directory, name);
 	}
 	if (r == -EBADMSG)
 		return refuse(ret_error, r,
@@ -268,7 +205,7 @@ static int pair_open(PckChain *chain, size_t link, char **ret_error)
 			      name);
 	if (r < 0)
 		return refuse(ret_error, r, "%s: %s", name, strerror(-r));
-	if (issuer && !pair_issued_by(pair, issuer))
+	if (issuer && !key_pair_issued_by(pair, issuer))
 		return refuse(ret_error, -EBADMSG, "%s: not issued by %s beside it", name,
 			      links[link - 1].file);
 	return 0;
@@ -331,7 +268,7 @@ PckChain *pck_chain_free(PckChain *chain)
 	if (!chain)
 		return NULL;
 	for (size_t i = 0; i < CHAIN; i++)
-		pair_done(&chain->pairs[i]);
+		key_pair_done(&chain->pairs[i]);
 	if (chain->directory >= 0)
 		close(chain->directory);
 	free(chain->pem);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service-private.h"
 
+#include "common/platform-key.h"
 #include "rpc/log.h"
-#include "tsm/common/platform-key.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>

@@ -2,9 +2,9 @@
 /* The emulated TSM's configuration: a JSON object, strict; examples/tsm-emulated.conf shows all. */
 #pragma once
 
+#include "common/settings.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
-#include "tsm/common/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ typedef struct Config {
 	char *proxy;
 	/*
 	 * "platform_key": file of the key that makes TDREPORTs good here, made if it is not there
-	 * (tsm/common/platform-key.h). NULL: TVMs that ask for one are told that there are none.
+	 * (common/platform-key.h). NULL: TVMs that ask for one are told that there are none.
 	 */
 	char *platform_key;
 	bool faults; /* "faults", false: serve io.tdid.TsmEmulated, which breaks things on request

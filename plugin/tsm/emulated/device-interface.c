@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "device-interface.h"
 
+#include "common/random.h"
 #include "interface-layout.h"
-#include "tsm/common/random.h"
 
 #include <openssl/crypto.h>
 #include <string.h>

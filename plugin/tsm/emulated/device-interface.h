@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "tsm/common/blob.h"
+#include "common/blob.h"
 #include "core/tdisp.h"
 #include "tsm/common/host-function.h"
 

@@ -12,8 +12,8 @@
  */
 #include "device.h"
 
+#include "common/random.h"
 #include "core/measurements.h"
-#include "tsm/common/random.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "tsm/common/blob.h"
+#include "common/blob.h"
 #include "core/interface-report.h"
 #include "core/tdisp.h"
 #include "tsm/common/host-function.h"

@@ -5,10 +5,11 @@
  */
 #include "pki.h"
 
+#include "common/key-pair.h"
+#include "common/random.h"
+#include "common/state-file.h"
 #include "core/cert-chain.h"
 #include "core/refusal.h"
-#include "tsm/common/random.h"
-#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <openssl/asn1.h>
@@ -21,7 +22,6 @@
 #include <string.h>
 #include <sys/file.h>
 
-#define PEM_MAX	    (64u * 1024)
 #define SERIAL_SIZE 16
 
 /*
@@ -31,38 +31,18 @@
 #define NOT_BEFORE "20200101000000Z"
 #define NOT_AFTER  "99991231235959Z"
 
-typedef struct PkiPair {
-	EVP_PKEY *key;
-	X509 *cert;
-} PkiPair;
-
 struct Pki {
 	int directory;
-	PkiPair root;
-	PkiPair intermediate;
+	KeyPair root;
+	KeyPair intermediate;
 };
 
 typedef struct PkiRequest {
 	const char *common_name;
-	const PkiPair *issuer; /* NULL: self-signed */
+	const KeyPair *issuer; /* NULL: self-signed */
 	int path_length;       /* -1: a leaf */
 	const DeviceIdentity *identity;
 } PkiRequest;
-
-static void pair_done(PkiPair *pair)
-{
-	EVP_PKEY_free(pair->key);
-	X509_free(pair->cert);
-	*pair = (PkiPair){};
-}
-
-static PkiPair pair_steal(PkiPair *pair)
-{
-	PkiPair stolen = *pair;
-
-	*pair = (PkiPair){};
-	return stolen;
-}
 
 static inline BIO *bio_free(BIO *bio)
 {
@@ -131,9 +111,9 @@ static bool add_extensions(X509 *cert, X509 *issuer, const PkiRequest *request)
 	return add_extension(cert, issuer, NID_subject_alt_name, value);
 }
 
-static int pair_make(PkiPair *ret, const PkiRequest *request)
+static int pair_make(KeyPair *ret, const PkiRequest *request)
 {
-	_cleanup_(pair_done) PkiPair pair = { .key = EVP_EC_gen("P-384"), .cert = X509_new() };
+	_cleanup_key_pair_ KeyPair pair = { .key = EVP_EC_gen("P-384"), .cert = X509_new() };
 	X509 *issuer = request->issuer ? request->issuer->cert : pair.cert;
 	EVP_PKEY *signer = request->issuer ? request->issuer->key : pair.key;
 
@@ -147,45 +127,8 @@ static int pair_make(PkiPair *ret, const PkiRequest *request)
 	    !add_extensions(pair.cert, issuer, request) ||
 	    X509_sign(pair.cert, signer, EVP_sha384()) <= 0)
 		return -EIO;
-	*ret = pair_steal(&pair);
+	*ret = key_pair_steal(&pair);
 	return 0;
-}
-
-static int pair_load(PkiPair *ret, int directory, const char *name)
-{
-	_cleanup_(pair_done) PkiPair pair = {};
-	_cleanup_(bio_freep) BIO *bio = NULL;
-	_cleanup_blob_ Blob pem = {};
-	int r;
-
-	r = state_file_read(&pem, directory, name, PEM_MAX);
-	if (r < 0)
-		return r;
-	bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-	if (!bio)
-		return -ENOMEM;
-	pair.key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-	pair.cert = pair.key ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	OPENSSL_cleanse(pem.data, pem.size);
-	if (!pair.cert || X509_check_private_key(pair.cert, pair.key) != 1)
-		return -EBADMSG;
-	*ret = pair_steal(&pair);
-	return 0;
-}
-
-static int pair_store(const PkiPair *pair, int directory, const char *name)
-{
-	_cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_secmem());
-	char *pem;
-	long size;
-
-	if (!bio)
-		return -ENOMEM;
-	if (PEM_write_bio_PrivateKey(bio, pair->key, NULL, NULL, 0, NULL, NULL) != 1 ||
-	    PEM_write_bio_X509(bio, pair->cert) != 1)
-		return -EIO;
-	size = BIO_get_mem_data(bio, &pem);
-	return state_file_write(directory, name, 0600, STATE_FILE_NO_GROUP, pem, (size_t)size);
 }
 
 static int refuse_file(char **ret_error, int r, const char *name)
@@ -198,40 +141,34 @@ static int refuse_file(char **ret_error, int r, const char *name)
 	return refuse(ret_error, r, "%s: %s", name, strerror(-r));
 }
 
-static int pair_make_and_store(PkiPair *ret, int directory, const char *name,
+static int pair_make_and_store(KeyPair *ret, int directory, const char *name,
 			       const PkiRequest *request, char **ret_error)
 {
-	_cleanup_(pair_done) PkiPair pair = {};
+	_cleanup_key_pair_ KeyPair pair = {};
 	int r;
 
 	r = pair_make(&pair, request);
 	if (r < 0)
 		return refuse(ret_error, r, "%s: libcrypto could not make the certificate", name);
-	r = pair_store(&pair, directory, name);
+	r = key_pair_store(&pair, directory, name);
 	if (r < 0)
 		return refuse_file(ret_error, r, name);
-	*ret = pair_steal(&pair);
+	*ret = key_pair_steal(&pair);
 	return 0;
 }
 
-static bool pair_issued_by(const PkiPair *pair, const PkiPair *issuer)
-{
-	return X509_check_issued(issuer->cert, pair->cert) == X509_V_OK &&
-	       X509_verify(pair->cert, issuer->key) == 1;
-}
-
-static int pair_open(PkiPair *ret, int directory, const char *name, const PkiRequest *request,
+static int pair_open(KeyPair *ret, int directory, const char *name, const PkiRequest *request,
 		     char **ret_error)
 {
 	int r;
 
-	r = pair_load(ret, directory, name);
+	r = key_pair_load(ret, directory, name);
 	if (r == -ENOENT)
 		return pair_make_and_store(ret, directory, name, request, ret_error);
 	if (r < 0)
 		return refuse_file(ret_error, r, name);
-	if (request->issuer && !pair_issued_by(ret, request->issuer)) {
-		pair_done(ret);
+	if (request->issuer && !key_pair_issued_by(ret, request->issuer)) {
+		key_pair_done(ret);
 		return refuse(ret_error, -EBADMSG, "%s: not issued by the root beside it", name);
 	}
 	return 0;
@@ -291,8 +228,8 @@ Pki *pki_free(Pki *pki)
 {
 	if (!pki)
 		return NULL;
-	pair_done(&pki->root);
-	pair_done(&pki->intermediate);
+	key_pair_done(&pki->root);
+	key_pair_done(&pki->intermediate);
 	if (pki->directory >= 0)
 		close(pki->directory);
 	free(pki);
@@ -338,7 +275,7 @@ static bool chain_names(const Blob *chain, const DeviceIdentity *identity)
 	       device_identity_equal(&named, identity);
 }
 
-static int open_device(Pki *pki, Bdf bdf, const DeviceIdentity *identity, PkiPair *ret,
+static int open_device(Pki *pki, Bdf bdf, const DeviceIdentity *identity, KeyPair *ret,
 		       Blob *ret_chain, char **ret_error)
 {
 	const PkiRequest request = {
@@ -348,27 +285,27 @@ static int open_device(Pki *pki, Bdf bdf, const DeviceIdentity *identity, PkiPai
 		.identity = identity,
 	};
 	char name[sizeof("device-.pem") + BDF_STRING_SIZE], address[BDF_STRING_SIZE];
-	_cleanup_(pair_done) PkiPair pair = {};
+	_cleanup_key_pair_ KeyPair pair = {};
 	_cleanup_blob_ Blob chain = {};
 	int r;
 
 	snprintf(name, sizeof(name), "device-%s.pem", bdf_format(bdf, address));
-	r = pair_load(&pair, pki->directory, name);
+	r = key_pair_load(&pair, pki->directory, name);
 	if (r < 0 && r != -ENOENT)
 		return refuse_file(ret_error, r, name);
-	if (r == 0 && pair_issued_by(&pair, &pki->intermediate))
+	if (r == 0 && key_pair_issued_by(&pair, &pki->intermediate))
 		r = build_chain(pki, pair.cert, &chain);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (!chain.size || !chain_names(&chain, identity)) {
-		pair_done(&pair);
+		key_pair_done(&pair);
 		r = pair_make_and_store(&pair, pki->directory, name, &request, ret_error);
 		if (r == 0)
 			r = build_chain(pki, pair.cert, &chain);
 		if (r < 0)
 			return r;
 	}
-	*ret = pair_steal(&pair);
+	*ret = key_pair_steal(&pair);
 	*ret_chain = blob_steal(&chain);
 	return 0;
 }
@@ -376,7 +313,7 @@ static int open_device(Pki *pki, Bdf bdf, const DeviceIdentity *identity, PkiPai
 int pki_device(Pki *pki, Bdf bdf, const DeviceIdentity *identity, EVP_PKEY **ret_key,
 	       Blob *ret_chain, char **ret_error)
 {
-	_cleanup_(pair_done) PkiPair pair = {};
+	_cleanup_key_pair_ KeyPair pair = {};
 	int r;
 
 	r = directory_lock(pki->directory);

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "tsm/common/blob.h"
+#include "common/blob.h"
 #include "core/bdf.h"
 #include "core/device-identity.h"
 

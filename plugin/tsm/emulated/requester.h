@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "tsm/common/blob.h"
+#include "common/blob.h"
 #include "core/digest.h"
 #include "core/spdm.h"
 #include "core/tdisp.h"

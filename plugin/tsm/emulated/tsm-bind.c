@@ -5,7 +5,7 @@
  * the record stays behind without a TVM, and no bind of this function succeeds until an unbind
  * does.
  */
-#include "tsm/common/random.h"
+#include "common/random.h"
 #include "tsm-private.h"
 
 #include "core/refusal.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* DSMs: connecting them, and the evidence that comes from them. */
+#include "common/random.h"
 #include "firmware.h"
-#include "tsm/common/random.h"
 #include "tsm-private.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
  * authenticated is always answered, unless its session or its TVM ended before: then the answer
  * would be sealed for something else, and is dropped.
  */
-#include "tsm/common/random.h"
+#include "common/random.h"
 #include "tsm-validate.h"
 #include "tvm-report.h"
 

@@ -12,9 +12,9 @@
  */
 #include "tsm-private.h"
 
+#include "common/platform-key.h"
+#include "common/random.h"
 #include "core/refusal.h"
-#include "tsm/common/platform-key.h"
-#include "tsm/common/random.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>

@@ -8,13 +8,13 @@
  */
 #pragma once
 
+#include "common/blob.h"
 #include "config.h"
 #include "core/bdf.h"
 #include "core/cleanup.h"
 #include "core/digest.h"
 #include "core/tdisp.h"
 #include "core/uuid.h"
-#include "tsm/common/blob.h"
 #include "tsm/common/host-function.h"
 #include "tsm/common/tsm-refusal.h"
 

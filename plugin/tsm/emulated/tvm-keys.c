@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tvm-keys.h"
 
+#include "common/random.h"
+#include "common/state-file.h"
 #include "core/refusal.h"
-#include "tsm/common/random.h"
 #include "rpc/log.h"
-#include "tsm/common/state-file.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bindings.h"
 
+#include "common/state-file.h"
 #include "core/refusal.h"
 #include "rpc/json.h"
-#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 /* tdi-tsm-linux's configuration: a JSON object, strict; examples/tsm-linux.conf shows all. */
 #pragma once
 
+#include "common/settings.h"
 #include "core/cleanup.h"
 #include "kernel.h"
-#include "tsm/common/settings.h"
 #include "tsm/common/tee-io.h"
 
 #include <stdbool.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "qemu-vm.h"
 
+#include "common/process.h"
+#include "common/state-file.h"
 #include "core/cleanup.h"
 #include "core/refusal.h"
 #include "core/xml-tree.h"
-#include "tsm/common/state-file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -152,27 +153,6 @@ static int read_proc(char **ret, size_t *ret_size, const char *root, pid_t pid, 
 	return 0;
 }
 
-static int read_start_time(uint64_t *ret, const char *root, pid_t pid)
-{
-	_cleanup_free_ char *text = NULL;
-	unsigned long long value;
-	size_t size;
-	char *p;
-	int r;
-
-	r = read_proc(&text, &size, root, pid, "stat");
-	if (r < 0)
-		return r;
-	/* The name in field 2 may hold anything, also spaces and parentheses. */
-	p = strrchr(text, ')');
-	for (int field = 3; p && field <= 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p || sscanf(p, " %llu", &value) != 1)
-		return -EBADMSG;
-	*ret = value;
-	return 0;
-}
-
 /* libvirt starts QEMU with "-uuid UUID". */
 static int check_command_line(const char *root, pid_t pid, Uuid uuid)
 {
@@ -214,7 +194,7 @@ int qemu_vm_find(QemuVm *ret, const char *root, Uuid uuid, char **ret_error)
 	if (vm.pidfd < 0)
 		return refuse(ret_error, -errno, "QEMU %d of domain %s: %s", (int)vm.pid,
 			      uuid_format(uuid, text), strerror(errno));
-	r = read_start_time(&vm.start_time, root, vm.pid);
+	r = process_start_time(&vm.start_time, root, vm.pid);
 	if (r == 0)
 		r = check_command_line(root, vm.pid, uuid);
 	if (r == 0 && !is_alive(vm.pidfd))
@@ -284,7 +264,7 @@ int qemu_vm_take(QemuVm *vm, const char *root, char **ret_error)
 			      errno == EPERM ? " (CAP_SYS_PTRACE is needed)" : "");
 	/* The number could have come to mean another file meanwhile, or the pid another process. */
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	r = read_start_time(&now, root, vm->pid);
+	r = process_start_time(&now, root, vm->pid);
 	if (!link_is(AT_FDCWD, name, KVM_VM_LINK) || r < 0 || now != vm->start_time ||
 	    !is_alive(vm->pidfd))
 		return refuse(ret_error, -ESRCH, "QEMU %d ended while it was asked", (int)vm->pid);

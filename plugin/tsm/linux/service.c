@@ -6,10 +6,10 @@
  */
 #include "service-private.h"
 
+#include "common/settings.h"
 #include "core/refusal.h"
 #include "rpc/log.h"
 #include "schemas/schemas.h"
-#include "tsm/common/settings.h"
 
 #include <errno.h>
 #include <string.h>

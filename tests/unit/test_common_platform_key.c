@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-host.h"
 
-#include "tsm/common/platform-key.h"
+#include "common/platform-key.h"
 
 #include <errno.h>
 #include <sys/wait.h>
 
-TestSuite(tsm_platform_key, .init = testing_host_new, .fini = testing_host_remove);
+TestSuite(common_platform_key, .init = testing_host_new, .fini = testing_host_remove);
 
-Test(tsm_platform_key, refuses_what_it_cannot_use)
+Test(common_platform_key, refuses_what_it_cannot_use)
 {
 	static const struct {
 		size_t size;
@@ -38,7 +38,7 @@ Test(tsm_platform_key, refuses_what_it_cannot_use)
 	cr_assert_eq(platform_key_open(key, link, &linked), -ELOOP, "%s", linked);
 }
 
-Test(tsm_platform_key, is_made_once)
+Test(common_platform_key, is_made_once)
 {
 	uint8_t first[TDREPORT_KEY_SIZE], second[TDREPORT_KEY_SIZE], zeros[TDREPORT_KEY_SIZE] = {};
 	_cleanup_free_ char *path = strdup(testing_path("not/there/key")), *error = NULL;
@@ -54,7 +54,7 @@ Test(tsm_platform_key, is_made_once)
 }
 
 /* All who come at the same time read the same. */
-Test(tsm_platform_key, is_made_once_by_many)
+Test(common_platform_key, is_made_once_by_many)
 {
 	enum { PROCESSES = 8 };
 	_cleanup_free_ char *path = strdup(testing_path("key"));

@@ -2,7 +2,7 @@
 /* Small files that are either wholly there or not at all, also after a crash. */
 #pragma once
 
-#include "tsm/common/blob.h"
+#include "common/blob.h"
 
 #include <sys/types.h>
 

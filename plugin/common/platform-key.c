@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tsm/common/platform-key.h"
+#include "common/platform-key.h"
 
+#include "common/random.h"
+#include "common/state-file.h"
 #include "core/refusal.h"
-#include "tsm/common/random.h"
-#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tsm/common/state-file.h"
+#include "common/state-file.h"
 
 #include "core/cleanup.h"
 #include "core/refusal.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-host.h"
 
-#include "tsm/common/state-file.h"
+#include "common/state-file.h"
 
 #include <errno.h>
 
@@ -20,9 +20,9 @@ static void tear_down(void)
 	testing_host_remove();
 }
 
-TestSuite(tsm_state_file, .init = set_up, .fini = tear_down);
+TestSuite(common_state_file, .init = set_up, .fini = tear_down);
 
-Test(tsm_state_file, refuses)
+Test(common_state_file, refuses)
 {
 	_cleanup_free_ char *error = NULL;
 	_cleanup_blob_ Blob blob = {};
@@ -44,7 +44,7 @@ Test(tsm_state_file, refuses)
 	cr_assert(strstr(error, "long"), "%s", error);
 }
 
-Test(tsm_state_file, writes_reads_removes)
+Test(common_state_file, writes_reads_removes)
 {
 	_cleanup_blob_ Blob blob = {};
 	struct stat st;
@@ -65,7 +65,7 @@ Test(tsm_state_file, writes_reads_removes)
 }
 
 /* A link at the temporary's or the file's name is replaced, never followed. */
-Test(tsm_state_file, does_not_follow_links)
+Test(common_state_file, does_not_follow_links)
 {
 	testing_write(testing_path("precious"), "gold", 4);
 	cr_assert_eq(symlink("../../../precious", testing_path("made/of/parts/.f.new")), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the configurations of all providers have in common. */
+/* What the configurations of several of our processes have in common. */
 #pragma once
 
 #include "rpc/json.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tsm/common/settings.h"
+#include "common/settings.h"
 
+#include "common/state-file.h"
 #include "core/refusal.h"
-#include "tsm/common/state-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
