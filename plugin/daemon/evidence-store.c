@@ -32,20 +32,39 @@ static void on_evidence(const VarlinkReply *reply, const char *error, void *user
 	a->evidence_usec = boottime_usec();
 }
 
-void evidence_store_fetch(Assignment *a, uint64_t generation)
+static int on_idle(sd_event_source *source, void *userdata)
 {
+	Assignment *a = userdata;
+	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	char device[BDF_STRING_SIZE];
 	int r;
 
-	if (!a->dsm->provider)
-		return;
-	a->evidence_call = provider_call_forget(a->evidence_call);
-	a->evidence_asked = generation;
+	a->evidence_idle = sd_event_source_disable_unref(a->evidence_idle);
+	if (!a->dsm->provider || !e || e->generation != a->evidence_asked)
+		return 0;
 	r = json_build(&parameters, J_STRING("device", bdf_format(a->tdi->bdf, device)));
 	if (r >= 0)
 		r = provider_call(a->dsm->provider, "io.tdid.Tsm.GetEvidence", parameters, 0,
 				  FETCH_TIMEOUT_USEC, on_evidence, a, &a->evidence_call);
+	if (r < 0)
+		log_warning("%s: evidence cannot be asked for: %s", a->alias, strerror(-r));
+	return 0;
+}
+
+/* When there is nothing else to do: it is for those who ask later, and nobody's verb waits for it.
+ */
+void evidence_store_fetch(Assignment *a, uint64_t generation)
+{
+	int r;
+
+	a->evidence_call = provider_call_forget(a->evidence_call);
+	a->evidence_asked = generation;
+	if (a->evidence_idle)
+		return;
+	r = sd_event_add_defer(a->tdid->event, &a->evidence_idle, on_idle, a);
+	if (r >= 0)
+		r = sd_event_source_set_priority(a->evidence_idle, SD_EVENT_PRIORITY_IDLE);
 	if (r < 0)
 		log_warning("%s: evidence cannot be asked for: %s", a->alias, strerror(-r));
 }

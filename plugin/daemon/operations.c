@@ -332,7 +332,7 @@ static void send_operation(Operation *operation)
 	if (r >= 0)
 		r = provider_call(operation->request.dsm->provider,
 				  methods[operation->request.verb], parameters,
-				  VARLINK_CALL_MORE | PROVIDER_CALL_OWN, 0, on_reply, operation,
+				  VARLINK_CALL_MORE | PROVIDER_CALL_VERB, 0, on_reply, operation,
 				  &operation->call);
 	if (r >= 0) {
 		operation->sent = true;

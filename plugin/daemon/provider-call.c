@@ -6,14 +6,45 @@
 #include <errno.h>
 #include <string.h>
 
+static int send_call(ProviderCall *call, char **ret_error);
+
+/* Whether the answer says of itself that it is this verb's. */
+static bool is_named(const ProviderCall *call, const VarlinkReply *reply)
+{
+	const char *operation =
+		reply->status < 0 ? NULL : json_get_string(reply->parameters, "operation");
+	const char *asked = json_get_string(call->parameters, "operation");
+
+	return operation && asked && strcmp(operation, asked) == 0;
+}
+
+/* What has come may be another call's. The provider knows the verb by its id, and does it once. */
+static int ask_again(ProviderCall *call)
+{
+	log_warning("tsm %s: what came in answer to %s does not name its operation; asked again",
+		    call->provider->name, call->method);
+	call->provider->names_operations = false;
+	call->client = varlink_client_free(call->client);
+	return send_call(call, NULL);
+}
+
 static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
 {
+	static const VarlinkReply lost = { .status = -ECONNRESET };
 	ProviderCall *call = userdata;
 	ProviderReplied replied = call->replied;
 	void *data = call->userdata;
-	const char *name =
-		reply->error ? varlink_error_name(reply->error, PROVIDER_INTERFACE) : NULL;
+	bool named = call->verb && is_named(call, reply);
+	const char *name;
 
+	if (call->verb && call->kept && !named && reply->status != -ECONNRESET) {
+		if (ask_again(call) >= 0)
+			return;
+		reply = &lost;
+	}
+	if (call->verb && reply->status >= 0 && !reply->error)
+		call->provider->names_operations = named;
+	name = reply->error ? varlink_error_name(reply->error, PROVIDER_INTERFACE) : NULL;
 	if (reply->error && !name)
 		name = reply->error;
 	if (reply->status >= 0 && !reply->error && reply->continues) {
@@ -21,7 +52,7 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 		return;
 	}
 	/* Before the callback, which may free the provider, or have a next call. */
-	if (!call->own) {
+	if (call->client && !call->own && (named || !call->verb)) {
 		call->client = NULL;
 		provider_pool_give(call->provider->pool, client, call->epoch);
 	}
@@ -29,27 +60,45 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 	replied(reply, name, data);
 }
 
-/* On a connection that was there before it may turn out now that the provider has closed it. */
-static int send_call(ProviderCall *call, const char *method, json_object *parameters,
-		     unsigned flags, uint64_t timeout_usec, char **ret_error)
+static int take_connection(ProviderCall *call, char **ret_error)
 {
 	ProviderPool *pool = call->provider->pool;
+	int r;
+
+	call->kept = false;
+	if (call->own || (call->verb && !call->provider->names_operations))
+		return provider_pool_connect(pool, &call->client, &call->epoch, ret_error);
+	r = provider_pool_take(pool, &call->client, &call->epoch, ret_error);
+	call->kept = r > 0;
+	return r;
+}
+
+/* On a connection that was there before it may turn out now that the provider has closed it. */
+static int send_call(ProviderCall *call, char **ret_error)
+{
 	int r = 0;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
-		r = call->own ? provider_pool_connect(pool, &call->client, ret_error)
-			      : provider_pool_take(pool, &call->client, &call->epoch, ret_error);
+		r = take_connection(call, ret_error);
 		if (r >= 0)
-			r = varlink_client_call(call->client, method, parameters, flags,
-						timeout_usec, on_call_reply, call, NULL);
+			r = varlink_client_call(call->client, call->method, call->parameters,
+						call->flags, call->timeout_usec, on_call_reply,
+						call, NULL);
 		if (r >= 0)
 			return 0;
 		call->client = varlink_client_free(call->client);
 		if (r != -ENOTCONN)
 			return r;
-		provider_pool_clear(pool);
+		provider_pool_clear(call->provider->pool);
 	}
 	return r;
+}
+
+static void call_free(ProviderCall *call)
+{
+	varlink_client_free(call->client);
+	json_object_put(call->parameters);
+	free(call);
 }
 
 int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
@@ -62,14 +111,19 @@ int provider_call(Provider *provider, const char *method, json_object *parameter
 
 	if (!call)
 		return -ENOMEM;
-	call->provider = provider;
-	call->own = flags & PROVIDER_CALL_OWN;
-	call->replied = replied;
-	call->userdata = userdata;
-	r = send_call(call, method, parameters, flags & ~PROVIDER_CALL_OWN, timeout_usec, &why);
+	*call = (ProviderCall){ .provider = provider,
+				.own = flags & PROVIDER_CALL_OWN,
+				.verb = flags & PROVIDER_CALL_VERB,
+				.method = method,
+				.parameters = json_object_get(parameters),
+				.flags = flags & ~(PROVIDER_CALL_OWN | PROVIDER_CALL_VERB),
+				.timeout_usec = timeout_usec,
+				.replied = replied,
+				.userdata = userdata };
+	r = send_call(call, &why);
 	if (r < 0) {
 		log_debug("tsm %s: %s: %s", provider->name, method, why ?: strerror(-r));
-		free(call);
+		call_free(call);
 		return r;
 	}
 	call->next = provider->calls;
@@ -91,8 +145,7 @@ ProviderCall *provider_call_forget(ProviderCall *call)
 		call->provider->calls = call->next;
 	if (call->next)
 		call->next->prev = call->prev;
-	varlink_client_free(call->client);
-	free(call);
+	call_free(call);
 	return NULL;
 }
 

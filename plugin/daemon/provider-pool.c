@@ -107,8 +107,10 @@ ProviderPool *provider_pool_free(ProviderPool *pool)
 	return NULL;
 }
 
-int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, char **ret_error)
+int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
+			  char **ret_error)
 {
+	*ret_epoch = pool->epoch;
 	return varlink_client_connect(ret, pool->event, pool->path, &pool->options, ret_error);
 }
 
@@ -124,11 +126,11 @@ int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_ep
 			if (pool->fewest > pool->n)
 				pool->fewest = pool->n;
 			*ret = client;
-			return 0;
+			return 1;
 		}
 		drop(pool, pool->n - 1, 1);
 	}
-	return provider_pool_connect(pool, ret, ret_error);
+	return provider_pool_connect(pool, ret, ret_epoch, ret_error);
 }
 
 void provider_pool_give(ProviderPool *pool, VarlinkClient *client, uint64_t epoch)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Connections to one provider. varlink answers in order, so a connection has one call at a time,
- * and one that hangs holds up nothing; what no call is on is kept for the next one. What may not
- * have a connection that another call was on (PROVIDER_CALL_OWN) is given a new one.
+ * and one that hangs holds up nothing; what no call is on is kept for the next one.
  */
 #pragma once
 
@@ -24,13 +23,14 @@ ProviderPool *provider_pool_free(ProviderPool *pool);
 DEFINE_CLEANUP(ProviderPool, provider_pool_free);
 
 /*
- * One on which nothing is under way, kept or new; the caller's. *ret_epoch is for giving it back.
- * Errors: varlink_client_connect's.
+ * One on which nothing is under way; the caller's. *ret_epoch is for giving it back. 1: kept, other
+ * calls have been on it; 0: new. Errors: varlink_client_connect's.
  */
 int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
 		       char **ret_error);
-/* A new one, to be freed and not given. Errors: as above. */
-int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, char **ret_error);
+/* A new one in any case, which need not be given. */
+int provider_pool_connect(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_epoch,
+			  char **ret_error);
 /*
  * The call on it is over. It is kept, unless the pool has been cleared since it was taken. One that
  * was given up without its last answer has to be freed instead, or that would be taken for the next

@@ -19,7 +19,8 @@ struct Provider {
 	bool ready, said_lost;
 	bool asking, noticed; /* Query is under way; a change was reported meanwhile */
 	bool protection, waits_for_guest, tells_state;
-	char *instance; /* of the last Query */
+	bool names_operations; /* as the last answer on a new connection did */
+	char *instance;	       /* of the last Query */
 	char *trouble;
 	ProviderView view;
 	VarlinkClient *watch;
@@ -34,8 +35,15 @@ struct Provider {
 struct ProviderCall {
 	Provider *provider;
 	VarlinkClient *client;
-	bool own;	/* the client is for this call only */
-	uint64_t epoch; /* of one that is not */
+	bool own;	/* the connection is for this call only */
+	bool verb;	/* its answers have to name its operation */
+	bool kept;	/* other calls have been on its connection */
+	uint64_t epoch; /* of the connection, if it is not its own */
+	/* What it takes to ask again. */
+	const char *method;
+	json_object *parameters;
+	unsigned flags;
+	uint64_t timeout_usec;
 	ProviderReplied replied;
 	void *userdata;
 	ProviderCall *next, *prev;

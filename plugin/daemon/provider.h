@@ -64,21 +64,30 @@ void provider_dsm_said(Provider *provider, Bdf dsm, bool connected);
 const char *provider_trouble(const Provider *provider);
 
 /*
- * One call, the only one on its connection, so that a slow verb holds up nothing. The reply may
- * continue (VARLINK_CALL_MORE); after the last one the call is gone. `error` of the reply is the
- * name without its interface.
+ * One call, the only one on its connection meanwhile, so that a slow verb holds up nothing. The
+ * reply may continue (VARLINK_CALL_MORE); after the last one the call is gone. `error` of the reply
+ * is the name without its interface.
  */
 typedef struct ProviderCall ProviderCall;
-/*
- * Beside varlink's flags: on a new connection, which is closed afterwards.
- *
- * For what nobody repeats: a kept one may be that of a provider which stops, and ends with the call
- * on it, where a new one waits for the next to serve. And for verbs: replies do not say whose they
- * are, so one too many, of a provider that has a bug, would be taken for the next call's. That a
- * TDI is unbound must not be believed on another call's word.
- */
-#define PROVIDER_CALL_OWN (1u << 16)
+/* Beside varlink's flags. */
+enum {
+	/*
+	 * On a new connection, which is closed afterwards. For what nobody repeats: a kept one may
+	 * be that of a provider which stops, and ends with the call on it, where a new one waits
+	 * for the next to serve.
+	 */
+	PROVIDER_CALL_OWN = 1 << 16,
+	/*
+	 * A verb: that a TDI is unbound must not be believed on another call's word. On a kept
+	 * connection an answer too many, of a provider that has a bug, would be taken for the next
+	 * call's; so what comes on one counts only if it names the operation of the parameters, and
+	 * the verb is asked again on a connection of its own if it does not. A provider that names
+	 * none is asked on new ones.
+	 */
+	PROVIDER_CALL_VERB = 1 << 17,
+};
 typedef void (*ProviderReplied)(const VarlinkReply *reply, const char *error, void *userdata);
+/* method: a constant. parameters: borrowed, and not to be changed any more. */
 int provider_call(Provider *provider, const char *method, json_object *parameters, unsigned flags,
 		  uint64_t timeout_usec, ProviderReplied replied, void *userdata,
 		  ProviderCall **ret);

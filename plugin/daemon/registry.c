@@ -319,6 +319,7 @@ void registry_remove_assignment(Registry *registry, Assignment *a)
 	sd_event_source_disable_unref(a->guest_timer);
 	sd_event_source_disable_unref(a->retry_timer);
 	sd_event_source_disable_unref(a->detach_timer);
+	sd_event_source_disable_unref(a->evidence_idle);
 	provider_call_forget(a->evidence_call);
 	json_object_put(a->evidence);
 	timeline_clear(&a->timeline);

@@ -139,8 +139,9 @@ typedef struct Assignment {
 	uint64_t look_after;	      /* domains.c: the read of its domain that is too old */
 	json_object *evidence;	      /* what the TSM showed to the host, or NULL */
 	uint64_t evidence_generation, evidence_usec;
-	ProviderCall *evidence_call; /* evidence-store.c */
-	uint64_t evidence_asked;     /* the generation that it is about */
+	sd_event_source *evidence_idle; /* evidence-store.c */
+	ProviderCall *evidence_call;
+	uint64_t evidence_asked; /* the generation that it is about */
 } Assignment;
 
 /* `tdid` is what the objects point back to. */

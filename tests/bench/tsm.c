@@ -60,23 +60,26 @@ static const char *verb_of(VarlinkCall *call)
 static int carry_out(Service *service, VarlinkCall *call)
 {
 	json_object *p = varlink_call_parameters(call);
-	const char *verb = verb_of(call);
+	const char *verb = verb_of(call), *operation = json_get_string(p, "operation");
 
 	if (strcmp(verb, "Bind") == 0) {
 		Held *h = held(service, p);
 
 		h->generation = json_get_int(p, "generation", 0);
 		snprintf(h->tvm, sizeof(h->tvm), "%s", json_get_string(p, "tvm"));
-		return varlink_call_replyb(call, J_STRING("progress", "done"),
+		return varlink_call_replyb(call, J_STRING("operation", operation),
+					   J_STRING("progress", "done"),
 					   J_STRING("state", "config_locked"));
 	}
 	if (strcmp(verb, "Unbind") == 0) {
 		held(service, p)->generation = 0;
-		return varlink_call_replyb(call, J_STRING("progress", "done"),
-					   J_BOOL("freed", true), J_BOOL("device_confirmed", true));
+		return varlink_call_replyb(call, J_STRING("operation", operation),
+					   J_STRING("progress", "done"), J_BOOL("freed", true),
+					   J_BOOL("device_confirmed", true));
 	}
 	*session(service, p) = strcmp(verb, "Connect") == 0;
-	return varlink_call_replyb(call, J_STRING("progress", "done"));
+	return varlink_call_replyb(call, J_STRING("operation", operation),
+				   J_STRING("progress", "done"));
 }
 
 static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
@@ -100,7 +103,8 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	Later *later;
 	sd_event_source *source;
 
-	varlink_call_notifyb(call, J_STRING("progress", "started"));
+	varlink_call_notifyb(call, J_STRING("operation", json_get_string(parameters, "operation")),
+			     J_STRING("progress", "started"));
 	if (usec == 0)
 		return carry_out(service, call);
 	later = malloc(sizeof(*later));

@@ -82,7 +82,7 @@ static void describe(FILE *f, const Tdid *tdid)
 			n ? "," : "", uuid_format(a->tvm->uuid, uuid), a->alias,
 			assignment_state_name(e->state), engine_fault_name(e->fault),
 			(unsigned long long)e->generation,
-			e->operation || a->evidence_call ? "true" : "false");
+			e->operation || a->evidence_idle || a->evidence_call ? "true" : "false");
 	}
 	fprintf(f, "]}");
 }

@@ -133,7 +133,10 @@ static void on_progress(void *watcher, OperationProgress progress, const Operati
 		/* Of the methods here, those that have `progress` are those that have an id. */
 		if (varlink_call_is_more(call))
 			varlink_call_notifyb(
-				call, J_STRING("progress", operation_progress_name(progress)));
+				call,
+				J_STRING("operation", json_get_string(varlink_call_parameters(call),
+								      "operation")),
+				J_STRING("progress", operation_progress_name(progress)));
 		return;
 	}
 	varlink_call_on_gone(call, NULL, NULL);

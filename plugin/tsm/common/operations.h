@@ -37,8 +37,8 @@ typedef enum OperationProgress {
 const char *operation_progress_name(OperationProgress progress);
 
 typedef struct OperationOutcome {
-	char *error; /* name of a varlink error; NULL: success */
-	json_object *parameters;
+	char *error;		 /* name of a varlink error; NULL: success */
+	json_object *parameters; /* of a success: names its operation, if that has an id */
 } OperationOutcome;
 
 void operation_outcome_done(OperationOutcome *outcome);
