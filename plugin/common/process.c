@@ -44,8 +44,9 @@ int process_hold(pid_t pid, uint64_t start_time)
 	uint64_t now;
 	int r;
 
+	/* The number of a thread, which leads no process: EINVAL, or ENOENT since Linux 6.13. */
 	if (fd < 0)
-		return -errno;
+		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 	r = process_start_time(&now, "", pid);
 	if (r < 0)
 		return r;

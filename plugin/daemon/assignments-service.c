@@ -7,6 +7,7 @@
 #include "daemon/detach-requests.h"
 #include "daemon/drain-requests.h"
 #include "daemon/dsm-requests.h"
+#include "daemon/evidence-store.h"
 #include "daemon/inventory.h"
 #include "daemon/metrics.h"
 #include "daemon/wait-requests.h"
@@ -84,12 +85,13 @@ static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdat
 
 	if (!a)
 		return no_such_assignment(call, domain, name);
-	if (!a->evidence)
+	if (!a->evidence || evidence_store_is_fetching(a))
 		return varlink_call_errorb(
 			call, "NoEvidence", J_STRING("domain", domain), J_STRING("name", name),
-			J_STRING("reason", "the device has not been locked, or its "
-					   "TSM does not show evidence to the "
-					   "host"));
+			J_STRING("reason", evidence_store_is_fetching(a)
+						   ? "it is being asked for just now; try again"
+						   : "the device has not been locked, or its TSM "
+						     "does not show evidence to the host"));
 	return varlink_call_replyb(
 		call, J_INT("generation", (int64_t)a->evidence_generation),
 		J_INT("collected_usec", (int64_t)a->evidence_usec),

@@ -68,3 +68,8 @@ void evidence_store_fetch(Assignment *a, uint64_t generation)
 	if (r < 0)
 		log_warning("%s: evidence cannot be asked for: %s", a->alias, strerror(-r));
 }
+
+bool evidence_store_is_fetching(const Assignment *a)
+{
+	return a->evidence_idle || a->evidence_call;
+}

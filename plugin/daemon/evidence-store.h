@@ -9,3 +9,5 @@
 
 /* Asks the TSM what it holds for this bind; what comes replaces what was kept. */
 void evidence_store_fetch(Assignment *assignment, uint64_t generation);
+/* What is kept is about to be replaced. */
+bool evidence_store_is_fetching(const Assignment *assignment);

@@ -23,8 +23,8 @@ static int ask_again(ProviderCall *call)
 {
 	log_warning("tsm %s: what came in answer to %s does not name its operation; asked again",
 		    call->provider->name, call->method);
-	call->provider->names_operations = false;
 	call->client = varlink_client_free(call->client);
+	call->own = true;
 	return send_call(call, NULL);
 }
 
@@ -37,13 +37,13 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 	bool named = call->verb && is_named(call, reply);
 	const char *name;
 
+	/* Where there is another one now, it knows nothing of the verb before it is ready. */
 	if (call->verb && call->kept && !named && reply->status != -ECONNRESET) {
-		if (ask_again(call) >= 0)
+		if (call->provider->ready && ask_again(call) >= 0)
 			return;
 		reply = &lost;
 	}
-	if (call->verb && reply->status >= 0 && !reply->error)
-		call->provider->names_operations = named;
+	call->unnamed |= call->verb && !named;
 	name = reply->error ? varlink_error_name(reply->error, PROVIDER_INTERFACE) : NULL;
 	if (reply->error && !name)
 		name = reply->error;
@@ -52,7 +52,9 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 		return;
 	}
 	/* Before the callback, which may free the provider, or have a next call. */
-	if (call->client && !call->own && (named || !call->verb)) {
+	if (call->verb && reply->status >= 0)
+		call->provider->names_operations = !call->unnamed;
+	if (call->client && !call->own && !call->unnamed) {
 		call->client = NULL;
 		provider_pool_give(call->provider->pool, client, call->epoch);
 	}

@@ -19,7 +19,7 @@ struct Provider {
 	bool ready, said_lost;
 	bool asking, noticed; /* Query is under way; a change was reported meanwhile */
 	bool protection, waits_for_guest, tells_state;
-	bool names_operations; /* as the last answer on a new connection did */
+	bool names_operations; /* as all answers to the last verb did */
 	char *instance;	       /* of the last Query */
 	char *trouble;
 	ProviderView view;
@@ -36,8 +36,9 @@ struct ProviderCall {
 	Provider *provider;
 	VarlinkClient *client;
 	bool own;	/* the connection is for this call only */
-	bool verb;	/* its answers have to name its operation */
+	bool verb;	/* its answers have to name their operation */
 	bool kept;	/* other calls have been on its connection */
+	bool unnamed;	/* one of its answers did not */
 	uint64_t epoch; /* of the connection, if it is not its own */
 	/* What it takes to ask again. */
 	const char *method;

@@ -37,7 +37,7 @@
 #define BURST_DEFAULT 40
 #define FLOODERS      16
 
-static char folder[64];
+static char folder[32];
 static const char *quoted, *qe;
 static uint8_t request[REQUEST_SIZE], answer[ANSWER_SIZE];
 
@@ -256,7 +256,7 @@ static void call(const char *name, const char *text)
 
 static struct sockaddr_un address_of_domain(int n)
 {
-	char name[44];
+	char name[64];
 
 	snprintf(name, sizeof(name), UUID "%02d.sock", n);
 	return address_of(name);

@@ -18,6 +18,7 @@
  */
 #include "daemon/assignments-service.h"
 #include "daemon/attach-private.h"
+#include "daemon/evidence-store.h"
 #include "libvirt.h"
 #include "points.h"
 #include "rpc/log.h"
@@ -82,7 +83,7 @@ static void describe(FILE *f, const Tdid *tdid)
 			n ? "," : "", uuid_format(a->tvm->uuid, uuid), a->alias,
 			assignment_state_name(e->state), engine_fault_name(e->fault),
 			(unsigned long long)e->generation,
-			e->operation || a->evidence_idle || a->evidence_call ? "true" : "false");
+			e->operation || evidence_store_is_fetching(a) ? "true" : "false");
 	}
 	fprintf(f, "]}");
 }

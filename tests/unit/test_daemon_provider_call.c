@@ -14,6 +14,7 @@ static FakeTsm *tsm;
 static Provider *provider;
 static unsigned int n_ready, n_replies;
 static int last_status;
+static char last_error[64];
 static int listening = -1, watch = -1, first = -1; /* of a provider in raw bytes */
 
 static void on_ready(Provider *p, const ProviderTdi *tdis, size_t n_tdis, const ProviderDsm *dsms,
@@ -85,6 +86,7 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 {
 	n_replies++;
 	last_status = reply->status;
+	snprintf(last_error, sizeof(last_error), "%s", error ?: "");
 }
 
 Test(daemon_provider_call, calls)
@@ -367,6 +369,56 @@ Test(daemon_provider_call, cannot_be_asked_anew)
 	UNTIL(event, n_replies == 2);
 	cr_assert_eq(last_status, -ECONNRESET);
 	close(fd);
+}
+
+/* It may be another one's answer; and the one that serves now is asked when it is ready. */
+Test(daemon_provider_call, is_not_asked_anew_before_it_is_ready)
+{
+	int fd = first_verb(UNBOUND("1"));
+
+	unbind("2");
+	close(watch);
+	watch = -1;
+	raw_send(fd, "{\"error\":\"io.tdid.Tsm.OutcomeUnknown\",\"parameters\":{\"object\":\"x\","
+		     "\"reason\":\"y\"}}|");
+	UNTIL(event, n_replies == 2);
+	cr_assert_eq(last_status, -ECONNRESET);
+	cr_assert_eq(accept(listening, NULL, NULL), -1);
+	close(fd);
+}
+
+/* Errors have a name as well. */
+Test(daemon_provider_call, refusal_with_a_name)
+{
+	int fd = first_verb(UNBOUND("1"));
+
+	unbind("2");
+	EXPECT_RECEIVED(fd, CALL("2"));
+	raw_send(fd, "{\"error\":\"io.tdid.Tsm.Refused\",\"parameters\":{\"object\":\"x\","
+		     "\"reason\":\"y\",\"operation\":\"2\"}}|");
+	UNTIL(event, n_replies == 2);
+	cr_assert_str_eq(last_error, "Refused");
+	unbind("3");
+	EXPECT_RECEIVED(fd, CALL("3"));
+	close(fd);
+}
+
+/* Then the connection is not kept, and the next verb has a new one. */
+Test(daemon_provider_call, names_its_outcome_only)
+{
+	int fd, next;
+
+	come_up();
+	unbind("1");
+	fd = raw_accept(listening);
+	raw_send(fd,
+		 "{\"parameters\":{\"progress\":\"started\"},\"continues\":true}|" UNBOUND("1"));
+	UNTIL(event, n_replies == 2);
+	unbind("2");
+	next = raw_accept(listening);
+	EXPECT_RECEIVED(next, CALL("2"));
+	close(fd);
+	close(next);
 }
 
 /* After one mistake it is no longer taken for one that names them, until it has done so again. */

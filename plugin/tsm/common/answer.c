@@ -125,6 +125,15 @@ static void on_caller_gone(VarlinkCall *call, void *userdata)
 	varlink_call_unref(call);
 }
 
+/* Whose it is. Errors that are not of io.tdid.Tsm have no place for that. */
+static void name_operation(const VarlinkCall *call, const OperationOutcome *outcome)
+{
+	const char *operation = json_get_string(varlink_call_parameters(call), "operation");
+
+	if (operation && !(outcome->error && strchr(outcome->error, '.')))
+		json_add_string(outcome->parameters, "operation", operation);
+}
+
 static void on_progress(void *watcher, OperationProgress progress, const OperationOutcome *outcome)
 {
 	VarlinkCall *call = watcher;
@@ -140,6 +149,7 @@ static void on_progress(void *watcher, OperationProgress progress, const Operati
 		return;
 	}
 	varlink_call_on_gone(call, NULL, NULL);
+	name_operation(call, outcome);
 	answer_outcome(call, outcome);
 	varlink_call_unref(call);
 }

@@ -216,8 +216,6 @@ static void finish(Operation *o, OperationOutcome *outcome)
 
 	take_out(operations, o);
 	o->progress = OPERATION_DONE;
-	if (o->id && !outcome->error && outcome->parameters)
-		json_add_string(outcome->parameters, "operation", o->id);
 	if (o->id) {
 		Finished f = {
 			.id = steal_ptr(o->id),

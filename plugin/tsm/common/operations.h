@@ -38,7 +38,7 @@ const char *operation_progress_name(OperationProgress progress);
 
 typedef struct OperationOutcome {
 	char *error;		 /* name of a varlink error; NULL: success */
-	json_object *parameters; /* of a success: names its operation, if that has an id */
+	json_object *parameters;
 } OperationOutcome;
 
 void operation_outcome_done(OperationOutcome *outcome);
