@@ -76,6 +76,17 @@ static void again_later(Tdid *tdid, Assignment *a, bool at_next_read, const char
 		    at_next_read ? ", or with the domain's next event" : "");
 }
 
+/* It has been asked for the second time. */
+static void tell_not_ejected(Tdid *tdid, Assignment *a)
+{
+	log_warning("%s/%s: the guest has not let it go. It is unbound, and the guest is asked "
+		    "again, at least every %u s; as long as it does not, the function is in its "
+		    "domain, of which 'virsh destroy' is the end",
+		    a->tvm->domain ? a->tvm->domain->name : "?", a->alias,
+		    (unsigned int)(AGAIN_LAST_USEC / 1000000));
+	director_mark(tdid, a, "asked again", "the guest has not let it go");
+}
+
 bool domains_detach_is_for_now(int r)
 {
 	return r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH ||
@@ -96,6 +107,8 @@ static void on_detached(int r, const char *message, void *userdata)
 	if (!e || !a || e->generation != detach->generation)
 		return;
 	if (r == VMM_DETACH_REQUESTED) {
+		if (a->detach_guest_usec == AGAIN_GUEST_USEC)
+			tell_not_ejected(tdid, a);
 		start_timer(tdid, a, &a->detach_guest_usec, AGAIN_GUEST_USEC);
 		return;
 	}

@@ -180,9 +180,9 @@ def start_tdid(host, name="tdid"):
     return process
 
 
-def tvm(host, name, files=None, confined=False, devices="", **expected):
-    """A domain with an agent, and more files and devices; see policy()."""
-    return host.domain(name, confined=confined, devices=devices,
+def tvm(host, name, files=None, confined=False, devices="", append="", key=None, **expected):
+    """A domain with an agent, and more files, devices and kernel parameters; see policy()."""
+    return host.domain(name, confined=confined, devices=devices, append=append, key=key,
                        files={"/usr/sbin/tdi-agent": PROGRAMS["tdi-agent"],
                               "/etc/tdi-agent/policy.json": policy(host, **expected),
                               "/etc/bed/start.d/agent": AGENT,

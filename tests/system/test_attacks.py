@@ -4,9 +4,9 @@ import base64
 import json
 import struct
 
-from lab import TSM_SOCKET, Lab, lab, start_tdid, tdid_config
+from lab import TSM_SOCKET, Lab, lab, start_tdid, tdid_config, tvm
 
-NIC0, NIC2 = "ua-tdi-nic0", "ua-tdi-nic2"
+NIC0, NIC1, NIC2 = "ua-tdi-nic0", "ua-tdi-nic1", "ua-tdi-nic2"
 VF0 = "0000:01:10.0"
 EVIL_SOCKET = "/run/tdid-tsm/evil"
 EVIL_LOG = "/var/log/bed/guest-messages.log"
@@ -170,3 +170,31 @@ def test_measurements_collected_anew_between_info_and_validate_are_refused_by_th
         assert evil.seen("measured"), "the attack did not happen"
         assert "running" not in watch.states(NIC0), watch.states(NIC0)
         assert "stale" in failed["reason"].lower() or "no longer current" in failed["reason"], failed
+
+
+def test_another_tvms_validate_leaves_the_tdi_locked():
+    """Another TVM's genuine tdi_validate of the same guest address, as its own and in this one's name."""
+    with lab() as host:
+        l = Lab(host)
+        l.tvm1.destroy()  # its agent expects another firmware
+        other = tvm(host, "tvm2").start()
+        evil = EvilHost(host)
+        evil.attack("withhold-of", l.tvm0.uuid)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "locked")
+        wait_for_validate(host, evil)
+        other.attach(1)
+        watch.wait(NIC1, "running")
+        assert (l.show(f"tvm0/{NIC0}")["guest_address"]
+                == l.show(f"tvm2/{NIC1}")["guest_address"])
+        assert evil.tdi_state() == "config_locked"
+        sent = evil.seen("request", TDI_VALIDATE)
+        assert {entry["tvm"] for entry in sent} == {l.tvm0.uuid, other.uuid}
+        for entry in sent:
+            name = other.uuid if entry["tvm"] == l.tvm0.uuid else l.tvm0.uuid
+            answer = evil.tsm("GuestRequest", {"tvm": name, "scope": "state_change",
+                                               "message": entry["message"]}, check=False)
+            assert "GuestMessageRejected" in answer.err, answer
+            assert evil.tdi_state() == "config_locked"
+        assert l.show(f"tvm0/{NIC0}")["state"] == "locked"

@@ -55,6 +55,9 @@ def test_reset_of_the_pf_takes_every_tdi_of_both_tvms():
         l.wait_driver(f"tvm2/{NIC1}")
         fault(host, "ResetFunction", device=PF)
         for w, name in ((watch, NIC0), (watch1, NIC1)):
+            unbinding = w.wait(name, "unbinding")
+            assert unbinding["reason"] == "reset of the physical function", unbinding
+            assert unbinding["tdi_state"] == "error", unbinding
             # There is no session any more over which the device could confirm STOP.
             quarantined = w.wait(name, "quarantined", timeout=60)
             assert "STOP" in quarantined["reason"], quarantined
@@ -189,6 +192,29 @@ def test_guest_that_does_not_eject_keeps_nothing_but_the_function():
         host.run(["virsh", "resume", "tvm0"])
         watch.wait(NIC0, "failed", timeout=60)
         assert VF0_IN_XML not in host.run(["virsh", "dumpxml", "tvm0"]).out
+
+
+def test_guest_that_never_ejects_is_asked_again_until_it_is_destroyed():
+    """ERROR in a guest that runs but ejects nothing: unbound at once; asked again; virsh destroy ends it."""
+    with lab() as host:
+        l = Lab(host)
+        l.tvm1.destroy()
+        domain = tvm(host, "tvm2", devices=l.tvm0.vf_xml(0),
+                     append="pcie_ports=compat acpiphp.disable=1").start()
+        watch = l.watch()
+        host.wait_for(lambda: l.show(f"tvm2/{NIC0}")["state"] == "running", timeout=60)
+        fault(host, "Violate", device=VF0)
+        detaching = watch.wait(NIC0, "detaching", timeout=60)
+        assert detaching["reason"] and detaching["tdi_state"] == "config_unlocked", detaching
+        host.process("tdid").wait_log("has not let it go", timeout=90)
+        assert VF0_IN_XML in host.run(["virsh", "dumpxml", "tvm2"]).out
+        shown = l.show(f"tvm2/{NIC0}")
+        assert shown["state"] == "detaching", shown
+        assert shown["timeline"][-1]["name"] == "asked again", shown
+        domain.destroy()
+        host.wait_for(lambda: NIC0 not in l.tdictl("list").out, timeout=30)
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running", timeout=60)
 
 
 def test_guest_that_floods_its_port_disturbs_nobody():

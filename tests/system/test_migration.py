@@ -45,9 +45,8 @@ def restart_libvirtd(host):
 
 
 def records(l):
-    """What tdid keeps of assignments, without what goes on by itself."""
-    return [(a["domain"], a["name"], a["state"], a["generation"])
-            for a in json.loads(l.tdictl("list", "--json").out)]
+    """Every record of tdid's, byte by byte."""
+    return l.host.run("cd /run/tdid/records && sha256sum *.json").out
 
 
 def test_domain_with_a_trusted_device_is_neither_saved_nor_migrated():

@@ -57,28 +57,37 @@ def test_rejected_device_is_held_or_taken_out_as_the_metadata_says():
 
 
 def test_silent_agent_is_bound_again_and_its_late_acceptance_is_refused():
-    """No acceptance in time: unbound, bound again, RUN; the acceptance of the dead bind is refused."""
+    """No acceptance in time: unbound, bound again, RUN; the acceptance of the dead bind starts nothing.
+
+    It comes late but in order and sealed, so that it is the TSM that finds its bind gone.
+    """
     with lab() as host:
         l = Lab(host)
         evil = EvilHost(host, guest_timeout_ms=6000, on_timeout="rebind", rebinds=2,
-                        rebind_backoff_ms=500)
-        evil.attack("withhold")
+                        rebind_backoff_ms=5000)
+        evil.attack("withhold-until", "/run/let-go")
         watch = l.watch()
         l.tvm0.attach(0)
         watch.wait(NIC0, "locked")
         late = base64.b64encode(wait_for_validate(host, evil)).decode()
         attached = watch.wait(NIC0, "attached", timeout=30)
         assert "did not validate it in time" in attached["reason"], attached
-        evil.attack()
+        assert evil.tdi_state() == "config_unlocked" and not evil.seen("reply", TDI_VALIDATE)
+        host.run("touch /run/let-go")
+        host.wait_for(lambda: evil.seen("reply", TDI_VALIDATE), timeout=20)
+        taken = evil.seen("reply", TDI_VALIDATE)[0]["reply"]
+        assert "error" not in taken, taken
+        assert evil.tdi_state() == "config_unlocked"
+        host.process("tsm").wait_log(f"TVM {l.tvm0.uuid}: its request is refused", timeout=10)
         running = watch.wait(NIC0, "running", timeout=60)
         assert running["generation"] > 1 and not running.get("reason"), running
         marks = [f"{m['name']} {m.get('detail', '')}" for m in running["timeline"]]
         assert any(m.startswith("rebind 1 of 2") for m in marks), marks
+        # And once more, now that there is a bind: a replay.
         answer = evil.tsm("GuestRequest", {"tvm": l.tvm0.uuid, "scope": "state_change",
                                            "message": late}, check=False)
         assert "GuestMessageRejected" in answer.err, answer
         assert evil.tdi_state() == "run"
-        assert evil.seen("request", TDI_VALIDATE)
 
 
 def test_error_under_run_is_told_and_bound_again_until_the_budget_is_spent():

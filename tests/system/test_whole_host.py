@@ -159,6 +159,16 @@ def check_restarts_under_run(host, generation):
     assert now["generation"] == generation and now["tdi_state"] == "run", now
 
 
+def check_reconnect_while_tdid_is_stopped(host, generation):
+    """libvirtd comes back: its hook starts tdid, and neither the domain nor its device notices."""
+    host.run(["systemctl", "stop", "tdid.service"], timeout=120)
+    host.run(["systemctl", "restart", "libvirtd.service"], timeout=120)
+    host.wait_for(["systemctl", "is-active", "tdid.service"], timeout=60)
+    assert "running" in host.run(["virsh", "domstate", "tvm0"], timeout=60).out
+    now = wait_state(host, "running")
+    assert now["generation"] == generation and now["tdi_state"] == "run", now
+
+
 def check_stop_while_tdid_restarts(host, domain):
     """The hook's calls wait in the socket; the VF comes home unbound, the key is gone."""
     at = cursor(host)
@@ -234,6 +244,8 @@ def test_whole_host_from_power_on_to_run():
         step("RUN")
         check_restarts_under_run(host, generation)
         step("RUN after restarts")
+        check_reconnect_while_tdid_is_stopped(host, generation)
+        step("RUN after libvirtd's restart")
         domain.detach(0, timeout=120)
         wait_state(host, "released")
         step("released")

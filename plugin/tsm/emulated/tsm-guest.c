@@ -6,6 +6,7 @@
  * would be sealed for something else, and is dropped.
  */
 #include "common/random.h"
+#include "rpc/log.h"
 #include "tsm-validate.h"
 #include "tvm-report.h"
 
@@ -82,12 +83,16 @@ static int fill_reply(const Tvm *tvm, const void *message, size_t size, TsmGuest
 static int seal(Tvm *tvm, GuestStatus status, const void *body, size_t body_size,
 		TsmGuestReply *ret)
 {
+	char name[UUID_STRING_SIZE];
 	uint8_t payload[GUEST_RESPONSE_MAX_SIZE];
 	size_t payload_size = guest_response_write(status, body, body_size, payload);
 	const uint8_t *message;
 	size_t size;
 	int r;
 
+	if (status != GUEST_STATUS_OK)
+		log_info("TVM %s: its request is refused: %s", uuid_format(tvm->uuid, name),
+			 guest_status_sentence(status));
 	r = guest_message_tsm_seal(tvm->messages, payload, payload_size, &message, &size);
 	return r < 0 ? r : fill_reply(tvm, message, size, ret);
 }
