@@ -5,10 +5,14 @@
  *
  * Whoever connects before the hook has told which QEMU it is waits in the socket's queue, but not
  * for ever: after UNKNOWN_USEC it is turned away.
+ *
+ * Who is turned away hears of it in QGS's format, because a guest that gets no answer waits for
+ * one. Only a process that is not the domain's QEMU is told nothing.
  */
 #include "quote/door.h"
 
 #include "core/refusal.h"
+#include "core/tdreport.h"
 #include "quote/asker.h"
 #include "quote/monotonic.h"
 #include "rpc/log.h"
@@ -23,6 +27,7 @@
 #define PAUSE_USEC   UINT64_C(100000) /* after accept(2) has failed */
 #define UNKNOWN_USEC UINT64_C(3000000)
 #define LOG_USEC     UINT64_C(1000000)
+#define UNREAD_MAX   (64u * 1024) /* bytes that are read of whoever is turned away */
 
 struct Door {
 	Relay *relay;
@@ -66,13 +71,49 @@ void door_room(Door *door)
 		sd_event_source_set_enabled(door->io, SD_EVENT_ON);
 }
 
+/*
+ * Reads what has come: a connection that is closed over unread bytes loses what was written to it.
+ * Returns whether it begins as a bare report does, whose sender takes any answer for a quote.
+ */
+static bool read_what_has_come(int fd)
+{
+	uint8_t buffer[4096];
+	bool is_bare = false;
+	ssize_t n;
+
+	for (size_t got = 0; got < UNREAD_MAX; got += (size_t)n) {
+		n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		if (got == 0)
+			is_bare = buffer[0] == TDREPORT_TYPE;
+	}
+	return is_bare;
+}
+
+/* Ends it with an answer to what may not even have been asked yet: better than none. */
+static void turn_away(int fd)
+{
+	const QgsMessage message = { .major = QGS_MAJOR,
+				     .minor = QGS_MINOR,
+				     .type = QGS_GET_QUOTE_RESPONSE,
+				     .error = QGS_ERROR_UNEXPECTED };
+	_cleanup_free_ uint8_t *frame = NULL;
+	size_t size;
+
+	if (!read_what_has_come(fd) && qgs_message_format(&frame, &size, &message) == 0 &&
+	    send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("a peer that is turned away does not hear of it: %m");
+	close(fd);
+}
+
 /* Everybody in the queue, but no more: they may come back faster than they go. */
-static void turn_away(Door *door)
+static void turn_queue_away(Door *door)
 {
 	int fd;
 
 	for (int i = 0; i < BACKLOG && (fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; i++)
-		close(fd);
+		turn_away(fd);
 	log_warning("%s: quote requests are turned away: libvirt's hook has not told which QEMU "
 		    "is its own; see 'journalctl -u tdid'",
 		    door->domain->label);
@@ -83,7 +124,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	Door *door = userdata;
 
 	if (door->unknown)
-		turn_away(door);
+		turn_queue_away(door);
 	door->unknown = false;
 	sd_event_source_set_enabled(door->io, SD_EVENT_ON);
 	return 0;
@@ -107,23 +148,10 @@ static void take_domains(Door *door, int fd)
 		return;
 	}
 	r = asker_new(door->relay, domain, LANE_SOCKET, fd);
+	if (r < 0)
+		turn_away(fd);
 	if (r < 0 && may_log(door))
 		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
-}
-
-/* An answer to what may not even have been asked yet: better than none. */
-static void send_refusal(int fd)
-{
-	const QgsMessage message = { .major = QGS_MAJOR,
-				     .minor = QGS_MINOR,
-				     .type = QGS_GET_QUOTE_RESPONSE,
-				     .error = QGS_ERROR_UNEXPECTED };
-	_cleanup_free_ uint8_t *frame = NULL;
-	size_t size;
-
-	if (qgs_message_format(&frame, &size, &message) == 0 &&
-	    send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_debug("a peer that is turned away does not hear of it: %m");
 }
 
 /* The door is everybody's: who has had enough is turned away, because others stand behind it. */
@@ -137,7 +165,7 @@ static void take_peers(Door *door, int fd, const struct sockaddr_storage *peer)
 		if (may_log(door))
 			log_warning("a quote request is turned away: %s",
 				    r == -EUSERS ? "too many peers have one open" : strerror(-r));
-		close(fd);
+		turn_away(fd);
 		return;
 	}
 	if (domain->lanes[LANE_NETWORK].n_askers >= limits->in_flight ||
@@ -148,11 +176,12 @@ static void take_peers(Door *door, int fd, const struct sockaddr_storage *peer)
 				"%s: quote requests are turned away: more than %u open, or more "
 				"than %u a second",
 				domain->label, limits->in_flight, limits->rate_per_second);
-		send_refusal(fd);
-		close(fd);
+		turn_away(fd);
 		return;
 	}
 	r = asker_new(door->relay, domain, LANE_NETWORK, fd);
+	if (r < 0)
+		turn_away(fd);
 	if (r < 0 && may_log(door))
 		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
 }
