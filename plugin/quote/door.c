@@ -31,8 +31,8 @@
 
 struct Door {
 	Relay *relay;
-	Domain *domain; /* NULL: everybody's */
-	char *path;	/* of the domain's socket */
+	Domain *domain;			 /* NULL: everybody's */
+	char where[ADDRESS_STRING_SIZE]; /* the path of the domain's socket, or the address */
 	int fd;
 	sd_event_source *io, *timer;
 	bool unknown; /* somebody waits for the domain's QEMU to become known */
@@ -130,13 +130,24 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+static void take(Door *door, Domain *domain, LaneWay way, int fd)
+{
+	int r = asker_new(door->relay, domain, way, fd);
+
+	if (r == 0)
+		return;
+	turn_away(fd);
+	if (may_log(door))
+		log_warning("%s: a quote request at %s is turned away: %s", domain->label,
+			    door->where, strerror(-r));
+}
+
 /* A domain's own: who it is is known, and its limits shut the door. */
 static void take_domains(Door *door, int fd)
 {
 	Domain *domain = door->domain;
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
-	int r;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid != domain->pid) {
 		if (may_log(door))
@@ -147,11 +158,41 @@ static void take_domains(Door *door, int fd)
 		close(fd);
 		return;
 	}
-	r = asker_new(door->relay, domain, LANE_SOCKET, fd);
-	if (r < 0)
-		turn_away(fd);
-	if (r < 0 && may_log(door))
-		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
+	take(door, domain, LANE_SOCKET, fd);
+}
+
+/* The peer that nothing can be remembered of, and so no limit be kept. */
+static void log_unknown_peer(Door *door, const struct sockaddr_storage *peer, int error)
+{
+	const Address address = { .storage = *peer };
+	char name[ADDRESS_STRING_SIZE];
+
+	if (!may_log(door))
+		return;
+	address_format(&address, name);
+	if (error == -EUSERS)
+		log_warning("%s: its quote request at %s is turned away: %u peers that are no TVM "
+			    "of ours have connections open, and more are not served at a time",
+			    name, door->where, DOMAINS_STRANGERS_MAX);
+	else
+		log_warning("%s: its quote request at %s is turned away: %s", name, door->where,
+			    strerror(-error));
+}
+
+static void log_limit(Door *door, const Domain *domain, bool too_many_open)
+{
+	const ConfigLimits *limits = &door->relay->config->limits;
+
+	if (!may_log(door))
+		return;
+	if (too_many_open)
+		log_warning("%s: quote requests at %s are turned away: %u are open, which is the "
+			    "limit (\"in_flight\")",
+			    domain->label, door->where, limits->in_flight);
+	else
+		log_warning("%s: quote requests at %s are turned away: more than %u a second "
+			    "(\"rate_per_second\"; %u at once: \"burst\")",
+			    domain->label, door->where, limits->rate_per_second, limits->burst);
 }
 
 /* The door is everybody's: who has had enough is turned away, because others stand behind it. */
@@ -159,31 +200,23 @@ static void take_peers(Door *door, int fd, const struct sockaddr_storage *peer)
 {
 	const ConfigLimits *limits = &door->relay->config->limits;
 	Domain *domain;
+	bool too_many_open;
 	int r = domains_of_peer(&door->relay->domains, peer, &domain);
 
 	if (r < 0) {
-		if (may_log(door))
-			log_warning("a quote request is turned away: %s",
-				    r == -EUSERS ? "too many peers have one open" : strerror(-r));
+		log_unknown_peer(door, peer, r);
 		turn_away(fd);
 		return;
 	}
-	if (domain->lanes[LANE_NETWORK].n_askers >= limits->in_flight ||
+	too_many_open = domain->lanes[LANE_NETWORK].n_askers >= limits->in_flight;
+	if (too_many_open ||
 	    token_bucket_take(&domain->lanes[LANE_NETWORK].bucket, monotonic_usec()) > 0) {
 		domain_count(domain, QUOTE_LIMITED, 0);
-		if (may_log(door))
-			log_warning(
-				"%s: quote requests are turned away: more than %u open, or more "
-				"than %u a second",
-				domain->label, limits->in_flight, limits->rate_per_second);
+		log_limit(door, domain, too_many_open);
 		turn_away(fd);
 		return;
 	}
-	r = asker_new(door->relay, domain, LANE_NETWORK, fd);
-	if (r < 0)
-		turn_away(fd);
-	if (r < 0 && may_log(door))
-		log_warning("%s: a quote request is turned away: %s", domain->label, strerror(-r));
+	take(door, domain, LANE_NETWORK, fd);
 }
 
 /* Whether a domain may have one more now; if not, the door is shut until it may. */
@@ -208,8 +241,9 @@ static bool may_take(Door *door)
 		return true;
 	shut(door, wait);
 	if (may_log(door))
-		log_warning("%s: its quote requests wait: more than %u a second", domain->label,
-			    door->relay->config->limits.rate_per_second);
+		log_warning("%s: its quote requests wait: more than %u a second "
+			    "(\"rate_per_second\")",
+			    domain->label, door->relay->config->limits.rate_per_second);
 	return false;
 }
 
@@ -238,13 +272,13 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 		return 0;
 	/* Of descriptors, say, there will be more again. */
 	if (may_log(door))
-		log_error("%s: cannot take a quote request: %m; it waits",
-			  door->path ?: "listener");
+		log_error("%s: cannot take a quote request: %m; it waits", door->where);
 	shut(door, PAUSE_USEC);
 	return 0;
 }
 
-static int door_new(Door **ret, Relay *relay, Domain *domain, int fd)
+/* Owns the fd, also when it fails. */
+static int door_new(Door **ret, Relay *relay, Domain *domain, const char *where, int fd)
 {
 	Door *door = calloc(1, sizeof(*door));
 	int r;
@@ -256,6 +290,7 @@ static int door_new(Door **ret, Relay *relay, Domain *domain, int fd)
 	door->relay = relay;
 	door->domain = domain;
 	door->fd = fd;
+	snprintf(door->where, sizeof(door->where), "%s", where);
 	r = sd_event_add_io(relay->event, &door->io, fd, EPOLLIN, on_io, door);
 	if (r >= 0)
 		r = sd_event_add_time(relay->event, &door->timer, CLOCK_MONOTONIC, 0, 1000,
@@ -278,7 +313,8 @@ static int listen_at(const char *path, char **ret_error)
 	struct stat st;
 
 	if (fd < 0)
-		return refuse(ret_error, -errno, "quote socket %s: %m", path);
+		return refuse(ret_error, -errno, "quote socket %s: no socket can be opened: %m",
+			      path);
 	if (strlen(path) >= sizeof(address.sun_path))
 		return refuse(ret_error, -ENAMETOOLONG, "quote socket %s: its path is too long",
 			      path);
@@ -287,30 +323,26 @@ static int listen_at(const char *path, char **ret_error)
 		return refuse(ret_error, -EEXIST,
 			      "quote socket %s: something else is in its place; remove it", path);
 	unlink(path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
-	    listen(fd, BACKLOG) < 0)
-		return refuse(ret_error, -errno, "quote socket %s: %m", path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return refuse(
+			ret_error, -errno,
+			"quote socket %s: cannot be bound: %m; its directory has to be there, "
+			"and tdi-quoted's user able to write to it",
+			path);
+	if (chmod(path, 0666) < 0)
+		return refuse(ret_error, -errno,
+			      "quote socket %s: cannot be opened to QEMU's user (chmod): %m", path);
+	if (listen(fd, BACKLOG) < 0)
+		return refuse(ret_error, -errno, "quote socket %s: cannot be listened at: %m",
+			      path);
 	return steal_fd(&fd);
 }
 
 int door_of_domain(Door **ret, Relay *relay, Domain *domain, const char *path, char **ret_error)
 {
-	Door *door;
 	int fd = listen_at(path, ret_error);
-	int r;
 
-	if (fd < 0)
-		return fd;
-	r = door_new(&door, relay, domain, fd);
-	if (r < 0)
-		return r;
-	door->path = strdup(path);
-	if (!door->path) {
-		door_free(door);
-		return -ENOMEM;
-	}
-	*ret = door;
-	return 0;
+	return fd < 0 ? fd : door_new(ret, relay, domain, path, fd);
 }
 
 int door_of_address(Door **ret, Relay *relay, const Address *address, char **ret_error)
@@ -318,10 +350,11 @@ int door_of_address(Door **ret, Relay *relay, const Address *address, char **ret
 	char name[ADDRESS_STRING_SIZE];
 	int fd = address_listen(address);
 
+	address_format(address, name);
 	if (fd < 0)
-		return refuse(ret_error, fd, "cannot listen at %s: %s",
-			      address_format(address, name), strerror(-fd));
-	return door_new(ret, relay, NULL, fd);
+		return refuse(ret_error, fd, "cannot listen at %s (\"listen\"): %s", name,
+			      strerror(-fd));
+	return door_new(ret, relay, NULL, name, fd);
 }
 
 Door *door_leave(Door *door)
@@ -332,14 +365,13 @@ Door *door_leave(Door *door)
 	sd_event_source_disable_unref(door->timer);
 	if (door->fd >= 0)
 		close(door->fd);
-	free(door->path);
 	free(door);
 	return NULL;
 }
 
 Door *door_free(Door *door)
 {
-	if (door && door->path)
-		unlink(door->path);
+	if (door && door->domain)
+		unlink(door->where);
 	return door_leave(door);
 }

@@ -357,6 +357,7 @@ def test_thousand_that_say_nothing():
             each.close()
         assert qgs.quote(it.tcp, report) == UNEXPECTED
         assert it.asker("127.0.0.1")["counts"]["limited"] == 401
+        assert '1000 are open, which is the limit ("in_flight")' in it.said()
         for each in silent:
             each.close()
         it.wait(lambda: it.asker("tvm2")["in_flight"] == it.asker("127.0.0.1")["in_flight"] == 0)
