@@ -74,7 +74,8 @@ struct Command {
 	const char *help;
 	unsigned options;
 	int min_arguments, max_arguments;
-	const CliService *service;		      /* NULL: cli_tdid */
+	bool own_json;		   /* --json prints what `help` describes, in words of its own */
+	const CliService *service; /* NULL: cli_tdid */
 	CliStatus (*run)(Cli *cli, char **arguments); /* ended by NULL */
 };
 

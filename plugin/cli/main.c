@@ -59,27 +59,45 @@ typedef struct CommandLine {
 	unsigned used; /* COMMAND_* options */
 } CommandLine;
 
-static const char common_help[] =
-	"  --json          print JSON, with the field names of " CLI_INTERFACE "\n"
-	"  --socket PATH   where tdid listens (" CLI_SOCKET ")\n"
-	"  -h, --help      print this\n";
+static const CliService *service_of(const Command *command)
+{
+	return command && command->service ? command->service : &cli_tdid;
+}
 
-static const char status_help[] =
-	"\n"
-	"Exit status\n"
-	"  0  done\n"
-	"  1  refused by tdid, or there is no such domain, device or evidence; doctor: something "
-	"is missing\n"
-	"  2  the command line is wrong\n"
-	"  3  tdid cannot be reached\n"
-	"  4  the time is over\n"
-	"  5  what is waited for does not come any more\n";
+static void print_common_help(const Command *command)
+{
+	const CliService *service = service_of(command);
+
+	printf("  --json          print JSON%s%s\n",
+	       command && command->own_json ? "" : ", with the field names of ",
+	       command && command->own_json ? "" : service->interface);
+	printf("  --socket PATH   where %s listens (%s)\n", service->program, service->socket);
+	printf("  -h, --help      print this\n");
+}
+
+static void print_status_help(const Command *command)
+{
+	const char *program = service_of(command)->program;
+
+	printf("\n"
+	       "Exit status\n"
+	       "  0  done\n"
+	       "  1  refused by %s, or there is no such domain, device or evidence; doctor: "
+	       "something is missing\n"
+	       "  2  the command line is wrong\n"
+	       "  3  %s cannot be reached\n"
+	       "  4  the time is over\n"
+	       "  5  what is waited for does not come any more\n",
+	       program, program);
+}
 
 static void print_help(const Command *command)
 {
 	if (command) {
-		printf("tdictl %s %s\n%s.\n\n%s\n%s%s", command->name, command->arguments,
-		       command->summary, command->help, common_help, status_help);
+		printf("tdictl %s %s\n%s.\n\n%s\n", command->name, command->arguments,
+		       command->summary, command->help);
+		print_common_help(command);
+		print_status_help(command);
 		return;
 	}
 	printf("tdictl COMMAND [ARGUMENT] [OPTION...]\n"
@@ -89,9 +107,10 @@ static void print_help(const Command *command)
 
 		printf("%*s%s\n", 34 - n, "", commands[i]->summary);
 	}
-	printf("\n  tdictl COMMAND --help tells more.\n\n%s"
-	       "  --version       print the version\n%s",
-	       common_help, status_help);
+	printf("\n  tdictl COMMAND --help tells more.\n\n");
+	print_common_help(NULL);
+	printf("  --version       print the version\n");
+	print_status_help(NULL);
 }
 
 static int usage_error(const Cli *cli)
@@ -249,7 +268,7 @@ int main(int argc, char **argv)
 	if (check_command_line(&cli, &line, argc - optind - 1) < 0)
 		return usage_error(&cli);
 
-	cli.service = cli.command->service ? cli.command->service : &cli_tdid;
+	cli.service = service_of(cli.command);
 	/* That of the tree, unless another one is named. */
 	if (!cli.socket)
 		cli.socket = socket =

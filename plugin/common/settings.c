@@ -70,8 +70,17 @@ int settings_path(char **ret, const char *value, const char *name, char **ret_er
 	return *ret ? 0 : -ENOMEM;
 }
 
-int settings_read(char **ret, size_t *ret_size, const char *path, char **ret_error)
+int settings_parse(json_object **ret, const char *text, size_t size, const JsonField *fields,
+		   void *parsed, char **ret_error)
 {
+	int r = json_parse_limited(ret, text, size, SETTINGS_FILE_MAX, ret_error);
+
+	return r < 0 ? r : json_dispatch(*ret, fields, parsed, 0, ret_error);
+}
+
+int settings_load(void *ret, const char *path, SettingsParser parser, char **ret_error)
+{
+	_cleanup_free_ char *error = NULL;
 	_cleanup_blob_ Blob text = {};
 	int r;
 
@@ -80,7 +89,8 @@ int settings_read(char **ret, size_t *ret_size, const char *path, char **ret_err
 		return refuse(ret_error, r, "%s: not a regular file", path);
 	if (r < 0)
 		return refuse(ret_error, r, "%s: cannot be read: %s", path, strerror(-r));
-	*ret_size = text.size;
-	*ret = (char *)blob_steal(&text).data;
+	r = parser(ret, (const char *)text.data, text.size, &error);
+	if (r < 0)
+		return refuse(ret_error, r, "%s: %s", path, error ?: strerror(-r));
 	return 0;
 }

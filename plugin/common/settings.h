@@ -27,5 +27,15 @@ bool settings_uids_have(const SettingsUids *uids, uid_t uid);
 /* *ret is allocated. -EINVAL with a sentence unless the path is absolute. */
 int settings_path(char **ret, const char *value, const char *name, char **ret_error);
 
-/* Reads a configuration file; *ret is allocated. The sentence names the file. */
-int settings_read(char **ret, size_t *ret_size, const char *path, char **ret_error);
+/*
+ * A configuration's text, a JSON object, into the struct `parsed` by its fields; strings and arrays
+ * in there are those of *ret. -EINVAL, -EBADMSG, -E2BIG with a sentence that names the member.
+ */
+int settings_parse(json_object **ret, const char *text, size_t size, const JsonField *fields,
+		   void *parsed, char **ret_error);
+
+/* Makes a configuration of its text: `ret` is what settings_load() was called with. */
+typedef int (*SettingsParser)(void *ret, const char *text, size_t size, char **ret_error);
+
+/* Of a file, at most SETTINGS_FILE_MAX bytes long. The sentence names the file. */
+int settings_load(void *ret, const char *path, SettingsParser parser, char **ret_error);

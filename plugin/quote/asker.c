@@ -303,11 +303,11 @@ static int begin_raw(Asker *asker)
 	uint8_t *whole;
 	int r = qgs_message_format(&whole, &size, &message);
 
+	asker->raw = true;
 	if (r < 0)
 		return r;
 	memcpy(whole + RAW_HEAD, asker->input, got);
 	free(asker->input);
-	asker->raw = true;
 	asker->input = whole;
 	asker->input_size = asker->capacity = size;
 	asker->got = RAW_HEAD + got;
@@ -342,7 +342,7 @@ static bool begin_input(Asker *asker)
 	if (r == -EMSGSIZE)
 		refuse(asker, QGS_ERROR_INVALID_SIZE, "a frame of a size that no request has");
 	else
-		asker_free(asker);
+		answer_error(asker, QUOTE_UNAVAILABLE, QGS_ERROR_OUT_OF_MEMORY, strerror(-r), NULL);
 	return false;
 }
 
@@ -429,7 +429,6 @@ int asker_new(Relay *relay, Domain *domain, LaneWay way, int fd)
 	if (!asker || !input) {
 		free(asker);
 		free(input);
-		close(fd);
 		return -ENOMEM;
 	}
 	asker->relay = relay;

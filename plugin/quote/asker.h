@@ -6,7 +6,7 @@
 
 /*
  * Takes the non-blocking `fd`, and owns itself from here on: it goes when its answer is written,
- * its deadline is over, or its peer has gone. On failure the fd is closed, and nothing is left.
+ * its deadline is over, or its peer has gone. On failure (-ENOMEM) the fd is still the caller's.
  */
 int asker_new(Relay *relay, Domain *domain, LaneWay way, int fd);
 

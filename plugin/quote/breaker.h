@@ -2,10 +2,10 @@
 /*
  * A circuit breaker: whether an upstream is to be asked at all.
  *
- *	CLOSED  asked. Nobody there: OPEN. So many failures in a row of another kind: PROBING,
- *because they may be the requests' fault OPEN    not asked until the wait is over, then PROBING.
- *Each time twice as long a wait PROBING one health check is under way. It answers: CLOSED. It
- *fails: OPEN
+ *	CLOSED   asked. Nobody there: OPEN. So many failures in a row of another kind: PROBING,
+ *	         because they may be the requests' fault
+ *	OPEN     not asked until the wait is over, then PROBING; each time twice as long a wait
+ *	PROBING  one health check is under way. It answers: CLOSED. It fails: OPEN
  *
  * What answers its check after such failures is CLOSED and suspect: one more is a check again, and
  * others are preferred. A request's answer, or the next regular check, makes it as good as new; the

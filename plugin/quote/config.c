@@ -237,35 +237,26 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 	};
 	int r;
 
-	r = json_parse_limited(&object, text, size, SETTINGS_FILE_MAX, ret_error);
-	if (r < 0)
-		return r;
-	r = json_dispatch(object, fields, &parsed, 0, ret_error);
+	r = settings_parse(&object, text, size, fields, &parsed, ret_error);
 	if (r < 0)
 		return r;
 	config = calloc(1, sizeof(*config));
 	if (!config)
 		return -ENOMEM;
 	r = config_fill(config, &parsed, ret_error);
-	if (r < 0)
-		return r;
-	*ret = steal_ptr(config);
-	return 0;
+	if (r == 0)
+		*ret = steal_ptr(config);
+	return r;
+}
+
+static int parse_file(void *ret, const char *text, size_t size, char **ret_error)
+{
+	return config_parse(ret, text, size, ret_error);
 }
 
 int config_load(Config **ret, const char *path, char **ret_error)
 {
-	_cleanup_free_ char *error = NULL, *text = NULL;
-	size_t size;
-	int r;
-
-	r = settings_read(&text, &size, path, ret_error);
-	if (r < 0)
-		return r;
-	r = config_parse(ret, text, size, &error);
-	if (r < 0)
-		return refuse(ret_error, r, "%s: %s", path, error ?: strerror(-r));
-	return 0;
+	return settings_load(ret, path, parse_file, ret_error);
 }
 
 Config *config_free(Config *config)

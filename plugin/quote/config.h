@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tdi-quoted.conf: JSON, strict; every key optional but "upstreams". examples/tdi-quoted.conf shows
- * all. */
+/*
+ * tdi-quoted.conf: JSON, strict; every key optional but "upstreams". examples/tdi-quoted.conf shows
+ * all but the paths and "allow_uids".
+ */
 #pragma once
 
 #include "common/settings.h"
@@ -51,12 +53,14 @@ typedef struct Config {
 	ConfigLimits limits;
 	/* "collateral", false: GET_COLLATERAL is relayed, which makes Intel's service fetch it */
 	bool collateral;
-	uint64_t deadline_usec; /* "deadline_ms", 15000: from the connection to an answer, whatever
-				 */
-	uint64_t attempt_usec;	/* "attempt_ms", 6000: of one upstream, before the next is asked */
-	uint64_t silence_usec;	/* "silence_ms", 3000: from the connection to the whole request */
-	uint64_t
-		check_usec; /* "check_ms", 30000: between health checks of an upstream not in use */
+	/* "deadline_ms", 15000: from the whole request to an answer, whatever it is */
+	uint64_t deadline_usec;
+	/* "attempt_ms", 6000: of one upstream, before the next is asked */
+	uint64_t attempt_usec;
+	/* "silence_ms", 3000: from the connection to the whole request */
+	uint64_t silence_usec;
+	/* "check_ms", 30000: between health checks of an upstream that is not in use */
+	uint64_t check_usec;
 } Config;
 
 /* 0; -EINVAL, -EBADMSG, -E2BIG with a sentence that names the member; -ENOMEM. */

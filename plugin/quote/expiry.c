@@ -13,7 +13,10 @@ static void set_timer(Expiries *expiries, uint64_t at_usec)
 	if (r >= 0)
 		r = sd_event_source_set_enabled(expiries->timer, SD_EVENT_ONESHOT);
 	if (r < 0)
-		log_error("a timer cannot be set: %s", strerror(-r));
+		log_error(
+			"the timer that ends %s cannot be set: %s; what is overdue stays until the "
+			"next one begins",
+			expiries->what, strerror(-r));
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -34,11 +37,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-int expiries_init(Expiries *expiries, sd_event *event, uint64_t length_usec)
+int expiries_init(Expiries *expiries, sd_event *event, const char *what, uint64_t length_usec)
 {
 	int r;
 
-	*expiries = (Expiries){ .length_usec = length_usec };
+	*expiries = (Expiries){ .what = what, .length_usec = length_usec };
 	r = sd_event_add_time(event, &expiries->timer, CLOCK_MONOTONIC, 0, 1000, on_timer,
 			      expiries);
 	return r < 0 ? r : sd_event_source_set_enabled(expiries->timer, SD_EVENT_OFF);

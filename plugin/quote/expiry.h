@@ -26,12 +26,14 @@ struct Expiry {
 };
 
 struct Expiries {
+	const char *what; /* for messages */
 	uint64_t length_usec;
 	sd_event_source *timer;
 	Expiry *first, *last;
 };
 
-int expiries_init(Expiries *expiries, sd_event *event, uint64_t length_usec);
+/* `what`: that ends in this time, "a health check"; static. */
+int expiries_init(Expiries *expiries, sd_event *event, const char *what, uint64_t length_usec);
 /* Nothing is in it any more. */
 void expiries_done(Expiries *expiries);
 

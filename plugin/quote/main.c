@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tdi-quoted: between TVMs and the services that turn their TDREPORTs into quotes. */
+#include "common/command-line.h"
 #include "quote/config.h"
 #include "quote/door.h"
 #include "quote/records.h"
@@ -9,7 +10,6 @@
 #include "rpc/log.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -103,27 +103,13 @@ static int serve(const Config *config)
 
 int main(int argc, char *argv[])
 {
-	enum { OPTION_VERSION = 256 };
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "debug", no_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, OPTION_VERSION },
-		{},
-	};
 	_cleanup_(config_freep) Config *config = NULL;
 	_cleanup_free_ char *error = NULL;
 	const char *path = CONFIG_PATH_DEFAULT;
-	int c, r;
+	int r = command_line_options(argc, argv, "tdi-quoted " TDID_VERSION, usage, &path);
 
-	while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) >= 0)
-		switch (c) {
-		case 'c': path = optarg; break;
-		case 'd': log_set_level(LOG_LEVEL_DEBUG); break;
-		case 'h': usage(stdout); return EXIT_SUCCESS;
-		case OPTION_VERSION: puts("tdi-quoted " TDID_VERSION); return EXIT_SUCCESS;
-		default: usage(stderr); return 2;
-		}
+	if (r >= 0)
+		return r;
 	if (argc != optind) {
 		usage(stderr);
 		return 2;

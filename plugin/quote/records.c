@@ -17,6 +17,7 @@
 #define NAME_SIZE      (UUID_STRING_SIZE + 5)
 
 struct Records {
+	char *path;
 	int directory;
 };
 
@@ -33,16 +34,28 @@ int records_open(Records **ret, const char *path, char **ret_error)
 		return -ENOMEM;
 	}
 	records->directory = fd;
+	records->path = strdup(path);
+	if (!records->path) {
+		records_free(records);
+		return -ENOMEM;
+	}
 	*ret = records;
 	return 0;
 }
 
 Records *records_free(Records *records)
 {
-	if (records)
-		close(records->directory);
+	if (!records)
+		return NULL;
+	close(records->directory);
+	free(records->path);
 	free(records);
 	return NULL;
+}
+
+const char *records_path(const Records *records)
+{
+	return records->path;
 }
 
 static const char *name_of(Uuid uuid, char name[static NAME_SIZE])
@@ -87,7 +100,7 @@ typedef struct Record {
 	uint32_t cid;
 } Record;
 
-static int restore(Relay *relay, const Record *record, char **ret_error)
+static int restore(const Records *records, Relay *relay, const Record *record, char **ret_error)
 {
 	Domain *domain;
 	Uuid uuid;
@@ -103,7 +116,9 @@ static int restore(Relay *relay, const Record *record, char **ret_error)
 		r = domain_begin(domain, relay->event, (pid_t)record->pid,
 				 (uint64_t)record->start_time);
 		if (r < 0)
-			log_info("%s: QEMU %d: %s", domain->label, (int)record->pid, strerror(-r));
+			log_info("%s: its QEMU %d, by the record in %s, is not served any more: %s",
+				 domain->label, (int)record->pid, records->path,
+				 r == -ESRCH ? "it has ended" : strerror(-r));
 		else
 			domain->cid = record->cid;
 	}
@@ -137,7 +152,7 @@ static int read_one(Records *records, Relay *relay, const char *name, char **ret
 				       ret_error);
 	if (r == 0)
 		r = json_dispatch(object, fields, &record, 0, ret_error);
-	return r < 0 ? r : restore(relay, &record, ret_error);
+	return r < 0 ? r : restore(records, relay, &record, ret_error);
 }
 
 int records_restore(Records *records, Relay *relay, char **ret_error)
@@ -151,7 +166,8 @@ int records_restore(Records *records, Relay *relay, char **ret_error)
 
 		if (fd >= 0)
 			close(fd);
-		return refuse(ret_error, r, "records: %s", strerror(-r));
+		return refuse(ret_error, r, "records: %s cannot be read: %s", records->path,
+			      strerror(-r));
 	}
 	while ((entry = readdir(stream))) {
 		_cleanup_free_ char *error = NULL;
@@ -162,7 +178,9 @@ int records_restore(Records *records, Relay *relay, char **ret_error)
 			continue;
 		r = read_one(records, relay, entry->d_name, &error);
 		if (r < 0)
-			log_error("record %s: %s", entry->d_name, error ?: strerror(-r));
+			log_error("record %s/%s: %s; its domain has no socket until it is started "
+				  "again",
+				  records->path, entry->d_name, error ?: strerror(-r));
 	}
 	closedir(stream);
 	return 0;

@@ -14,6 +14,9 @@ int records_open(Records **ret, const char *path, char **ret_error);
 Records *records_free(Records *records);
 DEFINE_CLEANUP(Records, records_free);
 
+/* The directory, for messages. */
+const char *records_path(const Records *records);
+
 int records_write(Records *records, const Domain *domain);
 int records_remove(Records *records, const Domain *domain);
 

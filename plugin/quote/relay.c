@@ -357,16 +357,22 @@ static void on_back(Upstream *upstream, void *userdata)
 static int init_expiries(Relay *relay)
 {
 	const Config *config = relay->config;
-	int r = expiries_init(&relay->attempt, relay->event, config->attempt_usec);
+	int r = expiries_init(&relay->attempt, relay->event,
+			      "what a service does not answer (attempt_ms)", config->attempt_usec);
 
 	if (r >= 0)
-		r = expiries_init(&relay->check, relay->event, CHECK_TIMEOUT_USEC);
+		r = expiries_init(&relay->check, relay->event, "health checks", CHECK_TIMEOUT_USEC);
 	if (r >= 0)
-		r = expiries_init(&relay->silence, relay->event, config->silence_usec);
+		r = expiries_init(&relay->silence, relay->event,
+				  "connections without a request (silence_ms)",
+				  config->silence_usec);
 	if (r >= 0)
-		r = expiries_init(&relay->deadline, relay->event, config->deadline_usec);
+		r = expiries_init(&relay->deadline, relay->event,
+				  "requests without an answer (deadline_ms)",
+				  config->deadline_usec);
 	if (r >= 0)
-		r = expiries_init(&relay->writing, relay->event, WRITING_USEC);
+		r = expiries_init(&relay->writing, relay->event, "answers that nobody takes",
+				  WRITING_USEC);
 	return r;
 }
 

@@ -71,7 +71,11 @@ static int prepare(Service *service, Domain *domain, const char *name, const cha
 		return -ENOMEM;
 	r = records_write(service->records, domain);
 	if (r < 0)
-		return refuse(ret_error, r, "its record: %s", strerror(-r));
+		return refuse(
+			ret_error, r,
+			"its record cannot be written to %s: %s; make room there, and start it "
+			"again",
+			records_path(service->records), strerror(-r));
 	return door_of_domain(&domain->door, service->relay, domain, path, ret_error);
 }
 
@@ -132,7 +136,9 @@ static int on_started(VarlinkCall *call, json_object *parameters, void *userdata
 	r = records_write(service->records, domain);
 	if (r < 0)
 		/* It is served; only the next of us would not know. */
-		log_error("%s: its record: %s", domain->label, strerror(-r));
+		log_error("%s: its record cannot be written to %s: %s; after a restart of "
+			  "tdi-quoted its QEMU is not known until tdid is restarted, too",
+			  domain->label, records_path(service->records), strerror(-r));
 	return varlink_call_reply(call, NULL);
 }
 
@@ -150,7 +156,9 @@ static int on_release(VarlinkCall *call, json_object *parameters, void *userdata
 		return varlink_call_reply(call, NULL);
 	r = records_remove(service->records, domain);
 	if (r < 0)
-		log_error("%s: its record cannot be removed: %s", domain->label, strerror(-r));
+		log_error("%s: its record cannot be removed from %s: %s; after a restart of "
+			  "tdi-quoted its socket is there again",
+			  domain->label, records_path(service->records), strerror(-r));
 	domains_remove(&service->relay->domains, domain);
 	return varlink_call_reply(call, NULL);
 }

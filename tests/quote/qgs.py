@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A client of a TDX quoting service, made without this project's C: layout of core/qgs-message.h."""
 import collections
+import contextlib
 import socket
+import socketserver
 import struct
+import threading
 
 GET_QUOTE, GET_COLLATERAL, GET_PLATFORM_INFO = 0, 2, 4
 INVALID_PARAMETER = 0x12003
@@ -11,15 +14,22 @@ Answer = collections.namedtuple("Answer", "version type error parts")
 
 
 def connect(address, timeout=20):
-    """`address`: a unix socket's path, or (host, port)."""
-    s = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+    """`address`: a unix socket's path, or (host, port), the host a numeric address."""
+    s = socket.socket(socket.AF_UNIX if isinstance(address, str) else
+                      socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     s.settimeout(timeout)
     s.connect(address)
     return s
 
 
 def request(kind, *parts):
-    body = b"".join(struct.pack("<I", len(part)) for part in parts) + b"".join(parts)
+    """With its frame."""
+    return message(kind, b"", parts)
+
+
+def message(kind, fixed, parts):
+    """With its frame: `fixed` bytes, then the sizes of its parts, then the parts."""
+    body = fixed + b"".join(struct.pack("<I", len(part)) for part in parts) + b"".join(parts)
     message = struct.pack("<HHIII", 1, 1, kind, 16 + len(body), 0) + body
     return struct.pack(">I", len(message)) + message
 
@@ -60,3 +70,30 @@ def quote(address, report):
     answer = parse(ask(address, request(GET_QUOTE, report, b"")))
     assert answer.version == (1, 1) and answer.type == 1, answer
     return answer.error or answer.parts[1]
+
+
+@contextlib.contextmanager
+def service(path, answers):
+    """A quoting service at that path with a test's own answers: {type asked for: framed response}.
+
+    Gives the list of what it has been asked, frames included.
+    """
+    asked = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            frame = self.request.recv(4, socket.MSG_WAITALL)
+            if len(frame) < 4:
+                return
+            message = self.request.recv(*struct.unpack(">I", frame), socket.MSG_WAITALL)
+            asked.append(frame + message)
+            self.request.sendall(answers[struct.unpack_from("<I", message, 4)[0]])
+
+    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()

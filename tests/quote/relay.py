@@ -13,7 +13,16 @@ import time
 BUILD = pathlib.Path(os.environ.get("TDID_BUILD") or
                      pathlib.Path(__file__).resolve().parents[2] / "build" / "programs")
 PROGRAM = BUILD / "plugin/quote/tdi-quoted"
+TDICTL = BUILD / "plugin/cli/tdictl"
 HERE = pathlib.Path(__file__).resolve().parent
+# A host may be without: a test that asks from a second address does not do that part then.
+HAS_IPV6 = socket.has_ipv6 and pathlib.Path("/proc/net/if_inet6").exists()
+
+
+def free_address(host):
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host
+                              else socket.AF_INET) as free:
+        return free.getsockname()[:2]
 
 
 def uuid(n):
@@ -33,12 +42,12 @@ class Relay:
         self.folder = folder
         self.control = f"{folder}/control"
         (folder / "s").mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.tcp = free.getsockname()
+        self.tcp, self.tcp6 = free_address("127.0.0.1"), HAS_IPV6 and free_address("::1")
         self.config = folder / "quoted.conf"
         self.config.write_text(json.dumps({
             "sockets": f"{folder}/s", "control": self.control, "records": f"{folder}/records",
-            "upstreams": upstreams, "listen": [f"tcp:127.0.0.1:{self.tcp[1]}"],
+            "upstreams": upstreams, "listen": [f"tcp:127.0.0.1:{self.tcp[1]}",
+                                              *([f"tcp:[::1]:{self.tcp6[1]}"] if HAS_IPV6 else [])],
             "rate_per_second": 100000, "burst": 100000, **config}))
         self.log = folder / "quoted.log"
         self.process = None
@@ -104,6 +113,11 @@ class Relay:
         self.prepare(n)
         self.started(n)
         return self.socket_of(n)
+
+    def tdictl(self, *arguments):
+        """What it prints, asked of this one."""
+        return subprocess.run([TDICTL, *arguments, "--socket", self.control], check=True, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=20).stdout
 
     def asker(self, name):
         return next(a for a in self.call("List")["askers"] if a["name"] == name)

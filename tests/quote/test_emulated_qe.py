@@ -64,7 +64,7 @@ def test_go_tdx_guest_accepts_framed_and_bare_quotes():
 
 
 def test_go_tdx_guest_refuses_what_was_altered():
-    """One byte altered anywhere in a quote, or another root: refused by the judge."""
+    """One byte altered in each field of a quote, or another root: refused by the judge."""
     with qe() as it, qe() as other:
         quote = qgs.quote(it.socket, report_of(it))
         assert verdict(it, quote) is None

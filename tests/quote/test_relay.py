@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """tdi-quoted between TVMs that ask and quoting services that do not always answer."""
 import concurrent.futures
+import hashlib
 import os
+import re
+import resource
 import socket
 import struct
+import tempfile
 import time
 
 import qgs
@@ -13,6 +17,7 @@ from relay import Refused, qemu, relay, uuid
 
 UNEXPECTED, INVALID_VERSION, INVALID_TYPE, INVALID_SIZE = 0x12001, 0x12004, 0x12005, 0x12006
 MRTD, REPORT_DATA = bytes(range(48)), bytes(range(64))
+PLATFORM_INFO = qgs.message(5, bytes(4), (b"a test's own", bytes(16)))
 
 
 def report_of(upstream, data=REPORT_DATA):
@@ -50,9 +55,60 @@ def test_tvm_asks_by_its_socket_and_agent_by_tcp():
         assert it.asker("tvm1")["counts"]["ok"] == 3 and it.asker("127.0.0.1")["counts"]["ok"] == 1
         assert it.upstream(0)["state"] == "closed"
         lines = [line for line in it.said().splitlines() if f"quote: tvm1 {uuid(1)} ok" in line]
-        assert len(lines) == 3 and f"mrtd={MRTD.hex()}" in lines[0], it.said()
+        digest = hashlib.sha384(REPORT_DATA).hexdigest()
+        assert len(lines) == 3, it.said()
+        assert all(f" mrtd={MRTD.hex()} report-data=sha384:{digest} " in line
+                   for line in lines[:2]), lines
         text = it.call("Metrics")["text"]
         assert f'tdid_quote_requests_total{{domain="{uuid(1)}",outcome="ok"}} 3' in text, text
+
+
+def test_metrics_have_the_latency_of_each_domain():
+    """tdid_quote_seconds: buckets that add up, a count and a sum, for a domain and for all others."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        path, report = it.tvm(1), report_of(up)
+        begin = time.monotonic()
+        up.call("Delay", milliseconds=60)
+        for address in (path, path, it.tcp):
+            assert is_quote(qgs.quote(address, report))
+        elapsed = time.monotonic() - begin
+        text = it.call("Metrics")["text"]
+        assert "# TYPE tdid_quote_seconds histogram\n" in text and text.endswith("# EOF\n"), text
+        for domain, count in ((uuid(1), 2), ("", 1)):
+            buckets = re.findall(fr'^tdid_quote_seconds_bucket{{domain="{domain}",le="(.*)"}} (\d+)$',
+                                 text, re.M)
+            counts = {float(bound): int(n) for bound, n in buckets}
+            assert list(counts) == sorted(counts) and len(counts) == len(buckets) > 10, text
+            assert list(counts.values()) == sorted(counts.values()), text
+            # Each took 60 ms, and none more than all together.
+            assert counts[0.05] == 0 and counts[float("inf")] == count, text
+            assert all(n == count for bound, n in counts.items() if bound >= elapsed), text
+            assert f'tdid_quote_seconds_count{{domain="{domain}"}} {count}\n' in text, text
+            seconds, = re.findall(fr'^tdid_quote_seconds_sum{{domain="{domain}"}} (.*)$', text, re.M)
+            assert 0.06 * count <= float(seconds) <= elapsed, (seconds, elapsed)
+
+
+def test_tdictl_quotes_shows_who_asks_and_who_answers():
+    """Two tables for people: the services with their state, and a row for each that has asked."""
+    with qe() as up, relay([f"unix:{up.socket}", f"unix:{up.folder}/nobody"]) as it:
+        # The one that is not there is known to be away by then, and the other to be there.
+        it.wait(lambda: it.upstream(0)["checks"] and it.upstream(1)["failed"])
+        assert it.tdictl("quotes").splitlines()[0].split() == [
+            "UPSTREAM", "STATE", "IN", "FLIGHT", "ANSWERED", "FAILED", "MEDIAN", "P99", "TROUBLE"]
+        path, report = it.tvm(1), report_of(up)
+        assert is_quote(qgs.quote(path, report)) and is_quote(qgs.quote(it.tcp, report))
+        assert qgs.ask(path, b"\xff" * 4)
+        upstreams, askers = ([re.split(r" {2,}", line.strip()) for line in table.splitlines()]
+                             for table in it.tdictl("quotes").split("\n\n"))
+        assert upstreams[1][:5] == [f"unix:{up.socket}", "closed", "0", "2", "0"], upstreams
+        assert upstreams[2][0] == f"unix:{up.folder}/nobody" and upstreams[2][1] == "open", upstreams
+        assert upstreams[2][-1] == "No such file or directory", upstreams
+        assert askers[0] == ["WHO", "OK", "ERROR", "UNAVAILABLE", "LATE", "LIMITED", "BAD", "GONE",
+                             "IN FLIGHT", "MEDIAN", "P99"], askers
+        rows = {row[0]: row[1:] for row in askers[1:]}
+        assert rows["tvm1"][:8] == ["1", "0", "0", "0", "0", "1", "0", "0"], askers
+        assert rows["127.0.0.1"][:8] == ["1", "0", "0", "0", "0", "0", "0", "0"], askers
+        assert all(cell.startswith("<= ") for row in rows.values() for cell in row[8:]), askers
 
 
 def test_service_is_asked_over_tcp():
@@ -84,14 +140,36 @@ def test_refusal_of_the_service_is_handed_on():
 
 
 def test_sizes_of_quotes():
-    """Quotes from 1 KiB to 120 KiB pass unchanged."""
-    with qe() as up, relay([f"unix:{up.socket}"]) as it:
-        path, report = it.tvm(1), report_of(up)
+    """Quotes from 1 KiB to 120 KiB pass with every byte as the service has sent it."""
+    answers = {qgs.GET_PLATFORM_INFO: PLATFORM_INFO}
+    report = b"\x81" + bytes(1023)
+    with tempfile.TemporaryDirectory(prefix="tdid-qgs-") as folder, \
+            qgs.service(f"{folder}/qgs", answers) as asked, relay([f"unix:{folder}/qgs"]) as it:
+        path = it.tvm(1)
         for size in (1024, 4096, 8191, 8192, 65535, 65536, 65537, 120 * 1024):
-            up.call("SetQuoteSize", bytes=size)
+            quote = os.urandom(size)
+            answers[qgs.GET_QUOTE] = qgs.message(1, b"", (b"", quote))
             for address in (path, it.tcp):
-                assert len(qgs.quote(address, report)) == size
-            assert len(qgs.ask(path, report)) == size
+                assert qgs.quote(address, report) == quote, size
+            assert qgs.ask(path, report) == quote, size
+        # And the request, bare or framed, comes to the service as that of any client.
+        assert asked.count(qgs.request(qgs.GET_QUOTE, report, b"")) == 8 * 3
+
+
+def test_collateral_is_relayed_where_the_configuration_says_so():
+    """GET_COLLATERAL with "collateral": true: request and answer pass as they are, and are logged."""
+    collateral = tuple(os.urandom(100 * n) for n in range(1, 8))
+    answers = {qgs.GET_PLATFORM_INFO: PLATFORM_INFO,
+               qgs.GET_COLLATERAL: qgs.message(3, struct.pack("<HH", 3, 1), collateral)}
+    request = qgs.request(qgs.GET_COLLATERAL, b"fmspc6", b"platform\0")
+    with tempfile.TemporaryDirectory(prefix="tdid-qgs-") as folder, \
+            qgs.service(f"{folder}/qgs", answers) as asked, \
+            relay([f"unix:{folder}/qgs"], collateral=True) as it:
+        for address in (it.tvm(1), it.tcp):
+            assert qgs.ask(address, request) == answers[qgs.GET_COLLATERAL]
+        assert asked.count(request) == 2
+        assert it.asker("tvm1")["counts"]["ok"] == 1
+        assert f"quote: tvm1 {uuid(1)} ok (GET_COLLATERAL request) " in it.said(), it.said()
 
 
 def test_requests_that_are_none():
@@ -253,24 +331,37 @@ def test_slow_service_is_waited_for():
 
 
 def test_thousand_that_say_nothing():
-    """1,000 connections over TCP and 1,000 at one domain's socket say nothing: others are served."""
+    """1,000 at a domain's socket and 1,000 of one TCP address say nothing: all others are served.
+
+    400 more of that address are over its limit, and each is told so. All of 127.0.0.0/8 is one
+    peer: the other TCP address is ::1, if the host has IPv6.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
     with qe() as up, relay([f"unix:{up.socket}"], silence_ms=12000,
-                                                           deadline_ms=10000, in_flight=600) as it:
+                           deadline_ms=10000, in_flight=1000) as it:
         quiet, other, report = it.tvm(1), it.tvm(2), report_of(up)
         silent = [qgs.connect(it.tcp) for _ in range(1000)]
-        for _ in range(600):
+        limited = [qgs.connect(it.tcp) for _ in range(400)]
+        for _ in range(1000):
             silent.append(socket.socket(socket.AF_UNIX))
-            silent[-1].connect(other)  # waits while the queue is full
-        it.wait(lambda: it.asker("tvm2")["in_flight"] == 600)
-        answer, seconds = timed(qgs.quote, quiet, report)
-        assert is_quote(answer) and seconds < 3, seconds
+            silent[-1].connect(other)  # without a timeout: it waits while the queue is full
+        it.wait(lambda: it.asker("tvm2")["in_flight"] == 1000)
+        assert it.asker("127.0.0.1")["in_flight"] == 1000
+        for address in filter(None, (quiet, it.tcp6)):
+            answer, seconds = timed(qgs.quote, address, report)
+            assert is_quote(answer) and seconds < 3, (address, answer, seconds)
+        # Who asks beyond the limit hears so, before and after its request.
+        for each in limited:
+            assert error_of(qgs.all_of(each)) == UNEXPECTED
+            each.close()
+        assert qgs.quote(it.tcp, report) == UNEXPECTED
+        assert it.asker("127.0.0.1")["counts"]["limited"] == 401
+        assert '1000 are open, which is the limit ("in_flight")' in it.said()
         for each in silent:
             each.close()
-        it.wait(lambda: it.asker("tvm2")["in_flight"] == 0)
-        assert is_quote(qgs.quote(other, report))
-        # Those over TCP beyond the limit were turned away, and counted.
-        assert it.asker("127.0.0.1")["counts"]["limited"] == 400
-        assert is_quote(qgs.quote(it.tcp, report))
+        it.wait(lambda: it.asker("tvm2")["in_flight"] == it.asker("127.0.0.1")["in_flight"] == 0)
+        assert is_quote(qgs.quote(other, report)) and is_quote(qgs.quote(it.tcp, report))
 
 
 def test_domain_that_floods_gets_its_own_limit():
@@ -385,7 +476,7 @@ def test_fair_turns_while_the_service_is_slow():
 
 
 def test_only_its_own_qemu_may_use_a_domains_socket():
-    """Another process is turned away; so is everybody before libvirt's hook has told who it is."""
+    """Another process gets no word, and who comes before libvirt's hook has told of it an error."""
     with qe() as up, relay([f"unix:{up.socket}"]) as it, qemu() as own, qemu() as other:
         report, path = report_of(up), it.prepare(1)
         # It asks before the hook has told, and waits.
@@ -397,9 +488,9 @@ def test_only_its_own_qemu_may_use_a_domains_socket():
                                            "[Errno 32] Broken pipe")
         assert f"process {other.pid}" in it.said() and "turned away" in it.said()
         assert is_quote(qgs.parse(own.ask(path, report)).parts[1])
-        # Whoever comes before it is known is not left to wait for ever.
+        # Whoever comes before it is known is not left to wait for ever, and hears of it.
         early, seconds = timed(other.ask, it.prepare(2), report)
-        assert early in (b"", "[Errno 104] Connection reset by peer") and 2 < seconds < 8, seconds
+        assert error_of(early) == UNEXPECTED and 2 < seconds < 8, (early, seconds)
         assert "libvirt's hook has not told" in it.said()
         # Nobody but the hook's caller may say who it is, and a process that is none is refused.
         for bad in ({"qemu_pid": own.pid, "qemu_start_time": 1},
@@ -490,7 +581,6 @@ def test_killed_and_started_again_the_next_request_works():
 
 def test_out_of_descriptors_and_back():
     """With no descriptor left requests wait, and are answered when there are some again."""
-    import resource
     with qe() as up, relay([f"unix:{up.socket}"], in_flight=100, silence_ms=2000) as it:
         it.stop()
         it.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))

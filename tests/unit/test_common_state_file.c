@@ -67,14 +67,19 @@ Test(common_state_file, writes_reads_removes)
 /* A link at the temporary's or the file's name is replaced, never followed. */
 Test(common_state_file, does_not_follow_links)
 {
+	_cleanup_blob_ Blob written = {}, precious = {};
+	struct stat st;
+
 	testing_write(testing_path("precious"), "gold", 4);
 	cr_assert_eq(symlink("../../../precious", testing_path("made/of/parts/.f.new")), 0);
 	cr_assert_eq(symlink("../../../precious", testing_path("made/of/parts/f")), 0);
 	cr_assert_eq(state_file_write(directory, "f", 0600, STATE_FILE_NO_GROUP, "lead!", 5), 0);
-	{
-		_cleanup_blob_ Blob blob = {};
-
-		cr_assert_eq(state_file_read(&blob, AT_FDCWD, testing_path("precious"), 10), 0);
-		cr_assert_eq(blob.size, 4);
-	}
+	cr_assert_eq(lstat(testing_path("made/of/parts/f"), &st), 0);
+	cr_assert(S_ISREG(st.st_mode));
+	cr_assert_eq(state_file_read(&written, directory, "f", 10), 0);
+	cr_assert_eq(written.size, 5);
+	cr_assert_arr_eq(written.data, "lead!", 5);
+	cr_assert_eq(state_file_read(&precious, AT_FDCWD, testing_path("precious"), 10), 0);
+	cr_assert_eq(precious.size, 4);
+	cr_assert_arr_eq(precious.data, "gold", 4);
 }

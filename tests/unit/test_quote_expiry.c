@@ -15,7 +15,7 @@ static size_t n_over;
 static void set_up(void)
 {
 	cr_assert_geq(sd_event_new(&event), 0);
-	cr_assert_geq(expiries_init(&expiries, event, 20 * MS), 0);
+	cr_assert_geq(expiries_init(&expiries, event, "a test's", 20 * MS), 0);
 }
 
 static void tear_down(void)

@@ -302,5 +302,6 @@ const Command command_doctor = {
 		"  --root DIR      look at the tree in DIR, and for tdid below it; its\n"
 		"                  programs are not run\n",
 	.options = COMMAND_ROOT | COMMAND_PLATFORM,
+	.own_json = true,
 	.run = run,
 };

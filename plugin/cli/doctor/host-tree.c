@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/doctor/host-tree.h"
 
+#include "cli/doctor/bounded-read.h"
 #include "cli/text.h"
 #include "core/cleanup.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CHUNK 65536u
+#define LINE_FILE_MAX 65536u
 
 char *host_tree_path(const char *root, const char *path)
 {
@@ -41,45 +42,27 @@ static int open_file(const char *root, const char *path)
 int host_tree_read(const char *root, const char *path, size_t max, char **ret, size_t *ret_size)
 {
 	_cleanup_close_ int fd = open_file(root, path);
-	_cleanup_free_ char *text = NULL;
-	size_t used = 0, room = 0;
+	BoundedRead it = {};
+	int r;
 
 	if (fd < 0)
 		return fd;
-	for (;;) {
-		ssize_t n;
-
-		/* One byte for the NUL, and one to see that there is more than `max`. */
-		if (room - used < 2) {
-			char *more = realloc(text, room + CHUNK);
-
-			if (!more)
-				return -ENOMEM;
-			text = more;
-			room += CHUNK;
-		}
-		n = read(fd, text + used, room - used - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		used += (size_t)n;
-		if (used > max)
-			return -EFBIG;
+	while ((r = bounded_read(&it, fd, max)) > 0)
+		;
+	if (r < 0) {
+		free(it.text);
+		return r;
 	}
-	text[used] = '\0';
-	*ret = steal_ptr(text);
+	*ret = it.text;
 	if (ret_size)
-		*ret_size = used;
+		*ret_size = it.size;
 	return 0;
 }
 
 int host_tree_line(const char *root, const char *path, char *buffer, size_t size)
 {
 	_cleanup_free_ char *text = NULL;
-	int r = host_tree_read(root, path, CHUNK, &text, NULL);
+	int r = host_tree_read(root, path, LINE_FILE_MAX, &text, NULL);
 
 	buffer[0] = '\0';
 	if (r < 0)

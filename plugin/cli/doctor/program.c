@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/doctor/program.h"
 
+#include "cli/doctor/bounded-read.h"
 #include "core/cleanup.h"
 
 #include <errno.h>
@@ -10,8 +11,6 @@
 #include <spawn.h>
 #include <sys/wait.h>
 #include <time.h>
-
-#define CHUNK 65536u
 
 static int64_t now_msec(void)
 {
@@ -44,41 +43,25 @@ static int start(pid_t *ret, const char *const *arguments, int output)
 
 static int collect(int fd, int64_t deadline, size_t max, char **ret, size_t *ret_size)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t used = 0, room = 0;
+	BoundedRead it = {};
+	int r = 1;
 
-	for (;;) {
+	while (r > 0) {
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 		int64_t left = deadline - now_msec();
-		ssize_t n;
 
 		if (left <= 0)
-			return -ETIME;
-		if (poll(&poll_fd, 1, (int)left) <= 0)
-			continue;
-		if (room - used < 2) {
-			char *more = realloc(text, room + CHUNK);
-
-			if (!more)
-				return -ENOMEM;
-			text = more;
-			room += CHUNK;
-		}
-		n = read(fd, text + used, room - used - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		used += (size_t)n;
-		if (used > max)
-			return -EFBIG;
+			r = -ETIME;
+		else if (poll(&poll_fd, 1, (int)left) > 0)
+			r = bounded_read(&it, fd, max);
 	}
-	text[used] = '\0';
-	*ret = steal_ptr(text);
+	if (r < 0) {
+		free(it.text);
+		return r;
+	}
+	*ret = it.text;
 	if (ret_size)
-		*ret_size = used;
+		*ret_size = it.size;
 	return 0;
 }
 

@@ -6,8 +6,8 @@
  *	queued --cancel--> done
  *
  * When one is done, the first queued one of its queue starts that does not yield, or the first.
- *Done ones leave the list; those with an id leave their outcome in a ring. Watchers are told while
- *the list is consistent, and may unwatch, but not submit or cancel, from within.
+ * Done ones leave the list; those with an id leave their outcome in a ring. Watchers are told while
+ * the list is consistent, and may unwatch, but not submit or cancel, from within.
  */
 #include "tsm/common/operations.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The emulated TSM's configuration: a JSON object, strict; examples/tsm-emulated.conf shows all. */
+/*
+ * The emulated TSM's configuration: a JSON object, strict; examples/tsm-emulated.conf shows all but
+ * "proxy".
+ */
 #pragma once
 
 #include "common/settings.h"

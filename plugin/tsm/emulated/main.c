@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tdi-tsm-emulated: a TSM and devices that protect nothing, for trying and testing. */
+#include "common/command-line.h"
 #include "config.h"
 #include "reference.h"
 #include "rpc/event-loop.h"
@@ -7,7 +8,6 @@
 #include "service.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
@@ -83,27 +83,13 @@ static int print_reference(const Config *config, const char *device)
 
 int main(int argc, char *argv[])
 {
-	enum { OPTION_VERSION = 256 };
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "debug", no_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, OPTION_VERSION },
-		{},
-	};
 	_cleanup_(config_freep) Config *config = NULL;
 	_cleanup_free_ char *error = NULL;
 	const char *path = NULL;
-	int c, r;
+	int r = command_line_options(argc, argv, "tdi-tsm-emulated " TDID_VERSION, usage, &path);
 
-	while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) >= 0)
-		switch (c) {
-		case 'c': path = optarg; break;
-		case 'd': log_set_level(LOG_LEVEL_DEBUG); break;
-		case 'h': usage(stdout); return EXIT_SUCCESS;
-		case OPTION_VERSION: puts("tdi-tsm-emulated " TDID_VERSION); return EXIT_SUCCESS;
-		default: usage(stderr); return 2;
-		}
+	if (r >= 0)
+		return r;
 	if (!path ||
 	    !(argc == optind || (argc == optind + 2 && strcmp(argv[optind], "reference") == 0))) {
 		usage(stderr);

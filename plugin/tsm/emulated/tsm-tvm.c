@@ -2,6 +2,8 @@
 /* TVMs: the beginning and the end of their keys. */
 #include "tsm-private.h"
 
+#include "core/refusal.h"
+
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <string.h>
@@ -60,7 +62,12 @@ static int add_tvm(void *userdata, Uuid uuid, const uint8_t *key)
 
 int tsm_load_tvms(Tsm *tsm, char **ret_error)
 {
-	return tvm_keys_each(tsm->keys, add_tvm, tsm);
+	int r = tvm_keys_each(tsm->keys, add_tvm, tsm);
+
+	if (r < 0)
+		return refuse(ret_error, r, "%s: the TVMs' keys cannot be read: %s",
+			      tsm->config->keys, strerror(-r));
+	return 0;
 }
 
 void tsm_free_tvms(Tsm *tsm)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tdi-tsm-linux's configuration: a JSON object, strict; examples/tsm-linux.conf shows all. */
+/*
+ * tdi-tsm-linux's configuration: a JSON object, strict; examples/tsm-linux.conf shows what one
+ * would change.
+ */
 #pragma once
 
 #include "common/settings.h"

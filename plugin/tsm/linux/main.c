@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* tdi-tsm-linux: the platform's TSM by way of the kernel's PCI/TSM. */
+#include "common/command-line.h"
 #include "rpc/log.h"
 #include "service.h"
 #include "uevent.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -73,27 +73,13 @@ static int serve(const Config *config)
 
 int main(int argc, char *argv[])
 {
-	enum { OPTION_VERSION = 256 };
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "debug", no_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, OPTION_VERSION },
-		{},
-	};
 	_cleanup_(config_freep) Config *config = NULL;
 	_cleanup_free_ char *error = NULL;
 	const char *path = NULL;
-	int c, r;
+	int r = command_line_options(argc, argv, "tdi-tsm-linux " TDID_VERSION, usage, &path);
 
-	while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) >= 0)
-		switch (c) {
-		case 'c': path = optarg; break;
-		case 'd': log_set_level(LOG_LEVEL_DEBUG); break;
-		case 'h': usage(stdout); return EXIT_SUCCESS;
-		case OPTION_VERSION: puts("tdi-tsm-linux " TDID_VERSION); return EXIT_SUCCESS;
-		default: usage(stderr); return 2;
-		}
+	if (r >= 0)
+		return r;
 	if (argc != optind) {
 		usage(stderr);
 		return 2;
