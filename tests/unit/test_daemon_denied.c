@@ -12,6 +12,8 @@
 #define SOMEBODY 64321 /* a uid, gid and supplementary group that nobody has */
 #define DENIED	 "io.tdid.Assignments.PermissionDenied "
 
+static const char *socket_called = "io.tdid.Assignments";
+
 static void set_up_denied(void)
 {
 	set_up();
@@ -59,7 +61,7 @@ static const char *as(uid_t uid, gid_t gid, gid_t supplementary, const char *met
 		int r;
 
 		become(uid, gid, supplementary);
-		snprintf(path, sizeof(path), "%s/io.tdid.Assignments", d.directory);
+		snprintf(path, sizeof(path), "%s/%s", d.directory, socket_called);
 		json_parse(&o, arguments, strlen(arguments), NULL);
 		r = varlink_call_blocking(path, NULL, method, o, 5000000, &reply, &error, &why);
 		dprintf(fds[1], "%s %s",
@@ -153,4 +155,23 @@ Test(daemon_denied, by_user_by_group_and_by_supplementary_group)
 	answered(as(64324, SOMEBODY, SOMEBODY, LIST, "{}"), "ok ");
 	answered(as(64322, SOMEBODY, SOMEBODY, LIST, "{}"), "ok ");
 	answered(as(SOMEBODY, SOMEBODY, SOMEBODY, LIST, "{}"), DENIED);
+}
+
+/* Beside the mode of its socket: who stands at its other end must be libvirtd. */
+Test(daemon_denied, hook_is_roots)
+{
+	static const char arguments[] =
+		"{\"domain\":\"plain\",\"operation\":\"stopped\",\"sub_operation\":\"end\","
+		"\"extra\":\"-\",\"xml\":\"<domain><name>plain</name></domain>\"}";
+	char path[128];
+
+	start(NULL);
+	socket_called = "io.tdid.Hook";
+	snprintf(path, sizeof(path), "%s/io.tdid.Hook", d.directory);
+	cr_assert_eq(chmod(path, 0666), 0);
+	answered(as(0, 0, 0, "io.tdid.Hook.Run", arguments), "ok ");
+	cr_assert_neq(strncmp(as(SOMEBODY, 0, 0, "io.tdid.Hook.Run", arguments), "ok", 2), 0);
+	cr_assert_neq(
+		strncmp(as(SOMEBODY, SOMEBODY, SOMEBODY, "io.tdid.Hook.Run", arguments), "ok", 2),
+		0);
 }
