@@ -9,7 +9,7 @@
 
 #include "daemon/tdid.h"
 
-/* VmmHandlers, userdata is the Tdid. */
+/* domain-events.c; VmmHandlers, userdata is the Tdid. */
 extern const VmmHandlers domains_handlers;
 
 /* Reads every known domain again. */
