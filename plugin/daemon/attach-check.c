@@ -55,8 +55,7 @@ static int check_domain(Tdid *tdid, const AttachQuestion *question, const VmmDom
 static int check_plugged(Tdid *tdid, const AttachQuestion *question, const DomainDevice *device,
 			 AttachFinding *ret, char **ret_why)
 {
-	Assignment *a =
-		registry_find_assignment(tdid->registry, ret->tvm, device->alias, device->host);
+	Assignment *a = registry_find_assignment(ret->tvm, device->alias, device->host);
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 
 	if (question->named && strcmp(question->alias, device->alias) != 0)
@@ -199,8 +198,7 @@ void attach_finding_done(AttachFinding *finding)
 	*finding = (AttachFinding){};
 }
 
-int attach_plan(Tdid *tdid, const AttachQuestion *question, const AttachFinding *finding,
-		json_object **ret)
+int attach_plan(const AttachQuestion *question, const AttachFinding *finding, json_object **ret)
 {
 	const char *alias = finding->alias ?: question->alias;
 	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];

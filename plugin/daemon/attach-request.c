@@ -310,11 +310,9 @@ static void join_assignment(AttachRequest *request, Assignment *a)
 
 static void go_on(AttachRequest *request, const AttachQuestion *question, AttachFinding *finding)
 {
-	Tdid *tdid = request->requests->tdid;
-
 	json_object_put(request->plan);
 	request->plan = NULL;
-	if (attach_plan(tdid, question, finding, &request->plan) < 0) {
+	if (attach_plan(question, finding, &request->plan) < 0) {
 		attach_request_refuse(request, "out of memory");
 	} else if (request->dry_run) {
 		timed_calls_each(request->requests->calls, request, attach_tell_plan, request);

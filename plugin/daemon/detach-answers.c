@@ -33,8 +33,7 @@ bool detach_is_over(const Assignment *a, AssignmentState state)
 	return !a->reset && (state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED);
 }
 
-int detach_answer_quarantined(Tdid *tdid, VarlinkCall *call, const DetachMoment *moment,
-			      json_object *o)
+int detach_answer_quarantined(VarlinkCall *call, const DetachMoment *moment, json_object *o)
 {
 	const Assignment *a = moment->a;
 	_cleanup_free_ char *message = NULL, *object = detach_title(a);
@@ -65,7 +64,7 @@ int detach_settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 	if (detach_is_over(moment->a, moment->state))
 		return varlink_call_replyb(waiting->call, J_REF("assignment", o));
 	if (moment->state == ASSIGNMENT_QUARANTINED)
-		return detach_answer_quarantined(tdid, waiting->call, moment, o);
+		return detach_answer_quarantined(waiting->call, moment, o);
 	if (varlink_call_is_more(waiting->call))
 		varlink_call_notifyb(waiting->call, J_REF("assignment", o));
 	return 1;

@@ -165,7 +165,7 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	if (r < 0)
 		return r;
 	if (e->state == ASSIGNMENT_QUARANTINED)
-		return detach_answer_quarantined(tdid, call, &moment, o);
+		return detach_answer_quarantined(call, &moment, o);
 	over = (detach_is_over(a, e->state) && !e->present) ||
 	       (!a->detach_pending &&
 		client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid));

@@ -262,9 +262,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const c
 	case EFFECT_TIMER_IDLE: idle_timer_start(dsm); break;
 	case EFFECT_TIMER_IDLE_OFF: idle_timer_stop(dsm); break;
 	case EFFECT_CHANGED: on_changed(tdid, effect, reason); break;
-	case EFFECT_TVM_QUIET:
-		hook_service_tvm_quiet(tdid->hook, registry_tvm_at(tdid->registry, effect->id));
-		break;
+	case EFFECT_TVM_QUIET: hook_service_tvm_quiet(tdid->hook); break;
 	case EFFECT_N_TYPES: break;
 	}
 }

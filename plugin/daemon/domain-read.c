@@ -68,8 +68,7 @@ static bool try_again(DomainRead *read, int error)
 static void lose(DomainRead *read)
 {
 	if (read->flags & VMM_READ_GUEST_PCI)
-		domains_look_lost(read->tdid,
-				  registry_find_domain(read->tdid->registry, read->uuid));
+		domains_look_lost(registry_find_domain(read->tdid->registry, read->uuid));
 	read_free(read);
 }
 
@@ -103,7 +102,7 @@ void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	read = calloc(1, sizeof(*read));
 	if (!read) {
 		log_error("a domain cannot be read: out of memory");
-		domains_look_lost(tdid, domain);
+		domains_look_lost(domain);
 		return;
 	}
 	*read = (DomainRead){

@@ -34,8 +34,8 @@ static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml
 				const DomainRead *read)
 {
 	for (size_t i = 0; i < xml->n_devices; i++) {
-		const Assignment *a = registry_find_assignment(
-			tdid->registry, tvm, xml->devices[i].alias, xml->devices[i].host);
+		const Assignment *a =
+			registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host);
 
 		if (a && a->deleted && !is_added(read, &xml->devices[i]))
 			continue;
@@ -136,7 +136,7 @@ static bool was_admitted(const Tdid *tdid, const Assignment *a)
 static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevice *device,
 		   const QueryPci *pci, uint64_t added_usec)
 {
-	Assignment *a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+	Assignment *a = registry_find_assignment(tvm, device->alias, device->host);
 	_cleanup_free_ char *reason = NULL;
 	Bdf dsm_bdf = device->host;
 	Provider *provider;
@@ -235,7 +235,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 		const EngineAssignment *e;
 		bool added = is_added(read, device);
 
-		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+		a = registry_find_assignment(tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 		if (a && a->deleted && !added)
 			continue;
@@ -302,8 +302,7 @@ static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
 	const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
 
 	for (size_t i = 0; e && !e->stopping && i < xml->n_devices; i++)
-		if (!registry_find_assignment(tdid->registry, tvm, xml->devices[i].alias,
-					      xml->devices[i].host))
+		if (!registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host))
 			connect_ahead(tdid, xml, &xml->devices[i]);
 }
 
@@ -402,7 +401,7 @@ void domains_look(Tdid *tdid, Assignment *a)
 	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 
-void domains_look_lost(Tdid *tdid, const Domain *domain)
+void domains_look_lost(const Domain *domain)
 {
 	Assignment *a;
 

@@ -25,7 +25,7 @@ static void end_doubt(Tvm *tvm)
 		retry_timer_go_on(a);
 	if (!tvm->domain)
 		return;
-	domains_look_lost(tvm->tdid, tvm->domain);
+	domains_look_lost(tvm->domain);
 	domains_read(tvm->tdid, tvm->domain);
 }
 

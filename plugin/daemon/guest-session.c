@@ -266,8 +266,7 @@ void guest_session_frame(GuestPort *port, const char *text, size_t len)
 	}
 	if (!frame->parameters)
 		frame->parameters = none = json_object_new_object();
-	if (!frame->parameters ||
-	    idl_check(port->idl, method->input, frame->parameters, NULL, &why) < 0) {
+	if (!frame->parameters || idl_check(method->input, frame->parameters, NULL, &why) < 0) {
 		complain(port, why ?: "a frame whose parameters are wrong");
 		return;
 	}

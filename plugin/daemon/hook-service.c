@@ -146,7 +146,7 @@ static void go_on_all(HookService *service, HookStep step)
 	}
 }
 
-void hook_service_tvm_quiet(HookService *service, const Tvm *tvm)
+void hook_service_tvm_quiet(HookService *service)
 {
 	go_on_all(service, HOOK_QUIET);
 }

@@ -418,7 +418,7 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 	return 0;
 }
 
-void operations_provider_ready(Operations *operations, const Provider *provider)
+void operations_provider_ready(Operations *operations)
 {
 	arm(operations);
 }

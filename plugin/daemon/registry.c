@@ -218,7 +218,7 @@ Tdi *registry_find_tdi(Registry *registry, Bdf bdf)
 	return found ? *found : NULL;
 }
 
-Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const char *alias, Bdf bdf)
+Assignment *registry_find_assignment(const Tvm *tvm, const char *alias, Bdf bdf)
 {
 	Assignment *a;
 

@@ -158,8 +158,7 @@ int registry_tdi(Registry *registry, Bdf bdf, Tdi **ret);
 Domain *registry_find_domain(Registry *registry, Uuid uuid);
 Tdi *registry_find_tdi(Registry *registry, Bdf bdf);
 Dsm *registry_find_dsm(Registry *registry, Bdf bdf);
-Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const char *alias,
-				     Bdf bdf);
+Assignment *registry_find_assignment(const Tvm *tvm, const char *alias, Bdf bdf);
 
 int registry_add_tvm(Registry *registry, Domain *domain, Tvm **ret);
 /* The TVM's assignments have to be gone. */
