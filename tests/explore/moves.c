@@ -8,6 +8,9 @@
  */
 #include "model-private.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 typedef struct Moves {
 	Move *list;
 	size_t n;
@@ -15,10 +18,13 @@ typedef struct Moves {
 
 static void add(Moves *moves, MoveType type, uint32_t object, int how)
 {
-	if (moves->n < MAX_MOVES)
-		moves->list[moves->n++] = (Move){ .type = (uint8_t)type,
-						  .object = (uint8_t)object,
-						  .how = (uint8_t)how };
+	if (moves->n >= MAX_MOVES) {
+		fprintf(stderr, "explore: more than %d moves in one state: raise MAX_MOVES\n",
+			MAX_MOVES);
+		abort();
+	}
+	moves->list[moves->n++] =
+		(Move){ .type = (uint8_t)type, .object = (uint8_t)object, .how = (uint8_t)how };
 }
 
 bool model_seen_present(const Model *model, uint32_t id)
