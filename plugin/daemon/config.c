@@ -118,44 +118,54 @@ static int take_policy(Policy *policy, const RawConfig *raw, const char *origin,
 	return r;
 }
 
+static int take_tsm(Config *config, size_t i, json_object *o, char **ret_error)
+{
+	ConfigTsm *tsm = &config->tsms[i];
+	RawTsm raw = {};
+	int r;
+
+	if (!json_object_is_type(o, json_type_object))
+		return refuse(ret_error, -EINVAL, "has to be an object, and is %s",
+			      json_shown(json_object_to_json_string(o)));
+	r = json_dispatch(o, tsm_fields, &raw, 0, ret_error);
+	if (r < 0)
+		return r;
+	if (!raw.name[0])
+		return refuse(ret_error, -EINVAL, "name is empty");
+	if (raw.socket[0] != '/')
+		return refuse(ret_error, -EINVAL, "socket has to be an absolute path, and is '%s'",
+			      json_shown(raw.socket));
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(config->tsms[k].name, raw.name) == 0)
+			return refuse(ret_error, -EINVAL, "tsms[%zu] has the same name", k);
+	config->n_tsms = i + 1;
+	tsm->name = strdup(raw.name);
+	tsm->socket = strdup(raw.socket);
+	tsm->uid = raw.uid;
+	return tsm->name && tsm->socket ? 0 : -ENOMEM;
+}
+
 static int take_tsms(Config *config, json_object *array, const char *origin, char **ret_error)
 {
 	size_t n = json_object_array_length(array);
 
 	if (n == 0 || n > TSMS_MAX)
-		return refuse(ret_error, -EINVAL, "%s: tsms: names no provider, or more than 16",
-			      origin);
+		return refuse(ret_error, -EINVAL,
+			      "%s: tsms: has to name 1 to %d providers, and names %zu",
+			      origin, TSMS_MAX, n);
 	config->tsms = calloc(n, sizeof(*config->tsms));
 	if (!config->tsms)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		json_object *o = json_object_array_get_idx(array, i);
-		ConfigTsm *tsm = &config->tsms[i];
 		_cleanup_free_ char *why = NULL;
-		RawTsm raw = {};
-		int r;
+		int r = take_tsm(config, i, o, &why);
+		const char *name = r < 0 ? json_get_string(o, "name") : NULL;
 
-		if (!json_object_is_type(o, json_type_object))
-			return refuse(ret_error, -EINVAL, "%s: tsms: each has to be an object",
-				      origin);
-		r = json_dispatch(o, tsm_fields, &raw, 0, &why);
 		if (r < 0)
-			return refuse(ret_error, r, "%s: %s", origin, why ?: "tsms: malformed");
-		if (!raw.name[0])
-			return refuse(ret_error, -EINVAL, "%s: tsms: name is empty", origin);
-		if (raw.socket[0] != '/')
-			return refuse(ret_error, -EINVAL,
-				      "%s: tsms: socket has to be an absolute path", origin);
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(config->tsms[k].name, raw.name) == 0)
-				return refuse(ret_error, -EINVAL, "%s: tsms: two of the same name",
-					      origin);
-		config->n_tsms = i + 1;
-		tsm->name = strdup(raw.name);
-		tsm->socket = strdup(raw.socket);
-		tsm->uid = raw.uid;
-		if (!tsm->name || !tsm->socket)
-			return -ENOMEM;
+			return refuse(ret_error, r, "%s: tsms[%zu]%s%s%s: %s", origin, i,
+				      name ? " (" : "", name ? json_shown(name) : "",
+				      name ? ")" : "", why ?: strerror(-r));
 	}
 	return 0;
 }
