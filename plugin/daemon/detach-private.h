@@ -64,8 +64,6 @@ void detach_request_free(DetachRequest *request);
 /* --- detach-answers.c --- */
 
 bool detach_is_over(const Assignment *a, AssignmentState state);
-/* The caller's to free; NULL: out of memory. */
-char *detach_title(const Assignment *a);
 int detach_refuse(VarlinkCall *call, const Assignment *a, const char *why);
 int detach_answer_quarantined(VarlinkCall *call, const DetachMoment *moment, json_object *o);
 /* A TimedCallFn; of a DetachMoment. */

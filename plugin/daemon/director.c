@@ -70,21 +70,28 @@ void director_free(Tdid *tdid)
 
 static void log_change(const Assignment *a, AssignmentState state, uint64_t generation)
 {
+	_cleanup_free_ char *object = assignment_title(a);
 	char device[BDF_STRING_SIZE];
 	bool bad = a->reason != NULL;
 
 	log_message(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		    "%s/%s: %s: %s (bind %" PRIu64 ", tsm: %s)%s%s",
-		    a->tvm->domain ? a->tvm->domain->name : "?", a->alias,
+		    "%s: %s: %s (bind %" PRIu64 ", tsm: %s)%s%s", object ?: a->alias,
 		    bdf_format(a->tdi->bdf, device), assignment_state_name(state), generation,
 		    a->dsm->provider ? provider_title(a->dsm->provider) : "none", bad ? ": " : "",
 		    bad ? a->reason : "");
 }
 
+static void say_unmarked(const Assignment *a, const char *name)
+{
+	_cleanup_free_ char *object = assignment_title(a);
+
+	log_error("%s: \"%s\" is missing in its timeline: out of memory", object ?: a->alias, name);
+}
+
 void director_mark(Tdid *tdid, Assignment *a, const char *name, const char *detail)
 {
 	if (timeline_mark(&a->timeline, boottime_usec(), name, detail) < 0)
-		log_error("%s: mark %s: out of memory", a->alias, name);
+		say_unmarked(a, name);
 	assignments_service_changed(tdid->assignments, a);
 }
 
@@ -132,7 +139,7 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 		evidence_store_fetch(a, effect->generation);
 	if (timeline_mark(&a->timeline, boottime_usec(), assignment_state_name(effect->state),
 			  a->reason) < 0)
-		log_error("%s: out of memory", a->alias);
+		say_unmarked(a, assignment_state_name(effect->state));
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
 	/* Begun ahead of it, or for another. */
 	if (effect->state == ASSIGNMENT_CONNECTING && a->dsm->connect_started)

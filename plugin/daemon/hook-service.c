@@ -80,7 +80,9 @@ static void started(HookService *service, const char *name, const DomainXml *xml
 	if (r >= 0 && domain->tvm)
 		domain->tvm->quotes_told = quote_relay_concerns(xml);
 	if (r < 0)
-		log_error("%s: QEMU %d: %s", name, (int)pid, strerror(-r));
+		log_error("%s: its QEMU %d cannot be watched: %s; its devices wait until it is "
+			  "known",
+			  name, (int)pid, strerror(-r));
 	domains_read(tdid, domain);
 }
 

@@ -20,13 +20,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 void idle_timer_start(Dsm *dsm)
 {
 	Tdid *tdid = dsm->tdid;
+	char device[BDF_STRING_SIZE];
 	int r;
 
 	idle_timer_stop(dsm);
 	r = sd_event_add_time_relative(tdid->event, &dsm->idle, CLOCK_BOOTTIME,
 				       tdid->config->idle_grace_usec, 0, on_timer, dsm);
 	if (r < 0) {
-		log_error("cannot set a timer: %s", strerror(-r));
+		log_error("%s: no timer can be set for its idle grace: %s; it is reclaimed now, "
+			  "unless something needs it",
+			  bdf_format(dsm->bdf, device), strerror(-r));
 		on_timer(NULL, 0, dsm);
 	}
 }

@@ -278,6 +278,17 @@ static int list(Registry *registry, Assignment *a)
 	return 0;
 }
 
+char *assignment_title(const Assignment *a)
+{
+	char uuid[UUID_STRING_SIZE], *text;
+
+	if (asprintf(&text, "%s/%s",
+		     a->tvm->domain ? a->tvm->domain->name : uuid_format(a->tvm->uuid, uuid),
+		     a->alias) < 0)
+		return NULL;
+	return text;
+}
+
 int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, const char *alias,
 			    Assignment **ret)
 {

@@ -168,6 +168,8 @@ int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, co
 void registry_remove_assignment(Registry *registry, Assignment *assignment);
 /* It is another DSM's from now on. -ENOMEM: it is not. */
 int registry_move_assignment(Assignment *assignment, Dsm *dsm);
+/* "tvm0/ua-tdi-nic0", for messages: aliases repeat across domains. Allocated; NULL: no memory. */
+char *assignment_title(const Assignment *assignment);
 /* Has to have no incarnation. */
 void registry_remove_domain(Registry *registry, Domain *domain);
 
