@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The TVM owner's policy file (schemas/agent-policy.schema.json): strict JSON, unknown members
- * refused, and what is absent is at its strictest.
+ * refused, and what is absent is at its strictest, but for what is only asked for by naming it:
+ * require_device_mode, crls, pins, reattest_interval_sec and relying_party.
  */
 #pragma once
 

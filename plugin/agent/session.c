@@ -341,9 +341,3 @@ void session_event(Session *session, const char *method, json_object *parameters
 	if (r < 0)
 		log_warning("guest port: %s could not be sent: %s", method, strerror(-r));
 }
-
-void session_restart(Session *session)
-{
-	if (session->state == SESSION_ESTABLISHED)
-		session_greet(session);
-}

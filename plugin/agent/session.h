@@ -50,6 +50,3 @@ void session_cancel(Session *session, int64_t id);
 
 /* An event to tdid; lost without a sign if there is no session. */
 void session_event(Session *session, const char *method, json_object *parameters);
-
-/* Gives the session up and opens another. */
-void session_restart(Session *session);

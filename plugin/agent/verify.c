@@ -15,14 +15,9 @@
  * believes as far as the statement's digests go. VALIDATE quotes what was checked, so that the TSM
  * refuses if the evidence changed in between. VALIDATE that found the TDI in another state may be
  * one that had its effect before its answer was lost: CONFIRM tells.
- *
- * The time for certificates comes from the guest's clock, which the host can set (RTC, kvmclock): a
- * host can make an expired certificate look valid, or a valid one expired. It cannot make a revoked
- * or unknown one trusted, nor old measurements fresh, since those carry this verification's nonce.
  */
-#include "agent/verify.h"
+#include "agent/verify-private.h"
 
-#include "agent/relying-party.h"
 #include "core/tdisp.h"
 #include "rpc/log.h"
 
@@ -33,17 +28,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-typedef enum VerifyPhase {
-	VERIFY_STATE,
-	VERIFY_INFO,
-	VERIFY_ASK,
-	VERIFY_MMIO,
-	VERIFY_VALIDATE,
-	VERIFY_CONFIRM,
-	VERIFY_REVOKE,
-} VerifyPhase;
 
 static const char *const phase_names[] = {
 	[VERIFY_STATE] = "state",   [VERIFY_INFO] = "info",	    [VERIFY_ASK] = "relying-party",
@@ -51,39 +35,14 @@ static const char *const phase_names[] = {
 	[VERIFY_REVOKE] = "revoke",
 };
 
-struct Verify {
-	Loop *loop;
-	const Tree *tree;
-	TsmClient *client;
-	const AgentPolicy *policy;
-	VerifyTarget target;
-	VerifyHandlers handlers;
-	void *userdata;
-
-	VerifyPhase phase;
-	LoopTimer deadline, busy_timer;
-	unsigned int n_stale, n_busy;
-	uint64_t revoke_generation; /* of the bind that the TSM knows, once it said so */
-	Function function;	    /* as it was when the evidence was held against it */
-	uint8_t nonce[STATEMENT_NONCE_SIZE];
-	Statement statement; /* the one whose evidence is good */
-	RelyingParty *relying_party;
-	GuestMmioValidate ranges[INTERFACE_REPORT_MAX_RANGES];
-	unsigned int n_ranges, range;
-	bool running; /* with an acceptance, when the evidence was asked for */
-
-	const char *failed_step;
-	char *reason;
-};
-
 static void verify_step(Verify *verify);
 
-static uint32_t verify_rid(const Verify *verify)
+const char *verify_phase_name(VerifyPhase phase)
 {
-	return bdf_requester_id(verify->target.address);
+	return phase_names[phase];
 }
 
-static void verify_ask_no_more(Verify *verify)
+void verify_ask_no_more(Verify *verify)
 {
 	if (verify->relying_party)
 		verify->relying_party = relying_party_free(verify->relying_party);
@@ -101,8 +60,7 @@ static void verify_done(Verify *verify, bool accepted)
 	verify->handlers.done(verify->userdata, &result);
 }
 
-__attribute__((format(printf, 3, 4))) static void verify_fail(Verify *verify, const char *step,
-							      const char *format, ...)
+void verify_fail(Verify *verify, const char *step, const char *format, ...)
 {
 	va_list arguments;
 
@@ -130,7 +88,7 @@ static void on_deadline(void *userdata)
 		verify_done(verify, false);
 		return;
 	}
-	verify_fail(verify, phase_names[verify->phase], "not finished within %llu s",
+	verify_fail(verify, verify_phase_name(verify->phase), "not finished within %llu s",
 		    VERIFY_USEC / USEC_PER_SEC);
 }
 
@@ -139,120 +97,14 @@ static void on_busy_timer(void *userdata)
 	verify_step(userdata);
 }
 
-/* --- the evidence --- */
-
-/*
- * The certificate's identity, only to find the policy's entry for it; nothing is parsed before its
- * digest fits. evidence_check() does it all again, and properly.
- */
-static bool peek_identity(const TsmAnswer *answer, DeviceIdentity *ret)
-{
-	const struct iovec *chain = &answer->blobs.certificates;
-	_cleanup_(cert_chain_freep) CertChain *parsed = NULL;
-	Statement statement;
-	Digest digest;
-
-	return statement_parse(&statement, answer->body, answer->body_size) == 0 &&
-	       digest_of(&digest, chain->iov_base, chain->iov_len) == 0 &&
-	       digest_equal(&digest, &statement.evidence.certificates) &&
-	       cert_chain_parse(&parsed, chain->iov_base, chain->iov_len, NULL) == 0 &&
-	       cert_chain_identity(parsed, ret, NULL) == 0;
-}
-
-/* What the TSM has to confirm range by range. False: a BAR does not lie on a page. */
-static bool ranges_collect(Verify *verify, const EvidenceVerdict *verdict)
-{
-	const InterfaceReport *report = &verdict->report;
-
-	verify->n_ranges = verify->range = 0;
-	for (unsigned int i = 0; i < report->n_ranges; i++) {
-		const InterfaceRange *range = &report->ranges[i];
-		uint64_t address;
-
-		if (interface_range_is_shared(range, &verdict->rules))
-			continue;
-		address = verify->function.starts[range->id] +
-			  interface_report_page(report, verify->function.bars, &verdict->rules, i) *
-				  INTERFACE_REPORT_PAGE_SIZE;
-		if (address % INTERFACE_REPORT_PAGE_SIZE)
-			return false;
-		verify->ranges[verify->n_ranges++] =
-			(GuestMmioValidate){ .rid = verify_rid(verify),
-					     .range = (uint16_t)i,
-					     .generation = verify->target.generation,
-					     .address = address,
-					     .pages = range->n_pages };
-	}
-	return true;
-}
-
-static void evidence_expect(const Verify *verify, EvidenceExpectations *ret)
-{
-	*ret = (EvidenceExpectations){ .guest_rid = verify_rid(verify),
-				       .has_generation = true,
-				       .generation = verify->target.generation,
-				       .function = verify->function.identity,
-				       .accepted_before = verify->target.accepted_before };
-	memcpy(ret->nonce, verify->nonce, sizeof(ret->nonce));
-	memcpy(ret->tvm, verify->target.tvm.bytes, sizeof(ret->tvm));
-	memcpy(ret->bars, verify->function.bars, sizeof(ret->bars));
-}
-
-/* 1: good; 0: failed, and all has been said and done. */
-static int evidence_judge(Verify *verify, const TsmAnswer *answer)
-{
-	EvidenceVerdict verdict;
-	EvidenceExpectations expected;
-	EvidencePolicy policy;
-	DeviceIdentity identity;
-	char named[DEVICE_IDENTITY_STRING_SIZE], address[BDF_STRING_SIZE];
-	bool known, fits;
-	int r;
-
-	known = peek_identity(answer, &identity);
-	fits = agent_policy_select(verify->policy, known ? &identity : NULL, &policy);
-	evidence_expect(verify, &expected);
-	r = evidence_check(&verdict, answer->body, answer->body_size, &answer->blobs, &expected,
-			   &policy, time(NULL));
-	if (r < 0) {
-		verify_fail(verify, "info", "the evidence could not be checked: %s", strerror(-r));
-		return 0;
-	}
-	if (verdict.statement.guest_rid == verify_rid(verify) && verdict.statement.generation)
-		verify->revoke_generation = verdict.statement.generation;
-	if (!verdict.good) {
-		verify_fail(verify, evidence_step_name(verdict.step), "%s",
-			    verdict.reason ? verdict.reason : "refused");
-		evidence_verdict_done(&verdict);
-		return 0;
-	}
-	verify->statement = verdict.statement;
-	verify->running = verdict.statement.tdisp_state == TDISP_RUN;
-	r = 0;
-	if (!fits)
-		verify_fail(verify, evidence_step_name(EVIDENCE_IDENTITY),
-			    "the certificate names %s, which no device of the policy fits in all "
-			    "it asks for",
-			    device_identity_format(&verdict.identity, named));
-	else if (!ranges_collect(verify, &verdict))
-		verify_fail(verify, evidence_step_name(EVIDENCE_RANGES),
-			    "a BAR is not aligned to pages");
-	else
-		r = 1;
-	if (r == 1 && verdict.msix_unlocked)
-		log_info("%s: MSI-X is not locked: interrupts are untrusted input to the driver",
-			 bdf_format(verify->target.address, address));
-	evidence_verdict_done(&verdict);
-	return r;
-}
+/* --- the answers --- */
 
 static void ranges_done(Verify *verify)
 {
 	verify->phase = verify->running ? VERIFY_CONFIRM : VERIFY_VALIDATE;
 }
 
-/* The evidence is good: where it goes on. */
-static void evidence_done(Verify *verify)
+void verify_evidence_done(Verify *verify)
 {
 	if (verify->n_ranges)
 		verify->phase = VERIFY_MMIO;
@@ -261,86 +113,17 @@ static void evidence_done(Verify *verify)
 	verify_step(verify);
 }
 
-static void on_asked(void *userdata, bool accepted, const char *reason)
-{
-	Verify *verify = userdata;
-
-	if (!accepted) {
-		verify_fail(verify, phase_names[VERIFY_ASK], "%s",
-			    reason ? reason : "the relying party refuses the device");
-		return;
-	}
-	verify_ask_no_more(verify);
-	verify->handlers.progress(verify->userdata, phase_names[VERIFY_ASK]);
-	evidence_done(verify);
-}
-
-/* Whatever comes of it, the agent has nothing against the device itself. */
-static void verify_ask(Verify *verify, const TsmAnswer *answer)
-{
-	const EvidenceSubject subject = { .function = &verify->function,
-					  .nonce = verify->nonce,
-					  .statement = answer->body,
-					  .statement_size = answer->body_size,
-					  .stated = &verify->statement,
-					  .blobs = &answer->blobs };
-	_cleanup_free_ char *error = NULL;
-	int r;
-
-	verify->phase = VERIFY_ASK;
-	r = relying_party_ask(&verify->relying_party, verify->loop, &verify->policy->relying_party,
-			      &subject, on_asked, verify, &error);
-	if (r < 0)
-		verify_fail(verify, phase_names[VERIFY_ASK], "%s", error ? error : strerror(-r));
-}
-
-static void on_info(Verify *verify, const TsmAnswer *answer)
-{
-	char driver[FUNCTION_DRIVER_SIZE];
-	int r;
-
-	verify->handlers.progress(verify->userdata, "info");
-	if (!answer->has_evidence) {
-		verify_fail(verify, evidence_step_name(EVIDENCE_DIGESTS),
-			    "the host relayed the TSM's statement without the evidence, or it does "
-			    "not decode");
-		return;
-	}
-	r = function_read(&verify->function, verify->tree, verify->target.address);
-	if (r < 0) {
-		verify_fail(verify, "info", "the function cannot be read: %s", strerror(-r));
-		return;
-	}
-	if (!evidence_judge(verify, answer))
-		return;
-	verify->handlers.progress(verify->userdata, "checked");
-	if (!verify->running &&
-	    function_driver(verify->tree, verify->target.address, driver) == 0) {
-		verify_fail(verify, "driver",
-			    "driver %s holds the function, which has not been accepted yet: unbind "
-			    "it, or let the policy do so (\"unbind_driver\")",
-			    driver);
-		return;
-	}
-	if (verify->policy->relying_party.arguments)
-		verify_ask(verify, answer);
-	else
-		evidence_done(verify);
-}
-
-/* --- the other answers --- */
-
 static bool status_take(Verify *verify, const TsmAnswer *answer, GuestTdiStatus *ret)
 {
 	if (guest_tdi_status_parse(ret, answer->body, answer->body_size) < 0) {
-		verify_fail(verify, phase_names[verify->phase],
+		verify_fail(verify, verify_phase_name(verify->phase),
 			    "the TSM's answer breaks the format");
 		return false;
 	}
 	verify->revoke_generation = ret->generation;
 	if (ret->generation == verify->target.generation)
 		return true;
-	verify_fail(verify, phase_names[verify->phase],
+	verify_fail(verify, verify_phase_name(verify->phase),
 		    "the TSM speaks of bind %" PRIu64 ", the host said %" PRIu64, ret->generation,
 		    verify->target.generation);
 	return false;
@@ -360,7 +143,7 @@ static void on_state(Verify *verify, const TsmAnswer *answer)
 		verify->phase = VERIFY_INFO;
 		verify_step(verify);
 	} else {
-		verify_fail(verify, phase_names[VERIFY_STATE],
+		verify_fail(verify, verify_phase_name(VERIFY_STATE),
 			    "the TDI is in state %s, expected config_locked or run",
 			    tdisp_state_name(status.tdisp_state));
 	}
@@ -376,7 +159,7 @@ static void on_confirm(Verify *verify, const TsmAnswer *answer)
 		return;
 	if (status.tdisp_state != TDISP_RUN ||
 	    !(status.accepted || verify->target.accepted_before)) {
-		verify_fail(verify, phase_names[VERIFY_CONFIRM],
+		verify_fail(verify, verify_phase_name(VERIFY_CONFIRM),
 			    "the TSM does not confirm the acceptance: state %s, %s",
 			    tdisp_state_name(status.tdisp_state),
 			    status.accepted ? "accepted" : "not accepted");
@@ -385,7 +168,7 @@ static void on_confirm(Verify *verify, const TsmAnswer *answer)
 	/* The driver will use what sysfs says now, and that has to be what was validated. */
 	r = function_read(&now, verify->tree, verify->target.address);
 	if (r < 0 || !function_equal(&now, &verify->function)) {
-		verify_fail(verify, phase_names[VERIFY_CONFIRM],
+		verify_fail(verify, verify_phase_name(VERIFY_CONFIRM),
 			    "the function's BARs or identity changed during the verification");
 		return;
 	}
@@ -397,7 +180,7 @@ static void on_ok(Verify *verify, const TsmAnswer *answer)
 {
 	switch (verify->phase) {
 	case VERIFY_STATE: on_state(verify, answer); break;
-	case VERIFY_INFO: on_info(verify, answer); break;
+	case VERIFY_INFO: verify_judge(verify, answer); break;
 	case VERIFY_ASK: break; /* nothing was requested */
 	case VERIFY_MMIO:
 		if (++verify->range == verify->n_ranges) {
@@ -435,12 +218,12 @@ static void on_status(Verify *verify, GuestStatus status)
 	} else if (verify->phase == VERIFY_MMIO) {
 		const GuestMmioValidate *range = &verify->ranges[verify->range];
 
-		verify_fail(verify, phase_names[VERIFY_MMIO],
+		verify_fail(verify, verify_phase_name(VERIFY_MMIO),
 			    "the TSM refused range %u at 0x%" PRIx64 ", %" PRIu64 " pages: %s",
 			    range->range, range->address, range->pages,
 			    guest_status_sentence(status));
 	} else {
-		verify_fail(verify, phase_names[verify->phase], "the TSM refused: %s",
+		verify_fail(verify, verify_phase_name(verify->phase), "the TSM refused: %s",
 			    guest_status_sentence(status));
 	}
 }
@@ -455,8 +238,8 @@ static void on_answer(void *userdata, const TsmAnswer *answer, const char *error
 			verify_done(verify, false);
 			return;
 		}
-		verify_fail(verify, phase_names[verify->phase], "the TSM cannot be reached: %s",
-			    error);
+		verify_fail(verify, verify_phase_name(verify->phase),
+			    "the TSM cannot be reached: %s", error);
 		return;
 	}
 	if (answer->status == GUEST_STATUS_BUSY && verify->n_busy < VERIFY_MAX_BUSY) {

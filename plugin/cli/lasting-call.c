@@ -75,7 +75,7 @@ static int attempt(LastingCall *call, char **ret_sentence)
 					   ret_sentence);
 	if (r >= 0)
 		r = varlink_client_call(call->client, call->method, parameters, call->options.flags,
-					0, on_reply, call, NULL);
+					0, on_reply, call);
 	return r;
 }
 

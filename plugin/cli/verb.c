@@ -115,8 +115,7 @@ static int call_and_wait(Wait *w, char **ret_error)
 		r = json_build(&parameters, J_STRING(w->call->parameter, w->address));
 	if (r >= 0)
 		r = varlink_client_call(client, name, parameters,
-					w->call->progress ? VARLINK_CALL_MORE : 0, 0, on_reply, w,
-					NULL);
+					w->call->progress ? VARLINK_CALL_MORE : 0, 0, on_reply, w);
 	if (r >= 0)
 		r = add_timer(w, NOTICE_AFTER_USEC, on_notice);
 	/* tdid's answer says more than we could: ours is for one that does not come. */

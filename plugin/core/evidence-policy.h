@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a TVM's owner demands of a device's evidence. A plain struct that borrows its lists: whoever
- * reads it from a file owns them. All zero is the strictest policy and refuses everything, since it
- * trusts no root.
+ * reads it from a file owns them. All zero is the strictest policy, but for require_device_mode,
+ * crls, leaf_keys and reattest_interval_sec, which ask for nothing then; and it refuses everything,
+ * since it trusts no root.
  */
 #pragma once
 

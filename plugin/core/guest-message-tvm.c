@@ -134,15 +134,6 @@ int guest_message_tvm_seal(GuestMessageTvm *tvm, GuestMessageType type, uint64_t
 	return 0;
 }
 
-int guest_message_tvm_resend(const GuestMessageTvm *tvm, const uint8_t **ret, size_t *ret_size)
-{
-	if (tvm->state != STATE_ASKED)
-		return -ENODATA;
-	*ret = tvm->request;
-	*ret_size = tvm->request_size;
-	return 0;
-}
-
 int guest_message_tvm_unseal(GuestMessageTvm *tvm, const void *message, size_t size,
 			     uint8_t payload[static GUEST_MESSAGE_MAX_PAYLOAD],
 			     size_t *ret_payload_size)

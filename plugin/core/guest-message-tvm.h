@@ -33,16 +33,13 @@ int guest_message_tvm_opened(GuestMessageTvm *tvm, const void *message, size_t s
 bool guest_message_tvm_ready(const GuestMessageTvm *tvm);
 
 /*
- * Seals a request. *ret is borrowed until it is answered. -ENOTCONN: no session; -EBUSY: one is in
- * flight (send it again with guest_message_tvm_resend(), or OPEN anew); -EINVAL: type or size;
- * -EIO.
+ * Seals a request. *ret is borrowed until it is answered, and may be sent again until then.
+ * -ENOTCONN: no session; -EBUSY: one is in flight (send that again, or OPEN anew); -EINVAL: type or
+ * size; -EIO.
  */
 int guest_message_tvm_seal(GuestMessageTvm *tvm, GuestMessageType type, uint64_t request_id,
 			   const void *payload, size_t payload_size, const uint8_t **ret,
 			   size_t *ret_size);
-
-/* The request in flight, the same bytes. -ENODATA: there is none. */
-int guest_message_tvm_resend(const GuestMessageTvm *tvm, const uint8_t **ret, size_t *ret_size);
 
 /*
  * Authenticates the response to the request in flight and decrypts it. Outcomes other than OK leave

@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/admission.h"
 
+#include "core/refusal.h"
 #include "daemon/assignments-service.h"
 #include "daemon/attach-requests.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <string.h>
-
-static int refuse(char **ret_why, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int refuse(char **ret_why, const char *format, ...)
-{
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(ret_why, format, args);
-	va_end(args);
-	if (r < 0) {
-		*ret_why = NULL;
-		return -ENOMEM;
-	}
-	return 1;
-}
 
 static bool is_on_this_host(const Tdid *tdid, Bdf device)
 {
@@ -62,7 +45,7 @@ static int refuse_unserved(const Tdid *tdid, char **ret_why)
 	if (!more)
 		return -ENOMEM;
 	return refuse(
-		ret_why,
+		ret_why, 1,
 		"no TSM serves it as a TEE-IO device%s. 'tdictl devices' lists those that are "
 		"served; see the provider's configuration, and 'tdictl doctor'",
 		more);
@@ -87,20 +70,20 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	excluded = exclusions_find(tdid->config->excluded, device->host, provider ? ret_dsm : NULL);
 	if (excluded)
 		return refuse(
-			ret_why,
+			ret_why, 1,
 			"tdid.conf excludes it ('%s' in `excluded`): nobody is to have it as a "
 			"trusted device. Take that out there and restart tdid, or use another "
 			"device ('tdictl devices')",
 			excluded);
 	if (provider && is_drained(tdid, *ret_dsm))
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "its DSM %s is being drained, so that nobody gets a device of it. "
 			      "'tdictl undrain %s' ends that",
 			      bdf_format(*ret_dsm, text), text);
 	if (!provider && !tdid_providers_ready(tdid))
 		return 0;
 	if (!provider && !is_on_this_host(tdid, device->host))
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "there is no such function on this host. See 'lspci -D'; virtual "
 			      "functions have to be made first (sriov_numvfs)");
 	if (!provider)
@@ -109,7 +92,7 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	    (device->policy.require_tvm || require == CONFIG_REQUIRE_TVM_ALWAYS ||
 	     (require == CONFIG_REQUIRE_TVM_PROTECTED && provider_protects(provider))))
 		return refuse(
-			ret_why,
+			ret_why, 1,
 			"its domain is no confidential VM (the XML has no <launchSecurity>), "
 			"so nothing would be protected by it. Make it one, or see require_tvm "
 			"in tdid.conf and require-tvm in its metadata");
@@ -129,17 +112,17 @@ int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *devi
 	char text[BDF_STRING_SIZE];
 
 	if (e && e->state != TDI_KNOWN)
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "it is quarantined: what the TSM holds of it is not known. See "
 			      "'tdictl devices' for why; 'tdictl clear %s' is the way out",
 			      bdf_format(device->host, text));
 	if (f && f->state == DSM_QUARANTINED)
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "its DSM %s is quarantined: whether the TSM has a session with it is "
 			      "not known. 'tdictl reclaim %s' is the way out",
 			      bdf_format(dsm, text), text);
 	if (owner && !uuid_equal(owner->tvm->uuid, xml->uuid))
-		return refuse(ret_why, "it is still %s's. See 'tdictl list'; detach it there",
+		return refuse(ret_why, 1, "it is still %s's. See 'tdictl list'; detach it there",
 			      owner->tvm->domain ? owner->tvm->domain->name : "another TVM");
 	return 0;
 }
@@ -183,12 +166,12 @@ int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 						       : uuid_format(a->tvm->uuid, uuid);
 	if (bdf_equal(host, dsm))
 		return refuse(
-			ret_why,
+			ret_why, 1,
 			"it is the function that its DSM is in, and %s of that DSM is %s's: a "
 			"reset of the one ends what the TSM holds of the others. Detach those "
 			"first (see 'tdictl list'), or use another function of it",
 			bdf_format(a->tdi->bdf, text), owner);
-	return refuse(ret_why,
+	return refuse(ret_why, 1,
 		      "the function that its DSM is in, %s, is itself %s's (%s), who may reset it "
 		      "at any time. 'tdictl detach %s/%s' first (if its guest does not let it go, "
 		      "only the end of that domain takes it back), or use another device",
@@ -207,7 +190,7 @@ int admission_beside_attaches(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 	if (!record)
 		return 0;
 	domain = registry_find_domain(tdid->registry, record->domain);
-	return refuse(ret_why,
+	return refuse(ret_why, 1,
 		      "%s of the same DSM is being attached to %s, and one of them is the function "
 		      "that the DSM is in: a reset of that ends what the TSM holds of the others. "
 		      "Wait for the end of that attach, or use another device",
@@ -225,7 +208,7 @@ static int check_together(Tdid *tdid, const DomainXml *xml, Bdf dsm, char **ret_
 		if (!bdf_equal(host, dsm) && tdid_provider_of(tdid, host, &other) &&
 		    bdf_equal(other, dsm))
 			return refuse(
-				ret_why,
+				ret_why, 1,
 				"it is the function that its DSM is in, and the domain has %s "
 				"of that DSM, too: a reset of the one ends what the TSM holds "
 				"of the other. Take one of them out of the XML",
@@ -238,7 +221,7 @@ int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 {
 	if (xml->policy_trouble)
 		return refuse(
-			ret_why,
+			ret_why, 1,
 			"the policy in its metadata: %s. Set it right with 'virsh metadata' or "
 			"'virsh edit'",
 			xml->policy_trouble);
@@ -262,8 +245,8 @@ int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 		if (r < 0)
 			return r;
 		if (r > 0)
-			return refuse(ret_why, "device %s (%s): %s", device->alias,
-				      bdf_format(device->host, text), why);
+			return refuse(ret_why, 1, "device %s (%s): %s", device->alias,
+				      bdf_format(device->host, text), why ?: "out of memory");
 	}
 	return 0;
 }

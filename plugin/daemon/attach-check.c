@@ -3,30 +3,13 @@
 
 #include "core/domain-xml.h"
 #include "core/hostdev-xml.h"
+#include "core/refusal.h"
 #include "daemon/admission.h"
 #include "daemon/assignments-service.h"
 #include "daemon/attach-arguments.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
-
-static int refuse(char **ret_why, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int refuse(char **ret_why, const char *format, ...)
-{
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(ret_why, format, args);
-	va_end(args);
-	if (r < 0) {
-		*ret_why = NULL;
-		return -ENOMEM;
-	}
-	return 1;
-}
 
 static int check_domain(Tdid *tdid, const AttachQuestion *question, const VmmDomain *seen,
 			const DomainXml *xml, AttachFinding *ret, char **ret_why)
@@ -35,19 +18,19 @@ static int check_domain(Tdid *tdid, const AttachQuestion *question, const VmmDom
 	const EngineTvm *e;
 
 	if (!xml->has_guest_port)
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "the domain has no guest port " DOMAIN_XML_GUEST_PORT ", over which "
 			      "the agent in the VM gets to know of its devices. Give it that "
 			      "<channel> (examples/domain.xml), and start it anew");
 	ret->tvm = domain ? domain->tvm : NULL;
 	e = ret->tvm ? engine_tvm(tdid->engine, ret->tvm->id) : NULL;
 	if (!e)
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "which QEMU is %s's is not known yet. Try again; if it stays so, "
 			      "libvirt's hook does not reach tdid: see 'tdictl doctor'",
 			      seen->name);
 	if (e->stopping)
-		return refuse(ret_why, "the domain is being stopped. Start it first");
+		return refuse(ret_why, 1, "the domain is being stopped. Start it first");
 	return 0;
 }
 
@@ -55,25 +38,24 @@ static int check_domain(Tdid *tdid, const AttachQuestion *question, const VmmDom
 static int check_plugged(Tdid *tdid, const AttachQuestion *question, const DomainDevice *device,
 			 AttachFinding *ret, char **ret_why)
 {
-	Assignment *a =
-		registry_find_assignment(tdid->registry, ret->tvm, device->alias, device->host);
+	Assignment *a = registry_find_assignment(ret->tvm, device->alias, device->host);
 	const EngineAssignment *e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 
 	if (question->named && strcmp(question->alias, device->alias) != 0)
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "it is there already, as %s. Name it so, or not at all, or detach it "
 			      "first",
 			      device->alias);
 	if (e && (e->present || e->state == ASSIGNMENT_QUARANTINED) &&
 	    attach_progress(e->state) < 0)
-		return refuse(ret_why, "it is still there as %s, and %s%s%s. %s", device->alias,
+		return refuse(ret_why, 1, "it is still there as %s, and %s%s%s. %s", device->alias,
 			      assignment_state_name(e->state), a->reason ? ": " : "",
 			      a->reason ?: "",
 			      e->state == ASSIGNMENT_HELD	   ? "Detach it first"
 			      : e->state == ASSIGNMENT_QUARANTINED ? "'tdictl clear' is the way out"
 								   : "Try again when that is over");
 	if (e && e->present && assignments_service_is_detaching(tdid->assignments, a))
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "it is there as %s, and being detached. Try again when that is over",
 			      device->alias);
 	ret->plugged = true;
@@ -96,7 +78,7 @@ static int check_left(Tdid *tdid, const AttachQuestion *question, char **ret_why
 
 	if (!owner)
 		return 0;
-	return refuse(ret_why,
+	return refuse(ret_why, 1,
 		      "what was attached before is still %s. Try again when that is over ('tdictl "
 		      "watch')",
 		      assignment_state_name(owner->state));
@@ -109,7 +91,7 @@ static int check_provider(Tdid *tdid, const Provider *provider, char **ret_why)
 			provider = tdid->providers[i];
 	if (provider_is_ready(provider))
 		return 0;
-	return refuse(ret_why, "tsm %s is not ready: %s. Try again when it is",
+	return refuse(ret_why, 1, "tsm %s is not ready: %s. Try again when it is",
 		      provider_title(provider), provider_trouble(provider) ?: "?");
 }
 
@@ -148,7 +130,7 @@ static int check_xml(Tdid *tdid, const AttachQuestion *question, const DomainXml
 				       : check_device(tdid, question, xml, ret, ret_why);
 		}
 	if (named)
-		return refuse(ret_why, "the name %s is %s's there. Choose another one",
+		return refuse(ret_why, 1, "the name %s is %s's there. Choose another one",
 			      question->alias, bdf_format(named->host, text));
 	r = check_device(tdid, question, xml, ret, ret_why);
 	return r ?: check_left(tdid, question, ret_why);
@@ -173,16 +155,16 @@ int attach_check(Tdid *tdid, const AttachQuestion *question, const VmmDomain *se
 
 	*ret = (AttachFinding){};
 	if (!seen->present)
-		return refuse(ret_why, "libvirt has no such domain. See 'virsh list --all'");
+		return refuse(ret_why, 1, "libvirt has no such domain. See 'virsh list --all'");
 	if (!seen->active)
-		return refuse(ret_why,
+		return refuse(ret_why, 1,
 			      "the domain does not run. Start it first, or declare the device in "
 			      "its XML (examples/domain.xml)");
 	r = domain_xml_parse(&xml, seen->xml, strlen(seen->xml), &why);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
-		return refuse(ret_why, "its domain's XML: %s", why ?: "malformed");
+		return refuse(ret_why, 1, "its domain's XML: %s", why ?: "malformed");
 	r = check_domain(tdid, question, seen, xml, ret, ret_why);
 	if (r == 0)
 		r = check_xml(tdid, question, xml, ret, ret_why);
@@ -199,8 +181,7 @@ void attach_finding_done(AttachFinding *finding)
 	*finding = (AttachFinding){};
 }
 
-int attach_plan(Tdid *tdid, const AttachQuestion *question, const AttachFinding *finding,
-		json_object **ret)
+int attach_plan(const AttachQuestion *question, const AttachFinding *finding, json_object **ret)
 {
 	const char *alias = finding->alias ?: question->alias;
 	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];

@@ -27,5 +27,4 @@ int attach_check(Tdid *tdid, const AttachQuestion *question, const VmmDomain *se
 void attach_finding_done(AttachFinding *finding);
 
 /* io.tdid.Assignments.AttachPlan */
-int attach_plan(Tdid *tdid, const AttachQuestion *question, const AttachFinding *finding,
-		json_object **ret);
+int attach_plan(const AttachQuestion *question, const AttachFinding *finding, json_object **ret);

@@ -113,6 +113,16 @@ static void refuse_untold(AttachRequest *request, const char *why)
 	refuse_callers(request, why);
 }
 
+/* cause: may be NULL. */
+static void say(const AttachRequest *request, LogLevel level, const char *what, const char *cause)
+{
+	char uuid[UUID_STRING_SIZE];
+
+	log_message(level, "%s/%s: attach: %s%s%s",
+		    attach_domain_name(request->requests->tdid, request->record.domain, uuid),
+		    request->alias, what, cause ? ": " : "", cause ?: "");
+}
+
 /* --- libvirt --- */
 
 static int ask(AttachRequest *request, AttachAsking **ret)
@@ -166,15 +176,20 @@ static int on_doubt_over(sd_event_source *source, uint64_t usec, void *userdata)
 void attach_request_doubt_on(AttachRequest *request)
 {
 	uint64_t now = boottime_usec(), asked = request->record.asked_usec;
+	int r;
 
 	/* Where it is not known when, it may have been just now. */
 	if (asked == 0 || asked > now)
 		asked = now;
 	request->doubt_until = asked + VMM_ATTACH_TIMEOUT_USEC;
 	request->doubt_over = sd_event_source_disable_unref(request->doubt_over);
-	if (sd_event_add_time(request->requests->tdid->event, &request->doubt_over, CLOCK_BOOTTIME,
-			      request->doubt_until, 0, on_doubt_over, request) < 0)
-		log_error("%s: cannot set a timer: out of memory", request->alias);
+	r = sd_event_add_time(request->requests->tdid->event, &request->doubt_over, CLOCK_BOOTTIME,
+			      request->doubt_until, 0, on_doubt_over, request);
+	if (r < 0)
+		say(request, LOG_LEVEL_ERROR,
+		    "no timer can be set for the time that libvirt has; a later event of the "
+		    "domain tells what has come of it",
+		    strerror(-r));
 }
 
 /*
@@ -226,7 +241,7 @@ static void on_attached(int r, const char *message, void *userdata)
 			     ? ". Nothing was done; try again when that job is over"
 			     : ". Nothing is left of it; look into that and ask again") < 0)
 		why = NULL;
-	log_warning("%s: %s", request->alias, why ?: "out of memory");
+	say(request, LOG_LEVEL_WARNING, why ?: "out of memory", NULL);
 	refuse_untold(request, why ?: "libvirt refused");
 }
 
@@ -310,11 +325,9 @@ static void join_assignment(AttachRequest *request, Assignment *a)
 
 static void go_on(AttachRequest *request, const AttachQuestion *question, AttachFinding *finding)
 {
-	Tdid *tdid = request->requests->tdid;
-
 	json_object_put(request->plan);
 	request->plan = NULL;
-	if (attach_plan(tdid, question, finding, &request->plan) < 0) {
+	if (attach_plan(question, finding, &request->plan) < 0) {
 		attach_request_refuse(request, "out of memory");
 	} else if (request->dry_run) {
 		timed_calls_each(request->requests->calls, request, attach_tell_plan, request);
@@ -405,6 +418,6 @@ void attach_request_compared(AttachRequest *request, const DomainXml *xml, uint6
 	if ((!in_doubt && request->stage != ATTACH_STAGE_PLUGGED) || number <= request->reads ||
 	    (in_doubt && may_still_come(request)) || lists(xml, request))
 		return;
-	log_warning("%s: %s", request->alias, why);
+	say(request, LOG_LEVEL_WARNING, why, NULL);
 	attach_request_refuse(request, why);
 }

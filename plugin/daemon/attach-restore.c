@@ -21,9 +21,7 @@ static int restore(Tdid *tdid, const AttachRecord *record, void *userdata)
 {
 	AttachRequests *requests = userdata;
 	Tvm *tvm = find_tvm(tdid, record);
-	Assignment *a =
-		tvm ? registry_find_assignment(tdid->registry, tvm, record->alias, record->device)
-		    : NULL;
+	Assignment *a = tvm ? registry_find_assignment(tvm, record->alias, record->device) : NULL;
 	AttachRequest *request;
 
 	if (!tvm || (a && attach_progress(engine_assignment(tdid->engine, a->id)->state) >= 0)) {

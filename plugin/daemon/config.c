@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/config.h"
 
+#include "core/refusal.h"
 #include "rpc/json.h"
 
 #include <errno.h>
@@ -77,13 +78,6 @@ Config *config_free(Config *config)
 	return NULL;
 }
 
-static int refuse(char **ret_error, const char *origin, const char *what, int r)
-{
-	if (ret_error && asprintf(ret_error, "%s: %s", origin, what) < 0)
-		*ret_error = NULL;
-	return r;
-}
-
 static int take_require_tvm(Config *config, const char *word, const char *origin, char **ret_error)
 {
 	static const char *const words[] = {
@@ -97,7 +91,8 @@ static int take_require_tvm(Config *config, const char *word, const char *origin
 			config->require_tvm = (ConfigRequireTvm)i;
 			return 0;
 		}
-	return refuse(ret_error, origin, "require_tvm: is not protected, always or never", -EINVAL);
+	return refuse(ret_error, -EINVAL, "%s: require_tvm: is not protected, always or never",
+		      origin);
 }
 
 static int take_action(PolicyAction *ret, const char *word, const char *key, const char *origin,
@@ -105,10 +100,7 @@ static int take_action(PolicyAction *ret, const char *word, const char *key, con
 {
 	if (policy_action_parse(ret, word) >= 0)
 		return 0;
-	if (ret_error &&
-	    asprintf(ret_error, "%s: %s: is not detach, hold or rebind", origin, key) < 0)
-		*ret_error = NULL;
-	return -EINVAL;
+	return refuse(ret_error, -EINVAL, "%s: %s: is not detach, hold or rebind", origin, key);
 }
 
 static int take_policy(Policy *policy, const RawConfig *raw, const char *origin, char **ret_error)
@@ -126,43 +118,54 @@ static int take_policy(Policy *policy, const RawConfig *raw, const char *origin,
 	return r;
 }
 
+static int take_tsm(Config *config, size_t i, json_object *o, char **ret_error)
+{
+	ConfigTsm *tsm = &config->tsms[i];
+	RawTsm raw = {};
+	int r;
+
+	if (!json_object_is_type(o, json_type_object))
+		return refuse(ret_error, -EINVAL, "has to be an object, and is %s",
+			      json_shown(json_object_to_json_string(o)));
+	r = json_dispatch(o, tsm_fields, &raw, 0, ret_error);
+	if (r < 0)
+		return r;
+	if (!raw.name[0])
+		return refuse(ret_error, -EINVAL, "name is empty");
+	if (raw.socket[0] != '/')
+		return refuse(ret_error, -EINVAL, "socket has to be an absolute path, and is '%s'",
+			      json_shown(raw.socket));
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(config->tsms[k].name, raw.name) == 0)
+			return refuse(ret_error, -EINVAL, "tsms[%zu] has the same name", k);
+	config->n_tsms = i + 1;
+	tsm->name = strdup(raw.name);
+	tsm->socket = strdup(raw.socket);
+	tsm->uid = raw.uid;
+	return tsm->name && tsm->socket ? 0 : -ENOMEM;
+}
+
 static int take_tsms(Config *config, json_object *array, const char *origin, char **ret_error)
 {
 	size_t n = json_object_array_length(array);
 
 	if (n == 0 || n > TSMS_MAX)
-		return refuse(ret_error, origin, "tsms: names no provider, or more than 16",
-			      -EINVAL);
+		return refuse(ret_error, -EINVAL,
+			      "%s: tsms: has to name 1 to %d providers, and names %zu",
+			      origin, TSMS_MAX, n);
 	config->tsms = calloc(n, sizeof(*config->tsms));
 	if (!config->tsms)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		json_object *o = json_object_array_get_idx(array, i);
-		ConfigTsm *tsm = &config->tsms[i];
 		_cleanup_free_ char *why = NULL;
-		RawTsm raw = {};
-		int r;
+		int r = take_tsm(config, i, o, &why);
+		const char *name = r < 0 ? json_get_string(o, "name") : NULL;
 
-		if (!json_object_is_type(o, json_type_object))
-			return refuse(ret_error, origin, "tsms: each has to be an object", -EINVAL);
-		r = json_dispatch(o, tsm_fields, &raw, 0, &why);
 		if (r < 0)
-			return refuse(ret_error, origin, why ?: "tsms: malformed", r);
-		if (!raw.name[0])
-			return refuse(ret_error, origin, "tsms: name is empty", -EINVAL);
-		if (raw.socket[0] != '/')
-			return refuse(ret_error, origin, "tsms: socket has to be an absolute path",
-				      -EINVAL);
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(config->tsms[k].name, raw.name) == 0)
-				return refuse(ret_error, origin, "tsms: two of the same name",
-					      -EINVAL);
-		config->n_tsms = i + 1;
-		tsm->name = strdup(raw.name);
-		tsm->socket = strdup(raw.socket);
-		tsm->uid = raw.uid;
-		if (!tsm->name || !tsm->socket)
-			return -ENOMEM;
+			return refuse(ret_error, r, "%s: tsms[%zu]%s%s%s: %s", origin, i,
+				      name ? " (" : "", name ? json_shown(name) : "",
+				      name ? ")" : "", why ?: strerror(-r));
 	}
 	return 0;
 }
@@ -174,7 +177,7 @@ static int take_who_may(Config *config, const RawConfig *raw, const char *origin
 
 	if (r >= 0)
 		r = access_parse(&config->access, raw->access, &why);
-	return r == -EINVAL ? refuse(ret_error, origin, why ?: "malformed", r) : r;
+	return r == -EINVAL ? refuse(ret_error, r, "%s: %s", origin, why ?: "malformed") : r;
 }
 
 int config_parse(Config **ret, const char *text, size_t len, const char *origin, char **ret_error)
@@ -206,10 +209,10 @@ int config_parse(Config **ret, const char *text, size_t len, const char *origin,
 	if (r >= 0)
 		r = json_dispatch(o, config_fields, &raw, 0, &why);
 	if (r < 0)
-		return refuse(ret_error, origin, why ?: "malformed", r);
+		return refuse(ret_error, r, "%s: %s", origin, why ?: "malformed");
 	if (raw.records[0] != '/' || raw.sockets[0] != '/' || raw.sysfs[0] != '/')
-		return refuse(ret_error, origin,
-			      "records, sockets and sysfs have to be absolute paths", -EINVAL);
+		return refuse(ret_error, -EINVAL,
+			      "%s: records, sockets and sysfs have to be absolute paths", origin);
 	config = calloc(1, sizeof(*config));
 	if (!config)
 		return -ENOMEM;
@@ -249,7 +252,7 @@ int config_load(Config **ret, const char *path, char **ret_error)
 	ssize_t n = 0;
 
 	if (fd < 0)
-		return refuse(ret_error, path, strerror(errno), -errno);
+		return refuse(ret_error, -errno, "%s: %s", path, strerror(errno));
 	text = malloc(CONFIG_SIZE_MAX + 1);
 	if (!text)
 		return -ENOMEM;
@@ -260,6 +263,6 @@ int config_load(Config **ret, const char *path, char **ret_error)
 		used += (size_t)n;
 	}
 	if (n < 0)
-		return refuse(ret_error, path, strerror(errno), -errno);
+		return refuse(ret_error, -errno, "%s: %s", path, strerror(errno));
 	return config_parse(ret, text, used, path, ret_error);
 }

@@ -9,20 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
-char *detach_title(const Assignment *a)
-{
-	char uuid[UUID_STRING_SIZE], *text;
-
-	if (asprintf(&text, "%s/%s",
-		     a->tvm->domain ? a->tvm->domain->name : uuid_format(a->tvm->uuid, uuid),
-		     a->alias) < 0)
-		return NULL;
-	return text;
-}
-
 int detach_refuse(VarlinkCall *call, const Assignment *a, const char *why)
 {
-	_cleanup_free_ char *object = detach_title(a);
+	_cleanup_free_ char *object = assignment_title(a);
 
 	return object ? refusal_say(call, object, "detach", "%s", why) : -ENOMEM;
 }
@@ -33,11 +22,10 @@ bool detach_is_over(const Assignment *a, AssignmentState state)
 	return !a->reset && (state == ASSIGNMENT_RELEASED || state == ASSIGNMENT_FAILED);
 }
 
-int detach_answer_quarantined(Tdid *tdid, VarlinkCall *call, const DetachMoment *moment,
-			      json_object *o)
+int detach_answer_quarantined(VarlinkCall *call, const DetachMoment *moment, json_object *o)
 {
 	const Assignment *a = moment->a;
-	_cleanup_free_ char *message = NULL, *object = detach_title(a);
+	_cleanup_free_ char *message = NULL, *object = assignment_title(a);
 	char device[BDF_STRING_SIZE];
 
 	if (!object ||
@@ -65,7 +53,7 @@ int detach_settle(Tdid *tdid, const TimedCall *waiting, void *userdata)
 	if (detach_is_over(moment->a, moment->state))
 		return varlink_call_replyb(waiting->call, J_REF("assignment", o));
 	if (moment->state == ASSIGNMENT_QUARANTINED)
-		return detach_answer_quarantined(tdid, waiting->call, moment, o);
+		return detach_answer_quarantined(waiting->call, moment, o);
 	if (varlink_call_is_more(waiting->call))
 		varlink_call_notifyb(waiting->call, J_REF("assignment", o));
 	return 1;
@@ -79,7 +67,7 @@ static int say_timed_out(char **ret, Tdid *tdid, const TimedCall *waiting)
 		detach_requests_find(assignments_service_detach_requests(tdid->assignments), a);
 	const char *state = assignment_state_name(e->state);
 	double seconds = (double)waiting->timeout_usec / 1e6;
-	_cleanup_free_ char *object = detach_title(a);
+	_cleanup_free_ char *object = assignment_title(a);
 
 	if (!object)
 		return -ENOMEM;

@@ -64,11 +64,8 @@ void detach_request_free(DetachRequest *request);
 /* --- detach-answers.c --- */
 
 bool detach_is_over(const Assignment *a, AssignmentState state);
-/* The caller's to free; NULL: out of memory. */
-char *detach_title(const Assignment *a);
 int detach_refuse(VarlinkCall *call, const Assignment *a, const char *why);
-int detach_answer_quarantined(Tdid *tdid, VarlinkCall *call, const DetachMoment *moment,
-			      json_object *o);
+int detach_answer_quarantined(VarlinkCall *call, const DetachMoment *moment, json_object *o);
 /* A TimedCallFn; of a DetachMoment. */
 int detach_settle(Tdid *tdid, const TimedCall *waiting, void *userdata);
 int detach_timed_out(Tdid *tdid, const TimedCall *waiting);

@@ -58,7 +58,7 @@ void detach_request_fail(DetachRequest *request, const char *why)
 {
 	DetachRequests *requests = request->requests;
 	DetachMoment moment = { .a = request->assignment, .why = why };
-	_cleanup_free_ char *object = detach_title(moment.a);
+	_cleanup_free_ char *object = assignment_title(moment.a);
 
 	log_warning("%s: detach: %s", object ?: "?", why);
 	detach_request_free(request);
@@ -78,10 +78,18 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void ask_after(DetachRequest *request, uint64_t usec)
 {
+	_cleanup_free_ char *object = NULL;
+	int r;
+
 	request->again = sd_event_source_disable_unref(request->again);
-	if (sd_event_add_time_relative(request->requests->tdid->event, &request->again,
-				       CLOCK_BOOTTIME, usec, 0, on_again, request) < 0)
-		log_error("%s: detach: out of memory", request->assignment->alias);
+	r = sd_event_add_time_relative(request->requests->tdid->event, &request->again,
+				       CLOCK_BOOTTIME, usec, 0, on_again, request);
+	if (r >= 0)
+		return;
+	object = assignment_title(request->assignment);
+	log_error("%s: detach: no timer can be set to ask libvirt again: %s; 'tdictl detach' asks "
+		  "again",
+		  object ?: request->assignment->alias, strerror(-r));
 }
 
 /* Once for a request. */
@@ -116,6 +124,7 @@ void detach_request_let_be(DetachRequest *request)
 static void not_yet(DetachRequest *request, int r, const char *message)
 {
 	const char *why = message ?: strerror(r < 0 ? -r : EBUSY);
+	_cleanup_free_ char *object = NULL;
 
 	if (!request->of_caller && !request->assignment->dsm->drained) {
 		detach_request_let_be(request);
@@ -123,7 +132,9 @@ static void not_yet(DetachRequest *request, int r, const char *message)
 	}
 	free(request->not_yet);
 	request->not_yet = strdup(why);
-	log_info("%s: not detached yet: %s", request->assignment->alias, why);
+	object = assignment_title(request->assignment);
+	log_info("%s: detach: not done yet: %s; asked again", object ?: request->assignment->alias,
+		 why);
 	ask_after(request, AGAIN_USEC);
 }
 
@@ -209,13 +220,15 @@ static int on_end(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	DetachRequest *request = userdata;
 	Assignment *a = request->assignment;
+	_cleanup_free_ char *object = NULL;
 
 	if (!a->dsm->drained || a->dsm->drain_stuck) {
 		detach_request_let_be(request);
 		return 0;
 	}
-	log_warning("%s: not detached in time; its DSM is drained, so it is asked for anew",
-		    a->alias);
+	object = assignment_title(a);
+	log_warning("%s: detach: not done in time; its DSM is drained, so it is asked for anew",
+		    object ?: a->alias);
 	request->guest_asked = request->of_caller = false;
 	if (detach_request_extend(request, DETACH_DRAIN_USEC) < 0)
 		detach_request_fail(request, "out of memory");

@@ -86,6 +86,7 @@ static int take_token(DetachRequests *requests, Assignment *a, const char *token
  */
 static void keep_token(DetachRequests *requests, Assignment *a, const char *token, uid_t uid)
 {
+	_cleanup_free_ char *object = NULL;
 	int r;
 
 	if (a->detach_token.text)
@@ -93,9 +94,12 @@ static void keep_token(DetachRequests *requests, Assignment *a, const char *toke
 	r = client_token_set(&a->detach_token, token, uid);
 	if (r >= 0)
 		r = records_write_assignment(requests->tdid, a);
-	if (r < 0)
-		log_error("%s: the token of its detach cannot be recorded: %s", a->alias,
-			  strerror(-r));
+	if (r >= 0)
+		return;
+	object = assignment_title(a);
+	log_error("%s: detach: its token cannot be recorded in %s: %s; after a restart of tdid the "
+		  "same call may detach what came after it",
+		  object ?: a->alias, requests->tdid->config->records, strerror(-r));
 }
 
 static int refuse_record(VarlinkCall *call, const Assignment *a, int r)
@@ -115,7 +119,7 @@ static int wait_for(DetachRequests *requests, Assignment *a, int64_t timeout_ms,
 	const struct ucred *peer = varlink_call_peer(call);
 	DetachRequest *request = detach_requests_find(requests, a);
 	uint64_t usec = (uint64_t)(timeout_ms ?: TIMEOUT_MS) * 1000;
-	_cleanup_free_ char *object = detach_title(a);
+	_cleanup_free_ char *object = assignment_title(a);
 	bool is_new = !request;
 	int r = 0;
 
@@ -165,7 +169,7 @@ int detach_requests_take(DetachRequests *requests, json_object *parameters, Varl
 	if (r < 0)
 		return r;
 	if (e->state == ASSIGNMENT_QUARANTINED)
-		return detach_answer_quarantined(tdid, call, &moment, o);
+		return detach_answer_quarantined(call, &moment, o);
 	over = (detach_is_over(a, e->state) && !e->present) ||
 	       (!a->detach_pending &&
 		client_token_is(&a->detach_token, token, varlink_call_peer(call)->uid));

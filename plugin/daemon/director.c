@@ -4,7 +4,7 @@
  * looked at. Effects that fail at once (a record that cannot be written, a verb that cannot even be
  * queued) come back as events behind those that wait already.
  */
-#include "daemon/director.h"
+#include "daemon/director-private.h"
 
 #include "daemon/assignments-service.h"
 #include "daemon/domains.h"
@@ -12,6 +12,7 @@
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
 #include "daemon/hook-service.h"
+#include "daemon/idle-timer.h"
 #include "daemon/metrics.h"
 #include "daemon/reason.h"
 #include "daemon/records.h"
@@ -69,21 +70,28 @@ void director_free(Tdid *tdid)
 
 static void log_change(const Assignment *a, AssignmentState state, uint64_t generation)
 {
+	_cleanup_free_ char *object = assignment_title(a);
 	char device[BDF_STRING_SIZE];
 	bool bad = a->reason != NULL;
 
 	log_message(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		    "%s/%s: %s: %s (bind %" PRIu64 ", tsm: %s)%s%s",
-		    a->tvm->domain ? a->tvm->domain->name : "?", a->alias,
+		    "%s: %s: %s (bind %" PRIu64 ", tsm: %s)%s%s", object ?: a->alias,
 		    bdf_format(a->tdi->bdf, device), assignment_state_name(state), generation,
 		    a->dsm->provider ? provider_title(a->dsm->provider) : "none", bad ? ": " : "",
 		    bad ? a->reason : "");
 }
 
+static void say_unmarked(const Assignment *a, const char *name)
+{
+	_cleanup_free_ char *object = assignment_title(a);
+
+	log_error("%s: \"%s\" is missing in its timeline: out of memory", object ?: a->alias, name);
+}
+
 void director_mark(Tdid *tdid, Assignment *a, const char *name, const char *detail)
 {
 	if (timeline_mark(&a->timeline, boottime_usec(), name, detail) < 0)
-		log_error("%s: mark %s: out of memory", a->alias, name);
+		say_unmarked(a, name);
 	assignments_service_changed(tdid->assignments, a);
 }
 
@@ -131,91 +139,11 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 		evidence_store_fetch(a, effect->generation);
 	if (timeline_mark(&a->timeline, boottime_usec(), assignment_state_name(effect->state),
 			  a->reason) < 0)
-		log_error("%s: out of memory", a->alias);
+		say_unmarked(a, assignment_state_name(effect->state));
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
 	/* Begun ahead of it, or for another. */
 	if (effect->state == ASSIGNMENT_CONNECTING && a->dsm->connect_started)
 		director_mark(tdid, a, "device_connect started", NULL);
-}
-
-static int on_idle_timer(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	Dsm *dsm = userdata;
-
-	dsm->idle = sd_event_source_disable_unref(dsm->idle);
-	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id },
-		       NULL);
-	return 0;
-}
-
-/* Without a timer there is no grace, rather than no end of it. */
-static void start_idle_timer(Dsm *dsm)
-{
-	Tdid *tdid = dsm->tdid;
-	int r;
-
-	dsm->idle = sd_event_source_disable_unref(dsm->idle);
-	r = sd_event_add_time_relative(tdid->event, &dsm->idle, CLOCK_BOOTTIME,
-				       tdid->config->idle_grace_usec, 0, on_idle_timer, dsm);
-	if (r < 0) {
-		log_error("cannot set a timer: %s", strerror(-r));
-		on_idle_timer(NULL, 0, dsm);
-	}
-}
-
-/* It could not even be sent. */
-static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest *request,
-		    const char *why)
-{
-	_cleanup_free_ char *reason = NULL;
-	char object[BDF_STRING_SIZE] = "";
-
-	if (request->dsm)
-		bdf_format(operation_object(request), object);
-	if (asprintf(&reason, "%s %s: %s", verb_name(request->verb), object, why) < 0)
-		reason = NULL;
-	director_event(tdid, event, reason);
-}
-
-/* record: what has come of the records of this step, as store_write says it. */
-static void submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int record, bool resumed)
-{
-	static const EngineEventType events[VERB_N] = {
-		[VERB_CONNECT] = EVENT_CONNECT_DONE, [VERB_RECLAIM] = EVENT_RECLAIM_DONE,
-		[VERB_BIND] = EVENT_BIND_DONE,	     [VERB_UNBIND] = EVENT_UNBIND_DONE,
-		[VERB_CLEAR] = EVENT_CLEAR_DONE,
-	};
-	bool forward = verb == VERB_CONNECT || verb == VERB_BIND;
-	OperationRequest request = { .verb = verb,
-				     .number = effect->operation,
-				     .generation = effect->generation,
-				     .resumed = resumed };
-	const char *why =
-		record > 0 ? "its record may be lost: the records' directory could not be synced "
-			     "(does its disk fail?)"
-			   : "its record could not be written (is the records' file system full?)";
-	int r = -EIO;
-
-	if (verb == VERB_BIND || verb == VERB_UNBIND) {
-		request.assignment = registry_assignment_at(tdid->registry, effect->id);
-		request.dsm = request.assignment ? request.assignment->dsm : NULL;
-	} else if (verb == VERB_CLEAR) {
-		request.tdi = registry_tdi_at(tdid->registry, effect->id);
-		request.dsm = request.tdi ? request.tdi->dsm : NULL;
-	} else {
-		request.dsm = registry_dsm_at(tdid->registry, effect->id);
-	}
-	if (record == 0 || !forward) {
-		r = request.dsm ? operations_submit(tdid->operations, &request) : -ENOENT;
-		why = strerror(-r);
-	}
-	if (r < 0)
-		refused(tdid,
-			&(EngineEvent){ .type = events[verb],
-					.id = effect->id,
-					.operation = effect->operation,
-					.outcome = OUTCOME_REFUSED },
-			&request, why);
 }
 
 /* The last thing of a TVM that has ended takes its Tvm along; one step may forget several. */
@@ -323,11 +251,11 @@ static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const c
 			*record = r;
 		break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
-	case EFFECT_CONNECT: submit(tdid, VERB_CONNECT, effect, *record, false); break;
-	case EFFECT_RECLAIM: submit(tdid, VERB_RECLAIM, effect, *record, false); break;
-	case EFFECT_BIND: submit(tdid, VERB_BIND, effect, *record, false); break;
-	case EFFECT_CLEAR: submit(tdid, VERB_CLEAR, effect, *record, false); break;
-	case EFFECT_UNBIND: submit(tdid, VERB_UNBIND, effect, *record, false); break;
+	case EFFECT_CONNECT: director_submit(tdid, VERB_CONNECT, effect, *record, false); break;
+	case EFFECT_RECLAIM: director_submit(tdid, VERB_RECLAIM, effect, *record, false); break;
+	case EFFECT_BIND: director_submit(tdid, VERB_BIND, effect, *record, false); break;
+	case EFFECT_CLEAR: director_submit(tdid, VERB_CLEAR, effect, *record, false); break;
+	case EFFECT_UNBIND: director_submit(tdid, VERB_UNBIND, effect, *record, false); break;
 	case EFFECT_LOOK: domains_look(tdid, a); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
@@ -338,12 +266,10 @@ static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const c
 	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
 	case EFFECT_TIMER_RETRY: retry_timer_start(a); break;
 	case EFFECT_TIMER_RETRY_OFF: retry_timer_stop(a); break;
-	case EFFECT_TIMER_IDLE: start_idle_timer(dsm); break;
-	case EFFECT_TIMER_IDLE_OFF: dsm->idle = sd_event_source_disable_unref(dsm->idle); break;
+	case EFFECT_TIMER_IDLE: idle_timer_start(dsm); break;
+	case EFFECT_TIMER_IDLE_OFF: idle_timer_stop(dsm); break;
 	case EFFECT_CHANGED: on_changed(tdid, effect, reason); break;
-	case EFFECT_TVM_QUIET:
-		hook_service_tvm_quiet(tdid->hook, registry_tvm_at(tdid->registry, effect->id));
-		break;
+	case EFFECT_TVM_QUIET: hook_service_tvm_quiet(tdid->hook); break;
 	case EFFECT_N_TYPES: break;
 	}
 }
@@ -460,119 +386,4 @@ void director_connect_ahead(Tdid *tdid, Bdf device, Bdf bdf, Provider *provider)
 	if (!dsm->provider)
 		dsm->provider = provider;
 	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
-}
-
-static void on_operation_started(const OperationRequest *request, void *userdata)
-{
-	Tdid *tdid = userdata;
-	Assignment *a;
-
-	if (request->assignment) {
-		director_mark(tdid, request->assignment,
-			      request->verb == VERB_BIND ? "tdi_bind started"
-							 : "tdi_unbind started",
-			      NULL);
-		return;
-	}
-	if (request->verb != VERB_CONNECT)
-		return;
-	request->dsm->connect_started = true;
-	for (uint32_t p = 0; (a = registry_next_of_dsm(request->dsm, &p));)
-		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
-			director_mark(tdid, a, "device_connect started", NULL);
-}
-
-static void on_operation_done(const OperationRequest *request, const OperationResult *result,
-			      void *userdata)
-{
-	Tdid *tdid = userdata;
-	EngineEvent event = { .operation = request->number,
-			      .outcome = result->outcome,
-			      .tdi_state = result->state,
-			      .device_confirmed = result->device_confirmed };
-	_cleanup_free_ char *reason = NULL;
-	char object[BDF_STRING_SIZE];
-
-	metrics_verb(tdid->metrics, request->verb, result);
-	bdf_format(operation_object(request), object);
-	if (result->outcome != OUTCOME_DONE || result->reason) {
-		reason = reason_of_operation(request, result);
-		log_warning("%s", reason ?: "out of memory");
-	} else {
-		log_info("%s %s: done (tsm: %s)", verb_name(request->verb), object,
-			 provider_title(request->dsm->provider));
-	}
-	event.id = request->tdi		 ? request->tdi->id
-		   : request->assignment ? request->assignment->id
-					 : request->dsm->id;
-	if ((request->verb == VERB_CONNECT || request->verb == VERB_RECLAIM) &&
-	    result->outcome == OUTCOME_DONE)
-		provider_dsm_said(request->dsm->provider, request->dsm->bdf,
-				  request->verb == VERB_CONNECT);
-	switch (request->verb) {
-	case VERB_CONNECT: event.type = EVENT_CONNECT_DONE; break;
-	case VERB_RECLAIM: event.type = EVENT_RECLAIM_DONE; break;
-	case VERB_BIND: event.type = EVENT_BIND_DONE; break;
-	case VERB_CLEAR: event.type = EVENT_CLEAR_DONE; break;
-	default: event.type = EVENT_UNBIND_DONE; break;
-	}
-	if (request->verb == VERB_CONNECT)
-		request->dsm->connect_started = false;
-	director_event(tdid, &event, reason);
-	if (request->dsm->loss_noticed) {
-		request->dsm->loss_noticed = false;
-		provider_ask_again(request->dsm->provider);
-	}
-}
-
-const OperationHandlers director_operation_handlers = {
-	.started = on_operation_started,
-	.done = on_operation_done,
-};
-
-void director_resume(Tdid *tdid)
-{
-	Assignment *a;
-	Tdi *tdi;
-	Dsm *dsm;
-
-	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
-		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
-		EngineEffect effect = { .id = dsm->id, .operation = e ? e->operation : 0 };
-
-		if (!e)
-			continue;
-		if (e->state == DSM_CONNECTING)
-			submit(tdid, VERB_CONNECT, &effect, 0, true);
-		else if (e->state == DSM_RECLAIMING)
-			submit(tdid, VERB_RECLAIM, &effect, 0, true);
-		else if (e->idle_timer)
-			start_idle_timer(dsm);
-	}
-	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p));) {
-		const EngineTdi *e = engine_tdi(tdid->engine, tdi->id);
-
-		if (e && e->state == TDI_CLEARING)
-			submit(tdid, VERB_CLEAR,
-			       &(EngineEffect){ .id = tdi->id, .operation = e->operation }, 0,
-			       true);
-	}
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
-		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
-		EngineEffect effect = { .id = a->id,
-					.operation = e->operation,
-					.generation = e->generation };
-
-		if (e->state == ASSIGNMENT_BINDING)
-			submit(tdid, VERB_BIND, &effect, 0, true);
-		else if (e->state == ASSIGNMENT_UNBINDING)
-			submit(tdid, VERB_UNBIND, &effect, 0, true);
-		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
-			 e->state == ASSIGNMENT_LOCKED)
-			guest_timer_start(a);
-		if (e->retry_timer)
-			retry_timer_start(a);
-		a->detach_again = e->state == ASSIGNMENT_DETACHING || a->dsm->drained;
-		director_mark(tdid, a, "tdid restarted", NULL);
-	}
 }

@@ -56,23 +56,31 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 static void start_timer(Tdid *tdid, Assignment *a, uint64_t *wait, uint64_t first_usec)
 {
 	uint64_t usec = *wait ? 2 * *wait : first_usec;
+	_cleanup_free_ char *object = NULL;
+	int r;
 
 	*wait = usec < AGAIN_LAST_USEC ? usec : AGAIN_LAST_USEC;
 	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
-	if (sd_event_add_time_relative(tdid->event, &a->detach_timer, CLOCK_BOOTTIME, *wait, 0,
-				       on_again, a) < 0)
-		log_error("%s: cannot set a timer: out of memory", a->alias);
+	r = sd_event_add_time_relative(tdid->event, &a->detach_timer, CLOCK_BOOTTIME, *wait, 0,
+				       on_again, a);
+	if (r >= 0)
+		return;
+	object = assignment_title(a);
+	log_error("%s: detach: no timer can be set to ask libvirt again: %s; %s asks again",
+		  object ?: a->alias, strerror(-r),
+		  a->detach_again ? "the domain's next event" : "'tdictl detach'");
 }
 
 static void again_later(Tdid *tdid, Assignment *a, bool at_next_read, const char *why)
 {
+	_cleanup_free_ char *object = assignment_title(a);
 	bool first = a->detach_wait_usec == 0;
 
 	a->detach_again = at_next_read;
 	start_timer(tdid, a, &a->detach_wait_usec, AGAIN_FIRST_USEC);
 	log_message(first ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG,
-		    "%s: not taken out of the domain yet: %s; asked again in %.0f s%s", a->alias,
-		    why, (double)a->detach_wait_usec / 1e6,
+		    "%s: not taken out of the domain yet: %s; asked again in %.0f s%s",
+		    object ?: a->alias, why, (double)a->detach_wait_usec / 1e6,
 		    at_next_read ? ", or with the domain's next event" : "");
 }
 

@@ -46,6 +46,8 @@ static bool is_in_line(const DomainRead *read)
 /* True: it is going to be tried again, and `read` is taken. */
 static bool try_again(DomainRead *read, int error)
 {
+	const Domain *domain;
+	char uuid[UUID_STRING_SIZE];
 	int r;
 
 	if (error == -ENOTCONN || error == -EHOSTUNREACH || error == -ECANCELED || is_in_line(read))
@@ -56,7 +58,10 @@ static bool try_again(DomainRead *read, int error)
 	r = sd_event_add_time_relative(read->tdid->event, &read->again, CLOCK_MONOTONIC,
 				       read->wait_usec, 0, on_again, read);
 	if (r < 0) {
-		log_error("cannot set a timer: %s", strerror(-r));
+		domain = registry_find_domain(read->tdid->registry, read->uuid);
+		log_error("%s: no timer can be set to read it again: %s; its next event brings "
+			  "another read",
+			  domain ? domain->name : uuid_format(read->uuid, uuid), strerror(-r));
 		return false;
 	}
 	read->next = read->tdid->failed_reads;
@@ -68,8 +73,7 @@ static bool try_again(DomainRead *read, int error)
 static void lose(DomainRead *read)
 {
 	if (read->flags & VMM_READ_GUEST_PCI)
-		domains_look_lost(read->tdid,
-				  registry_find_domain(read->tdid->registry, read->uuid));
+		domains_look_lost(registry_find_domain(read->tdid->registry, read->uuid));
 	read_free(read);
 }
 
@@ -103,7 +107,7 @@ void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	read = calloc(1, sizeof(*read));
 	if (!read) {
 		log_error("a domain cannot be read: out of memory");
-		domains_look_lost(tdid, domain);
+		domains_look_lost(domain);
 		return;
 	}
 	*read = (DomainRead){

@@ -23,7 +23,6 @@
 #include "rpc/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 static bool is_added(const DomainRead *read, const DomainDevice *device)
@@ -35,8 +34,8 @@ static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml
 				const DomainRead *read)
 {
 	for (size_t i = 0; i < xml->n_devices; i++) {
-		const Assignment *a = registry_find_assignment(
-			tdid->registry, tvm, xml->devices[i].alias, xml->devices[i].host);
+		const Assignment *a =
+			registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host);
 
 		if (a && a->deleted && !is_added(read, &xml->devices[i]))
 			continue;
@@ -137,7 +136,7 @@ static bool was_admitted(const Tdid *tdid, const Assignment *a)
 static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevice *device,
 		   const QueryPci *pci, uint64_t added_usec)
 {
-	Assignment *a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+	Assignment *a = registry_find_assignment(tvm, device->alias, device->host);
 	_cleanup_free_ char *reason = NULL;
 	Bdf dsm_bdf = device->host;
 	Provider *provider;
@@ -236,7 +235,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 		const EngineAssignment *e;
 		bool added = is_added(read, device);
 
-		a = registry_find_assignment(tdid->registry, tvm, device->alias, device->host);
+		a = registry_find_assignment(tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
 		if (a && a->deleted && !added)
 			continue;
@@ -303,8 +302,7 @@ static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
 	const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
 
 	for (size_t i = 0; e && !e->stopping && i < xml->n_devices; i++)
-		if (!registry_find_assignment(tdid->registry, tvm, xml->devices[i].alias,
-					      xml->devices[i].host))
+		if (!registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host))
 			connect_ahead(tdid, xml, &xml->devices[i]);
 }
 
@@ -403,7 +401,7 @@ void domains_look(Tdid *tdid, Assignment *a)
 	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 
-void domains_look_lost(Tdid *tdid, const Domain *domain)
+void domains_look_lost(const Domain *domain)
 {
 	Assignment *a;
 
@@ -430,87 +428,3 @@ void domains_read_all(Tdid *tdid)
 	for (uint32_t p = 0; (domain = registry_next_domain(tdid->registry, &p));)
 		domains_read(tdid, domain);
 }
-
-static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
-{
-	Tdid *tdid = userdata;
-	Assignment *a;
-	Tvm *tvm;
-
-	log_info("libvirt: connected, %zu domain%s running", n, n == 1 ? "" : "s");
-	/* What libvirt lists now is newer than what QEMU said before. */
-	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		a->deleted = false;
-	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
-		guest_boot_doubt(tvm);
-	for (size_t i = 0; i < n; i++) {
-		Uuid uuid;
-
-		if (uuid_from_string(&uuid, domains[i].uuid) >= 0 &&
-		    !registry_find_domain(tdid->registry, uuid))
-			domain_read_start(tdid, uuid, 0, NULL, 0);
-	}
-	/* Also those that are no longer running. */
-	domains_read_all(tdid);
-}
-
-static void on_disconnected(const char *reason, void *userdata)
-{
-	log_warning("libvirt: %s", reason);
-}
-
-/*
- * QEMU's word comes before libvirt takes the device out of the XML and gives it back to the host's
- * driver, at which the kernel would end the bind: it is the time to unbind.
- */
-static void let_go(Tdid *tdid, const Tvm *tvm, const char *alias)
-{
-	Assignment *a;
-
-	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
-		if (strcmp(a->alias, alias) != 0 ||
-		    !engine_assignment(tdid->engine, a->id)->present)
-			continue;
-		a->deleted = true;
-		a->guest_known = false;
-		director_mark(tdid, a, "device-deleted", NULL);
-		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
-		return;
-	}
-}
-
-static void on_dirty(const VmmDirty *dirty, void *userdata)
-{
-	Tdid *tdid = userdata;
-	bool added = dirty->reason == VMM_DIRTY_DEVICE_ADDED;
-	Domain *domain;
-	Uuid uuid;
-
-	if (uuid_from_string(&uuid, dirty->uuid) < 0)
-		return;
-	domain = registry_find_domain(tdid->registry, uuid);
-	log_debug("%s: %s%s%s", domain ? domain->name : dirty->uuid,
-		  vmm_dirty_reason_to_string(dirty->reason), dirty->alias ? " " : "",
-		  dirty->alias ?: "");
-	if (!domain && !added && dirty->reason != VMM_DIRTY_STARTED &&
-	    dirty->reason != VMM_DIRTY_REACHABLE)
-		return; /* it carries no marker of ours, as far as it could be read */
-	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_CHANNEL)
-		guest_port_nudge(domain->tvm->port);
-	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_REBOOT)
-		guest_boot_reset(tdid, domain->tvm);
-	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
-		let_go(tdid, domain->tvm, dirty->alias);
-	if (domain && domain->tvm && dirty->alias &&
-	    dirty->reason == VMM_DIRTY_DEVICE_REMOVAL_FAILED) {
-		assignments_service_not_let_go(tdid->assignments, domain->tvm, dirty->alias);
-		domains_not_let_go(tdid, domain->tvm, dirty->alias);
-	}
-	domain_read_start(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
-}
-
-const VmmHandlers domains_handlers = {
-	.connected = on_connected,
-	.disconnected = on_disconnected,
-	.domain_dirty = on_dirty,
-};

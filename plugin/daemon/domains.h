@@ -9,7 +9,7 @@
 
 #include "daemon/tdid.h"
 
-/* VmmHandlers, userdata is the Tdid. */
+/* domain-events.c; VmmHandlers, userdata is the Tdid. */
 extern const VmmHandlers domains_handlers;
 
 /* Reads every known domain again. */
@@ -23,7 +23,7 @@ void domains_read(Tdid *tdid, Domain *domain);
  */
 void domains_look(Tdid *tdid, Assignment *assignment);
 /* A read that QEMU has a part in has been lost: the next one of the domain brings another. */
-void domains_look_lost(Tdid *tdid, const Domain *domain);
+void domains_look_lost(const Domain *domain);
 /* libvirt has answered that it attached the device: as good as its event. */
 void domains_added(Tdid *tdid, Uuid domain, const char *alias);
 /* Asks libvirt to take the device out of the domain; failure comes back as an event. */

@@ -157,7 +157,7 @@ static int answer_failed(const TimedCall *waiting, const Dsm *dsm, DsmState stat
 		return refusal_answer(waiting->call, dsm->bdf, (Verb)waiting->goal,
 				      "another request has taken it back. Ask again if that was "
 				      "not meant");
-	way = state == DSM_QUARANTINED ? "It is quarantined now. Reclaim it"
+	way = state == DSM_QUARANTINED ? "It is quarantined now"
 	      : state == DSM_CONNECTED ? "It is still connected. Look into that and ask again"
 				       : "It is not connected. Look into that and ask again";
 	if (asprintf(&message, "%s. %s", dsm->reason, way) < 0) {

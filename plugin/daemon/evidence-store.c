@@ -7,9 +7,19 @@
 #include "rpc/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define FETCH_TIMEOUT_USEC (10 * UINT64_C(1000000))
+
+static void say_missing(const Assignment *a, const char *why)
+{
+	_cleanup_free_ char *object = assignment_title(a);
+
+	log_warning("%s: evidence of bind %" PRIu64 " is not there to be shown: tsm %s: %s",
+		    object ?: a->alias, a->evidence_asked,
+		    a->dsm->provider ? provider_title(a->dsm->provider) : "none", why);
+}
 
 static void on_evidence(const VarlinkReply *reply, const char *error, void *userdata)
 {
@@ -22,8 +32,7 @@ static void on_evidence(const VarlinkReply *reply, const char *error, void *user
 	if (reply->status < 0 || error) {
 		_cleanup_free_ char *why = provider_reply_reason(reply, error);
 
-		log_warning("%s: evidence of bind %llu cannot be kept: %s", a->alias,
-			    (unsigned long long)a->evidence_asked, why ?: "out of memory");
+		say_missing(a, why ?: "out of memory");
 		return;
 	}
 	json_object_put(a->evidence);
@@ -48,7 +57,7 @@ static int on_idle(sd_event_source *source, void *userdata)
 		r = provider_call(a->dsm->provider, "io.tdid.Tsm.GetEvidence", parameters, 0,
 				  FETCH_TIMEOUT_USEC, on_evidence, a, &a->evidence_call);
 	if (r < 0)
-		log_warning("%s: evidence cannot be asked for: %s", a->alias, strerror(-r));
+		say_missing(a, strerror(-r));
 	return 0;
 }
 
@@ -66,7 +75,7 @@ void evidence_store_fetch(Assignment *a, uint64_t generation)
 	if (r >= 0)
 		r = sd_event_source_set_priority(a->evidence_idle, SD_EVENT_PRIORITY_IDLE);
 	if (r < 0)
-		log_warning("%s: evidence cannot be asked for: %s", a->alias, strerror(-r));
+		say_missing(a, strerror(-r));
 }
 
 bool evidence_store_is_fetching(const Assignment *a)

@@ -25,7 +25,7 @@ static void end_doubt(Tvm *tvm)
 		retry_timer_go_on(a);
 	if (!tvm->domain)
 		return;
-	domains_look_lost(tvm->tdid, tvm->domain);
+	domains_look_lost(tvm->domain);
 	domains_read(tvm->tdid, tvm->domain);
 }
 
@@ -69,8 +69,10 @@ static void write_tvm(Tdid *tdid, Tvm *tvm)
 	int r = records_write_tvm(tdid, tvm);
 
 	if (r < 0)
-		log_error("%s: its record cannot be written: %s",
-			  tvm->domain ? tvm->domain->name : "?", strerror(-r));
+		log_error("%s: which boot its guest is in cannot be recorded in %s: %s; should "
+			  "tdid be restarted before it can, it may take it for another one",
+			  tvm->domain ? tvm->domain->name : "?", tdid->config->records,
+			  strerror(-r));
 }
 
 /* Everything of the boot before is void; the read of the domain that follows brings it back. */

@@ -23,13 +23,17 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 static void go_on(Assignment *a)
 {
 	uint64_t left = a->guest_timer_left;
+	_cleanup_free_ char *object = NULL;
 	int r;
 
 	a->guest_timer_left = 0;
 	r = sd_event_add_time_relative(a->tdid->event, &a->guest_timer, CLOCK_BOOTTIME, left, 0,
 				       on_timer, a);
-	if (r < 0)
-		log_error("%s: cannot set a timer: %s", a->alias, strerror(-r));
+	if (r >= 0)
+		return;
+	object = assignment_title(a);
+	log_error("%s: no timer can be set for its guest: %s; that is waited for without end",
+		  object ?: a->alias, strerror(-r));
 }
 
 static void stand_still(Assignment *a)

@@ -8,6 +8,6 @@ int hook_service_new(HookService **ret, Tdid *tdid, char **ret_error);
 HookService *hook_service_free(HookService *service);
 
 /* Nothing of this stopping TVM is bound any more: its hook may return. */
-void hook_service_tvm_quiet(HookService *service, const Tvm *tvm);
+void hook_service_tvm_quiet(HookService *service);
 /* A prepare that waits for the TSM may go on. */
 void hook_service_provider_ready(HookService *service);

@@ -107,7 +107,9 @@ int incarnation_begin(Tdid *tdid, Domain *domain, pid_t pid, uint64_t start_time
 	domain->tvm = tvm;
 	r = records_write_tvm(tdid, tvm);
 	if (r < 0)
-		log_error("%s: its record cannot be written: %s", domain->name, strerror(-r));
+		log_error("%s: its record cannot be written to %s: %s; none of its devices is "
+			  "bound until it can",
+			  domain->name, tdid->config->records, strerror(-r));
 	log_info("%s: runs in QEMU %d", domain->name, (int)pid);
 	director_event(tdid, &(EngineEvent){ .type = EVENT_TVM_STARTED, .id = tvm->id }, NULL);
 	return 0;

@@ -140,7 +140,9 @@ static void try_again(Operations *operations)
 	r = sd_event_add_time_relative(operations->event, &operations->again, CLOCK_MONOTONIC,
 				       AGAIN_USEC, AGAIN_USEC / 10, on_again, operations);
 	if (r < 0)
-		log_error("cannot set a timer: %s", strerror(-r));
+		log_error("verbs that could not be sent: no timer can be set to send them again: "
+			  "%s; the next verb, or a provider that comes, brings them along",
+			  strerror(-r));
 }
 
 static void finish(Operation *operation, const OperationResult *result)
@@ -179,6 +181,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void started(Operation *operation)
 {
+	char object[BDF_STRING_SIZE];
 	int r;
 
 	if (operation->started)
@@ -189,8 +192,9 @@ static void started(Operation *operation)
 				       CLOCK_BOOTTIME, operation->operations->deadline_usec, 0,
 				       on_deadline, operation);
 	if (r < 0)
-		log_error("%s: no deadline can be set: %s", verb_name(operation->request.verb),
-			  strerror(-r));
+		log_error("%s %s: no deadline can be set: %s; it is waited for without end",
+			  verb_name(operation->request.verb),
+			  bdf_format(operation_object(&operation->request), object), strerror(-r));
 	operation->operations->handlers.started(&operation->request,
 						operation->operations->userdata);
 }
@@ -217,10 +221,14 @@ static bool is_refusal(const char *error)
  */
 static void unbind_later(Operation *operation, const VarlinkReply *reply, const char *error)
 {
-	char *reason = provider_reply_reason(reply, error);
+	char *reason = provider_reply_reason(reply, error), object[BDF_STRING_SIZE];
 
 	if (!operation->refusal)
-		log_warning("tdi_unbind: %s; asked again", reason ?: "out of memory");
+		log_warning("%s %s: tsm %s: %s; asked again until its deadline",
+			    verb_name(operation->request.verb),
+			    bdf_format(operation_object(&operation->request), object),
+			    provider_title(operation->request.dsm->provider),
+			    reason ?: "out of memory");
 	free(operation->refusal);
 	operation->refusal = reason;
 	operation->refusals++;
@@ -418,7 +426,7 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 	return 0;
 }
 
-void operations_provider_ready(Operations *operations, const Provider *provider)
+void operations_provider_ready(Operations *operations)
 {
 	arm(operations);
 }

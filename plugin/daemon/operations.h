@@ -63,4 +63,4 @@ DEFINE_CLEANUP(Operations, operations_free);
 int operations_submit(Operations *operations, const OperationRequest *request);
 
 /* The provider is there (again): what waits for it is sent. */
-void operations_provider_ready(Operations *operations, const Provider *provider);
+void operations_provider_ready(Operations *operations);

@@ -85,7 +85,7 @@ static int send_call(ProviderCall *call, char **ret_error)
 		if (r >= 0)
 			r = varlink_client_call(call->client, call->method, call->parameters,
 						call->flags, call->timeout_usec, on_call_reply,
-						call, NULL);
+						call);
 		if (r >= 0)
 			return 0;
 		call->client = varlink_client_free(call->client);

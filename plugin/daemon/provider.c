@@ -339,7 +339,7 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 		r = varlink_client_set_priority(provider->watch, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r >= 0)
 		r = varlink_client_call(provider->watch, PROVIDER_INTERFACE ".Monitor", NULL,
-					VARLINK_CALL_MORE, 0, on_watch, provider, NULL);
+					VARLINK_CALL_MORE, 0, on_watch, provider);
 	if (r < 0)
 		lost(provider, why ?: strerror(-r));
 }

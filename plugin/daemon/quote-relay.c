@@ -182,7 +182,7 @@ static int on_begin(sd_event_source *source, uint64_t usec, void *userdata)
 	r = varlink_client_connect(&relay->client, relay->event, relay->path, &options, NULL);
 	if (r >= 0)
 		r = varlink_client_call(relay->client, call->method, call->parameters, 0,
-					TIMEOUT_USEC, on_replied, relay, NULL);
+					TIMEOUT_USEC, on_replied, relay);
 	if (r >= 0)
 		return 0;
 	if (asprintf(&why,

@@ -2,7 +2,7 @@
 #include "daemon/reason.h"
 
 #include "daemon/bounded-text.h"
-#include "daemon/provider.h"
+#include "daemon/tdid.h"
 
 #include <string.h>
 
@@ -61,6 +61,16 @@ void reason_of_dsm(Dsm *dsm, const char *reason)
 	dsm->reason = reason ? bounded_text(reason, REASON_MAX) : NULL;
 }
 
+/* A refused reclaim leaves a DSM that was in quarantine there. */
+static bool is_session_unknown(const OperationRequest *request, const OperationResult *result)
+{
+	const EngineDsm *e = engine_dsm(request->dsm->tdid->engine, request->dsm->id);
+
+	return result->outcome == OUTCOME_UNKNOWN ||
+	       (result->outcome == OUTCOME_REFUSED && request->verb == VERB_RECLAIM && e &&
+		e->doubtful);
+}
+
 char *reason_of_operation(const OperationRequest *request, const OperationResult *result)
 {
 	char object[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], *text = NULL;
@@ -85,6 +95,13 @@ char *reason_of_operation(const OperationRequest *request, const OperationResult
 			     "clear %s' is the way out",
 			     verb_name(request->verb), object,
 			     provider_title(request->dsm->provider), result->reason, object);
+	else if ((request->verb == VERB_CONNECT || request->verb == VERB_RECLAIM) &&
+		 is_session_unknown(request, result))
+		r = asprintf(&text,
+			     "%s %s: tsm %s: %s. Whether the TSM has a session with it is not "
+			     "known: 'tdictl reclaim %s' is the way out",
+			     verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason, dsm);
 	else
 		r = asprintf(&text, "%s %s: tsm %s: %s", verb_name(request->verb), object,
 			     provider_title(request->dsm->provider), result->reason);

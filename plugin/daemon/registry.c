@@ -218,7 +218,7 @@ Tdi *registry_find_tdi(Registry *registry, Bdf bdf)
 	return found ? *found : NULL;
 }
 
-Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const char *alias, Bdf bdf)
+Assignment *registry_find_assignment(const Tvm *tvm, const char *alias, Bdf bdf)
 {
 	Assignment *a;
 
@@ -276,6 +276,17 @@ static int list(Registry *registry, Assignment *a)
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+char *assignment_title(const Assignment *a)
+{
+	char uuid[UUID_STRING_SIZE], *text;
+
+	if (asprintf(&text, "%s/%s",
+		     a->tvm->domain ? a->tvm->domain->name : uuid_format(a->tvm->uuid, uuid),
+		     a->alias) < 0)
+		return NULL;
+	return text;
 }
 
 int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, const char *alias,

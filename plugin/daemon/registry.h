@@ -158,8 +158,7 @@ int registry_tdi(Registry *registry, Bdf bdf, Tdi **ret);
 Domain *registry_find_domain(Registry *registry, Uuid uuid);
 Tdi *registry_find_tdi(Registry *registry, Bdf bdf);
 Dsm *registry_find_dsm(Registry *registry, Bdf bdf);
-Assignment *registry_find_assignment(Registry *registry, const Tvm *tvm, const char *alias,
-				     Bdf bdf);
+Assignment *registry_find_assignment(const Tvm *tvm, const char *alias, Bdf bdf);
 
 int registry_add_tvm(Registry *registry, Domain *domain, Tvm **ret);
 /* The TVM's assignments have to be gone. */
@@ -169,6 +168,8 @@ int registry_add_assignment(Registry *registry, Tvm *tvm, Dsm *dsm, Tdi *tdi, co
 void registry_remove_assignment(Registry *registry, Assignment *assignment);
 /* It is another DSM's from now on. -ENOMEM: it is not. */
 int registry_move_assignment(Assignment *assignment, Dsm *dsm);
+/* "tvm0/ua-tdi-nic0", for messages: aliases repeat across domains. Allocated; NULL: no memory. */
+char *assignment_title(const Assignment *assignment);
 /* Has to have no incarnation. */
 void registry_remove_domain(Registry *registry, Domain *domain);
 

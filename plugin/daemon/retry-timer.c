@@ -51,6 +51,7 @@ void retry_timer_start(Assignment *a)
 	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
 	bool waits = e->state == ASSIGNMENT_ATTACHED;
 	uint64_t usec = waits ? backoff(a, e) : a->tdid->config->rebind_steady_usec;
+	_cleanup_free_ char *object = NULL;
 	int r;
 
 	retry_timer_stop(a);
@@ -58,10 +59,13 @@ void retry_timer_start(Assignment *a)
 				       on_timer, a);
 	if (waits)
 		tell(a, e, usec);
-	if (r < 0) {
-		log_error("%s: cannot set a timer: %s; not waited for", a->alias, strerror(-r));
-		tell_engine(a);
-	}
+	if (r >= 0)
+		return;
+	object = assignment_title(a);
+	log_error("%s: no timer can be set %s: %s; not waited for", object ?: a->alias,
+		  waits ? "before it is bound again" : "until its binds count no more",
+		  strerror(-r));
+	tell_engine(a);
 }
 
 void retry_timer_go_on(Assignment *a)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/store.h"
 
+#include "core/refusal.h"
 #include "rpc/log.h"
 
 #include <dirent.h>
@@ -30,13 +31,6 @@ Store *store_free(Store *store)
 	free(store->boot_id);
 	free(store);
 	return NULL;
-}
-
-static int refuse(char **ret_error, const char *path, const char *what, int r)
-{
-	if (ret_error && asprintf(ret_error, "%s: %s", path, what) < 0)
-		*ret_error = NULL;
-	return r;
 }
 
 /* mkdir -p; only the last one is ours alone. */
@@ -95,10 +89,10 @@ int store_open(Store **ret, const char *directory, const char *boot_id, char **r
 		return -ENOMEM;
 	r = make_directories(directory);
 	if (r < 0)
-		return refuse(ret_error, directory, strerror(-r), r);
+		return refuse(ret_error, r, "%s: %s", directory, strerror(-r));
 	store->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (store->directory < 0)
-		return refuse(ret_error, directory, strerror(errno), -errno);
+		return refuse(ret_error, -errno, "%s: %s", directory, strerror(errno));
 	remove_temporaries(store);
 	*ret = steal_ptr(store);
 	return 0;
@@ -242,18 +236,17 @@ static int walk_one(Store *store, const char *file, StoreRecordFn fn, void *user
 
 	r = read_record(store, file, &record, &why);
 	if (is_passing(r))
-		return refuse(ret_error, file,
+		return refuse(ret_error, r, "%s: %s", file,
 			      r == -EIO ? "cannot be read: an I/O error. If it stays so, remove "
 					  "the record when no trusted device is in use"
-					: strerror(-r),
-			      r);
+					: strerror(-r));
 	version = r < 0 ? 0 : json_get_int(record, "version", 0);
 	boot = r < 0 ? NULL : json_get_string(record, "boot");
 	if (version > STORE_VERSION)
-		return refuse(ret_error, file,
-			      "written by a newer tdid. Go back to that version, or remove the "
+		return refuse(ret_error, -EPROTO,
+			      "%s: written by a newer tdid. Go back to that version, or remove the "
 			      "record when no trusted device is in use",
-			      -EPROTO);
+			      file);
 	if (r < 0 || version < 1 || !boot) {
 		set_aside(store, file, why ?: r < 0 ? strerror(-r) : "has no version or boot");
 		return 0;
@@ -304,7 +297,7 @@ int store_each(Store *store, const char *const order[], bool rest, StoreRecordFn
 	int n = scandirat(store->directory, ".", &entries, is_record, alphasort), r = 0;
 
 	if (n < 0)
-		return refuse(ret_error, store->path, strerror(errno), -errno);
+		return refuse(ret_error, -errno, "%s: %s", store->path, strerror(errno));
 	for (size_t i = 0; r >= 0 && order[i]; i++)
 		r = walk_some(store, entries, n, order[i], fn, userdata, ret_error);
 	if (r >= 0 && rest)

@@ -156,7 +156,7 @@ static void on_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
 		if (dsm->provider == provider && !is_connected(dsms, n_dsms, dsm->bdf))
 			report_no_session(tdid, dsm, "the TSM has no session with it");
-	operations_provider_ready(tdid->operations, provider);
+	operations_provider_ready(tdid->operations);
 	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
 		guest_port_provider_ready(tvm->port);
 	domains_read_all(tdid);

@@ -162,8 +162,7 @@ static int check_value(const Check *check, const IdlType *type, json_object *val
 	}
 }
 
-int idl_check(const IdlInterface *interface, const IdlType *type, json_object *value,
-	      char **ret_field, char **ret_error)
+int idl_check(const IdlType *type, json_object *value, char **ret_field, char **ret_error)
 {
 	Check check = { .ret_field = ret_field, .ret_error = ret_error };
 

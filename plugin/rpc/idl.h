@@ -41,5 +41,4 @@ const IdlType *idl_error_find(const IdlInterface *interface, const char *name);
  * "devices[2]"), *ret_error a sentence that contains it (as
  * far as it can be shown, json_shown()); both allocated, both may be NULL.
  */
-int idl_check(const IdlInterface *interface, const IdlType *type, json_object *value,
-	      char **ret_field, char **ret_error);
+int idl_check(const IdlType *type, json_object *value, char **ret_field, char **ret_error);

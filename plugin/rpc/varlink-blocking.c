@@ -63,7 +63,7 @@ static int call_and_wait(Wait *wait, const char *path, const VarlinkClientOption
 			   timeout_usec == UINT64_MAX ? 0 : timeout_usec, &own, ret_error);
 	if (r < 0)
 		return r;
-	r = varlink_client_call(client, method, parameters, 0, timeout_usec, on_reply, wait, NULL);
+	r = varlink_client_call(client, method, parameters, 0, timeout_usec, on_reply, wait);
 	if (r == 0)
 		r = sd_event_loop(wait->event);
 	if (r == 0)

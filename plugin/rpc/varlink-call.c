@@ -193,8 +193,7 @@ static bool admit(VarlinkCall *call)
 		(void)varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
 		return false;
 	}
-	r = idl_check(binding->interface, binding->description->input, call->parameters, &field,
-		      NULL);
+	r = idl_check(binding->description->input, call->parameters, &field, NULL);
 	if (r == -EINVAL)
 		(void)varlink_call_invalid_parameter(call, field ? field : "");
 	return r == 0;
@@ -246,8 +245,7 @@ static int answer(VarlinkCall *call, const char *error, json_object *parameters,
 	if (!type)
 		error_set(&message, 0, "it answered with %s, which is not described",
 			  error ? error : "a reply");
-	else if (idl_check(call->binding ? call->binding->interface : NULL, type, parameters, NULL,
-			   &cause) < 0)
+	else if (idl_check(type, parameters, NULL, &cause) < 0)
 		error_set(&message, 0, "it broke its description in %s: %s",
 			  error ? error : "its reply", cause ? cause : "no memory");
 	else
@@ -340,11 +338,6 @@ bool varlink_call_is_more(const VarlinkCall *call)
 	return call->more;
 }
 
-bool varlink_call_is_oneway(const VarlinkCall *call)
-{
-	return call->oneway;
-}
-
 const struct ucred *varlink_call_peer(const VarlinkCall *call)
 {
 	return &call->peer;
@@ -359,16 +352,6 @@ const gid_t *varlink_call_peer_groups(const VarlinkCall *call, size_t *ret_n)
 json_object *varlink_call_parameters(const VarlinkCall *call)
 {
 	return call->parameters;
-}
-
-void varlink_call_set_userdata(VarlinkCall *call, void *userdata)
-{
-	call->userdata = userdata;
-}
-
-void *varlink_call_userdata(const VarlinkCall *call)
-{
-	return call->userdata;
 }
 
 size_t varlink_call_waiting(const VarlinkCall *call)

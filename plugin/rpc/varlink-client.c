@@ -27,7 +27,6 @@ typedef struct Pending Pending;
 
 struct Pending {
 	VarlinkClient *client;
-	uint64_t id;
 	char *method;
 	bool more;
 	VarlinkReplied replied; /* NULL: nobody waits any more */
@@ -44,7 +43,6 @@ struct VarlinkClient {
 	VarlinkStream *stream;
 	VarlinkClientOptions options;
 	Pending *first, **last; /* `last`: where the next one is linked */
-	uint64_t next_id;
 };
 
 static Pending *pending_free(Pending *pending)
@@ -142,7 +140,7 @@ static int check_error_of(const char *text, const Answer *answer)
 		return r;
 	name = varlink_error_name(answer->error, idl_name(interface));
 	type = name ? idl_error_find(interface, name) : NULL;
-	return type ? idl_check(interface, type, answer->parameters, NULL, NULL) : -EBADMSG;
+	return type ? idl_check(type, answer->parameters, NULL, NULL) : -EBADMSG;
 }
 
 static int check_answer(const IdlInterface *interface, const char *method, const Answer *answer)
@@ -155,8 +153,7 @@ static int check_answer(const IdlInterface *interface, const char *method, const
 		name = varlink_error_name(method, idl_name(interface));
 		description = name ? idl_method_find(interface, name) : NULL;
 		/* Calls of other interfaces (org.varlink.service) are not checked. */
-		return description ? idl_check(interface, description->output, answer->parameters,
-					       NULL, NULL)
+		return description ? idl_check(description->output, answer->parameters, NULL, NULL)
 				   : 0;
 	}
 	if (varlink_error_name(answer->error, VARLINK_SERVICE))
@@ -165,7 +162,7 @@ static int check_answer(const IdlInterface *interface, const char *method, const
 		return check_error_of(varlink_internal_text, answer);
 	name = varlink_error_name(answer->error, idl_name(interface));
 	type = name ? idl_error_find(interface, name) : NULL;
-	return type ? idl_check(interface, type, answer->parameters, NULL, NULL) : -EBADMSG;
+	return type ? idl_check(type, answer->parameters, NULL, NULL) : -EBADMSG;
 }
 
 /* Borrows from *ret_body. */
@@ -273,7 +270,7 @@ static int check_call(const VarlinkClient *client, const char *method, json_obje
 	description = idl_method_find(interface, name);
 	if (!description)
 		return -EINVAL;
-	return idl_check(interface, description->input, parameters, NULL, NULL);
+	return idl_check(description->input, parameters, NULL, NULL);
 }
 
 static int pending_new(Pending **ret, VarlinkClient *client, const char *method, bool more,
@@ -303,7 +300,7 @@ static int pending_new(Pending **ret, VarlinkClient *client, const char *method,
 
 int varlink_client_call(VarlinkClient *client, const char *method, json_object *parameters,
 			unsigned flags, uint64_t timeout_usec, VarlinkReplied replied,
-			void *userdata, uint64_t *ret_id)
+			void *userdata)
 {
 	bool more = flags & VARLINK_CALL_MORE, oneway = flags & VARLINK_CALL_ONEWAY;
 	_cleanup_(json_unrefp) json_object *body = NULL;
@@ -331,27 +328,12 @@ int varlink_client_call(VarlinkClient *client, const char *method, json_object *
 		return r == -ECONNRESET ? -ENOTCONN : r;
 	if (!pending)
 		return 0;
-	pending->id = ++client->next_id;
 	pending->replied = replied;
 	pending->userdata = userdata;
-	if (ret_id)
-		*ret_id = pending->id;
 	*client->last = pending;
 	client->last = &pending->next;
 	(void)steal_ptr(pending);
 	return 0;
-}
-
-int varlink_client_cancel(VarlinkClient *client, uint64_t id)
-{
-	for (Pending *pending = client->first; pending; pending = pending->next) {
-		if (pending->id != id || !pending->replied)
-			continue;
-		pending->replied = NULL;
-		pending->timer = sd_event_source_disable_unref(pending->timer);
-		return 0;
-	}
-	return -ENOENT;
 }
 
 /* --- connecting --- */

@@ -72,20 +72,13 @@ enum {
 
 /*
  * `method` with its interface; `parameters` borrowed, NULL is {}. timeout_usec counts from now to
- * the first reply and then between replies; 0 or UINT64_MAX: none. *ret_id (may be NULL) is for
- * varlink_client_cancel.
+ * the first reply and then between replies; 0 or UINT64_MAX: none.
  * Returns 0; -EINVAL (parameters break the interface), -ENOTCONN, -ENOBUFS (the server does not
  * read), -ENOMEM.
  */
 int varlink_client_call(VarlinkClient *client, const char *method, json_object *parameters,
 			unsigned flags, uint64_t timeout_usec, VarlinkReplied replied,
-			void *userdata, uint64_t *ret_id);
-
-/*
- * The callback will not run (again); the reply is swallowed when it comes. The server is not told:
- * to end a `more` call, free its client. -ENOENT when there is no such call.
- */
-int varlink_client_cancel(VarlinkClient *client, uint64_t id);
+			void *userdata);
 
 /* "Name" of "io.tdid.Hook.Name" when it is of this interface, else NULL: to compare errors. */
 const char *varlink_error_name(const char *error, const char *interface);

@@ -40,7 +40,6 @@ struct VarlinkCall {
 	void *gone_userdata;
 	VarlinkDrained drained;
 	void *drained_userdata;
-	void *userdata;
 };
 
 /* Takes the fd, also on failure, and asks the socket for its peer's groups. */

@@ -97,17 +97,12 @@ DEFINE_CLEANUP(VarlinkCall, varlink_call_unref);
 
 const char *varlink_call_method(const VarlinkCall *call); /* with its interface */
 bool varlink_call_is_more(const VarlinkCall *call);
-bool varlink_call_is_oneway(const VarlinkCall *call);
 /* Who connected, as of connect(2). */
 const struct ucred *varlink_call_peer(const VarlinkCall *call);
 /* Its supplementary groups, likewise. With a client that is gone, none. */
 const gid_t *varlink_call_peer_groups(const VarlinkCall *call, size_t *ret_n);
 /* The parameters as they came; borrowed, last as long as the call. */
 json_object *varlink_call_parameters(const VarlinkCall *call);
-
-/* A pointer of the handler's own, NULL at first. */
-void varlink_call_set_userdata(VarlinkCall *call, void *userdata);
-void *varlink_call_userdata(const VarlinkCall *call);
 
 /*
  * Runs once if the client goes away (or the server is freed) before the final answer. The usual

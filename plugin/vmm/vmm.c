@@ -437,15 +437,6 @@ bool vmm_is_connected(const Vmm *vmm)
 	return link_is_up(vmm->link);
 }
 
-bool vmm_domain_is_unreachable(const Vmm *vmm, const char *uuid)
-{
-	char key[UUID_STRING_SIZE];
-	Uuid checked;
-
-	return uuid_from_string(&checked, uuid) == 0 &&
-	       calls_is_stuck(vmm->calls, uuid_format(checked, key));
-}
-
 const char *vmm_dirty_reason_to_string(VmmDirtyReason reason)
 {
 	static const char *const names[_VMM_DIRTY_MAX] = {
@@ -465,27 +456,4 @@ const char *vmm_dirty_reason_to_string(VmmDirtyReason reason)
 	};
 
 	return (unsigned)reason < ELEMENTSOF(names) ? names[reason] : "unknown";
-}
-
-const char *vmm_detach_outcome_to_string(VmmDetachOutcome outcome)
-{
-	switch (outcome) {
-	case VMM_DETACH_REQUESTED: return "requested";
-	case VMM_DETACH_GONE: return "gone";
-	case VMM_DETACH_MISMATCH: return "mismatch";
-	case VMM_DETACH_BUSY: return "busy";
-	case VMM_DETACH_REFUSED: return "refused";
-	}
-	return "unknown";
-}
-
-const char *vmm_attach_outcome_to_string(VmmAttachOutcome outcome)
-{
-	switch (outcome) {
-	case VMM_ATTACH_DONE: return "done";
-	case VMM_ATTACH_GONE: return "gone";
-	case VMM_ATTACH_BUSY: return "busy";
-	case VMM_ATTACH_REFUSED: return "refused";
-	}
-	return "unknown";
 }

@@ -113,7 +113,6 @@ Vmm *vmm_free(Vmm *vmm);
 DEFINE_CLEANUP(Vmm, vmm_free);
 
 bool vmm_is_connected(const Vmm *vmm);
-bool vmm_domain_is_unreachable(const Vmm *vmm, const char *uuid);
 
 typedef struct VmmDomain {
 	char uuid[VMM_UUID_MAX];
@@ -161,8 +160,6 @@ typedef enum VmmDetachOutcome {
 	VMM_DETACH_REFUSED,
 } VmmDetachOutcome;
 
-const char *vmm_detach_outcome_to_string(VmmDetachOutcome outcome);
-
 /*
  * Detaches, live only, the <hostdev> or <interface type='hostdev'> whose alias is `alias` *and*
  * whose host address is `bdf` ("0000:01:10.0"), both as the live XML has them at that moment.
@@ -185,8 +182,6 @@ typedef enum VmmAttachOutcome {
 	 */
 	VMM_ATTACH_REFUSED,
 } VmmAttachOutcome;
-
-const char *vmm_attach_outcome_to_string(VmmAttachOutcome outcome);
 
 /*
  * Attaches, live only, the host's function `bdf` as <hostdev managed='yes'> with this alias, which

@@ -9,6 +9,15 @@
 
 DEFINE_CLEANUP(Model, model_free);
 
+/* --- moves.c --- */
+
+/* The engine takes it to be in its domain. */
+bool model_seen_present(const Model *model, uint32_t assignment);
+/* The verbs of the DSM and of its TDIs that are sent and not carried out. Returns how many. */
+size_t model_unexecuted(const Model *model, uint32_t dsm, Move moves[MAX_MOVES]);
+
+/* --- model.c --- */
+
 /* Takes the event to the engine and carries out what it says. False when the engine died of it. */
 bool model_step(Model *model, const EngineEvent *event);
 
@@ -23,6 +32,8 @@ void model_cut_off(Model *model);
 
 /* After that, or a restart: what the provider holds, told as the daemon tells it. */
 void model_resync(Model *model);
+
+/* --- world.c --- */
 
 /* A verb reaches the TSM. */
 void world_execute_dsm(Model *model, uint32_t dsm, Execution how);
@@ -39,5 +50,7 @@ void world_lose_dsm(Model *model, uint32_t dsm);
 /* One effect. */
 void world_carry_out(Model *model, const EngineEffect *effect);
 
-/* The engine's arrays hold every id of the scenario; see snapshot.c. */
+/* --- snapshot.c --- */
+
+/* The engine's arrays hold every id of the scenario. */
 int model_make_room(Model *model);

@@ -67,10 +67,10 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	CHECK(varlink_client_connect(&client, event, address.sun_path, &options, NULL) == 0);
 	fd = accept(listening, NULL, NULL);
 	CHECK(fd >= 0);
-	CHECK(varlink_client_call(client, "io.tdid.Tsm.Query", NULL, 0, 0, on_reply, &outcome,
-				  NULL) == 0);
+	CHECK(varlink_client_call(client, "io.tdid.Tsm.Query", NULL, 0, 0, on_reply, &outcome) ==
+	      0);
 	CHECK(varlink_client_call(client, "io.tdid.Tsm.Monitor", NULL, VARLINK_CALL_MORE, 0,
-				  on_reply, &outcome, NULL) == 0);
+				  on_reply, &outcome) == 0);
 	CHECK(send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size);
 	shutdown(fd, SHUT_WR);
 	while (sd_event_run(event, 0) > 0)

@@ -90,6 +90,7 @@ Test(agent_policy, lists)
 	refused("{\"version\":1,\"unverified\":[\"0000:00:02\"]}", "unverified[0]");
 }
 
+/* But for what is only asked for by naming it. */
 Test(agent_policy, strictest_by_default)
 {
 	AgentPolicy *policy = read_good("{\"version\":1}");
@@ -98,9 +99,13 @@ Test(agent_policy, strictest_by_default)
 	cr_assert_not(e->allow_emulated || e->allow_debug || e->allow_unlisted_indices);
 	cr_assert_not(e->allow_ats || e->allow_prs || e->allow_pasid || e->allow_p2p);
 	cr_assert(e->require_no_fw_update);
-	cr_assert_eq(e->n_roots + e->n_shared + e->n_gaps, 0);
+	cr_assert_eq(e->min_spdm_version, 0x12);
+	cr_assert_eq(e->n_roots + policy->n_devices + e->n_shared + e->n_gaps, 0);
 	cr_assert_not(policy->unbind_driver);
 	cr_assert_not(agent_policy_is_unverified(policy, (Bdf){ 0 }, 0x1af4, 0x020000));
+	cr_assert_not(e->require_device_mode);
+	cr_assert_eq(e->n_crls + e->n_leaf_keys + e->reattest_interval_sec, 0);
+	cr_assert_null(policy->relying_party.arguments);
 	agent_policy_free(policy);
 }
 

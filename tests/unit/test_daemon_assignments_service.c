@@ -60,7 +60,7 @@ static void call(const char *method, const char *domain, const char *name, unsig
 	}
 	snprintf(full, sizeof(full), "io.tdid.Assignments.%s", method);
 	cr_assert_eq(json_build(&o, J_STRING("domain", domain), J_STRING("name", name)), 0);
-	cr_assert_eq(varlink_client_call(client, full, o, flags, 0, on_answer, NULL, NULL), 0);
+	cr_assert_eq(varlink_client_call(client, full, o, flags, 0, on_answer, NULL), 0);
 }
 
 static void expect(const char *method, const char *domain, const char *name, const char *text)

@@ -48,15 +48,17 @@ Test(daemon_config, refuses)
 	expect_refused("{}", "tsms");
 	expect_refused("{\"tsms\":{}}", "tsms");
 	expect_refused("{\"tsms\":[]}", "tsms");
-	expect_refused("{\"tsms\":[1]}", "tsms");
+	expect_refused("{\"tsms\":[1]}", "tsms[0]: has to be an object, and is 1");
 	expect_refused("{\"tsms\":[{\"name\":\"a\"}]}", "socket");
 	expect_refused("{\"tsms\":[{\"socket\":\"/a\"}]}", "name");
 	expect_refused("{\"tsms\":[{\"name\":\"\",\"socket\":\"/a\"}]}", "name");
-	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"a\"}]}", "absolute");
+	expect_refused("{\"tsms\":[" TSM ",{\"name\":\"a\",\"socket\":\"b\"}]}",
+		       "tsms[1] (a): socket has to be an absolute path, and is 'b'");
 	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"uid\":-1}]}", "uid");
 	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"uid\":4294967296}]}", "uid");
 	expect_refused("{\"tsms\":[{\"name\":\"a\",\"socket\":\"/a\",\"colour\":1}]}", "colour");
-	expect_refused("{\"tsms\":[" TSM "," TSM "]}", "same name");
+	expect_refused("{\"tsms\":[" TSM "," TSM "]}",
+		       "tsms[1] (emulated): tsms[0] has the same name");
 	expect_refused("{\"tsms\":[" TSM "],\"colour\":1}", "colour");
 	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":-1}", "idle_grace_ms");
 	expect_refused("{\"tsms\":[" TSM "],\"idle_grace_ms\":86400001}", "idle_grace_ms");

@@ -381,6 +381,9 @@ Test(daemon_director, quarantined_dsm)
 	attach();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	cr_assert_eq(dsm()->state, DSM_QUARANTINED);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
+			 "Whether the TSM has a session with it is not known: 'tdictl reclaim "
+			 "0000:41:00.0' is the way out"));
 	detach();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
 	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);

@@ -291,7 +291,9 @@ static void quarantine(void)
 {
 	testing_daemon_start(&d);
 	d.tsm->answers[FAKE_CONNECT] = FAKE_BREAK_OFF;
-	expect("Connect", DSM, "OutcomeUnknown: it broke off. It is quarantined now. Reclaim it");
+	expect("Connect", DSM,
+	       "OutcomeUnknown: it broke off. Whether the TSM has a session with it is not known: "
+	       "'tdictl reclaim " DSM "' is the way out. It is quarantined now");
 	cr_assert_eq(dsm()->state, DSM_QUARANTINED);
 	cr_assert(!dsm()->pinned);
 	d.tsm->answers[FAKE_CONNECT] = FAKE_DONE;
@@ -304,7 +306,9 @@ Test(daemon_dsm_requests, quarantine_is_left_by_a_confirmed_reclaim)
 	cr_assert(strstr(one.answer, "Reclaim it first"));
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
 	d.tsm->answers[FAKE_DISCONNECT] = FAKE_REFUSE;
-	expect("Reclaim", DSM, "Refused: not so. It is quarantined now. Reclaim it");
+	expect("Reclaim", DSM,
+	       "Refused: not so. Whether the TSM has a session with it is not known: 'tdictl "
+	       "reclaim " DSM "' is the way out. It is quarantined now");
 	cr_assert_eq(dsm()->state, DSM_QUARANTINED);
 	d.tsm->answers[FAKE_DISCONNECT] = FAKE_DONE;
 	expect("Reclaim", DSM, "\"state\":\"idle\",\"connected\":false");

@@ -26,7 +26,7 @@ static void on_ready(Provider *p, const ProviderTdi *tdis, size_t n_tdis, const 
 		     size_t n_dsms, void *userdata)
 {
 	if (operations)
-		operations_provider_ready(operations, p);
+		operations_provider_ready(operations);
 }
 
 static void on_tdi(Provider *p, const ProviderTdi *t, const char *reason, void *userdata)
@@ -202,7 +202,7 @@ Test(daemon_operations, nobody_serves_its_dsm)
 	submit(VERB_CONNECT, 1);
 	testing_idle(event);
 	dsm->provider = provider;
-	operations_provider_ready(operations, provider);
+	operations_provider_ready(operations);
 	UNTIL(event, n_done == 1);
 }
 

@@ -61,7 +61,7 @@ static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *use
 static void call(VarlinkClient *client, uint64_t timeout_usec)
 {
 	cr_assert_eq(varlink_client_call(client, "io.example.Sample.Watch", NULL, 0, timeout_usec,
-					 on_reply, NULL, NULL),
+					 on_reply, NULL),
 		     0);
 }
 

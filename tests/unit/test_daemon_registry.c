@@ -116,10 +116,10 @@ Test(daemon_registry, assignment_is_of_alias_and_address)
 	registry_dsm(registry, bdf("0000:41:00.0"), &dsm);
 	registry_tdi(registry, bdf("0000:41:00.1"), &tdi);
 	registry_add_assignment(registry, tvm, dsm, tdi, "a", &a);
-	cr_assert_eq(registry_find_assignment(registry, tvm, "a", tdi->bdf), a);
-	cr_assert_null(registry_find_assignment(registry, tvm, "b", tdi->bdf));
-	cr_assert_null(registry_find_assignment(registry, tvm, "a", dsm->bdf));
-	cr_assert_null(registry_find_assignment(registry, other, "a", tdi->bdf));
+	cr_assert_eq(registry_find_assignment(tvm, "a", tdi->bdf), a);
+	cr_assert_null(registry_find_assignment(tvm, "b", tdi->bdf));
+	cr_assert_null(registry_find_assignment(tvm, "a", dsm->bdf));
+	cr_assert_null(registry_find_assignment(other, "a", tdi->bdf));
 }
 
 Test(daemon_registry, domain_goes_before_its_tvm)

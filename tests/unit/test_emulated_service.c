@@ -91,7 +91,7 @@ static void send_call(VarlinkClient *c, const char *method, unsigned int flags,
 	cr_assert_geq(asprintf(&name, "%s%s", strchr(method, '.') ? "" : "io.tdid.Tsm.", method),
 		      0);
 	cr_assert_eq(varlink_client_call(c, name, parameters, flags, USEC_LIMIT, on_reply,
-					 flags & VARLINK_CALL_MORE ? replies : NULL, NULL),
+					 flags & VARLINK_CALL_MORE ? replies : NULL),
 		     0);
 	json_object_put(parameters);
 }
@@ -463,7 +463,7 @@ Test(emulated_service, strangers_are_turned_away)
 	config->allow_uids.n = 0;
 	start_service();
 	cr_assert_eq(varlink_client_call(client, "io.tdid.Tsm.Query", NULL, 0, USEC_LIMIT,
-					 on_turned_away, NULL, NULL),
+					 on_turned_away, NULL),
 		     0);
 	wait_final(1);
 }

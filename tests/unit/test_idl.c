@@ -165,7 +165,7 @@ static void check(const char *text, const char *field)
 	int r;
 
 	cr_assert_eq(json_parse(&value, text, strlen(text), NULL), 0, "%s", text);
-	r = idl_check(interface, method->input, value, &found, &error);
+	r = idl_check(method->input, value, &found, &error);
 	cr_assert_eq(r, field ? -EINVAL : 0, "%s: %s", text, error ? error : "accepted");
 	if (!field)
 		return;
@@ -218,11 +218,8 @@ Test(idl, check_without_a_value)
 	_cleanup_(idl_freep) IdlInterface *interface = sample_new();
 	_cleanup_free_ char *field = NULL;
 
-	cr_assert_eq(
-		idl_check(interface, idl_method_find(interface, "None")->input, NULL, NULL, NULL),
-		0);
-	cr_assert_eq(idl_check(interface, idl_error_find(interface, "Bad"), NULL, &field, NULL),
-		     -EINVAL);
+	cr_assert_eq(idl_check(idl_method_find(interface, "None")->input, NULL, NULL, NULL), 0);
+	cr_assert_eq(idl_check(idl_error_find(interface, "Bad"), NULL, &field, NULL), -EINVAL);
 	cr_assert_str_eq(field, "reason");
 }
 
@@ -244,7 +241,6 @@ Test(idl, check_bounds_values_built_here)
 		tree = up;
 	}
 	cr_assert_eq(json_build(&parameters, J_BOOL("on", true), J_TAKE("tree", tree)), 0);
-	cr_assert_eq(idl_check(interface, idl_method_find(interface, "Set")->input, parameters,
-			       NULL, NULL),
+	cr_assert_eq(idl_check(idl_method_find(interface, "Set")->input, parameters, NULL, NULL),
 		     -EINVAL);
 }

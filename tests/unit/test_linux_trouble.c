@@ -67,9 +67,8 @@ static VarlinkClient *query_elsewhere(void)
 	VarlinkClient *other = NULL;
 
 	cr_assert_eq(varlink_client_connect(&other, event, config->socket, NULL, NULL), 0);
-	cr_assert_eq(
-		varlink_client_call(other, "io.tdid.Tsm.Query", NULL, 0, 0, on_other, NULL, NULL),
-		0);
+	cr_assert_eq(varlink_client_call(other, "io.tdid.Tsm.Query", NULL, 0, 0, on_other, NULL),
+		     0);
 	return other;
 }
 

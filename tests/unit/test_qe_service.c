@@ -146,8 +146,7 @@ static void control(const char *method, const char *text)
 
 	cr_assert_eq(varlink_client_connect(&client, event, config->control, NULL, &error), 0, "%s",
 		     error);
-	cr_assert_eq(varlink_client_call(client, method, parameters, 0, 0, on_reply, &done, NULL),
-		     0);
+	cr_assert_eq(varlink_client_call(client, method, parameters, 0, 0, on_reply, &done), 0);
 	while (!done)
 		cr_assert_geq(sd_event_run(event, 1000000), 0);
 }

@@ -44,7 +44,7 @@ static void note(const char *format, ...)
 	va_end(ap);
 }
 
-static int call_add(int64_t a, unsigned flags, uint64_t timeout, const char *tag, uint64_t *ret_id);
+static int call_add(int64_t a, unsigned flags, uint64_t timeout, const char *tag);
 
 static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
 {
@@ -64,7 +64,7 @@ static void on_reply(VarlinkClient *client, const VarlinkReply *reply, void *use
 		f.client = varlink_client_free(f.client);
 	if (f.call_in_reply) {
 		f.call_in_reply = false;
-		note("[%d] ", call_add(99, 0, 0, "again", NULL));
+		note("[%d] ", call_add(99, 0, 0, "again"));
 	}
 }
 
@@ -78,13 +78,13 @@ static void on_disconnected(VarlinkClient *client, int reason, void *userdata)
 		f.client = varlink_client_free(f.client);
 }
 
-static int call_add(int64_t a, unsigned flags, uint64_t timeout, const char *tag, uint64_t *ret_id)
+static int call_add(int64_t a, unsigned flags, uint64_t timeout, const char *tag)
 {
 	_cleanup_(json_unrefp) json_object *parameters = number("a", a);
 	bool oneway = flags & VARLINK_CALL_ONEWAY;
 
 	return varlink_client_call(f.client, I ".Add", parameters, flags, timeout,
-				   oneway ? NULL : on_reply, (void *)(uintptr_t)tag, ret_id);
+				   oneway ? NULL : on_reply, (void *)(uintptr_t)tag);
 }
 
 static void start(void)
@@ -165,13 +165,13 @@ Test(varlink_client, hostile_replies_end_the_connection)
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-		cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
-		cr_assert_eq(call_add(2, 0, TIMEOUT, "b", NULL), 0);
+		cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
+		cr_assert_eq(call_add(2, 0, TIMEOUT, "b"), 0);
 		raw_send(f.peer, bad[i]);
 		raw_run(f.event);
 		cr_assert_str_eq(f.log, "a:bad b:bad disconnected:bad ", "%s: %s", bad[i], f.log);
 		cr_assert_not_null(strstr(raw_received(f.peer), "<end>"), "%s", bad[i]);
-		cr_assert_eq(call_add(3, 0, TIMEOUT, "c", NULL), -ENOTCONN);
+		cr_assert_eq(call_add(3, 0, TIMEOUT, "c"), -ENOTCONN);
 		restart();
 	}
 }
@@ -185,7 +185,7 @@ Test(varlink_client, reply_that_nobody_asked_for)
 
 Test(varlink_client, second_reply_to_one_call)
 {
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1}}|{\"parameters\":{\"sum\":1}}|");
 	raw_run(f.event);
 	EXPECT_LOG("a:1 disconnected:bad ");
@@ -195,7 +195,7 @@ Test(varlink_client, oversize_reply)
 {
 	char text[4096 + 2];
 
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
 	memset(text, ' ', sizeof(text));
 	strcpy(text + 4096, "x");
 	raw_send(f.peer, text);
@@ -208,16 +208,14 @@ Test(varlink_client, refuses_calls_that_break_the_interface)
 {
 	_cleanup_(json_unrefp) json_object *wrong = number("name", 1);
 
-	cr_assert_eq(varlink_client_call(f.client, I ".Wait", wrong, 0, 0, on_reply, NULL, NULL),
+	cr_assert_eq(varlink_client_call(f.client, I ".Wait", wrong, 0, 0, on_reply, NULL),
 		     -EINVAL);
-	cr_assert_eq(varlink_client_call(f.client, I ".Gone", NULL, 0, 0, on_reply, NULL, NULL),
-		     -EINVAL);
+	cr_assert_eq(varlink_client_call(f.client, I ".Gone", NULL, 0, 0, on_reply, NULL), -EINVAL);
 	cr_assert_eq(varlink_client_call(f.client, I ".Watch", NULL,
-					 VARLINK_CALL_MORE | VARLINK_CALL_ONEWAY, 0, NULL, NULL,
-					 NULL),
+					 VARLINK_CALL_MORE | VARLINK_CALL_ONEWAY, 0, NULL, NULL),
 		     -EINVAL);
 	cr_assert_eq(varlink_client_call(f.client, I ".Watch", NULL, VARLINK_CALL_ONEWAY, 0,
-					 on_reply, NULL, NULL),
+					 on_reply, NULL),
 		     -EINVAL);
 	raw_run(f.event);
 	EXPECT_RECEIVED(f.peer, "");
@@ -225,9 +223,9 @@ Test(varlink_client, refuses_calls_that_break_the_interface)
 
 Test(varlink_client, calls_and_replies_in_order)
 {
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
-	cr_assert_eq(call_add(2, VARLINK_CALL_ONEWAY, 0, NULL, NULL), 0);
-	cr_assert_eq(call_add(3, 0, 0, "b", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
+	cr_assert_eq(call_add(2, VARLINK_CALL_ONEWAY, 0, NULL), 0);
+	cr_assert_eq(call_add(3, 0, 0, "b"), 0);
 	EXPECT_RECEIVED(f.peer,
 			"{\"method\":\"" I ".Add\",\"parameters\":{\"a\":1}}|"
 			"{\"method\":\"" I ".Add\",\"parameters\":{\"a\":2},\"oneway\":true}|"
@@ -249,8 +247,8 @@ Test(varlink_client, byte_at_a_time)
 	static const char text[] = "{\"parameters\":{\"sum\":7}}||{\"error\":\"org.varlink.service."
 				   "ExpectedMore\"}|";
 
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "b", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "b"), 0);
 	for (const char *p = text; *p; p++) {
 		raw_send(f.peer, (const char[]){ *p, '\0' });
 		raw_run(f.event);
@@ -260,7 +258,7 @@ Test(varlink_client, byte_at_a_time)
 
 Test(varlink_client, more)
 {
-	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, TIMEOUT, "a", NULL), 0);
+	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, TIMEOUT, "a"), 0);
 	EXPECT_RECEIVED(f.peer,
 			"{\"method\":\"" I ".Add\",\"parameters\":{\"a\":1},\"more\":true}|");
 	raw_send(f.peer,
@@ -272,8 +270,8 @@ Test(varlink_client, more)
 
 Test(varlink_client, late_reply_is_swallowed_and_not_taken_for_the_next)
 {
-	cr_assert_eq(call_add(1, 0, 1, "a", NULL), 0);
-	cr_assert_eq(call_add(2, 0, 0, "b", NULL), 0);
+	cr_assert_eq(call_add(1, 0, 1, "a"), 0);
+	cr_assert_eq(call_add(2, 0, 0, "b"), 0);
 	while (f.log[0] == '\0')
 		cr_assert_geq(sd_event_run(f.event, UINT64_MAX), 0);
 	EXPECT_LOG("a:timeout ");
@@ -294,7 +292,7 @@ Test(varlink_client, timeout_counts_between_the_replies_of_a_more_call)
 {
 	uint64_t called = now_usec(), replied;
 
-	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, 100000, "a", NULL), 0);
+	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, 100000, "a"), 0);
 	while (now_usec() < called + 30000)
 		cr_assert_geq(sd_event_run(f.event, 30000), 0);
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1},\"continues\":true}|");
@@ -310,32 +308,16 @@ Test(varlink_client, timeout_counts_between_the_replies_of_a_more_call)
 	EXPECT_LOG("");
 }
 
-Test(varlink_client, cancel)
-{
-	uint64_t a = 0, b = 0;
-
-	cr_assert_eq(varlink_client_cancel(f.client, 1), -ENOENT);
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", &a), 0);
-	cr_assert_eq(call_add(2, 0, TIMEOUT, "b", &b), 0);
-	cr_assert_neq(a, b);
-	cr_assert_eq(varlink_client_cancel(f.client, a), 0);
-	cr_assert_eq(varlink_client_cancel(f.client, a), -ENOENT);
-	raw_send(f.peer, "{\"parameters\":{\"sum\":1}}|{\"parameters\":{\"sum\":2}}|");
-	raw_run(f.event);
-	EXPECT_LOG("b:2 ");
-	cr_assert_eq(varlink_client_cancel(f.client, b), -ENOENT);
-}
-
 Test(varlink_client, server_vanishes)
 {
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
-	cr_assert_eq(call_add(2, VARLINK_CALL_MORE, TIMEOUT, "b", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
+	cr_assert_eq(call_add(2, VARLINK_CALL_MORE, TIMEOUT, "b"), 0);
 	raw_received(f.peer);
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1}}|{\"parameters\":{\"sum\":2},\"cont");
 	close(steal_fd(&f.peer));
 	raw_run(f.event);
 	EXPECT_LOG("a:1 b:reset disconnected:reset ");
-	cr_assert_eq(call_add(3, 0, TIMEOUT, "c", NULL), -ENOTCONN);
+	cr_assert_eq(call_add(3, 0, TIMEOUT, "c"), -ENOTCONN);
 	raw_run(f.event);
 	EXPECT_LOG("");
 }
@@ -343,8 +325,8 @@ Test(varlink_client, server_vanishes)
 Test(varlink_client, freed_in_a_reply)
 {
 	f.free_in_reply = true;
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
-	cr_assert_eq(call_add(2, 0, TIMEOUT, "b", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
+	cr_assert_eq(call_add(2, 0, TIMEOUT, "b"), 0);
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1}}|{\"parameters\":{\"sum\":2}}|");
 	raw_run(f.event);
 	EXPECT_LOG("a:1 ");
@@ -353,7 +335,7 @@ Test(varlink_client, freed_in_a_reply)
 Test(varlink_client, freed_in_a_reply_that_continues)
 {
 	f.free_in_reply = true;
-	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, TIMEOUT, "a", NULL), 0);
+	cr_assert_eq(call_add(1, VARLINK_CALL_MORE, TIMEOUT, "a"), 0);
 	raw_send(f.peer, "{\"parameters\":{\"sum\":1},\"continues\":true}|{\"parameters\":{\"sum\":"
 			 "2},\"continues\":true}|");
 	raw_run(f.event);
@@ -363,7 +345,7 @@ Test(varlink_client, freed_in_a_reply_that_continues)
 Test(varlink_client, freed_in_a_timeout)
 {
 	f.free_in_reply = true;
-	cr_assert_eq(call_add(1, 0, 1, "a", NULL), 0);
+	cr_assert_eq(call_add(1, 0, 1, "a"), 0);
 	while (f.log[0] == '\0')
 		cr_assert_geq(sd_event_run(f.event, UINT64_MAX), 0);
 	raw_run(f.event);
@@ -373,8 +355,8 @@ Test(varlink_client, freed_in_a_timeout)
 Test(varlink_client, freed_in_a_failed_reply)
 {
 	f.free_in_reply = true;
-	cr_assert_eq(call_add(1, 0, TIMEOUT, "a", NULL), 0);
-	cr_assert_eq(call_add(2, 0, TIMEOUT, "b", NULL), 0);
+	cr_assert_eq(call_add(1, 0, TIMEOUT, "a"), 0);
+	cr_assert_eq(call_add(2, 0, TIMEOUT, "b"), 0);
 	close(steal_fd(&f.peer));
 	raw_run(f.event);
 	EXPECT_LOG("a:reset ");
@@ -394,7 +376,7 @@ Test(varlink_client, server_that_does_not_read)
 	unsigned n = 0;
 	int r;
 
-	while ((r = call_add(1, VARLINK_CALL_ONEWAY, 0, NULL, NULL)) == 0)
+	while ((r = call_add(1, VARLINK_CALL_ONEWAY, 0, NULL)) == 0)
 		cr_assert_lt(n++, 1000000);
 	cr_assert_eq(r, -ENOBUFS);
 	EXPECT_LOG("");

@@ -61,7 +61,7 @@ static inline void testing_ask(TestingCaller *caller, const char *method, const 
 	cr_assert_eq(varlink_client_connect(&caller->client, d.event, path, NULL, NULL), 0);
 	cr_assert_eq(json_parse(&o, parameters, strlen(parameters), NULL), 0, "%s", parameters);
 	cr_assert_eq(varlink_client_call(caller->client, full, o, more ? VARLINK_CALL_MORE : 0, 0,
-					 on_testing_answer, caller, NULL),
+					 on_testing_answer, caller),
 		     0);
 }
 
@@ -77,9 +77,8 @@ static inline void testing_call_with(TestingCaller *caller, const char *method,
 	snprintf(full, sizeof(full), "io.tdid.Assignments.%s", method);
 	cr_assert_eq(varlink_client_connect(&caller->client, d.event, path, NULL, NULL), 0);
 	cr_assert_eq(json_build(&o, J_STRING(parameter, value)), 0);
-	cr_assert_eq(
-		varlink_client_call(caller->client, full, o, 0, 0, on_testing_answer, caller, NULL),
-		0);
+	cr_assert_eq(varlink_client_call(caller->client, full, o, 0, 0, on_testing_answer, caller),
+		     0);
 }
 
 /* The same where the parameter is `dsm`. */

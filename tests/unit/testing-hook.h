@@ -38,8 +38,7 @@ static inline void call(const char *operation, const char *xml, pid_t pid)
 				J_INT_IF(pid > 0, "qemu_start_time", (int64_t)start_time)),
 		     0);
 	n_answers = 0;
-	cr_assert_eq(
-		varlink_client_call(client, "io.tdid.Hook.Run", o, 0, 0, on_answer, NULL, NULL), 0);
+	cr_assert_eq(varlink_client_call(client, "io.tdid.Hook.Run", o, 0, 0, on_answer, NULL), 0);
 }
 
 static inline void expect(const char *about)

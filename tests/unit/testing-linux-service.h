@@ -249,9 +249,8 @@ static inline void send_call(const char *method, json_object *parameters)
 	char name[64];
 
 	snprintf(name, sizeof(name), "io.tdid.Tsm.%s", method);
-	cr_assert_eq(
-		varlink_client_call(client, name, parameters, 0, USEC_LIMIT, on_reply, NULL, NULL),
-		0);
+	cr_assert_eq(varlink_client_call(client, name, parameters, 0, USEC_LIMIT, on_reply, NULL),
+		     0);
 	json_object_put(parameters);
 }
 
@@ -311,7 +310,7 @@ static inline void watch(void)
 {
 	cr_assert_eq(varlink_client_connect(&watcher, event, config->socket, NULL, NULL), 0);
 	cr_assert_eq(varlink_client_call(watcher, "io.tdid.Tsm.Monitor", NULL, VARLINK_CALL_MORE, 0,
-					 on_seen, NULL, NULL),
+					 on_seen, NULL),
 		     0);
 	while (json_object_array_length(seen) == 0)
 		turn();

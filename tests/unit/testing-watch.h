@@ -72,8 +72,7 @@ static inline void testing_watch(TestingWatch *w, const char *method, unsigned i
 	snprintf(path, sizeof(path), "%s/io.tdid.Assignments", d.directory);
 	snprintf(full, sizeof(full), "io.tdid.Assignments.%s", method);
 	cr_assert_eq(varlink_client_connect(&w->client, d.event, path, NULL, NULL), 0);
-	cr_assert_eq(varlink_client_call(w->client, full, o, flags, 0, on_testing_watch, w, NULL),
-		     0);
+	cr_assert_eq(varlink_client_call(w->client, full, o, flags, 0, on_testing_watch, w), 0);
 }
 
 /* Whether the first answer, when it is there, contains the text. */

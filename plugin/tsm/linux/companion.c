@@ -141,7 +141,7 @@ static void ask_state(Companion *c)
 {
 	c->noticed = false;
 	if (varlink_client_call(c->step, INTERFACE ".Query", NULL, 0, CALL_TIMEOUT_USEC, on_query,
-				c, NULL) < 0)
+				c) < 0)
 		lost(c, "the connection was lost");
 }
 
@@ -217,7 +217,7 @@ static void on_capabilities(VarlinkClient *client, const VarlinkReply *reply, vo
 	r = connect_to(c, &c->watch, &error);
 	if (r == 0)
 		r = varlink_client_call(c->watch, INTERFACE ".Monitor", NULL, VARLINK_CALL_MORE, 0,
-					on_watch, c, NULL);
+					on_watch, c);
 	if (r < 0)
 		lost(c, error ?: strerror(-r));
 }
@@ -231,7 +231,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 	r = connect_to(c, &c->step, &error);
 	if (r == 0)
 		r = varlink_client_call(c->step, INTERFACE ".GetCapabilities", NULL, 0,
-					CALL_TIMEOUT_USEC, on_capabilities, c, NULL);
+					CALL_TIMEOUT_USEC, on_capabilities, c);
 	if (r < 0)
 		lost(c, error ?: strerror(-r));
 	return 0;
@@ -340,7 +340,7 @@ static int ask_refresh(Companion *c)
 		return -ETIME;
 	c->noticed_at_refresh = false;
 	return varlink_client_call(c->refresh, INTERFACE ".Query", NULL, 0, c->refresh_end - now,
-				   on_refresh, c, NULL);
+				   on_refresh, c);
 }
 
 static void on_refresh(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
@@ -432,7 +432,7 @@ int companion_forward(Companion *c, VarlinkCall *call, const char *object, uint6
 	if (r == 0)
 		r = varlink_client_call(forward->client, varlink_call_method(call),
 					varlink_call_parameters(call), 0, timeout_usec,
-					on_forwarded, forward, NULL);
+					on_forwarded, forward);
 	if (r < 0) {
 		forward_free(forward);
 		return refuse_call(c, call, object, error ?: strerror(-r));

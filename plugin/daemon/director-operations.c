@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The verbs that the engine asks for: how they get to operations.c, what has come of them as the
+ * engine's events, and what was in flight when tdid ended.
+ */
+#include "daemon/director-private.h"
+
+#include "daemon/guest-timer.h"
+#include "daemon/idle-timer.h"
+#include "daemon/metrics.h"
+#include "daemon/reason.h"
+#include "daemon/retry-timer.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* It could not even be sent. */
+static void refused(Tdid *tdid, const EngineEvent *event, const OperationRequest *request,
+		    const char *why)
+{
+	_cleanup_free_ char *reason = NULL;
+	char object[BDF_STRING_SIZE] = "";
+
+	if (request->dsm)
+		bdf_format(operation_object(request), object);
+	if (asprintf(&reason, "%s %s: %s", verb_name(request->verb), object, why) < 0)
+		reason = NULL;
+	director_event(tdid, event, reason);
+}
+
+void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int record, bool resumed)
+{
+	static const EngineEventType events[VERB_N] = {
+		[VERB_CONNECT] = EVENT_CONNECT_DONE, [VERB_RECLAIM] = EVENT_RECLAIM_DONE,
+		[VERB_BIND] = EVENT_BIND_DONE,	     [VERB_UNBIND] = EVENT_UNBIND_DONE,
+		[VERB_CLEAR] = EVENT_CLEAR_DONE,
+	};
+	bool forward = verb == VERB_CONNECT || verb == VERB_BIND;
+	OperationRequest request = { .verb = verb,
+				     .number = effect->operation,
+				     .generation = effect->generation,
+				     .resumed = resumed };
+	const char *why =
+		record > 0 ? "its record may be lost: the records' directory could not be synced "
+			     "(does its disk fail?)"
+			   : "its record could not be written (is the records' file system full?)";
+	int r = -EIO;
+
+	if (verb == VERB_BIND || verb == VERB_UNBIND) {
+		request.assignment = registry_assignment_at(tdid->registry, effect->id);
+		request.dsm = request.assignment ? request.assignment->dsm : NULL;
+	} else if (verb == VERB_CLEAR) {
+		request.tdi = registry_tdi_at(tdid->registry, effect->id);
+		request.dsm = request.tdi ? request.tdi->dsm : NULL;
+	} else {
+		request.dsm = registry_dsm_at(tdid->registry, effect->id);
+	}
+	if (record == 0 || !forward) {
+		r = request.dsm ? operations_submit(tdid->operations, &request) : -ENOENT;
+		why = strerror(-r);
+	}
+	if (r < 0)
+		refused(tdid,
+			&(EngineEvent){ .type = events[verb],
+					.id = effect->id,
+					.operation = effect->operation,
+					.outcome = OUTCOME_REFUSED },
+			&request, why);
+}
+
+static void on_operation_started(const OperationRequest *request, void *userdata)
+{
+	Tdid *tdid = userdata;
+	Assignment *a;
+
+	if (request->assignment) {
+		director_mark(tdid, request->assignment,
+			      request->verb == VERB_BIND ? "tdi_bind started"
+							 : "tdi_unbind started",
+			      NULL);
+		return;
+	}
+	if (request->verb != VERB_CONNECT)
+		return;
+	request->dsm->connect_started = true;
+	for (uint32_t p = 0; (a = registry_next_of_dsm(request->dsm, &p));)
+		if (engine_assignment(tdid->engine, a->id)->state == ASSIGNMENT_CONNECTING)
+			director_mark(tdid, a, "device_connect started", NULL);
+}
+
+static void on_operation_done(const OperationRequest *request, const OperationResult *result,
+			      void *userdata)
+{
+	Tdid *tdid = userdata;
+	EngineEvent event = { .operation = request->number,
+			      .outcome = result->outcome,
+			      .tdi_state = result->state,
+			      .device_confirmed = result->device_confirmed };
+	_cleanup_free_ char *reason = NULL;
+	char object[BDF_STRING_SIZE];
+
+	metrics_verb(tdid->metrics, request->verb, result);
+	bdf_format(operation_object(request), object);
+	if (result->outcome != OUTCOME_DONE || result->reason) {
+		reason = reason_of_operation(request, result);
+		log_warning("%s", reason ?: "out of memory");
+	} else {
+		log_info("%s %s: done (tsm: %s)", verb_name(request->verb), object,
+			 provider_title(request->dsm->provider));
+	}
+	event.id = request->tdi		 ? request->tdi->id
+		   : request->assignment ? request->assignment->id
+					 : request->dsm->id;
+	if ((request->verb == VERB_CONNECT || request->verb == VERB_RECLAIM) &&
+	    result->outcome == OUTCOME_DONE)
+		provider_dsm_said(request->dsm->provider, request->dsm->bdf,
+				  request->verb == VERB_CONNECT);
+	switch (request->verb) {
+	case VERB_CONNECT: event.type = EVENT_CONNECT_DONE; break;
+	case VERB_RECLAIM: event.type = EVENT_RECLAIM_DONE; break;
+	case VERB_BIND: event.type = EVENT_BIND_DONE; break;
+	case VERB_CLEAR: event.type = EVENT_CLEAR_DONE; break;
+	default: event.type = EVENT_UNBIND_DONE; break;
+	}
+	if (request->verb == VERB_CONNECT)
+		request->dsm->connect_started = false;
+	director_event(tdid, &event, reason);
+	if (request->dsm->loss_noticed) {
+		request->dsm->loss_noticed = false;
+		provider_ask_again(request->dsm->provider);
+	}
+}
+
+const OperationHandlers director_operation_handlers = {
+	.started = on_operation_started,
+	.done = on_operation_done,
+};
+
+void director_resume(Tdid *tdid)
+{
+	Assignment *a;
+	Tdi *tdi;
+	Dsm *dsm;
+
+	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
+		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
+		EngineEffect effect = { .id = dsm->id, .operation = e ? e->operation : 0 };
+
+		if (!e)
+			continue;
+		if (e->state == DSM_CONNECTING)
+			director_submit(tdid, VERB_CONNECT, &effect, 0, true);
+		else if (e->state == DSM_RECLAIMING)
+			director_submit(tdid, VERB_RECLAIM, &effect, 0, true);
+		else if (e->idle_timer)
+			idle_timer_start(dsm);
+	}
+	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p));) {
+		const EngineTdi *e = engine_tdi(tdid->engine, tdi->id);
+
+		if (e && e->state == TDI_CLEARING)
+			director_submit(tdid, VERB_CLEAR,
+					&(EngineEffect){ .id = tdi->id, .operation = e->operation },
+					0, true);
+	}
+	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));) {
+		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
+		EngineEffect effect = { .id = a->id,
+					.operation = e->operation,
+					.generation = e->generation };
+
+		if (e->state == ASSIGNMENT_BINDING)
+			director_submit(tdid, VERB_BIND, &effect, 0, true);
+		else if (e->state == ASSIGNMENT_UNBINDING)
+			director_submit(tdid, VERB_UNBIND, &effect, 0, true);
+		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
+			 e->state == ASSIGNMENT_LOCKED)
+			guest_timer_start(a);
+		if (e->retry_timer)
+			retry_timer_start(a);
+		a->detach_again = e->state == ASSIGNMENT_DETACHING || a->dsm->drained;
+		director_mark(tdid, a, "tdid restarted", NULL);
+	}
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of director.h: the events and their effects, and the verbs. */
+#pragma once
+
+#include "daemon/director.h"
+
+/*
+ * Asks for the verb of an effect; one that cannot even be queued comes back as an event. record:
+ * what has come of the records of this step, as store_write says it. resumed: it may have been sent
+ * before this process began.
+ */
+void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int record, bool resumed);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A hook call goes through these steps, each of which may have to wait, all of it under one timer:
+ *
+ *   prepare: this domain's own previous unbind -> the providers are there -> are its devices to be
+ *            had? -> PrepareTvm of each -> its quote socket listens
+ *   stopped: unbind of whatever is still bound
+ *   release: ReleaseTvm of each provider
+ *
+ * prepare is refused when its time is over; stopped and release go on whatever happens.
+ */
+#include "daemon/hook-private.h"
+
+#include "daemon/admission.h"
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PROVIDER_TIMEOUT_USEC (5 * UINT64_C(1000000))
+#define KEY_FWCFG	      "opt/io.tdid/tvm-key"
+
+void hook_call_free(HookCall *hook)
+{
+	HookCall **link = &hook->service->first;
+
+	while (*link && *link != hook)
+		link = &(*link)->next;
+	if (*link)
+		*link = hook->next;
+	provider_call_forget(hook->provider_call);
+	quote_call_forget(hook->quote_call);
+	sd_event_source_disable_unref(hook->timeout);
+	varlink_call_unref(hook->call);
+	free(hook->domain);
+	domain_xml_free(hook->xml);
+	free(hook);
+}
+
+static void answer(HookCall *hook)
+{
+	hook_let_go_on(hook->service, hook->call);
+	hook_call_free(hook);
+}
+
+/* Ends a call that cannot go on: a start is refused, a stop goes on all the same. */
+static void give_up(HookCall *hook, const char *reason)
+{
+	if (hook->prepare) {
+		hook_refuse(hook->service, hook->call, "%s: %s", hook->domain, reason);
+		hook_call_free(hook);
+		return;
+	}
+	log_warning("hook: %s: stops without waiting any longer: %s", hook->domain, reason);
+	hook_count(hook->service, hook->call, METRICS_HOOK_LATE);
+	varlink_call_reply(hook->call, NULL);
+	hook_call_free(hook);
+}
+
+static const char *key_file_of(const DomainXml *xml)
+{
+	for (size_t i = 0; i < xml->n_fwcfg; i++)
+		if (strcmp(xml->fwcfg[i].name, KEY_FWCFG) == 0 && xml->fwcfg[i].file)
+			return xml->fwcfg[i].file;
+	return NULL;
+}
+
+static bool serves_any(const Provider *provider, const DomainXml *xml)
+{
+	Bdf dsm;
+
+	for (size_t i = 0; i < xml->n_devices; i++)
+		if (provider_serves(provider, xml->devices[i].host, &dsm))
+			return true;
+	return false;
+}
+
+/* NULL: the XML hands the TVM's key on, or the TSM needs none. Else a sentence, allocated. */
+static char *key_trouble(const HookCall *hook, const Provider *provider, const char *key_file)
+{
+	const char *named = key_file_of(hook->xml);
+	char *reason = NULL;
+	int r = 0;
+
+	if (!key_file)
+		return NULL;
+	if (named && strcmp(named, key_file) != 0)
+		r = asprintf(&reason,
+			     "its fw_cfg entry " KEY_FWCFG " names %s, but tsm %s keeps this TVM's "
+			     "key in %s. Put that path into the domain's <sysinfo type='fwcfg'>",
+			     named, provider_title(provider), key_file);
+	else if (!named && serves_any(provider, hook->xml))
+		r = asprintf(&reason,
+			     "it declares trusted devices of tsm %s, but does not hand the TVM its "
+			     "key, without which the TVM can talk to no TSM. Add <sysinfo "
+			     "type='fwcfg'><entry name='" KEY_FWCFG "' file='%s'/></sysinfo>",
+			     provider_title(provider), key_file);
+	return r < 0 ? strdup("out of memory") : reason;
+}
+
+static void on_provider_reply(const VarlinkReply *reply, const char *error, void *userdata)
+{
+	HookCall *hook = userdata;
+	Provider *provider = hook->service->tdid->providers[hook->provider];
+	_cleanup_free_ char *why = NULL, *reason = NULL;
+
+	hook->provider_call = NULL;
+	if (reply->status < 0 || error) {
+		why = provider_reply_reason(reply, error);
+		if (hook->release) {
+			log_warning("hook: %s: ReleaseTvm: tsm %s: %s", hook->domain,
+				    provider_title(provider), why ?: "out of memory");
+			hook->provider++;
+			hook_call_go_on(hook);
+			return;
+		}
+		if (asprintf(&reason, "PrepareTvm: tsm %s: %s", provider_title(provider),
+			     why ?: "out of memory") < 0)
+			reason = NULL;
+		give_up(hook, reason ?: "out of memory");
+		return;
+	}
+	reason = hook->prepare ? key_trouble(hook, provider,
+					     json_get_string(reply->parameters, "key_file"))
+			       : NULL;
+	if (reason) {
+		give_up(hook, reason);
+		return;
+	}
+	hook->provider++;
+	hook_call_go_on(hook);
+}
+
+static void call_provider(HookCall *hook)
+{
+	_cleanup_(json_unrefp) json_object *parameters = NULL;
+	char uuid[UUID_STRING_SIZE];
+	int r;
+
+	r = json_build(&parameters, J_STRING("tvm", uuid_format(hook->xml->uuid, uuid)));
+	if (r >= 0)
+		r = provider_call(hook->service->tdid->providers[hook->provider],
+				  hook->prepare ? "io.tdid.Tsm.PrepareTvm"
+						: "io.tdid.Tsm.ReleaseTvm",
+				  parameters, PROVIDER_CALL_OWN, PROVIDER_TIMEOUT_USEC,
+				  on_provider_reply, hook, &hook->provider_call);
+	if (r < 0 && hook->release) {
+		log_warning("hook: %s: ReleaseTvm: tsm %s cannot be reached", hook->domain,
+			    provider_title(hook->service->tdid->providers[hook->provider]));
+		hook->provider++;
+		hook_call_go_on(hook);
+	} else if (r < 0) {
+		give_up(hook, "the TSM's provider cannot be reached");
+	}
+}
+
+/* Whether some incarnation of this domain still has something bound. */
+static bool is_quiet(HookCall *hook)
+{
+	Tdid *tdid = hook->service->tdid;
+	Tvm *tvm;
+
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));) {
+		const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
+
+		if (uuid_equal(tvm->uuid, hook->xml->uuid) && e && e->bound > 0)
+			return false;
+	}
+	return true;
+}
+
+/* False: its devices are to be had. */
+static bool refuse_devices(HookCall *hook)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = admission_of_start(hook->service->tdid, hook->xml, &why);
+
+	if (r != 0)
+		give_up(hook, why ?: strerror(ENOMEM));
+	return r != 0;
+}
+
+static void on_quote_prepared(const char *why, void *userdata)
+{
+	HookCall *hook = userdata;
+	_cleanup_free_ char *reason = NULL;
+
+	hook->quote_call = NULL;
+	if (!why)
+		answer(hook);
+	else if (asprintf(&reason, "its quote socket %s: %s", hook->xml->quote_socket, why) < 0)
+		give_up(hook, "out of memory");
+	else
+		give_up(hook, reason);
+}
+
+static void prepare_quotes(HookCall *hook)
+{
+	if (!hook->prepare || !(hook->xml->markers & DOMAIN_MARKER_QUOTE_SOCKET))
+		answer(hook);
+	else if (quote_relay_prepare(hook->service->tdid->quotes, hook->xml, hook->domain,
+				     on_quote_prepared, hook, &hook->quote_call) < 0)
+		give_up(hook, "out of memory");
+}
+
+void hook_call_go_on(HookCall *hook)
+{
+	Tdid *tdid = hook->service->tdid;
+
+	if (hook->provider_call || hook->quote_call)
+		return;
+	if (hook->step == HOOK_QUIET) {
+		if (!is_quiet(hook))
+			return;
+		hook->step = HOOK_PROVIDERS;
+	}
+	if (hook->step == HOOK_PROVIDERS) {
+		if (!hook->prepare && !hook->release) {
+			answer(hook);
+			return;
+		}
+		/* A release does not wait: the next PrepareTvm makes a new key anyway. */
+		if (!tdid_providers_ready(tdid) && !hook->release)
+			return;
+		hook->step = HOOK_CALLS;
+		if (hook->prepare && refuse_devices(hook))
+			return;
+	}
+	if (hook->provider < tdid->config->n_tsms)
+		call_provider(hook);
+	else
+		prepare_quotes(hook);
+}
+
+/* The first provider that is not there, and why. */
+static char *who_is_away(const Tdid *tdid)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < tdid->config->n_tsms; i++) {
+		const Provider *provider = tdid->providers[i];
+
+		if (provider_is_ready(provider))
+			continue;
+		if (asprintf(&text,
+			     "the provider of tsm %s is not there (%s: %s). Start the one that "
+			     "tdid.conf names",
+			     provider_name(provider), tdid->config->tsms[i].socket,
+			     provider_trouble(provider) ?: "not reached yet") < 0)
+			return NULL;
+		return text;
+	}
+	return strdup("a TSM's provider does not answer");
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	_cleanup_free_ char *away = NULL;
+	HookCall *hook = userdata;
+
+	if (hook->step == HOOK_QUIET) {
+		give_up(hook,
+			"a trusted device of its last run is still being unbound. See 'tdictl "
+			"list'; try again when it is released");
+		return 0;
+	}
+	if (hook->quote_call) {
+		give_up(hook, "tdi-quoted does not answer in time; see 'journalctl -u tdi-quoted'");
+		return 0;
+	}
+	away = who_is_away(hook->service->tdid);
+	give_up(hook, away ?: "out of memory");
+	return 0;
+}
+
+static void on_gone(VarlinkCall *call, void *userdata)
+{
+	HookCall *hook = userdata;
+
+	hook_count(hook->service, call, METRICS_HOOK_GONE);
+	hook_call_free(hook);
+}
+
+int hook_call_begin(HookService *service, VarlinkCall *call, const char *domain, DomainXml *xml,
+		    const char *operation)
+{
+	HookCall *hook = calloc(1, sizeof(*hook));
+	int r;
+
+	if (!hook) {
+		domain_xml_free(xml);
+		return -ENOMEM;
+	}
+	hook->service = service;
+	hook->call = varlink_call_ref(call);
+	hook->xml = xml;
+	hook->domain = strdup(domain);
+	hook->prepare = strcmp(operation, "prepare") == 0;
+	hook->release = strcmp(operation, "release") == 0;
+	hook->next = service->first;
+	service->first = hook;
+	r = sd_event_add_time_relative(service->tdid->event, &hook->timeout, CLOCK_MONOTONIC,
+				       service->tdid->config->stop_timeout_usec, 0, on_timeout,
+				       hook);
+	if (!hook->domain || r < 0) {
+		hook_call_free(hook);
+		return r < 0 ? r : -ENOMEM;
+	}
+	varlink_call_on_gone(call, on_gone, hook);
+	hook_call_go_on(hook);
+	return 0;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How long a DSM that nobody uses stays connected. */
+#pragma once
+
+#include "daemon/tdid.h"
+
+/* Starts it anew; when it goes off, EVENT_IDLE_TIMEOUT goes to the engine. */
+void idle_timer_start(Dsm *dsm);
+void idle_timer_stop(Dsm *dsm);
