@@ -87,11 +87,12 @@ static void again_later(Tdid *tdid, Assignment *a, bool at_next_read, const char
 /* It has been asked for the second time. */
 static void tell_not_ejected(Tdid *tdid, Assignment *a)
 {
-	log_warning("%s/%s: the guest has not let it go. It is unbound, and the guest is asked "
-		    "again, at least every %u s; as long as it does not, the function is in its "
-		    "domain, of which 'virsh destroy' is the end",
-		    a->tvm->domain ? a->tvm->domain->name : "?", a->alias,
-		    (unsigned int)(AGAIN_LAST_USEC / 1000000));
+	_cleanup_free_ char *title = assignment_title(a);
+
+	log_warning("%s: the guest has not let it go. It is unbound, and the guest is asked again, "
+		    "at least every %u s; as long as it does not, the function is in its domain, "
+		    "of which 'virsh destroy' is the end",
+		    title ?: a->alias, (unsigned int)(AGAIN_LAST_USEC / 1000000));
 	director_mark(tdid, a, "asked again", "the guest has not let it go");
 }
 

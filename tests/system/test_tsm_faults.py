@@ -91,12 +91,9 @@ def test_what_was_done_and_is_said_to_have_failed_is_kept_from_everybody():
         l.wait_driver(f"tvm0/{NIC0}")
         fault(host, "FailVerb", device=VF0, verb="unbind", fault="done_but_failed")
         l.tvm0.detach(0)
-        if TSM == "linux":  # which asks the TSM itself what has come of it
-            watch.wait(NIC0, "released")
-        else:
-            quarantined = watch.wait(NIC0, "quarantined")
-            assert f"tdictl clear {VF0}" in quarantined["reason"], quarantined
-            clear(l)
+        quarantined = watch.wait(NIC0, "quarantined")
+        assert f"tdictl clear {VF0}" in quarantined["reason"], quarantined
+        l.tdictl("clear", VF0)
         holds_nothing(host)
         l.tvm0.attach(0)
         watch.wait(NIC0, "running")
