@@ -171,6 +171,40 @@ Test(linux_kernel, unbind_that_the_tsm_did_not_confirm)
 	cr_assert_eq(report->unconfirmed, -EPROTO);
 }
 
+/* The kernel has no bind of it: the session that the TSM holds it by is ended, unless it is used. */
+Test(linux_kernel, unbind_of_what_only_the_tsm_holds)
+{
+	run(KERNEL_CONNECT, PF);
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+	q.ends_session = true;
+	run(KERNEL_BIND, VF1);
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+	cr_assert_str_eq(kernel_find(report, functions[0])->connect, "tsm0");
+	run(KERNEL_UNBIND, VF1);
+	expect_done();
+	cr_assert_str_eq(kernel_find(report, functions[0])->connect, "tsm0");
+	run(KERNEL_UNBIND, VF0);
+	expect_done();
+	cr_assert_str_empty(kernel_find(report, functions[0])->connect);
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+}
+
+Test(linux_kernel, session_that_may_be_used_is_not_ended)
+{
+	run(KERNEL_CONNECT, PF);
+	testing_tsm_attribute(VF1, "bound", "rubbish without an end");
+	q.ends_session = true;
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+	testing_tsm_attribute(VF1, "bound", "\n");
+	testing_tsm_attribute(PF, "connect", "tsm1\n");
+	run(KERNEL_UNBIND, VF0);
+	expect_guard(KERNEL_GUARD_ALREADY);
+}
+
 Test(linux_kernel, observes)
 {
 	run(KERNEL_CONNECT, PF);

@@ -205,6 +205,14 @@ static KernelGuard guard_bind(const KernelRequest *q, KernelReport *report,
 				: KERNEL_GUARD_NONE;
 }
 
+/* What nothing is known of may be bound. */
+static bool may_end_session(const KernelRequest *q, const KernelReport *report,
+			    const KernelFunction *dsm)
+{
+	return q->ends_session && strcmp(dsm->connect, q->tsm) == 0 && !find_bound(q, report) &&
+	       !find_listed(report, q->functions, q->n_functions, is_unreadable);
+}
+
 static KernelGuard guard(const KernelRequest *q, KernelReport *report)
 {
 	const KernelFunction *target = kernel_find(report, q->target);
@@ -227,7 +235,9 @@ static KernelGuard guard(const KernelRequest *q, KernelReport *report)
 							 : KERNEL_GUARD_OTHER_TSM;
 	case KERNEL_DISCONNECT: return guard_disconnect(q, report, dsm);
 	case KERNEL_BIND: return guard_bind(q, report, dsm, target);
-	case KERNEL_UNBIND: return target->bound[0] ? KERNEL_GUARD_NONE : KERNEL_GUARD_ALREADY;
+	case KERNEL_UNBIND:
+		return target->bound[0] || may_end_session(q, report, dsm) ? KERNEL_GUARD_NONE
+									   : KERNEL_GUARD_ALREADY;
 	default: return target->bound[0] ? KERNEL_GUARD_NONE : KERNEL_GUARD_DISCONNECTED;
 	}
 }
@@ -313,7 +323,10 @@ static int act(const KernelRequest *q, KernelReport *report)
 	case KERNEL_CONNECT: return attribute_write(q, q->dsm, "connect", q->tsm);
 	case KERNEL_DISCONNECT: return attribute_write(q, q->dsm, "disconnect", connected);
 	case KERNEL_BIND: return observes ? observe(q, true) : proxy_bind(q);
-	case KERNEL_UNBIND: return observes ? observe(q, false) : proxy_unbind(q, report);
+	case KERNEL_UNBIND:
+		if (!kernel_find(report, q->target)->bound[0])
+			return attribute_write(q, q->dsm, "disconnect", connected);
+		return observes ? observe(q, false) : proxy_unbind(q, report);
 	case KERNEL_GUEST_REQUEST: return proxy_guest_request(q, report);
 	default: return -EINVAL;
 	}

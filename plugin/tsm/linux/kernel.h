@@ -118,6 +118,9 @@ typedef struct KernelRequest {
 	uint32_t observe_ms;
 	/* BIND by the VMM: if it is bound already, that VMM did it. */
 	bool adopts;
+	/* UNBIND of what the kernel has no bind of, and the TSM holds all the same: it lets go with
+	 * its session, which is ended if nothing else of the DSM is bound. */
+	bool ends_session;
 	/* GUEST_REQUEST */
 	bool state_change;
 	const uint8_t *message;

@@ -96,10 +96,11 @@ static int on_bind(VarlinkCall *call, json_object *parameters, void *userdata)
 	return submit(call, parameters, userdata, &work);
 }
 
-/* `force` asks for nothing more: the kernel's unbind always completes. */
+/* The kernel's unbind always completes; `force` is for what it knows nothing of. */
 static int on_unbind(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	VerbWork work = { .verb = KERNEL_UNBIND };
+	VerbWork work = { .verb = KERNEL_UNBIND,
+			  .force = json_get_bool(parameters, "force", false) };
 	int r = answer_get_bdf(call, parameters, "device", &work.device);
 
 	if (r != 0)
@@ -117,8 +118,10 @@ static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
 int service_bind_verbs(Service *service)
 {
 	static const VarlinkMethod methods[] = {
-		{ "io.tdid.Tsm.Connect", 0, on_connect }, { "io.tdid.Tsm.Disconnect", 0, on_disconnect },
-		{ "io.tdid.Tsm.Bind", 0, on_bind },       { "io.tdid.Tsm.Unbind", 0, on_unbind },
+		{ "io.tdid.Tsm.Connect", 0, on_connect },
+		{ "io.tdid.Tsm.Disconnect", 0, on_disconnect },
+		{ "io.tdid.Tsm.Bind", 0, on_bind },
+		{ "io.tdid.Tsm.Unbind", 0, on_unbind },
 		{ "io.tdid.Tsm.Cancel", 0, on_cancel },
 	};
 

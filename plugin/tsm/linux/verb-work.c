@@ -32,7 +32,10 @@ uint32_t verb_work_deadline(const VerbWork *work)
 	case KERNEL_DISCONNECT: return d->disconnect;
 	/* An observer ends by itself. */
 	case KERNEL_BIND: return observes ? d->observe + d->lock : d->bind;
-	case KERNEL_UNBIND: return observes ? d->observe + d->lock : d->unbind;
+	case KERNEL_UNBIND:
+		return work->request.ends_session && d->disconnect > d->unbind ? d->disconnect
+		       : observes ? d->observe + d->lock
+				  : d->unbind;
 	default: return d->guest_request;
 	}
 }
@@ -191,6 +194,16 @@ static int prepare_bind(VerbWork *work, const TeeIoFunction *self, TsmRefusal *r
 	return r != 0 ? r : record(work, refusal);
 }
 
+/* What a bind has left that the kernel was told had failed, or an unbind that the TSM refused. */
+static bool is_held_by_tsm(const VerbWork *work)
+{
+	const CompanionTdi *c = work->service->companion
+					? companion_tdi(work->service->companion, work->device)
+					: NULL;
+
+	return c && (c->bound || c->state != TDISP_CONFIG_UNLOCKED);
+}
+
 int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 {
 	Service *service = work->service;
@@ -236,5 +249,6 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 		r = prepare_dsm(work, self, refusal);
 	if (r == 0 && work->verb == KERNEL_BIND)
 		r = prepare_bind(work, self, refusal);
+	q->ends_session = work->force && is_held_by_tsm(work);
 	return r;
 }

@@ -19,6 +19,7 @@ struct VerbWork {
 	uint32_t guest_rid;
 	uint64_t generation;
 	bool state_change;
+	bool force; /* UNBIND */
 	uint8_t *message;
 	size_t message_size;
 
