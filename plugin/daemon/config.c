@@ -151,8 +151,8 @@ static int take_tsms(Config *config, json_object *array, const char *origin, cha
 
 	if (n == 0 || n > TSMS_MAX)
 		return refuse(ret_error, -EINVAL,
-			      "%s: tsms: has to name 1 to %d providers, and names %zu",
-			      origin, TSMS_MAX, n);
+			      "%s: tsms: has to name 1 to %d providers, and names %zu", origin,
+			      TSMS_MAX, n);
 	config->tsms = calloc(n, sizeof(*config->tsms));
 	if (!config->tsms)
 		return -ENOMEM;

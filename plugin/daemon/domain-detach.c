@@ -42,13 +42,31 @@ static void detach_failed(Tdid *tdid, const Assignment *a, const char *why)
 
 static void ask(Tdid *tdid, Assignment *a);
 
+/* A whole wait is over since it was asked; once for each detach. */
+static void tell_not_ejected(Assignment *a)
+{
+	_cleanup_free_ char *title = assignment_title(a);
+
+	if (a->detach_told)
+		return;
+	a->detach_told = true;
+	log_warning("%s: the guest has not let it go. It is unbound, and the guest is asked again, "
+		    "at least every %u s; as long as it does not, the function is in its domain, "
+		    "of which 'virsh destroy' is the end",
+		    title ?: a->alias, (unsigned int)(AGAIN_LAST_USEC / 1000000));
+	director_mark(a->tdid, a, "asked again", "the guest has not let it go");
+}
+
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Assignment *a = userdata;
 
 	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
-	if (engine_assignment(a->tdid->engine, a->id)->state == ASSIGNMENT_DETACHING)
-		ask(a->tdid, a);
+	if (engine_assignment(a->tdid->engine, a->id)->state != ASSIGNMENT_DETACHING)
+		return 0;
+	if (a->detach_guest_usec > 0 && !a->deleted)
+		tell_not_ejected(a);
+	ask(a->tdid, a);
 	return 0;
 }
 
@@ -84,18 +102,6 @@ static void again_later(Tdid *tdid, Assignment *a, bool at_next_read, const char
 		    at_next_read ? ", or with the domain's next event" : "");
 }
 
-/* It has been asked for the second time. */
-static void tell_not_ejected(Tdid *tdid, Assignment *a)
-{
-	_cleanup_free_ char *title = assignment_title(a);
-
-	log_warning("%s: the guest has not let it go. It is unbound, and the guest is asked again, "
-		    "at least every %u s; as long as it does not, the function is in its domain, "
-		    "of which 'virsh destroy' is the end",
-		    title ?: a->alias, (unsigned int)(AGAIN_LAST_USEC / 1000000));
-	director_mark(tdid, a, "asked again", "the guest has not let it go");
-}
-
 bool domains_detach_is_for_now(int r)
 {
 	return r == VMM_DETACH_BUSY || r == -ENOTCONN || r == -ETIMEDOUT || r == -EHOSTUNREACH ||
@@ -116,8 +122,8 @@ static void on_detached(int r, const char *message, void *userdata)
 	if (!e || !a || e->generation != detach->generation)
 		return;
 	if (r == VMM_DETACH_REQUESTED) {
-		if (a->detach_guest_usec == AGAIN_GUEST_USEC)
-			tell_not_ejected(tdid, a);
+		if (e->state != ASSIGNMENT_DETACHING) /* it has been let go meanwhile */
+			return;
 		start_timer(tdid, a, &a->detach_guest_usec, AGAIN_GUEST_USEC);
 		return;
 	}
@@ -160,6 +166,7 @@ void domains_detach(Tdid *tdid, Assignment *a)
 	if (!a || !engine_assignment(tdid->engine, a->id))
 		return;
 	a->detach_wait_usec = a->detach_guest_usec = 0;
+	a->detach_told = false;
 	ask(tdid, a);
 }
 

@@ -82,7 +82,9 @@ char *reason_of_operation(const OperationRequest *request, const OperationResult
 		r = asprintf(&text,
 			     "%s %s: tsm %s: %s. It stays quarantined: reset it "
 			     "(/sys/bus/pci/devices/%s/reset), or when nothing else of that device "
-			     "is in use end its session (/sys/bus/pci/devices/%s/tsm/disconnect) "
+			     "is in use end its session (/sys/bus/pci/devices/%s/tsm/disconnect, "
+			     "where it is "
+			     "there) "
 			     "or reset %s, and 'tdictl clear' it again; a reboot of this host ends "
 			     "it in any case",
 			     verb_name(request->verb), object,

@@ -130,6 +130,7 @@ typedef struct Assignment {
 	bool detach_again;
 	uint64_t detach_wait_usec;
 	uint64_t detach_guest_usec; /* the same where the guest was asked, and says nothing */
+	bool detach_told;	    /* that the guest does not let it go */
 	sd_event_source *detach_timer;
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;

@@ -91,7 +91,10 @@ static bool read_what_has_come(int fd)
 	return is_bare;
 }
 
-/* Ends it with an answer to what may not even have been asked yet: better than none. */
+/*
+ * Ends it with an answer to what may not even have been asked yet: better than none, but for who
+ * was to send a bare report only later, and takes it for a quote.
+ */
 static void turn_away(int fd)
 {
 	const QgsMessage message = { .major = QGS_MAJOR,
@@ -146,7 +149,7 @@ static void take(Door *door, Domain *domain, LaneWay way, int fd)
 static void take_domains(Door *door, int fd)
 {
 	Domain *domain = door->domain;
-	struct ucred peer;
+	struct ucred peer = {};
 	socklen_t size = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid != domain->pid) {

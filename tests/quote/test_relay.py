@@ -338,7 +338,7 @@ def test_thousand_that_say_nothing():
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
-    with qe() as up, relay([f"unix:{up.socket}"], silence_ms=12000,
+    with qe() as up, relay([f"unix:{up.socket}"], silence_ms=60000,
                            deadline_ms=10000, in_flight=1000) as it:
         quiet, other, report = it.tvm(1), it.tvm(2), report_of(up)
         silent = [qgs.connect(it.tcp) for _ in range(1000)]
@@ -590,7 +590,7 @@ def test_out_of_descriptors_and_back():
             each.connect(path)
         answer, seconds = timed(qgs.quote, path, report)
         assert is_quote(answer) or answer == UNEXPECTED, answer
-        assert seconds < 15, seconds
+        assert seconds < 25, seconds
         for each in silent:
             each.close()
         it.wait(lambda: it.upstream(0)["state"] == "closed")

@@ -64,7 +64,7 @@ def test_silent_agent_is_bound_again_and_its_late_acceptance_is_refused():
     with lab() as host:
         l = Lab(host)
         evil = EvilHost(host, guest_timeout_ms=6000, on_timeout="rebind", rebinds=2,
-                        rebind_backoff_ms=5000)
+                        rebind_backoff_ms=20000)
         evil.attack("withhold-until", "/run/let-go")
         watch = l.watch()
         l.tvm0.attach(0)
@@ -73,12 +73,13 @@ def test_silent_agent_is_bound_again_and_its_late_acceptance_is_refused():
         attached = watch.wait(NIC0, "attached", timeout=30)
         assert "did not validate it in time" in attached["reason"], attached
         assert evil.tdi_state() == "config_unlocked" and not evil.seen("reply", TDI_VALIDATE)
+        at = len(host.process("tsm").log())
         host.run("touch /run/let-go")
         host.wait_for(lambda: evil.seen("reply", TDI_VALIDATE), timeout=20)
         taken = evil.seen("reply", TDI_VALIDATE)[0]["reply"]
         assert "error" not in taken, taken
         assert evil.tdi_state() == "config_unlocked"
-        host.process("tsm").wait_log(f"TVM {l.tvm0.uuid}: its request is refused", timeout=10)
+        host.process("tsm").wait_log(f"TVM {l.tvm0.uuid}: its request is refused", 10, at)
         running = watch.wait(NIC0, "running", timeout=60)
         assert running["generation"] > 1 and not running.get("reason"), running
         marks = [f"{m['name']} {m.get('detail', '')}" for m in running["timeline"]]

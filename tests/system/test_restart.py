@@ -183,7 +183,8 @@ def test_domains_of_before_tdid_are_adopted():
         host.run("rm -rf /run/tdid/records")
         l.tvm1.destroy()
         host.run("mv /etc/libvirt/hooks/qemu.d /etc/libvirt/hooks/away")
-        tvm(host, "tvm2", key=False).start()
+        keyless = tvm(host, "tvm2", key=False).start()
+        keyless.wait_console("TVM key", 30)
         host.run("mv /etc/libvirt/hooks/away /etc/libvirt/hooks/qemu.d")
         tdid = start_tdid(host, "tdid2")
         tdid.wait_log("tvm0: runs in QEMU", 30)
@@ -193,7 +194,7 @@ def test_domains_of_before_tdid_are_adopted():
         l.wait_driver(f"tvm0/{NIC0}")
         l.tvm0.detach(0)
         watch.wait(NIC0, "released")
-        host.domain("tvm2").attach(0, alias="ua-tdi-keyless")
+        keyless.attach(0, alias="ua-tdi-keyless")
         failed = watch.wait("ua-tdi-keyless", "failed", timeout=120)
         assert "did not get ready" in failed["reason"], failed
         assert "keyless" not in host.run(["virsh", "dumpxml", "tvm2"]).out

@@ -37,7 +37,7 @@ typedef enum OperationProgress {
 const char *operation_progress_name(OperationProgress progress);
 
 typedef struct OperationOutcome {
-	char *error;		 /* name of a varlink error; NULL: success */
+	char *error; /* name of a varlink error; NULL: success */
 	json_object *parameters;
 } OperationOutcome;
 

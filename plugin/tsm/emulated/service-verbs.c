@@ -332,8 +332,10 @@ static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
 int service_bind_verbs(Service *service)
 {
 	static const VarlinkMethod methods[] = {
-		{ "io.tdid.Tsm.Connect", 0, on_connect }, { "io.tdid.Tsm.Disconnect", 0, on_disconnect },
-		{ "io.tdid.Tsm.Bind", 0, on_bind },       { "io.tdid.Tsm.Unbind", 0, on_unbind },
+		{ "io.tdid.Tsm.Connect", 0, on_connect },
+		{ "io.tdid.Tsm.Disconnect", 0, on_disconnect },
+		{ "io.tdid.Tsm.Bind", 0, on_bind },
+		{ "io.tdid.Tsm.Unbind", 0, on_unbind },
 		{ "io.tdid.Tsm.Cancel", 0, on_cancel },
 	};
 
