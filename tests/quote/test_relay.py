@@ -338,8 +338,8 @@ def test_thousand_that_say_nothing():
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
-    with qe() as up, relay([f"unix:{up.socket}"], silence_ms=60000,
-                           deadline_ms=10000, in_flight=1000) as it:
+    with qe() as up, relay([f"unix:{up.socket}"], silence_ms=19000,
+                           deadline_ms=3000, attempt_ms=3000, in_flight=1000) as it:
         quiet, other, report = it.tvm(1), it.tvm(2), report_of(up)
         silent = [qgs.connect(it.tcp) for _ in range(1000)]
         limited = [qgs.connect(it.tcp) for _ in range(400)]
