@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The whole agent against a host that lies, in a guest of files, with a TSM and a device whose
- * signatures are real: what gets a driver, and what the TSM is told.
+ * signatures are real: what gets a driver (agent-functions.c), what makes evidence good or bad
+ * (verify-evidence.c), and what the TSM is told.
  */
 #include "testing-agent.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* All of tdid between a fake libvirt, a fake TSM and a fake guest. */
+/*
+ * All of tdid between a fake libvirt, a fake TSM and a fake guest; also what comes of verbs
+ * (director-operations.c).
+ */
 #include "testing-fsync.h"
 #include "testing-tdi.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* domains.c, by what domain-events.c makes of libvirt's events. */
 #include "testing-daemon.h"
 
 #include <errno.h>

@@ -6,6 +6,8 @@
 #include "agent/program.h"
 #include "agent/verdict.h"
 
+#include "../scratch-folder.h"
+
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
 #include <signal.h>
@@ -29,8 +31,7 @@ static inline void testing_example_init(void)
 	memset(&example, 0, sizeof(example));
 	signal(SIGPIPE, SIG_IGN);
 	cr_assert_eq(loop_new(&example.loop), 0);
-	snprintf(example.folder, sizeof(example.folder), "/tmp/tdid-example-XXXXXX");
-	cr_assert_not_null(mkdtemp(example.folder));
+	cr_assert(scratch_folder(example.folder, sizeof(example.folder), NULL));
 	snprintf(example.root, sizeof(example.root), "%s/root.pem", example.folder);
 	snprintf(example.references, sizeof(example.references), "%s/references.json",
 		 example.folder);

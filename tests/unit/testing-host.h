@@ -7,6 +7,8 @@
 #include "core/cleanup.h"
 #include "core/uuid.h"
 
+#include "../scratch-folder.h"
+
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
@@ -117,11 +119,7 @@ static inline void testing_virtual(const char *bdf, unsigned int number)
 
 static inline void testing_host_new(void)
 {
-	const char *temporary = getenv("TMPDIR");
-
-	snprintf(testing_root, sizeof(testing_root), "%.40s/tdid-emulated-XXXXXX",
-		 temporary ? temporary : "/tmp");
-	cr_assert_not_null(mkdtemp(testing_root));
+	cr_assert(scratch_folder(testing_root, sizeof(testing_root), getenv("TMPDIR")));
 	mkdir(testing_path("sys"), 0755);
 	mkdir(testing_path("sys/bus"), 0755);
 	mkdir(testing_path("sys/bus/pci"), 0755);

@@ -8,6 +8,8 @@
 #include "core/cleanup.h"
 #include "core/qgs-message.h"
 
+#include "../scratch-folder.h"
+
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <pthread.h>
@@ -242,8 +244,7 @@ static inline TestingQgs *testing_qgs_place(void)
 {
 	TestingQgs *qgs = calloc(1, sizeof(*qgs));
 
-	strcpy(qgs->folder, "/tmp/tdid-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(qgs->folder));
+	cr_assert(scratch_folder(qgs->folder, sizeof(qgs->folder), NULL));
 	snprintf(qgs->path, sizeof(qgs->path), "%s/qgs.socket", qgs->folder);
 	qgs->fd = qgs->end = -1;
 	pthread_mutex_init(&qgs->lock, NULL);

@@ -2,6 +2,8 @@
 /* What a JSON Schema of this repository says of a document; for parsers that have to agree. */
 #pragma once
 
+#include "../scratch-folder.h"
+
 #include <criterion/criterion.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,12 +14,13 @@
 static inline void testing_schema_judge(const char *schema, const char *const documents[], size_t n,
 					bool allowed[], char why[][256])
 {
-	char command[1024], path[] = "/tmp/tdid-schema-XXXXXX", line[512];
-	int fd = mkstemp(path);
+	char command[1024], folder[64], path[80], line[512];
 	FILE *file;
 
-	cr_assert_geq(fd, 0);
-	file = fdopen(fd, "w");
+	cr_assert(scratch_folder(folder, sizeof(folder), NULL));
+	snprintf(path, sizeof(path), "%s/documents", folder);
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
 	for (size_t i = 0; i < n; i++)
 		fprintf(file, "%s\n", documents[i]);
 	fclose(file);
@@ -35,6 +38,7 @@ static inline void testing_schema_judge(const char *schema, const char *const do
 	}
 	cr_assert_eq(pclose(file), 0, "%s", command);
 	unlink(path);
+	rmdir(folder);
 }
 
 /* document: without a line's end. An `invalid` is said, so that a test can print it. */

@@ -4,6 +4,8 @@
 
 #include "agent/tree.h"
 
+#include "../scratch-folder.h"
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -50,8 +52,7 @@ testing_put(const TestingTree *t, const char *path, const char *format, ...)
 
 static inline void testing_tree_init(TestingTree *t)
 {
-	snprintf(t->root, sizeof(t->root), "/tmp/tdid-agent-XXXXXX");
-	cr_assert_not_null(mkdtemp(t->root));
+	cr_assert(scratch_folder(t->root, sizeof(t->root), NULL));
 	t->tree.root = t->root;
 	testing_put(t, "/proc/sys/kernel/random/boot_id", TESTING_BOOT_ID "\n");
 	testing_put(t, "/sys/bus/pci/drivers_autoprobe", "1\n");
