@@ -171,7 +171,8 @@ Test(linux_kernel, unbind_that_the_tsm_did_not_confirm)
 	cr_assert_eq(report->unconfirmed, -EPROTO);
 }
 
-/* The kernel has no bind of it: the session that the TSM holds it by is ended, unless it is used. */
+/* The kernel has no bind of it: the session that the TSM holds it by is ended, unless it is used.
+ */
 Test(linux_kernel, unbind_of_what_only_the_tsm_holds)
 {
 	run(KERNEL_CONNECT, PF);
