@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/registry.h"
 
+#include "daemon/evidence-store.h"
 #include "daemon/guest-port.h"
 #include "daemon/provider.h"
 
@@ -330,15 +331,25 @@ void registry_remove_assignment(Registry *registry, Assignment *a)
 	sd_event_source_disable_unref(a->guest_timer);
 	sd_event_source_disable_unref(a->retry_timer);
 	sd_event_source_disable_unref(a->detach_timer);
-	sd_event_source_disable_unref(a->evidence_idle);
-	provider_call_forget(a->evidence_call);
-	json_object_put(a->evidence);
+	evidence_store_forget(a);
 	timeline_clear(&a->timeline);
 	free(a->attach_token.text);
 	free(a->detach_token.text);
 	free(a->reason);
 	free(a->alias);
 	free(a);
+}
+
+AddedMark *added_marks_free(AddedMark *marks)
+{
+	while (marks) {
+		AddedMark *next = marks->next;
+
+		free(marks->alias);
+		free(marks);
+		marks = next;
+	}
+	return NULL;
 }
 
 void registry_remove_domain(Registry *registry, Domain *domain)
@@ -352,6 +363,7 @@ void registry_remove_domain(Registry *registry, Domain *domain)
 	for (uint32_t id = 0; id < registry->domains.n; id++)
 		if (registry->domains.slots[id] == domain)
 			slots_remove(&registry->domains, id);
+	added_marks_free(domain->added);
 	free(domain->name);
 	free(domain);
 }

@@ -13,6 +13,7 @@
 #include "daemon/client-token.h"
 #include "daemon/timeline.h"
 
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -32,6 +33,15 @@ typedef struct Slots {
 	uint32_t lowest_free;
 } Slots;
 
+/* libvirt's word that a device has been added. */
+typedef struct AddedMark {
+	char *alias;
+	uint64_t usec; /* when */
+	struct AddedMark *next;
+} AddedMark;
+
+AddedMark *added_marks_free(AddedMark *marks);
+
 /* A domain that carries a marker of ours. */
 typedef struct Domain {
 	Uuid uuid;
@@ -39,8 +49,9 @@ typedef struct Domain {
 	Tvm *tvm;	/* the present incarnation, or NULL */
 	pid_t told_pid; /* its QEMU as the hook told last; 0: not yet */
 	uint64_t told_start_time;
-	bool reading;	 /* a re-read is under way */
-	bool read_again; /* it became dirty meanwhile */
+	bool reading;	  /* a re-read is under way */
+	bool read_again;  /* it became dirty meanwhile */
+	AddedMark *added; /* meanwhile, too: the next read picks them up */
 	bool has_guest_port;
 	bool listed; /* libvirt has it: seen in the latest read */
 	bool paused;
@@ -140,7 +151,8 @@ typedef struct Assignment {
 	uint64_t look_after;	      /* domains.c: the read of its domain that is too old */
 	json_object *evidence;	      /* what the TSM showed to the host, or NULL */
 	uint64_t evidence_generation, evidence_usec;
-	sd_event_source *evidence_idle; /* evidence-store.c */
+	bool evidence_due; /* evidence-store.c: to be asked for */
+	TAILQ_ENTRY(Assignment) evidence_next;
 	ProviderCall *evidence_call;
 	uint64_t evidence_asked; /* the generation that it is about */
 } Assignment;

@@ -9,6 +9,7 @@
 #include "daemon/director.h"
 #include "daemon/domain-read.h"
 #include "daemon/domains.h"
+#include "daemon/evidence-store.h"
 #include "daemon/hook-service.h"
 #include "daemon/quote-relay.h"
 #include "daemon/metrics.h"
@@ -90,6 +91,8 @@ int tdid_start(Tdid *tdid, char **ret_error)
 	if (r >= 0)
 		r = metrics_new(&tdid->metrics, tdid->config);
 	if (r >= 0)
+		r = evidence_store_new(&tdid->evidence, tdid->event);
+	if (r >= 0)
 		r = registry_new(&tdid->registry, tdid);
 	if (r >= 0)
 		r = engine_new(&tdid->engine, operation);
@@ -129,6 +132,7 @@ void tdid_stop(Tdid *tdid)
 	for (size_t i = 0; tdid->providers && i < tdid->config->n_tsms; i++)
 		provider_free(tdid->providers[i]);
 	free(tdid->providers);
+	evidence_store_free(tdid->evidence);
 	director_free(tdid);
 	metrics_free(tdid->metrics);
 	engine_free(tdid->engine);

@@ -17,6 +17,7 @@
 #include "vmm/vmm.h"
 
 typedef struct DomainRead DomainRead;
+typedef struct EvidenceStore EvidenceStore;
 typedef struct EventQueue EventQueue;
 typedef struct HookService HookService;
 typedef struct AssignmentsService AssignmentsService;
@@ -36,6 +37,7 @@ typedef struct Tdid {
 	Vmm *vmm;
 	DomainRead *failed_reads; /* domains.c */
 	unsigned int guest_calls; /* TSM requests of all guests in flight */
+	EvidenceStore *evidence;
 	QuoteRelay *quotes;
 	HookService *hook;
 	AssignmentsService *assignments;
