@@ -28,7 +28,7 @@ static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 
 		if (uuid_from_string(&uuid, domains[i].uuid) >= 0 &&
 		    !registry_find_domain(tdid->registry, uuid))
-			domain_read_start(tdid, uuid, 0, NULL, 0);
+			domain_read_start(tdid, uuid, 0, NULL);
 	}
 	/* Also those that are no longer running. */
 	domains_read_all(tdid);
@@ -86,7 +86,10 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 		assignments_service_not_let_go(tdid->assignments, domain->tvm, dirty->alias);
 		domains_not_let_go(tdid, domain->tvm, dirty->alias);
 	}
-	domain_read_start(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
+	domain_read_start(tdid, uuid, 0,
+			  added && dirty->alias ? &(AddedMark){ .alias = (char *)dirty->alias,
+								.usec = dirty->boottime_usec }
+						: NULL);
 }
 
 const VmmHandlers domains_handlers = {

@@ -14,11 +14,18 @@
 static void read_free(DomainRead *read)
 {
 	sd_event_source_disable_unref(read->again);
-	free(read->added_alias);
+	added_marks_free(read->added);
 	free(read);
 }
 
 static void on_read(int r, const VmmDomain *seen, const char *message, void *userdata);
+
+static void append(AddedMark **list, AddedMark *marks)
+{
+	while (*list)
+		list = &(*list)->next;
+	*list = marks;
+}
 
 /* What it shows is what there is from here on. */
 static void begun(DomainRead *read, Domain *domain)
@@ -27,6 +34,8 @@ static void begun(DomainRead *read, Domain *domain)
 		return;
 	domain->reading = true;
 	read->number = ++domain->reads_begun;
+	append(&read->added, domain->added);
+	domain->added = NULL;
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
@@ -35,7 +44,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
 static bool is_in_line(const DomainRead *read)
 {
 	for (DomainRead *o = read->tdid->failed_reads; o; o = o->next) {
-		if (!uuid_equal(o->uuid, read->uuid) || read->added_alias)
+		if (!uuid_equal(o->uuid, read->uuid) || read->added)
 			continue;
 		o->flags |= read->flags;
 		return true;
@@ -94,27 +103,71 @@ static void ask(DomainRead *read)
 		lose(read);
 }
 
-void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
-		       uint64_t added_usec)
+static AddedMark *copy_mark(const AddedMark *mark)
 {
-	Domain *domain = registry_find_domain(tdid->registry, uuid);
-	DomainRead *read;
+	AddedMark *copy = calloc(1, sizeof(*copy));
 
-	if (domain && domain->reading && !added_alias && !flags) {
-		domain->read_again = true;
-		return;
-	}
-	read = calloc(1, sizeof(*read));
+	if (!copy)
+		return NULL;
+	*copy = (AddedMark){ .alias = strdup(mark->alias), .usec = mark->usec };
+	return copy->alias ? copy : added_marks_free(copy);
+}
+
+static DomainRead *read_new(Tdid *tdid, Uuid uuid, unsigned int flags)
+{
+	DomainRead *read = calloc(1, sizeof(*read));
+
 	if (!read) {
 		log_error("a domain cannot be read: out of memory");
-		domains_look_lost(domain);
+		domains_look_lost(registry_find_domain(tdid->registry, uuid));
+		return NULL;
+	}
+	*read = (DomainRead){ .tdid = tdid, .uuid = uuid, .flags = flags };
+	return read;
+}
+
+void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const AddedMark *added)
+{
+	Domain *domain = registry_find_domain(tdid->registry, uuid);
+	AddedMark *mark = added ? copy_mark(added) : NULL; /* no memory: it is "seen" then */
+	DomainRead *read;
+
+	if (domain && domain->reading && !flags) {
+		domain->read_again |= !mark;
+		append(&domain->added, mark);
 		return;
 	}
-	*read = (DomainRead){
-		.tdid = tdid, .uuid = uuid, .flags = flags, .added_usec = added_usec
-	};
-	read->added_alias = added_alias ? strdup(added_alias) : NULL;
+	read = read_new(tdid, uuid, flags);
+	if (!read) {
+		added_marks_free(mark);
+		return;
+	}
+	read->added = mark;
 	ask(read);
+}
+
+void domain_read_deepen(DomainRead *read)
+{
+	DomainRead *deeper = read_new(read->tdid, read->uuid, read->flags | VMM_READ_GUEST_PCI);
+
+	if (!deeper)
+		return;
+	deeper->added = read->added;
+	read->added = NULL;
+	ask(deeper);
+}
+
+static uint64_t added_at(const AddedMark *marks, const char *alias)
+{
+	for (; marks; marks = marks->next)
+		if (strcmp(marks->alias, alias) == 0)
+			return marks->usec;
+	return 0;
+}
+
+uint64_t domain_read_added(const DomainRead *read, const Domain *domain, const char *alias)
+{
+	return added_at(read->added, alias) ?: added_at(domain->added, alias);
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
@@ -166,7 +219,7 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 		domains_seen(read, domain, seen);
 		read_free(read);
 	}
-	if (domain && domain->read_again && !domain->reading) {
+	if (domain && (domain->read_again || domain->added) && !domain->reading) {
 		domain->read_again = false;
 		domains_read(tdid, domain);
 	} else if (domain && !domain->reading && r >= 0 && !seen->active) {

@@ -25,11 +25,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_added(const DomainRead *read, const DomainDevice *device)
-{
-	return read->added_alias && strcmp(read->added_alias, device->alias) == 0;
-}
-
 static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml,
 				const DomainRead *read)
 {
@@ -37,7 +32,7 @@ static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml
 		const Assignment *a =
 			registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host);
 
-		if (a && a->deleted && !is_added(read, &xml->devices[i]))
+		if (a && a->deleted && !domain_read_added(read, tvm->domain, xml->devices[i].alias))
 			continue;
 		if (!a || !a->guest_known || !engine_assignment(tdid->engine, a->id)->present)
 			return true;
@@ -233,14 +228,14 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 	for (size_t i = 0; xml && i < xml->n_devices; i++) {
 		const DomainDevice *device = &xml->devices[i];
 		const EngineAssignment *e;
-		bool added = is_added(read, device);
+		uint64_t added_usec = domain_read_added(read, tvm->domain, device->alias);
 
 		a = registry_find_assignment(tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
-		if (a && a->deleted && !added)
+		if (a && a->deleted && !added_usec)
 			continue;
 		if (!e || !e->present) {
-			appear(tdid, tvm, xml, device, pci, added ? read->added_usec : 0);
+			appear(tdid, tvm, xml, device, pci, added_usec);
 			continue;
 		}
 		director_event(tdid,
@@ -346,8 +341,7 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 	if (!(read->flags & VMM_READ_GUEST_PCI) &&
 	    wants_guest_address(tdid, domain->tvm, xml, read)) {
 		connect_all_ahead(tdid, domain->tvm, xml);
-		domain_read_start(tdid, read->uuid, VMM_READ_GUEST_PCI, read->added_alias,
-				  read->added_usec);
+		domain_read_deepen(read);
 		return;
 	}
 	if (is_reset(tdid, domain->tvm, seen->pci)) {
@@ -398,7 +392,7 @@ void domains_look(Tdid *tdid, Assignment *a)
 	if (!a->tvm->domain)
 		return; /* its QEMU ends */
 	a->look_after = a->tvm->domain->reads_begun;
-	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
+	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL);
 }
 
 void domains_look_lost(const Domain *domain)
@@ -411,12 +405,13 @@ void domains_look_lost(const Domain *domain)
 
 void domains_read(Tdid *tdid, Domain *domain)
 {
-	domain_read_start(tdid, domain->uuid, 0, NULL, 0);
+	domain_read_start(tdid, domain->uuid, 0, NULL);
 }
 
 void domains_added(Tdid *tdid, Uuid domain, const char *alias)
 {
-	domain_read_start(tdid, domain, 0, alias, boottime_usec());
+	domain_read_start(tdid, domain, 0,
+			  &(AddedMark){ .alias = (char *)alias, .usec = boottime_usec() });
 }
 
 void domains_read_all(Tdid *tdid)
