@@ -121,7 +121,7 @@ int provider_pool_take(ProviderPool *pool, VarlinkClient **ret, uint64_t *ret_ep
 	while (pool->n > 0) {
 		VarlinkClient *client = pool->kept[pool->n - 1];
 
-		if (varlink_client_is_idle(client)) {
+		if (varlink_client_is_quiet(client)) {
 			pool->n--;
 			if (pool->fewest > pool->n)
 				pool->fewest = pool->n;

@@ -65,16 +65,25 @@ static void append_escaped(JsonText *text, unsigned char c)
 	append(text, escaped, strlen(escaped));
 }
 
-static void append_string(JsonText *text, const char *value)
+/* Of printable ASCII that is written as it is. */
+static size_t plain_length(const char *value)
 {
-	size_t n = strlen(value), from = 0;
+	size_t n = 0;
 
-	if (!json_utf8_valid(value, n)) {
+	while (value[n] >= 0x20 && value[n] < 0x7f && value[n] != '"' && value[n] != '\\')
+		n++;
+	return n;
+}
+
+static void append_unlike(JsonText *text, const char *value, size_t from)
+{
+	size_t n = from + strlen(value + from), i = from;
+
+	if (!json_utf8_valid(value + from, n - from)) {
 		text->error = text->error ?: -EINVAL;
 		return;
 	}
-	append(text, "\"", 1);
-	for (size_t i = 0; i < n; i++) {
+	for (from = 0; i < n; i++) {
 		unsigned char c = (unsigned char)value[i];
 
 		if (c >= 0x20 && c != '"' && c != '\\')
@@ -84,14 +93,26 @@ static void append_string(JsonText *text, const char *value)
 		from = i + 1;
 	}
 	append(text, value + from, n - from);
+}
+
+static void append_string(JsonText *text, const char *value)
+{
+	size_t plain = plain_length(value);
+
+	append(text, "\"", 1);
+	if (value[plain] == '\0')
+		append(text, value, plain);
+	else
+		append_unlike(text, value, plain);
 	append(text, "\"", 1);
 }
 
 void json_text_name(JsonText *text, const char *name)
 {
 	separate(text);
-	append_string(text, name);
-	append(text, ":", 1);
+	append(text, "\"", 1);
+	append(text, name, strlen(name));
+	append(text, "\":", 2);
 }
 
 static void add_int(JsonText *text, const JsonMember *m)

@@ -21,7 +21,7 @@ static inline void json_text_clear(JsonText *text)
 void json_text_open(JsonText *text, char bracket);
 /* '}' or ']' */
 void json_text_close(JsonText *text, char bracket);
-/* Of a member whose value follows. */
+/* Of a member whose value follows: printable ASCII without '"' and '\\'. */
 void json_text_name(JsonText *text, const char *name);
 /* As json_build_members, into the object that is open; the same bytes as json_format's. */
 void json_text_members(JsonText *text, const JsonMember *members);

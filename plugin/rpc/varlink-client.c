@@ -89,7 +89,12 @@ int varlink_client_set_priority(VarlinkClient *client, int64_t priority)
 
 bool varlink_client_is_idle(const VarlinkClient *client)
 {
-	return !client->first && varlink_stream_is_quiet(client->stream);
+	return !client->first && varlink_stream_is_idle(client->stream);
+}
+
+bool varlink_client_is_quiet(const VarlinkClient *client)
+{
+	return varlink_client_is_idle(client) && varlink_stream_is_quiet(client->stream);
 }
 
 VarlinkClient *varlink_client_free(VarlinkClient *client)

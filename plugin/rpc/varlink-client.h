@@ -45,9 +45,10 @@ DEFINE_CLEANUP(VarlinkClient, varlink_client_free);
 /* What comes on it is handed out before (smaller) or after what else is there to be read. */
 int varlink_client_set_priority(VarlinkClient *client, int64_t priority);
 
-/* It is connected, no call waits, and nothing has come that nobody waits for: it can be used again.
- */
+/* It is connected, no call waits, and nothing has been read that nobody waits for. */
 bool varlink_client_is_idle(const VarlinkClient *client);
+/* Nor is anything there to be read, nor has the peer left: it can be used again. Asks the kernel. */
+bool varlink_client_is_quiet(const VarlinkClient *client);
 
 typedef struct VarlinkReply {
 	/*

@@ -318,13 +318,18 @@ int varlink_stream_send(VarlinkStream *stream, json_object *object)
 	return stream->failed ? -ECONNRESET : 0;
 }
 
+bool varlink_stream_is_idle(const VarlinkStream *stream)
+{
+	return !stream->failed && !stream->ended && stream->n_unread == 0 &&
+	       frame_reader_is_empty(stream->reader) &&
+	       stream->output_used == stream->output_sent;
+}
+
 bool varlink_stream_is_quiet(const VarlinkStream *stream)
 {
 	char byte;
 
-	return !stream->failed && !stream->ended && stream->n_unread == 0 &&
-	       frame_reader_is_empty(stream->reader) &&
-	       stream->output_used == stream->output_sent &&
+	return varlink_stream_is_idle(stream) &&
 	       recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 

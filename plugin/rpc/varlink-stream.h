@@ -33,6 +33,8 @@ int varlink_stream_set_priority(VarlinkStream *stream, int64_t priority);
  * would wait, -ECONNRESET: in both cases the stream has failed.
  */
 int varlink_stream_send(VarlinkStream *stream, json_object *object);
+/* Nothing of either side is under way, as far as has been read. */
+bool varlink_stream_is_idle(const VarlinkStream *stream);
 /*
  * The peer has not closed it, and nothing of either side is under way: what is read from here on
  * answers what is sent from here on. Looks at the socket.
