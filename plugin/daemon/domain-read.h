@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "core/domain-xml.h"
 #include "daemon/tdid.h"
 
 /* The domain may not be known yet, and may be forgotten before the answer. */
@@ -19,6 +20,8 @@ struct DomainRead {
 	unsigned int flags;
 	uint64_t number;  /* of the domain's, 0: it was not known yet */
 	AddedMark *added; /* of those that it is to show */
+	DomainXml *xml;	  /* as shown, or before it was deepened; NULL: not yet */
+	char *xml_text;	  /* of which that was read */
 	/* That failed, and waits to be tried again. */
 	uint64_t wait_usec;
 	sd_event_source *again;
@@ -28,7 +31,10 @@ struct DomainRead {
 /* flags: VmmReadFlags. added: of a device that has just been added, or NULL; copied. */
 void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const AddedMark *added);
 
-/* Asks QEMU, too, about what this read has shown. Takes its marks. */
+/* What it shows; the same text is not taken apart twice. The read's. -errno with a sentence. */
+int domain_read_xml(DomainRead *read, const char *text, const DomainXml **ret, char **ret_error);
+
+/* Asks QEMU, too, about what this read has shown. Takes all that is the read's. */
 void domain_read_deepen(DomainRead *read);
 
 /* When the device was added, by a mark that this read or one behind it is about; 0: it was not. */

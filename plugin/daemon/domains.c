@@ -373,13 +373,13 @@ static void not_read(Tdid *tdid, const Domain *domain, const DomainRead *read)
 
 void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen)
 {
-	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
 	_cleanup_free_ char *why = NULL;
+	const DomainXml *xml;
 
 	if (!seen->active) {
 		if (domain && domain->tvm)
 			compare(read->tdid, domain->tvm, NULL, read, NULL);
-	} else if (domain_xml_parse(&xml, seen->xml, strlen(seen->xml), &why) < 0) {
+	} else if (domain_read_xml(read, seen->xml, &xml, &why) < 0) {
 		log_error("%s: its XML: %s", seen->name, why ?: "malformed");
 		not_read(read->tdid, domain, read);
 	} else if (xml->markers || domain) {

@@ -360,6 +360,51 @@ Test(daemon_domains, marks_during_a_read_cause_one_more)
 	cr_assert_eq(fake_vmm.reads, 2);
 }
 
+#define OTHER "ua-tdi-nic1"
+#define BOTH                                                                                       \
+	TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1") TESTING_HOSTDEV(OTHER, "2"))
+
+/* All that come while it is read share the next read, and each counts from its own mark. */
+Test(daemon_domains, devices_added_together)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	fake_vmm_domain(TVM0, "tvm0", BOTH);
+	fake_vmm.reads = fake_vmm.reads_of_pci = 0;
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_ADDED, ALIAS);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_ADDED, OTHER);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_ADDED, OTHER);
+	cr_assert_eq(fake_vmm.reads, 1);
+	fake_vmm_let_go();
+	UNTIL(d.event, testing_state(&d, 0, ALIAS) == ASSIGNMENT_WAITING);
+	UNTIL(d.event, testing_state(&d, 0, OTHER) == ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	cr_assert_eq(fake_vmm.reads, 2);
+	cr_assert_eq(fake_vmm.reads_of_pci, 1);
+	cr_assert_str_eq(testing_assignment(&d, 0, ALIAS)->timeline.marks[0].name, "device-added");
+	cr_assert_str_eq(testing_assignment(&d, 0, OTHER)->timeline.marks[0].name, "device-added");
+	cr_assert(testing_assignment(&d, 0, OTHER)->announced);
+}
+
+/* It came after the read that is under way had been begun, and is in none of what that shows. */
+Test(daemon_domains, device_added_during_a_read_that_does_not_show_it)
+{
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, WITH);
+	UNTIL(d.event, testing_state(&d, 0, ALIAS) == ASSIGNMENT_WAITING);
+	fake_vmm.hold = true;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_DEVICE_ADDED, OTHER);
+	fake_vmm_answer_one();
+	cr_assert_null(testing_assignment(&d, 0, OTHER));
+	fake_vmm_domain(TVM0, "tvm0", BOTH);
+	fake_vmm_let_go();
+	UNTIL(d.event, testing_state(&d, 0, OTHER) == ASSIGNMENT_WAITING);
+	cr_assert_str_eq(testing_assignment(&d, 0, OTHER)->timeline.marks[0].name, "device-added");
+}
+
 Test(daemon_domains, libvirtd_goes_and_comes_back)
 {
 	testing_daemon_start(&d);
