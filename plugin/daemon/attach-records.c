@@ -62,7 +62,7 @@ static int on_record(const char *name, json_object *o, void *userdata)
 {
 	const char *kind = json_get_string(o, "kind"), *domain = json_get_string(o, "domain");
 	const char *device = json_get_string(o, "device"), *token;
-	const char *dsm = json_get_string(o, "dsm") ?: device; /* of before version 4 */
+	const char *dsm = json_get_string(o, "dsm") ?: device;
 	int64_t pid = json_get_int(o, "pid", 0), uid = json_get_int(o, "attach_uid", 0);
 	int64_t asked_usec = json_get_int(o, "asked_usec", 0);
 	AttachRecord record = { .alias = json_get_string(o, "name") };

@@ -18,10 +18,10 @@
 #include <string.h>
 
 typedef struct RawRecord {
-	const char *kind, *boot, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address,
-		*state, *fault, *reason, *owner, *owner_name, *guest_boot, *on_reject, *on_timeout,
+	const char *kind, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address, *state,
+		*fault, *reason, *owner, *owner_name, *guest_boot, *on_reject, *on_timeout,
 		*on_error, *attach_token, *detach_token;
-	int64_t version, pid, owner_pid, start_time, generation, operation, rebinds_max, rebinds,
+	int64_t pid, owner_pid, start_time, generation, operation, rebinds_max, rebinds,
 		guest_timeout_usec, attach_uid, detach_uid;
 	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved,
 		detach_pending;
@@ -43,7 +43,6 @@ typedef struct RawRecord {
 
 static const JsonField record_fields[] = {
 	STRING(kind),
-	STRING(boot),
 	STRING(domain),
 	STRING(domain_name),
 	STRING(name),
@@ -62,7 +61,6 @@ static const JsonField record_fields[] = {
 	STRING(on_error),
 	STRING(attach_token),
 	STRING(detach_token),
-	NUMBER(version),
 	NUMBER(pid),
 	NUMBER(owner_pid),
 	NUMBER(start_time),
@@ -195,7 +193,7 @@ static int idle_dsm(Tdid *tdid, Bdf bdf, Dsm **ret)
 	return r;
 }
 
-/* One of before there were policies has none: the next read of its domain brings it. */
+/* One that says none has the config's until the next read of its domain. */
 static int restore_policy(const Tdid *tdid, const RawRecord *raw, EngineAssignment *e)
 {
 	e->policy = tdid->config->policy;

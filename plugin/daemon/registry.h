@@ -104,7 +104,7 @@ typedef struct Tdi {
 	Bdf bdf;
 	Dsm *dsm;     /* as its provider said when it was seen last; NULL: never */
 	char *reason; /* why it is quarantined */
-	/* Whose it was, as its record said when tdid started; of before version 4: pid 0, no name
+	/* Whose it was, as its record said when tdid started; what it did not say: pid 0, no name
 	 */
 	bool has_recorded_owner;
 	Uuid recorded_owner;

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The store's records: what makes no sense is set aside and never keeps tdid from starting, and
- * what was put back is written as it was. Input: records, a NUL between each two.
+ * The store's journal: what makes no sense is set aside and never keeps tdid from starting, and
+ * what was put back is written as it was. Input: the journal.
  */
 #include "daemon/records.h"
 #include "daemon/store.h"
 #include "fuzz.h"
 #include "folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
-#define BOOT	    "00000000-0000-0000-0000-000000000000"
-#define RECORDS_MAX 12
+#define BOOT "00000000-0000-0000-0000-000000000000"
 
 typedef struct Counts {
 	unsigned int tvms, dsms, drains, tdis, assignments;
@@ -24,15 +22,16 @@ static int restore(Tdid *tdid, const char *folder, char **ret_error)
 {
 	static Config config;
 	_cleanup_free_ char *path = NULL;
+	int r;
 
 	CHECK(asprintf(&path, "%s/%s", fuzz_folder(), folder) > 0);
 	config.records = path;
 	tdid->config = &config;
 	CHECK(sd_event_new(&tdid->event) >= 0);
-	CHECK(store_open(&tdid->store, path, BOOT, NULL) == 0);
 	CHECK(registry_new(&tdid->registry, tdid) == 0);
 	CHECK(engine_new(&tdid->engine, 1000) == 0);
-	return records_restore(tdid, ret_error);
+	r = store_open(&tdid->store, path, BOOT, ret_error);
+	return r < 0 ? r : records_restore(tdid, ret_error);
 }
 
 static void done(Tdid *tdid)
@@ -90,50 +89,27 @@ static void check_again(Tdid *tdid)
 	fuzz_folder_remove("again");
 }
 
-static unsigned int put_records(const uint8_t *data, size_t size)
-{
-	unsigned int n = 0;
-
-	fuzz_folder_remove("records");
-	for (const uint8_t *end = data + size; data < end && n < RECORDS_MAX; n++) {
-		const uint8_t *nul = memchr(data, '\0', (size_t)(end - data)) ?: end;
-		char name[32];
-
-		snprintf(name, sizeof(name), "records/r%02u.json", n);
-		fuzz_folder_put(name, data, (size_t)(nul - data));
-		data = nul < end ? nul + 1 : end;
-	}
-	return n;
-}
-
-static unsigned int set_aside(void)
+static bool is_set_aside(void)
 {
 	_cleanup_free_ char *path = NULL;
-	struct dirent *entry;
-	unsigned int n = 0;
-	DIR *stream;
 
-	CHECK(asprintf(&path, "%s/records", fuzz_folder()) > 0);
-	stream = opendir(path);
-	CHECK(stream);
-	while ((entry = readdir(stream)))
-		n += strstr(entry->d_name, ".unreadable") != NULL;
-	closedir(stream);
-	return n;
+	CHECK(asprintf(&path, "%s/records/journal.unreadable", fuzz_folder()) > 0);
+	return access(path, F_OK) == 0;
 }
 
 bool fuzz_one(const uint8_t *data, size_t size)
 {
-	unsigned int n = put_records(data, size), aside;
 	char *error = NULL;
 	Tdid tdid = {};
-	int r = restore(&tdid, "records", &error);
+	int r;
 
-	/* Only a newer tdid's record ends it. */
+	fuzz_folder_remove("records");
+	fuzz_folder_put("records/journal", data, size);
+	r = restore(&tdid, "records", &error);
+	/* Only a newer tdid's journal ends it. */
 	CHECK(r == 0 || r == -EPROTO);
 	if (fuzz_good(r, error))
 		check_again(&tdid);
 	done(&tdid);
-	aside = set_aside();
-	return r == 0 && n > 0 && aside == 0;
+	return r == 0 && !is_set_aside();
 }

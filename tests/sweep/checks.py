@@ -18,6 +18,8 @@ def open_descriptors(run):
     """Without the connections that are kept for the provider's next call: a bounded number."""
     found = {kind.replace(str(run.folder), ""): n for kind, n in run.tdid.fds().items()}
     found["socket"] -= run.tdid.state["kept_connections"]
+    if found.pop("/records/journal", 0) > 1:  # open from the first record on
+        raise runs.Broken("the journal is open more than once")
     return found
 
 
@@ -38,19 +40,27 @@ def descriptors(run):
 
 
 def records(run):
+    """What the journal says in the end. What is half-written, of a crash, is nothing."""
+    try:
+        lines = (run.folder / "records/journal").read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return {}
+    header = json.loads(lines[0])
+    if not (header.get("version") and header.get("boot")):
+        raise runs.Broken(f"journal: its header is {lines[0]}")
     found = {}
-    for path in sorted((run.folder / "records").iterdir()):
-        if path.suffix == ".json":
-            found[path.stem] = json.loads(path.read_text())
-    return found
+    for line in lines[1:]:
+        name, text = line.split(" ", 1)
+        found[name] = json.loads(text) if text else None
+    return {name: record for name, record in found.items() if record}
 
 
 def files(run):
-    """Every record parses, and there is nothing but records."""
+    """Every record parses, and there is nothing but the journal."""
     for name, record in records(run).items():
-        if not (record.get("version") and record.get("boot") and record.get("kind")):
-            raise runs.Broken(f"record {name}: has no version, boot or kind")
-    rest = [p.name for p in (run.folder / "records").iterdir() if p.suffix != ".json"]
+        if not record.get("kind"):
+            raise runs.Broken(f"record {name}: has no kind")
+    rest = [p.name for p in (run.folder / "records").iterdir() if p.name != "journal"]
     if rest:
         raise runs.Broken(f"left among the records: {', '.join(rest)}")
 

@@ -73,7 +73,6 @@ static int plausible(const char *call, const char *object)
 		{ "read", EIO },
 		{ "recv", ECONNRESET },
 		{ "renameat", EIO },
-		{ "scandirat", EMFILE },
 		{ "sd_event_add_defer", ENOMEM },
 		{ "sd_event_add_io", ENOSPC }, /* epoll: max_user_watches */
 		{ "sd_event_add_time", EMFILE },

@@ -7,7 +7,6 @@
 #include "points.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -175,13 +174,35 @@ ssize_t WRAP(read)(int fd, void *data, size_t size)
 	return e && FAILS(e) ? -1 : REAL(read)(fd, data, size);
 }
 
+/* A line of the journal goes by its record's. */
+static const char *written_name(int fd, const char *data, size_t size, char ret[static NAME_SIZE])
+{
+	char file[NAME_SIZE], record[NAME_SIZE];
+	const char *space = memchr(data, ' ', size);
+
+	if (strcmp(fd_name(fd, file), "journal") != 0 || !space || data[0] == '{')
+		return fd_name(fd, ret);
+	snprintf(record, sizeof(record), "%.*s", (int)(space - data), data);
+	return name_of(record, ret);
+}
+
 ssize_t REAL(write)(int fd, const void *data, size_t size);
 ssize_t WRAP(write)(int fd, const void *data, size_t size);
 ssize_t WRAP(write)(int fd, const void *data, size_t size)
 {
-	int e = fd == STDERR_FILENO ? 0 : FD_POINT("write", fd);
+	char name[NAME_SIZE];
+	int e = fd == STDERR_FILENO ? 0 : point("write", written_name(fd, data, size, name));
 
 	return e && FAILS(e) ? -1 : REAL(write)(fd, data, size);
+}
+
+int REAL(ftruncate64)(int fd, off_t size);
+int WRAP(ftruncate64)(int fd, off_t size);
+int WRAP(ftruncate64)(int fd, off_t size)
+{
+	int e = FD_POINT("ftruncate", fd);
+
+	return e && FAILS(e) ? -1 : REAL(ftruncate64)(fd, size);
 }
 
 int REAL(fsync)(int fd);
@@ -209,21 +230,6 @@ int WRAP(unlinkat)(int directory, const char *path, int flags)
 	int e = PATH_POINT("unlinkat", path);
 
 	return e && FAILS(e) ? -1 : REAL(unlinkat)(directory, path, flags);
-}
-
-int REAL(scandirat64)(int directory, const char *path, struct dirent ***ret,
-		      int (*filter)(const struct dirent *),
-		      int (*compare)(const struct dirent **, const struct dirent **));
-int WRAP(scandirat64)(int directory, const char *path, struct dirent ***ret,
-		      int (*filter)(const struct dirent *),
-		      int (*compare)(const struct dirent **, const struct dirent **));
-int WRAP(scandirat64)(int directory, const char *path, struct dirent ***ret,
-		      int (*filter)(const struct dirent *),
-		      int (*compare)(const struct dirent **, const struct dirent **))
-{
-	int e = FD_POINT("scandirat", directory);
-
-	return e && FAILS(e) ? -1 : REAL(scandirat64)(directory, path, ret, filter, compare);
 }
 
 /* --- sockets --- */

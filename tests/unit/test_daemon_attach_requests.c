@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Attach: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
-#include "testing-fsync.h"
+#include "testing-disk.h"
+#include "testing-records.h"
 
 #include "daemon/assignments-service.h"
 #include "daemon/attach-private.h"
@@ -473,17 +474,13 @@ Test(daemon_attach_requests, what_was_before_is_still_being_unbound)
 /* The record comes before the effect that it announces. */
 Test(daemon_attach_requests, record_that_cannot_be_written)
 {
-	char aside[256];
-
 	start();
-	/* A folder is in the way. */
-	snprintf(aside, sizeof(aside), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records, d.qemu[0]);
-	cr_assert_eq(mkdir(aside, 0700), 0);
+	no_room_for = "attach-" TVM0;
 	ask(&one, ARGS);
 	testing_answered(&one, "its record cannot be written");
 	cr_assert_eq(fake_vmm.attaches, 0);
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);
-	rmdir(aside);
+	no_room_for = NULL;
 	libvirt_attaches();
 	expect(ARGS, "ok ");
 }
@@ -635,9 +632,9 @@ Test(daemon_attach_requests, libvirt_is_busy)
 Test(daemon_attach_requests, record_that_is_not_synced)
 {
 	start();
-	directory_sync_fails = true;
+	syncs_fail = true;
 	refused(ARGS "," TOKEN, "may be lost: the directory cannot be synced");
-	directory_sync_fails = false;
+	syncs_fail = false;
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
 }
@@ -920,20 +917,14 @@ Test(daemon_attach_requests, token_of_the_second_caller_while_libvirt_attaches)
 
 Test(daemon_attach_requests, token_of_the_second_caller_that_cannot_be_recorded)
 {
-	char aside[256], path[256];
-
 	start();
 	fake_vmm.hold_attaches = true;
 	ask(&one, ARGS);
 	UNTIL(d.event, fake_vmm.attaches == 1);
-	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records, d.qemu[0]);
-	snprintf(aside, sizeof(aside), "%s/aside", d.directory);
-	cr_assert_eq(rename(path, aside), 0);
-	cr_assert_eq(mkdir(path, 0700), 0);
+	no_room_for = "attach-" TVM0;
 	ask(&two, ARGS "," TOKEN);
 	testing_answered(&two, "the client_token cannot be recorded");
-	cr_assert_eq(rmdir(path), 0);
-	cr_assert_eq(rename(aside, path), 0);
+	no_room_for = NULL;
 	ask(&two, ARGS ",\"client_token\":\"token-2\"");
 	testing_idle(d.event);
 	cr_assert_null(two.answer, "the other one has not been taken");
@@ -1253,23 +1244,19 @@ static void die_within_libvirt(void)
 }
 
 /*
- * As when tdid is killed between its assignment's record and the removal of this one. What an older
- * tdid wrote does not say when libvirt was asked.
+ * As when tdid is killed between its assignment's record and the removal of this one. Without
+ * `asked_usec` it does not say when libvirt was asked.
  */
 static void leave_record(const char *token)
 {
-	char boot[64] = "", path[256];
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-	_cleanup_fclose_ FILE *to = NULL;
+	char name[128], text[512];
 
-	cr_assert_eq(fscanf(f, "%63s", boot), 1);
-	snprintf(path, sizeof(path), "%s/attach-" TVM0 "-%d-" TDI ".json", d.records,
-		 (int)d.qemu[0]);
-	to = fopen(path, "we");
-	fprintf(to,
-		"{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
-		"\",\"name\":\"" ALIAS "\",%s\"version\":3,\"boot\":\"%s\"}",
-		(int)d.qemu[0], token, boot);
+	snprintf(name, sizeof(name), "attach-" TVM0 "-%d-" TDI, (int)d.qemu[0]);
+	snprintf(text, sizeof(text),
+		 "{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
+		 "\",\"name\":\"" ALIAS "\"%s}",
+		 (int)d.qemu[0], token);
+	testing_records_put(d.records, name, text);
 }
 
 Test(daemon_attach_requests, restart_before_libvirt_is_asked)
@@ -1301,7 +1288,7 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_comes)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 {
 	die_within_libvirt();
-	leave_record("\"asked_usec\":1,\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	leave_record(",\"asked_usec\":1,\"attach_token\":\"token-1\",\"attach_uid\":0");
 	fake_vmm.read_refused = -EHOSTUNREACH;
 	testing_daemon_start(&d);
 	testing_idle(d.event);
@@ -1320,7 +1307,7 @@ Test(daemon_attach_requests, restart_while_libvirt_attaches_and_it_does_not)
 Test(daemon_attach_requests, restart_while_libvirt_attaches_and_since_when_is_not_known)
 {
 	die_within_libvirt();
-	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	leave_record(",\"attach_token\":\"token-1\",\"attach_uid\":0");
 	testing_daemon_start(&d);
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
@@ -1418,18 +1405,14 @@ Test(daemon_attach_requests, restart_when_it_has_come_and_its_record_is_left)
 /* No room for the assignment's record: then the request's says whose token it is. */
 Test(daemon_attach_requests, restart_when_it_has_come_and_could_not_be_recorded)
 {
-	char path[256];
-
 	start();
-	snprintf(path, sizeof(path), "%s/assignment-" TVM0 "-%d-" TDI "-" ALIAS ".json", d.records,
-		 (int)d.qemu[0]);
-	cr_assert_eq(mkdir(path, 0700), 0);
+	no_room_for = "assignment-" TVM0;
 	libvirt_attaches();
 	expect(ARGS "," TOKEN, "ok ");
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", "token-1"), 1);
 	testing_daemon_stop(&d);
-	cr_assert_eq(rmdir(path), 0);
+	no_room_for = NULL;
 	testing_daemon_start(&d);
 	UNTIL(d.event, testing_records(&d, "assignment", "\"attach_token\":\"token-1\"") == 1);
 	testing_idle(d.event);
@@ -1442,7 +1425,7 @@ Test(daemon_attach_requests, restart_when_it_has_come_and_only_its_record_has_th
 	libvirt_attaches();
 	expect(ARGS ",\"wait_for\":\"waiting\"", "ok ");
 	testing_daemon_stop(&d);
-	leave_record("\"attach_token\":\"token-1\",\"attach_uid\":0,");
+	leave_record(",\"attach_token\":\"token-1\",\"attach_uid\":0");
 	testing_daemon_start(&d);
 	testing_idle(d.event);
 	cr_assert_eq(testing_records(&d, "attach-", NULL), 0);
@@ -1479,22 +1462,16 @@ Test(daemon_attach_requests, records_that_make_no_sense)
 		"\"domain\":\"" TVM0 "\",\"pid\":1,\"device\":\"" TDI "\",\"name\":\"" ALIAS
 		"\",\"attach_token\":\"a\",\"attach_uid\":-1",
 	};
-	char boot[64] = "", path[256];
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char name[32], text[512];
 
-	cr_assert_eq(fscanf(f, "%63s", boot), 1);
-	cr_assert_eq(mkdir(d.records, 0700), 0);
 	for (size_t i = 0; i < ELEMENTSOF(records); i++) {
-		_cleanup_fclose_ FILE *to = NULL;
-
-		snprintf(path, sizeof(path), "%s/attach-%zu.json", d.records, i);
-		to = fopen(path, "we");
-		fprintf(to, "{\"kind\":\"attach\",%s,\"version\":3,\"boot\":\"%s\"}", records[i],
-			boot);
+		snprintf(name, sizeof(name), "attach-%zu", i);
+		snprintf(text, sizeof(text), "{\"kind\":\"attach\",%s}", records[i]);
+		testing_records_put(d.records, name, text);
 	}
 	testing_daemon_start(&d);
 	for (size_t i = 0; i < ELEMENTSOF(records); i++) {
-		snprintf(path, sizeof(path), "%s/attach-%zu.json.unreadable", d.records, i);
-		cr_expect_eq(access(path, F_OK), 0, "%s", records[i]);
+		snprintf(name, sizeof(name), "attach-%zu", i);
+		cr_expect(testing_records_set_aside(d.records, name), "%s", records[i]);
 	}
 }

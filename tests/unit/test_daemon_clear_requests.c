@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Clear: through all of tdid to a fake TSM and back. */
 #include "testing-assignments.h"
+#include "testing-records.h"
 
 #define TDI "0000:41:00.1"
 
@@ -187,22 +188,14 @@ Test(daemon_clear_requests, after_the_tvm_has_ended)
 
 /* --- restarts --- */
 
-static void remove_records(const char *kind)
-{
-	char command[256];
-
-	snprintf(command, sizeof(command), "rm %s/%s-*", d.records, kind);
-	cr_assert_eq(system(command), 0);
-}
-
 /* Of its TVM and assignment nothing is left. */
 Test(daemon_clear_requests, tdi_record_alone)
 {
 	quarantine();
 	testing_daemon_stop(&d);
 	testing_daemon_kill(&d, 0);
-	remove_records("assignment");
-	remove_records("tvm");
+	testing_records_remove(d.records, "assignment");
+	testing_records_remove(d.records, "tvm");
 	testing_daemon_start(&d);
 	cr_assert_eq(tdi_state(), TDI_QUARANTINED);
 	testing_call(&two, "Devices", NULL);

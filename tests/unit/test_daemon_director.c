@@ -3,14 +3,14 @@
  * All of tdid between a fake libvirt, a fake TSM and a fake guest; also what comes of verbs
  * (director-operations.c).
  */
-#include "testing-fsync.h"
+#include "testing-disk.h"
+#include "testing-records.h"
 #include "testing-tdi.h"
 
 #include "daemon/director.h"
 
 #include <signal.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/resource.h>
 
 TestSuite(daemon_director, .init = set_up, .fini = tear_down);
@@ -39,22 +39,6 @@ Test(daemon_director, from_attach_to_reclaim)
 	cr_assert_eq(tdi()->generation, 2);
 }
 
-/* How many records have been written since it was asked last. */
-static unsigned int written(int fd)
-{
-	_Alignas(struct inotify_event) char buffer[16384];
-	ssize_t size = read(fd, buffer, sizeof(buffer));
-	unsigned int n = 0;
-
-	for (ssize_t at = 0; at < size;) {
-		const struct inotify_event *event = (const void *)(buffer + at);
-
-		n++;
-		at += (ssize_t)(sizeof(*event) + event->len);
-	}
-	return n;
-}
-
 #define OTHER "ua-tdi-nic1"
 #define WITH_OTHER                                                                                 \
 	TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1") TESTING_HOSTDEV(OTHER, "2"))
@@ -62,7 +46,7 @@ static unsigned int written(int fd)
 /* What is known at once is written once, and before the verb. */
 Test(daemon_director, records_of_one_step)
 {
-	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	unsigned int before;
 
 	d.tsm->bind_when = "added";
 	testing_daemon_start(&d);
@@ -70,16 +54,15 @@ Test(daemon_director, records_of_one_step)
 	fake_vmm_place(ALIAS, 5, 0, 0);
 	fake_vmm_place(OTHER, 6, 0, 0);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
-	cr_assert_geq(inotify_add_watch(fd, d.records, IN_MOVED_TO), 0);
+	before = testing_records_lines(d.records);
 	d.tsm->answers[FAKE_BIND] = FAKE_HOLD;
 	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, OTHER, WITH_OTHER);
 	UNTIL(d.event, d.tsm->n_held == 1);
 	cr_assert_eq(testing_records(&d, "assignment", "\"state\":\"binding\""), 1);
-	cr_assert_eq(written(fd), 2, "the TDI's and the assignment's");
-	close(fd);
+	cr_assert_eq(testing_records_lines(d.records) - before, 2,
+		     "the TDI's and the assignment's");
 }
 
-/* As after a restart of tdid, when the agent is faster than the provider. */
 Test(daemon_director, guest_asks_while_the_provider_is_away)
 {
 	testing_daemon_start(&d);
@@ -431,12 +414,12 @@ Test(daemon_director, record_that_is_not_synced_stops_a_bind)
 	testing_daemon_start(&d);
 	attach();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
-	directory_sync_fails = true;
+	syncs_fail = true;
 	testing_guest_event(SESSION_A, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "could not be synced"));
 	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
-	directory_sync_fails = false;
+	syncs_fail = false;
 }
 
 /* --- the end of a TVM --- */

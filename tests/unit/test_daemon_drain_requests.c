@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Drain and Undrain: through all of tdid to a fake libvirt and a fake TSM, and back. */
 #include "testing-assignments.h"
-#include "testing-fsync.h"
+#include "testing-disk.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -80,13 +80,10 @@ Test(daemon_drain_requests, addresses_that_are_none)
 /* That it is drained is on disk before it is so. */
 Test(daemon_drain_requests, record_that_cannot_be_written)
 {
-	char path[256];
-
 	testing_daemon_start(&d);
-	snprintf(path, sizeof(path), "%s/drain-" FAKE_TSM_DSM ".json", d.records);
-	cr_assert_eq(mkdir(path, 0700), 0);
+	no_room_for = "drain-";
 	expect("Drain", DSM, "drain: its record cannot be written");
-	cr_assert_eq(rmdir(path), 0);
+	no_room_for = NULL;
 	is_drained(false);
 }
 
@@ -94,7 +91,9 @@ Test(daemon_drain_requests, record_that_cannot_be_written)
 Test(daemon_drain_requests, record_that_cannot_be_synced)
 {
 	testing_daemon_start(&d);
-	directory_sync_fails = true;
+	expect("Drain", DSM, "ok {\"dsm\":");
+	expect("Undrain", DSM, "ok {\"dsm\":");
+	syncs_fail = true;
 	testing_call(&two, "Connect", FAKE_TSM_DSM);
 	testing_answered(&two, "its record may be lost");
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 0);

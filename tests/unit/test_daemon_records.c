@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-daemon.h"
-#include "testing-fsync.h"
+#include "testing-disk.h"
+#include "testing-records.h"
 
 #include "common/process.h"
 #include "daemon/records.h"
@@ -28,24 +29,15 @@ TestSuite(daemon_records, .init = set_up, .fini = tear_down);
 
 static void put(const char *name, const char *members)
 {
-	char path[256], boot[64] = "";
-	_cleanup_fclose_ FILE *f = NULL, *b = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char text[1024];
 
-	cr_assert_not_null(fgets(boot, sizeof(boot), b));
-	boot[strcspn(boot, "\n")] = '\0';
-	mkdir(d.records, 0700);
-	snprintf(path, sizeof(path), "%s/%s.json", d.records, name);
-	f = fopen(path, "we");
-	fprintf(f, "{%s%s\"version\":1,\"boot\":\"%s\"}", members, *members ? "," : "", boot);
+	snprintf(text, sizeof(text), "{%s}", members);
+	testing_records_put(d.records, name, text);
 }
 
 static bool set_aside(const char *name)
 {
-	char path[256];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/%s.json.unreadable", d.records, name);
-	return stat(path, &st) == 0;
+	return testing_records_set_aside(d.records, name);
 }
 
 #define TVM                                                                                        \
@@ -144,9 +136,9 @@ Test(daemon_records, of_a_newer_tdid)
 	char *none = NULL;
 
 	mkdir(d.records, 0700);
-	snprintf(path, sizeof(path), "%s/a.json", d.records);
+	snprintf(path, sizeof(path), "%s/journal", d.records);
 	f = fopen(path, "we");
-	fputs("{\"version\":5,\"boot\":\"b\"}", f);
+	fprintf(f, "{\"version\":%d,\"boot\":\"b\"}\n", STORE_VERSION + 1);
 	fflush(f);
 	tdid.event = sd_event_ref(d.event);
 	snprintf(path, sizeof(path),
@@ -159,8 +151,8 @@ Test(daemon_records, of_a_newer_tdid)
 	tdid_stop(&tdid);
 }
 
-/* Its records are of version 1 and know nothing of pins. */
-Test(daemon_records, of_an_older_tdid)
+/* What a record does not say is not so. */
+Test(daemon_records, of_a_dsm_that_says_little)
 {
 	const EngineDsm *e;
 
@@ -373,9 +365,9 @@ Test(daemon_records, of_a_tvm_that_is_not_synced)
 	testing_daemon_run(&d, 0, WITH);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
 	a = testing_assignment(&d, 0, ALIAS);
-	directory_syncs_to_fail = 1;
+	syncs_to_fail = 1;
 	cr_assert_eq(records_write_tvm(&d.tdid, a->tvm), STORE_NOT_SYNCED);
-	directory_syncs_to_fail = 1;
+	syncs_to_fail = 1;
 	cr_assert_eq(records_write_assignment(&d.tdid, a), STORE_NOT_SYNCED);
 	cr_assert_eq(records_write_assignment(&d.tdid, a), 0);
 	cr_assert_not(a->tvm->unrecorded);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/store.h"
 
-#include "testing-fsync.h"
+#include "testing-disk.h"
 #include "../scratch-folder.h"
 
 #include <criterion/criterion.h>
@@ -128,79 +128,141 @@ Test(daemon_store, directories_that_cannot_be)
 	store_free(other);
 }
 
-/* A crash has left it, and its record may never be written again. */
-Test(daemon_store, half_written_ones_are_removed)
+static void reopen(void)
 {
-	put("a.new", "{\"version\":1,");
-	put("a.newer", "");
-	cr_assert_eq(write_value("a", "v"), 0);
-	put("b.new", "");
 	store = store_free(store);
 	cr_assert_eq(store_open(&store, directory, "this-boot", NULL), 0);
-	cr_assert(!exists("a.new"));
-	cr_assert(!exists("b.new"));
-	cr_assert(exists("a.newer"));
-	expect_walk("a=v ");
 }
 
-/* Nothing follows from it about what is in the record. */
-Test(daemon_store, no_descriptor_left_is_not_the_records_fault)
+#define HEADER "{\"version\":5,\"boot\":\"this-boot\"}\n"
+
+/* Nothing follows from it about what is in the journal. */
+Test(daemon_store, no_descriptor_left_is_not_the_journals_fault)
 {
 	_cleanup_free_ char *why = NULL;
+	Store *other = NULL;
 
-	cr_assert_eq(write_value("a", "last-descriptor"), 0);
-	cr_assert_eq(write_value("b", "v"), 0);
+	cr_assert_eq(write_value("a", "v"), 0);
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &descriptors), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, descriptors.rlim_max }), 0);
 	cr_assert_eq(walk(&why), -EMFILE);
+	cr_assert_eq(write_value("b", "v"), 0, "it is open");
+	cr_assert_lt(store_open(&other, directory, "this-boot", NULL), 0);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &descriptors), 0);
-	cr_assert(strstr(why, "b.json: "), "%s", why);
-	cr_assert(exists("b.json"));
-	cr_assert(!exists("b.json.unreadable"));
+	cr_assert(strstr(why, "/journal: cannot be read: "), "%s", why);
+	expect_walk("a=v b=v ");
+	cr_assert(!exists("journal.unreadable"));
 }
 
-Test(daemon_store, unreadable_ones_are_set_aside)
+static bool is_aside(const char *text)
 {
-	put("empty.json", "");
-	put("torn.json", "{\"version\":1,\"boot\":\"this-boot\",\"val");
-	put("array.json", "[]");
-	put("no-version.json", "{\"boot\":\"this-boot\"}");
-	put("no-boot.json", "{\"version\":1}");
-	put("negative.json", "{\"version\":-1,\"boot\":\"this-boot\"}");
-	put("text.json", "{\"version\":\"1\",\"boot\":\"this-boot\"}");
-	put("nonsense.json", "{\"version\":1,\"boot\":\"this-boot\",\"value\":\"nonsense\"}");
-	cr_assert_eq(mkdir(path_of("directory.json"), 0700), 0);
-	cr_assert_eq(symlink("/etc/hostname", path_of("link.json")), 0);
-	cr_assert_eq(truncate((put("huge.json", ""), path_of("huge.json")), 2 << 20), 0);
-	cr_assert_eq(write_value("good", "v"), 0);
-	expect_walk("good=v ");
-	cr_assert(exists("empty.json.unreadable"));
-	cr_assert(exists("torn.json.unreadable"));
-	cr_assert(exists("array.json.unreadable"));
-	cr_assert(exists("no-version.json.unreadable"));
-	cr_assert(exists("no-boot.json.unreadable"));
-	cr_assert(exists("negative.json.unreadable"));
-	cr_assert(exists("text.json.unreadable"));
-	cr_assert(exists("nonsense.json.unreadable"));
-	cr_assert(exists("directory.json.unreadable"));
-	cr_assert(exists("link.json.unreadable"));
-	cr_assert(exists("huge.json.unreadable"));
-	expect_walk("good=v ");
+	static char all[65536];
+	_cleanup_fclose_ FILE *f = fopen(path_of("journal.unreadable"), "re");
+
+	memset(all, 0, sizeof(all));
+	return f && fread(all, 1, sizeof(all) - 1, f) > 0 && strstr(all, text);
 }
 
-Test(daemon_store, newer_version_ends_the_walk)
+Test(daemon_store, unreadable_lines_are_set_aside)
+{
+	static const char *const bad[] = {
+		"torn {\"val\n",
+		"array []\n",
+		"twice {} {}\n",
+		"\n",
+		"noname\n",
+		" {}\n",
+		".hidden {}\n",
+		"a/b {}\n",
+		"\xc3\xa4 {}\n",
+		"nonsense {\"value\":\"nonsense\"}\n",
+		"twice {\"value\":1,\"value\":2}\n",
+	};
+
+	store = store_free(store);
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		_cleanup_fclose_ FILE *f = fopen(path_of("journal"), "ae");
+
+		fputs(i == 0 ? HEADER "good {\"value\":\"v\"}\n" : "", f);
+		fputs(bad[i], f);
+	}
+	reopen();
+	expect_walk("good=v ");
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+		cr_assert(i == 2 || is_aside(bad[i]), "%s", bad[i]);
+	cr_assert_eq(unlink(path_of("journal.unreadable")), 0);
+	expect_walk("good=v ");
+	reopen();
+	expect_walk("good=v ");
+	cr_assert(!exists("journal.unreadable"), "and they are there no more");
+}
+
+/* What comes later is so, whatever was spoiled before. */
+Test(daemon_store, spoiled_line_that_was_overwritten)
+{
+	put("journal", HEADER "a spoiled\na {\"value\":\"v\"}\nb {\"value\":\"v\"}\nb \n");
+	reopen();
+	expect_walk("a=v ");
+	cr_assert(!exists("journal.unreadable"));
+}
+
+Test(daemon_store, what_is_no_journal_is_set_aside)
+{
+	static const char *const texts[] = {
+		"",
+		"{\"version\":5,\"boot\":\"this-boot\"}",
+		"[]\n",
+		"{\"boot\":\"this-boot\"}\na {\"value\":\"v\"}\n",
+		"{\"version\":5}\na {\"value\":\"v\"}\n",
+		"{\"version\":4,\"boot\":\"this-boot\"}\na {\"value\":\"v\"}\n",
+		"{\"version\":\"5\",\"boot\":\"this-boot\"}\n",
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+		put("journal", texts[i]);
+		reopen();
+		cr_assert(exists("journal.unreadable"), "%s", texts[i]);
+		cr_assert(!exists("journal"));
+		expect_walk("");
+		cr_assert_eq(write_value("b", "v"), 0);
+		reopen();
+		expect_walk("b=v ");
+		unlink(path_of("journal.unreadable"));
+	}
+	cr_assert_eq(unlink(path_of("journal")), 0);
+	cr_assert_eq(mkdir(path_of("journal"), 0700), 0);
+	reopen();
+	expect_walk("");
+	cr_assert_eq(rmdir(path_of("journal.unreadable")), 0);
+	put("victim", HEADER "a {\"value\":\"v\"}\n");
+	cr_assert_eq(symlink("victim", path_of("journal")), 0);
+	reopen();
+	expect_walk("");
+	cr_assert_eq(write_value("b", "v"), 0);
+	expect_walk("b=v ");
+}
+
+Test(daemon_store, cannot_even_be_set_aside)
 {
 	_cleanup_free_ char *why = NULL;
+	Store *other = NULL;
 
-	put("a.json", "{\"version\":5,\"boot\":\"this-boot\"}");
-	cr_assert_eq(walk(&why), -EPROTO);
-	cr_assert(strstr(why, "newer"));
-	cr_assert(exists("a.json"));
+	put("journal", "no header\n");
+	cr_assert_eq(mkdir(path_of("journal.unreadable"), 0700), 0);
+	cr_assert_lt(store_open(&other, directory, "this-boot", &why), 0);
+	cr_assert(strstr(why, "cannot be set aside as journal.unreadable: "), "%s", why);
+	cr_assert(exists("journal"));
 }
 
-Test(daemon_store, older_version_is_read)
+Test(daemon_store, newer_version_is_refused)
 {
-	put("a.json", "{\"version\":1,\"boot\":\"this-boot\",\"value\":\"v\"}");
-	expect_walk("a=v ");
+	_cleanup_free_ char *why = NULL;
+	Store *other = NULL;
+
+	put("journal", "{\"version\":6,\"boot\":\"this-boot\"}\na {}\n");
+	cr_assert_eq(store_open(&other, directory, "this-boot", &why), -EPROTO);
+	cr_assert(strstr(why, "newer"));
+	cr_assert(exists("journal"));
 }
 
 Test(daemon_store, callers_error_ends_the_walk)
@@ -212,20 +274,30 @@ Test(daemon_store, callers_error_ends_the_walk)
 	cr_assert_str_eq(seen, "a=1 ");
 }
 
-Test(daemon_store, another_boots_are_removed)
+Test(daemon_store, another_boots_are_void)
 {
-	put("old.json", "{\"version\":1,\"boot\":\"that-boot\",\"value\":\"v\"}");
+	put("journal", "{\"version\":5,\"boot\":\"that-boot\"}\nold {\"value\":\"v\"}\n");
+	reopen();
 	expect_walk("");
-	cr_assert(!exists("old.json"));
+	cr_assert_eq(store_remove(store, "old"), 0);
+	expect_walk("");
+	cr_assert_eq(write_value("new", "v"), 0);
+	expect_walk("new=v ");
+	reopen();
+	expect_walk("new=v ");
 }
 
-Test(daemon_store, torn_write_of_before)
+/* A crash came between its first byte and its last: it never was. */
+Test(daemon_store, torn_line)
 {
-	put("a.new", "{\"versi");
-	expect_walk("");
-	cr_assert_eq(write_value("a", "v"), 0);
-	cr_assert(!exists("a.new"));
-	expect_walk("a=v ");
+	put("journal", HEADER "a {\"value\":\"1\"}\nb {\"val");
+	reopen();
+	expect_walk("a=1 ");
+	cr_assert_eq(write_value("c", "3"), 0);
+	expect_walk("a=1 c=3 ");
+	reopen();
+	expect_walk("a=1 c=3 ");
+	cr_assert(!exists("journal.unreadable"));
 }
 
 /* Somebody else's file must not be written through a name of ours. */
@@ -234,49 +306,88 @@ Test(daemon_store, links_in_the_way_are_replaced)
 	struct stat st;
 
 	put("victim", "precious");
-	cr_assert_eq(symlink("victim", path_of("a.new")), 0);
-	cr_assert_eq(symlink("victim", path_of("a.json")), 0);
+	cr_assert_eq(symlink("victim", path_of("journal.new")), 0);
 	cr_assert_eq(write_value("a", "v"), 0);
 	cr_assert_eq(stat(path_of("victim"), &st), 0);
 	cr_assert_eq(st.st_size, 8);
-	cr_assert_eq(lstat(path_of("a.json"), &st), 0);
+	cr_assert_eq(lstat(path_of("journal"), &st), 0);
 	cr_assert(S_ISREG(st.st_mode));
 	cr_assert_eq(st.st_mode & 0777, 0600);
+	cr_assert(!exists("journal.new"));
 }
 
 Test(daemon_store, directory_in_the_way)
 {
-	cr_assert_eq(mkdir(path_of("a.new"), 0700), 0);
+	cr_assert_eq(mkdir(path_of("journal.new"), 0700), 0);
 	cr_assert_lt(write_value("a", "v"), 0);
+	cr_assert_eq(store_remove(store, "a"), 0, "nothing is there");
+	cr_assert_eq(rmdir(path_of("journal.new")), 0);
+	cr_assert_eq(write_value("a", "v"), 0);
+	expect_walk("a=v ");
 }
 
+/* The end of a line that does not fit does not stay. */
 Test(daemon_store, full_file_system_leaves_what_was)
+{
+	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
+	struct stat st;
+
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(write_value("a", "before"), 0);
+	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	for (rlim_t more = 0; more < 10; more++) {
+		limit.rlim_cur = (rlim_t)st.st_size + more;
+		setrlimit(RLIMIT_FSIZE, &limit);
+		cr_assert_lt(write_value("a", "after"), 0);
+		cr_assert_lt(store_remove(store, "of-no-such-name"), 0);
+		expect_walk("a=before ");
+	}
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	cr_assert_eq(write_value("b", "after"), 0);
+	expect_walk("a=before b=after ");
+	reopen();
+	expect_walk("a=before b=after ");
+}
+
+Test(daemon_store, first_record_on_a_full_file_system)
 {
 	struct rlimit limit = { .rlim_cur = 10, .rlim_max = RLIM_INFINITY };
 
 	signal(SIGXFSZ, SIG_IGN);
-	cr_assert_eq(write_value("a", "before"), 0);
 	setrlimit(RLIMIT_FSIZE, &limit);
-	cr_assert_lt(write_value("a", "after"), 0);
-	cr_assert_lt(write_value("b", "after"), 0);
+	cr_assert_lt(write_value("a", "v"), 0);
+	cr_assert(!exists("journal.new"));
 	limit.rlim_cur = RLIM_INFINITY;
 	setrlimit(RLIMIT_FSIZE, &limit);
-	cr_assert(!exists("a.new"));
-	expect_walk("a=before ");
+	cr_assert_eq(write_value("a", "v"), 0);
+	expect_walk("a=v ");
 }
 
 /* Whoever reads next reads the new one. */
-Test(daemon_store, directory_that_cannot_be_synced)
+Test(daemon_store, disk_that_cannot_be_synced)
 {
 	cr_assert_eq(write_value("a", "before"), 0);
 	cr_assert_eq(write_value("b", "before"), 0);
-	directory_sync_fails = true;
+	syncs_fail = true;
 	cr_assert_eq(write_value("a", "after"), STORE_NOT_SYNCED);
 	cr_assert_eq(store_remove(store, "b"), STORE_NOT_SYNCED);
-	cr_assert_eq(store_remove(store, "b"), 0);
 	expect_walk("a=after ");
-	directory_sync_fails = false;
+	syncs_fail = false;
 	cr_assert_eq(write_value("a", "later"), 0);
+}
+
+/* The first record's journal may not be there after a power cut: nor is what follows in it. */
+Test(daemon_store, directory_that_cannot_be_synced)
+{
+	syncs_to_fail = 1; /* the new file's */
+	cr_assert_lt(write_value("a", "v"), 0);
+	cr_assert_eq(write_value("a", "v"), 0);
+	reopen();
+	syncs_fail = true;
+	cr_assert_eq(write_value("b", "v"), STORE_NOT_SYNCED);
+	syncs_fail = false;
+	expect_walk("a=v b=v ");
 }
 
 Test(daemon_store, what_is_no_open_object)
@@ -298,4 +409,45 @@ Test(daemon_store, write_replace_remove)
 	cr_assert_eq(store_remove(store, "b"), 0);
 	cr_assert_eq(store_remove(store, "b"), 0);
 	expect_walk("a=1 ");
+}
+
+/* What counts no more is written over and over, and the journal stays as short as what counts. */
+Test(daemon_store, old_lines_go)
+{
+	char value[1024] = "";
+	struct stat st;
+
+	memset(value, 'x', sizeof(value) - 1);
+	cr_assert_eq(write_value("kept", "v"), 0);
+	cr_assert_eq(write_value("gone", "v"), 0);
+	cr_assert_eq(store_remove(store, "gone"), 0);
+	for (int i = 0; i < 5000; i++)
+		cr_assert_eq(write_value("a", value), 0);
+	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	cr_assert_lt(st.st_size, 1200000);
+	cr_assert_eq(write_value("a", "last"), 0);
+	expect_walk("a=last kept=v ");
+	reopen();
+	expect_walk("a=last kept=v ");
+	cr_assert(!exists("journal.new"));
+}
+
+/* It grows on until there is room for another one. */
+Test(daemon_store, old_lines_that_cannot_go)
+{
+	char value[1024] = "";
+	struct stat st;
+
+	memset(value, 'x', sizeof(value) - 1);
+	cr_assert_eq(write_value("kept", "v"), 0);
+	cr_assert_eq(mkdir(path_of("journal.new"), 0700), 0);
+	for (int i = 0; i < 2000; i++)
+		cr_assert_eq(write_value("a", value), 0);
+	cr_assert_eq(rmdir(path_of("journal.new")), 0);
+	for (int i = 0; i < 4000; i++)
+		cr_assert_eq(write_value("a", value), 0);
+	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	cr_assert_lt(st.st_size, 3000000);
+	cr_assert_eq(write_value("a", "last"), 0);
+	expect_walk("a=last kept=v ");
 }

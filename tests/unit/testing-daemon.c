@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "testing-daemon.h"
 
+#include "testing-records.h"
+
 #include "common/process.h"
 #include "daemon/domains.h"
 #include "daemon/incarnation.h"
@@ -183,25 +185,7 @@ AssignmentState testing_state(TestingDaemon *d, int tvm, const char *alias)
 
 unsigned int testing_records(TestingDaemon *d, const char *kind, const char *contains)
 {
-	DIR *directory = opendir(d->records);
-	struct dirent *entry;
-	unsigned int n = 0;
-
-	cr_assert_not_null(directory);
-	while ((entry = readdir(directory))) {
-		char path[512], text[65536] = "";
-		_cleanup_fclose_ FILE *f = NULL;
-
-		if (strncmp(entry->d_name, kind, strlen(kind)) != 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", d->records, entry->d_name);
-		f = fopen(path, "re");
-		if (f && fread(text, 1, sizeof(text) - 1, f) > 0 &&
-		    (!contains || strstr(text, contains)))
-			n++;
-	}
-	closedir(directory);
-	return n;
+	return testing_records_count(d->records, kind, contains);
 }
 
 void testing_guest_send(const char *text)

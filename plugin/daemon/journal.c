@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/journal.h"
+
+#include "rpc/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SIZE_MAX_READ (1024 * 1024 * 1024)
+#define NAME_LEN_MAX  200
+#define SPARE	      (1024 * 1024) /* so much may count no more, beside what does */
+#define TEMPORARY     ".new"
+
+struct Journal {
+	int directory, fd; /* -1: there is none yet */
+	const char *file, *header;
+	off_t size; /* of whole lines */
+	off_t compact_at;
+	bool torn;     /* there is more in the file, to be cut off */
+	bool unsynced; /* the directory may not show the file yet */
+};
+
+static bool name_valid(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= NAME_LEN_MAX && name[0] != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-") ==
+		       n;
+}
+
+/* --- reading --- */
+
+void journal_image_done(JournalImage *image)
+{
+	free(image->bytes);
+	free(image->lines);
+	*image = (JournalImage){};
+}
+
+static int read_all(char **ret, size_t *ret_size, int directory, const char *file)
+{
+	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(directory, file, flags);
+	_cleanup_free_ char *bytes = NULL;
+	size_t size = 0;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > SIZE_MAX_READ)
+		return -EBADMSG;
+	bytes = malloc((size_t)st.st_size + 1);
+	if (!bytes)
+		return -ENOMEM;
+	while (size < (size_t)st.st_size) {
+		ssize_t n = read(fd, bytes + size, (size_t)st.st_size - size);
+
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		size += (size_t)n;
+	}
+	*ret = steal_ptr(bytes);
+	*ret_size = size;
+	return 0;
+}
+
+static JournalLine line_at(char *line, size_t len, size_t at)
+{
+	char *space = memchr(line, ' ', len);
+
+	line[len] = '\0';
+	if (!space)
+		return (JournalLine){ .text = line, .len = len, .at = at };
+	*space = '\0';
+	if (strlen(line) == (size_t)(space - line) && name_valid(line))
+		return (JournalLine){ .name = line,
+				      .text = space + 1,
+				      .len = len - (size_t)(space + 1 - line),
+				      .at = at };
+	*space = ' ';
+	return (JournalLine){ .text = line, .len = len, .at = at };
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const JournalLine *l = a, *m = b;
+	int order = !l->name || !m->name ? !!l->name - !!m->name : strcmp(l->name, m->name);
+
+	return order ?: l->at < m->at ? -1 : 1;
+}
+
+/* The last of each name, unless that says that it is no longer; and all without a name. */
+static void keep_what_counts(JournalImage *image)
+{
+	size_t kept = 0;
+
+	qsort(image->lines, image->n_lines, sizeof(image->lines[0]), by_name);
+	for (size_t i = 0; i < image->n_lines; i++) {
+		const JournalLine *line = &image->lines[i], *next = line + 1;
+
+		if (line->name && i + 1 < image->n_lines && strcmp(line->name, next->name) == 0)
+			continue;
+		if (!line->name || line->len > 0)
+			image->lines[kept++] = *line;
+	}
+	image->n_lines = kept;
+}
+
+static size_t count_lines(const char *p, const char *end)
+{
+	size_t n = 0;
+
+	for (; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+		n++;
+	return n;
+}
+
+int journal_read(JournalImage *ret, int directory, const char *file)
+{
+	_cleanup_(journal_image_done) JournalImage image = {};
+	size_t size = 0;
+	char *line, *newline, *end;
+	int r = read_all(&image.bytes, &size, directory, file);
+
+	if (r < 0)
+		return r;
+	end = memrchr(image.bytes, '\n', size);
+	if (!end)
+		return -EBADMSG;
+	end++;
+	image.size = (size_t)(end - image.bytes);
+	image.torn = image.size < size;
+	image.header = image.bytes;
+	image.lines = calloc(count_lines(image.bytes, end), sizeof(image.lines[0]));
+	if (!image.lines)
+		return -ENOMEM;
+	line = memchr(image.bytes, '\n', size);
+	*line++ = '\0';
+	for (; line < end; line = newline + 1) {
+		newline = memchr(line, '\n', (size_t)(end - line));
+		image.lines[image.n_lines++] =
+			line_at(line, (size_t)(newline - line), (size_t)(line - image.bytes));
+	}
+	keep_what_counts(&image);
+	*ret = image;
+	image = (JournalImage){};
+	return 0;
+}
+
+/* --- writing --- */
+
+static off_t compact_at(off_t size)
+{
+	return 2 * size + SPARE;
+}
+
+int journal_open(Journal **ret, int directory, const char *file, const char *header,
+		 const JournalImage *image)
+{
+	_cleanup_(journal_freep) Journal *journal = calloc(1, sizeof(*journal));
+
+	if (!journal)
+		return -ENOMEM;
+	*journal = (Journal){ .directory = directory, .fd = -1, .file = file, .header = header };
+	if (image) {
+		journal->fd = openat(directory, file, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+		if (journal->fd < 0)
+			return -errno;
+		journal->size = (off_t)image->size;
+		journal->torn = image->torn;
+		journal->compact_at = compact_at(journal->size);
+		journal->unsynced = true; /* as far as is known */
+	}
+	*ret = steal_ptr(journal);
+	return 0;
+}
+
+Journal *journal_free(Journal *journal)
+{
+	if (journal && journal->fd >= 0)
+		close(journal->fd);
+	free(journal);
+	return NULL;
+}
+
+bool journal_is_new(const Journal *journal)
+{
+	return journal->fd < 0;
+}
+
+static int cut(Journal *journal)
+{
+	journal->torn = true;
+	if (ftruncate(journal->fd, journal->size) < 0) {
+		log_error("%s: half a line cannot be cut off: %s; nothing is written until it can",
+			  journal->file, strerror(errno));
+		return -errno;
+	}
+	journal->torn = false;
+	return 0;
+}
+
+static int sync_directory(Journal *journal)
+{
+	journal->unsynced = fsync(journal->directory) < 0;
+	if (!journal->unsynced)
+		return 0;
+	log_error("%s: its directory cannot be synced: %s", journal->file, strerror(errno));
+	return JOURNAL_NOT_SYNCED;
+}
+
+static int create(int directory, const char *file)
+{
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(directory, file, flags, 0600);
+
+	/* Of a crash, or of a write that failed when removing it failed as well. */
+	if (fd < 0 && errno == EEXIST && unlinkat(directory, file, 0) >= 0)
+		fd = openat(directory, file, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static char *add(char *to, const char *text, size_t len, char end)
+{
+	to = mempcpy(to, text, len);
+	*to = end;
+	return to + 1;
+}
+
+/* The header and these lines as they stand in a file. -ENOMEM. */
+static int compose(char **ret, size_t *ret_size, const char *header, const JournalImage *image)
+{
+	size_t size = strlen(header) + 1;
+	char *to;
+
+	for (size_t i = 0; i < image->n_lines; i++)
+		if (image->lines[i].name)
+			size += strlen(image->lines[i].name) + image->lines[i].len + 2;
+	*ret = to = malloc(size);
+	if (!to)
+		return -ENOMEM;
+	*ret_size = size;
+	to = add(to, header, strlen(header), '\n');
+	for (size_t i = 0; i < image->n_lines; i++) {
+		const JournalLine *line = &image->lines[i];
+
+		if (!line->name)
+			continue;
+		to = add(to, line->name, strlen(line->name), ' ');
+		to = add(to, line->text, line->len, '\n');
+	}
+	return 0;
+}
+
+static int replace(Journal *journal, const JournalImage *image)
+{
+	_cleanup_free_ char *temporary = NULL, *text = NULL;
+	_cleanup_close_ int fd = -1;
+	size_t size;
+	int r = compose(&text, &size, journal->header, image);
+
+	if (r >= 0 && asprintf(&temporary, "%s%s", journal->file, TEMPORARY) < 0)
+		r = -ENOMEM;
+	if (r < 0)
+		return r;
+	fd = create(journal->directory, temporary);
+	if (fd < 0)
+		return fd;
+	r = write_all(fd, text, size);
+	if (r >= 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r >= 0 &&
+	    renameat(journal->directory, temporary, journal->directory, journal->file) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlinkat(journal->directory, temporary, 0);
+		return r;
+	}
+	if (journal->fd >= 0)
+		close(journal->fd);
+	journal->fd = fd;
+	fd = -1;
+	journal->size = (off_t)size;
+	journal->torn = false;
+	journal->compact_at = compact_at(journal->size);
+	return sync_directory(journal);
+}
+
+int journal_compact(Journal *journal)
+{
+	_cleanup_(journal_image_done) JournalImage image = {};
+	int r = journal->fd < 0 ? 0 : journal_read(&image, journal->directory, journal->file);
+
+	return r < 0 ? r : replace(journal, &image);
+}
+
+/* That it stays long is in nobody's way. */
+static void shorten(Journal *journal)
+{
+	int r = journal_compact(journal);
+
+	if (r >= 0)
+		return;
+	log_warning("%s: cannot be written anew: %s; it is %lld bytes long and grows on",
+		    journal->file, strerror(-r), (long long)journal->size);
+	journal->compact_at = compact_at(journal->size);
+}
+
+static int write_line(Journal *journal, const char *line, size_t size)
+{
+	ssize_t n = write(journal->fd, line, size);
+	int r;
+
+	if (n == (ssize_t)size) {
+		journal->size += n;
+		return 0;
+	}
+	r = n < 0 ? -errno : -ENOSPC;
+	if (n > 0)
+		cut(journal);
+	return r;
+}
+
+int journal_append(Journal *journal, const char *name, const char *text, size_t len)
+{
+	size_t size = strlen(name) + len + 2;
+	_cleanup_free_ char *line = NULL;
+	int r = 0;
+
+	if (!name_valid(name) || memchr(text, '\n', len))
+		return -EINVAL;
+	if (journal->fd < 0 && len == 0)
+		return 0;
+	line = malloc(size);
+	if (!line)
+		return -ENOMEM;
+	if (journal->fd < 0)
+		r = journal_compact(journal);
+	if (r >= 0 && journal->torn)
+		r = cut(journal);
+	if (r < 0)
+		return r;
+	if (journal->size > journal->compact_at)
+		shorten(journal);
+	add(add(line, name, strlen(name), ' '), text, len, '\n');
+	r = write_line(journal, line, size);
+	if (r < 0)
+		return r;
+	if (fsync(journal->fd) < 0) {
+		log_error("%s: %s: written, but cannot be synced: %s", journal->file, name,
+			  strerror(errno));
+		return JOURNAL_NOT_SYNCED;
+	}
+	return journal->unsynced ? sync_directory(journal) : 0;
+}

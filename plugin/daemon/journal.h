@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file of lines that only grows: a header, then "NAME TEXT" for what is so from there on, "NAME"
+ * and a space for what is no longer. The last line of a name counts. When most lines count no more,
+ * those that do are written to a new file, which takes the old one's place by rename.
+ *
+ * A line is one write(2) and is there whole or not at all: what a crash or a full file system has
+ * left of one, without its newline, is cut off.
+ */
+#pragma once
+
+#include "core/cleanup.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Journal Journal;
+
+/* What a file said when it was read. */
+typedef struct JournalLine {
+	const char *name; /* NUL-terminated; NULL: this line has none that could be one */
+	const char *text; /* what follows it, or the whole line; NUL-terminated */
+	size_t len;	  /* of `text` */
+	size_t at;	  /* the line's first byte in the file */
+} JournalLine;
+
+typedef struct JournalImage {
+	char *bytes;
+	const char *header;
+	size_t size;	    /* to the last newline */
+	bool torn;	    /* and something behind it */
+	JournalLine *lines; /* that count, by name; those without one first */
+	size_t n_lines;
+} JournalImage;
+
+void journal_image_done(JournalImage *image);
+
+/*
+ * Reads `file` of the directory. Not through a link: -ELOOP; not what is no regular file or has no
+ * header: -EBADMSG. -ENOENT; -errno.
+ */
+int journal_read(JournalImage *ret, int directory, const char *file);
+
+/*
+ * Appends to `file` of the directory; both have to outlive the journal, the header too. With
+ * `image`, what that shows is kept; without, the first line begins a new file, whatever there was.
+ * -errno.
+ */
+int journal_open(Journal **ret, int directory, const char *file, const char *header,
+		 const JournalImage *image);
+Journal *journal_free(Journal *journal);
+DEFINE_CLEANUP(Journal, journal_free);
+
+/* Nothing has been written, and what `file` says counts no more. */
+bool journal_is_new(const Journal *journal);
+
+/* It is written, and whoever reads next sees it; but it could not be synced. See store.h. */
+#define JOURNAL_NOT_SYNCED 1
+
+/*
+ * One line more; an empty `text`: the name is no longer. 0, JOURNAL_NOT_SYNCED, or -errno: then the
+ * file is what it was. -EINVAL: a name that cannot be one ([a-zA-Z0-9_.:-], at most 200, not with a
+ * dot first), or a newline in `text`.
+ */
+int journal_append(Journal *journal, const char *name, const char *text, size_t len);
+
+/* Writes what counts to a new file. As journal_append; after -errno the old one goes on. */
+int journal_compact(Journal *journal);

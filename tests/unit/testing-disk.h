@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A disk that fails when it is to be synced, or is full for some. In one file of a test only. */
+#pragma once
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool syncs_fail;
+static unsigned int syncs_to_fail; /* so many, and then no more */
+/* The beginning of what finds no room; NULL: everything has some. */
+static const char *no_room_for;
+
+int fsync(int fd)
+{
+	if (syncs_fail || syncs_to_fail > 0) {
+		syncs_to_fail -= syncs_to_fail > 0;
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+	if (no_room_for && size >= strlen(no_room_for) &&
+	    memcmp(data, no_room_for, strlen(no_room_for)) == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return syscall(SYS_write, fd, data, size);
+}
