@@ -86,7 +86,8 @@ int xml_tree_parse(xmlDoc **ret, const char *text, size_t size, char **ret_error
 	/* NOERROR and NOWARNING keep libxml2 from printing; it still records the error. */
 	doc = xmlCtxtReadMemory(context, text, (int)size, NULL, "UTF-8",
 				XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
-					XML_PARSE_NOCDATA | XML_PARSE_BIG_LINES);
+					XML_PARSE_NOCDATA | XML_PARSE_BIG_LINES |
+					XML_PARSE_COMPACT);
 	context->_private = NULL;
 	if (stop == STOP_DOCTYPE)
 		return refuse(ret_error, -EBADMSG, "XML: a DOCTYPE is not accepted");

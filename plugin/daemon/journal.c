@@ -10,7 +10,7 @@
 
 #define SIZE_MAX_READ (1024 * 1024 * 1024)
 #define NAME_LEN_MAX  200
-#define SPARE	      (1024 * 1024) /* so much may count no more, beside what does */
+#define SPARE	      (4 * 1024 * 1024) /* so much may count no more, beside what does */
 #define TEMPORARY     ".new"
 
 struct Journal {

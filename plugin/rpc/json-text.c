@@ -6,7 +6,6 @@
 #include "rpc/json-text.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -117,10 +116,17 @@ void json_text_name(JsonText *text, const char *name)
 
 static void add_int(JsonText *text, const JsonMember *m)
 {
-	char digits[32];
+	uint64_t rest = m->integer < 0 ? -(uint64_t)m->integer : (uint64_t)m->integer;
+	char digits[24];
+	size_t at = sizeof(digits);
 
+	do
+		digits[--at] = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (m->integer < 0)
+		digits[--at] = '-';
 	json_text_name(text, m->name);
-	append(text, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIi64, m->integer));
+	append(text, digits + at, sizeof(digits) - at);
 }
 
 static void add_object(JsonText *text, const JsonMember *m)

@@ -295,7 +295,7 @@ static int scale(void)
 {
 	Scale few = measure(1, 100), many = measure(64, 157);
 
-	printf("scale: a transition %.0f us of 100 assignments, %.0f us of 10,048: %.2f, limit "
+	printf("scale: a transition %.1f us of 100 assignments, %.1f us of 10,048: %.2f, limit "
 	       "1.1\n",
 	       few.transition, many.transition, many.transition / few.transition);
 	printf("scale: an attach, tdid's own, %.0f us and %.0f us: %.2f\n", few.attach, many.attach,
