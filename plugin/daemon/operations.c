@@ -13,6 +13,7 @@
  */
 #include "daemon/operations.h"
 
+#include "common/expiry.h"
 #include "daemon/provider.h"
 #include "rpc/event-loop.h"
 #include "rpc/log.h"
@@ -32,21 +33,20 @@ struct Operation {
 	uint64_t begun_usec; /* when it was sent, or said to have started; 0: neither */
 	char *refusal;	     /* of an unbind that is asked again; NULL: none */
 	unsigned int refusals;
-	sd_event_source *deadline;
+	Expiry deadline;
 	Operation *next; /* of its DSM */
 	Operation *next_of_all, **link_of_all;
 };
 
 struct Operations {
 	sd_event *event;
-	uint64_t deadline_usec;
+	Expiries deadlines; /* of those that have started */
 	OperationHandlers handlers;
 	void *userdata;
 	Operation *all;
 	Dsm *due, **last_due;
 	size_t n_due;
 	sd_event_source *deferred, *again;
-	sd_event_source *clock; /* never runs: no deadline has to open a descriptor */
 };
 
 const char *verb_name(Verb verb)
@@ -73,7 +73,7 @@ static void operation_free(Operation *operation)
 	if (operation->next_of_all)
 		operation->next_of_all->link_of_all = operation->link_of_all;
 	provider_call_forget(operation->call);
-	sd_event_source_disable_unref(operation->deadline);
+	expiry_end(&operation->deadline);
 	free(operation->refusal);
 	free(operation);
 }
@@ -88,7 +88,7 @@ Operations *operations_free(Operations *operations)
 	}
 	sd_event_source_disable_unref(operations->deferred);
 	sd_event_source_disable_unref(operations->again);
-	sd_event_source_disable_unref(operations->clock);
+	expiries_done(&operations->deadlines);
 	sd_event_unref(operations->event);
 	free(operations);
 	return NULL;
@@ -165,36 +165,27 @@ static void finish(Operation *operation, const OperationResult *result)
 	operations->handlers.done(&request, &told, operations->userdata);
 }
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_deadline(void *userdata)
 {
 	Operation *operation = userdata;
 	_cleanup_free_ char *reason = NULL;
 
 	if (asprintf(&reason, "no outcome within %" PRIu64 " ms of its start%s%s",
-		     operation->operations->deadline_usec / 1000, operation->refusal ? ": " : "",
-		     operation->refusal ?: "") < 0)
+		     operation->operations->deadlines.length_usec / 1000,
+		     operation->refusal ? ": " : "", operation->refusal ?: "") < 0)
 		reason = NULL;
 	finish(operation,
 	       &(OperationResult){ .outcome = OUTCOME_UNKNOWN, .reason = reason ?: "timeout" });
-	return 0;
 }
 
 static void started(Operation *operation)
 {
-	char object[BDF_STRING_SIZE];
-	int r;
-
 	if (operation->started)
 		return;
 	operation->started = true;
 	operation->begun_usec = boottime_usec();
-	r = sd_event_add_time_relative(operation->operations->event, &operation->deadline,
-				       CLOCK_BOOTTIME, operation->operations->deadline_usec, 0,
-				       on_deadline, operation);
-	if (r < 0)
-		log_error("%s %s: no deadline can be set: %s; it is waited for without end",
-			  verb_name(operation->request.verb),
-			  bdf_format(operation_object(&operation->request), object), strerror(-r));
+	expiry_begin(&operation->deadline, &operation->operations->deadlines, operation->begun_usec,
+		     on_deadline, operation);
 	operation->operations->handlers.started(&operation->request,
 						operation->operations->userdata);
 }
@@ -382,7 +373,6 @@ int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
 	if (!operations)
 		return -ENOMEM;
 	operations->event = sd_event_ref(event);
-	operations->deadline_usec = deadline_usec;
 	operations->handlers = *handlers;
 	operations->userdata = userdata;
 	operations->last_due = &operations->due;
@@ -393,10 +383,8 @@ int operations_new(Operations **ret, sd_event *event, uint64_t deadline_usec,
 	if (r >= 0)
 		r = sd_event_source_set_enabled(operations->deferred, SD_EVENT_OFF);
 	if (r >= 0)
-		r = sd_event_add_time(event, &operations->clock, CLOCK_BOOTTIME, UINT64_MAX, 0,
-				      on_deadline, NULL);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(operations->clock, SD_EVENT_OFF);
+		r = expiries_init(&operations->deadlines, event, "verbs", CLOCK_BOOTTIME,
+				  deadline_usec);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(operations);

@@ -5,7 +5,7 @@
 #include "core/cleanup.h"
 #include "core/qgs-message.h"
 #include "quote/address.h"
-#include "quote/expiry.h"
+#include "common/expiry.h"
 
 #include <systemd/sd-event.h>
 

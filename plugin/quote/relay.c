@@ -357,22 +357,25 @@ static void on_back(Upstream *upstream, void *userdata)
 static int init_expiries(Relay *relay)
 {
 	const Config *config = relay->config;
-	int r = expiries_init(&relay->attempt, relay->event,
-			      "what a service does not answer (attempt_ms)", config->attempt_usec);
+	const struct {
+		Expiries *expiries;
+		const char *what;
+		uint64_t length_usec;
+	} all[] = {
+		{ &relay->attempt, "what a service does not answer (attempt_ms)",
+		  config->attempt_usec },
+		{ &relay->check, "health checks", CHECK_TIMEOUT_USEC },
+		{ &relay->silence, "connections without a request (silence_ms)",
+		  config->silence_usec },
+		{ &relay->deadline, "requests without an answer (deadline_ms)",
+		  config->deadline_usec },
+		{ &relay->writing, "answers that nobody takes", WRITING_USEC },
+	};
+	int r = 0;
 
-	if (r >= 0)
-		r = expiries_init(&relay->check, relay->event, "health checks", CHECK_TIMEOUT_USEC);
-	if (r >= 0)
-		r = expiries_init(&relay->silence, relay->event,
-				  "connections without a request (silence_ms)",
-				  config->silence_usec);
-	if (r >= 0)
-		r = expiries_init(&relay->deadline, relay->event,
-				  "requests without an answer (deadline_ms)",
-				  config->deadline_usec);
-	if (r >= 0)
-		r = expiries_init(&relay->writing, relay->event, "answers that nobody takes",
-				  WRITING_USEC);
+	for (size_t i = 0; r >= 0 && i < ELEMENTSOF(all); i++)
+		r = expiries_init(all[i].expiries, relay->event, all[i].what, CLOCK_MONOTONIC,
+				  all[i].length_usec);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include <systemd/sd-event.h>
 
@@ -20,24 +21,29 @@ typedef void (*Expired)(void *userdata);
 struct Expiry {
 	Expiries *in; /* NULL: not begun */
 	Expiry *before, *after;
-	uint64_t at_usec; /* of CLOCK_MONOTONIC */
+	uint64_t at_usec; /* of their clock */
 	Expired expired;
 	void *userdata;
 };
 
 struct Expiries {
 	const char *what; /* for messages */
+	clockid_t clock;
 	uint64_t length_usec;
 	sd_event_source *timer;
 	Expiry *first, *last;
 };
 
-/* `what`: that ends in this time, "a health check"; static. */
-int expiries_init(Expiries *expiries, sd_event *event, const char *what, uint64_t length_usec);
+/*
+ * `what`: that ends in this time, "health checks"; static. -ENOMEM, or what sd-event says. The
+ * clock: CLOCK_MONOTONIC or CLOCK_BOOTTIME.
+ */
+int expiries_init(Expiries *expiries, sd_event *event, const char *what, clockid_t clock,
+		  uint64_t length_usec);
 /* Nothing is in it any more. */
 void expiries_done(Expiries *expiries);
 
-/* Anew if it has begun already, also of another length. */
+/* Anew if it has begun already, also of another length. `now_usec` is their clock's. */
 void expiry_begin(Expiry *expiry, Expiries *expiries, uint64_t now_usec, Expired expired,
 		  void *userdata);
 void expiry_end(Expiry *expiry);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "quote/expiry.h"
+#include "common/expiry.h"
 
 #include "rpc/log.h"
 
@@ -24,7 +24,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	Expiries *expiries = userdata;
 	uint64_t now;
 	Expiry *expiry;
-	int r = sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &now);
+	int r = sd_event_now(sd_event_source_get_event(source), expiries->clock, &now);
 
 	if (r < 0)
 		return r;
@@ -37,13 +37,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-int expiries_init(Expiries *expiries, sd_event *event, const char *what, uint64_t length_usec)
+int expiries_init(Expiries *expiries, sd_event *event, const char *what, clockid_t clock,
+		  uint64_t length_usec)
 {
 	int r;
 
-	*expiries = (Expiries){ .what = what, .length_usec = length_usec };
-	r = sd_event_add_time(event, &expiries->timer, CLOCK_MONOTONIC, 0, 1000, on_timer,
-			      expiries);
+	*expiries = (Expiries){ .what = what, .clock = clock, .length_usec = length_usec };
+	r = sd_event_add_time(event, &expiries->timer, clock, 0, 1000, on_timer, expiries);
 	return r < 0 ? r : sd_event_source_set_enabled(expiries->timer, SD_EVENT_OFF);
 }
 

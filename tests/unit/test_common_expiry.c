@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "quote/expiry.h"
+#include "common/expiry.h"
 
 #include "quote/monotonic.h"
 
@@ -15,7 +15,7 @@ static size_t n_over;
 static void set_up(void)
 {
 	cr_assert_geq(sd_event_new(&event), 0);
-	cr_assert_geq(expiries_init(&expiries, event, "a test's", 20 * MS), 0);
+	cr_assert_geq(expiries_init(&expiries, event, "a test's", CLOCK_MONOTONIC, 20 * MS), 0);
 }
 
 static void tear_down(void)
@@ -24,7 +24,7 @@ static void tear_down(void)
 	sd_event_unref(event);
 }
 
-TestSuite(quote_expiry, .init = set_up, .fini = tear_down);
+TestSuite(common_expiry, .init = set_up, .fini = tear_down);
 
 static void on_expired(void *userdata)
 {
@@ -45,7 +45,7 @@ static void run(uint64_t usec)
 		cr_assert_geq(sd_event_run(event, end - now), 0);
 }
 
-Test(quote_expiry, first_that_begins_is_first_over)
+Test(common_expiry, first_that_begins_is_first_over)
 {
 	Expiry a = {}, b = {}, c = {};
 
@@ -60,7 +60,7 @@ Test(quote_expiry, first_that_begins_is_first_over)
 	cr_assert_null(a.in);
 }
 
-Test(quote_expiry, ended_in_the_middle_and_at_both_ends)
+Test(common_expiry, ended_in_the_middle_and_at_both_ends)
 {
 	Expiry a = {}, b = {}, c = {}, d = {}, e = {};
 
@@ -77,7 +77,7 @@ Test(quote_expiry, ended_in_the_middle_and_at_both_ends)
 	cr_assert_str_eq(order, "bd");
 }
 
-Test(quote_expiry, begun_anew_is_over_later)
+Test(common_expiry, begun_anew_is_over_later)
 {
 	Expiry a = {}, b = {};
 
@@ -102,7 +102,7 @@ static void on_ends_the_other(void *userdata)
 }
 
 /* What is over may end others, and begin anew. */
-Test(quote_expiry, changed_from_within)
+Test(common_expiry, changed_from_within)
 {
 	Expiry a = {};
 
