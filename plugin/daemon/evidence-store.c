@@ -11,10 +11,11 @@
 #include <string.h>
 
 #define FETCH_TIMEOUT_USEC (10 * UINT64_C(1000000))
+#define LATER_USEC	   (50 * UINT64_C(1000))
 
 struct EvidenceStore {
 	TAILQ_HEAD(, Assignment) due; /* to be asked for, the oldest first */
-	sd_event_source *idle;
+	sd_event_source *later, *idle;
 };
 
 static void say_missing(const Assignment *a, const char *why)
@@ -83,6 +84,13 @@ static int on_idle(sd_event_source *source, void *userdata)
 	return TAILQ_EMPTY(&store->due) ? 0 : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+static int on_later(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	EvidenceStore *store = userdata;
+
+	return sd_event_source_set_enabled(store->idle, SD_EVENT_ONESHOT);
+}
+
 int evidence_store_new(EvidenceStore **ret, sd_event *event)
 {
 	EvidenceStore *store = calloc(1, sizeof(*store));
@@ -96,6 +104,11 @@ int evidence_store_new(EvidenceStore **ret, sd_event *event)
 		r = sd_event_source_set_priority(store->idle, SD_EVENT_PRIORITY_IDLE);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(store->idle, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(event, &store->later, CLOCK_MONOTONIC, 0, LATER_USEC / 10,
+				      on_later, store);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(store->later, SD_EVENT_OFF);
 	if (r < 0) {
 		evidence_store_free(store);
 		return r;
@@ -106,24 +119,32 @@ int evidence_store_new(EvidenceStore **ret, sd_event *event)
 
 EvidenceStore *evidence_store_free(EvidenceStore *store)
 {
-	if (store)
-		sd_event_source_disable_unref(store->idle);
+	if (!store)
+		return NULL;
+	sd_event_source_disable_unref(store->later);
+	sd_event_source_disable_unref(store->idle);
 	free(store);
 	return NULL;
 }
 
-/* When there is nothing else to do: it is for those who ask later, and nobody's verb waits for it.
+/*
+ * A little later, and when there is nothing else to do: it is for those who ask later, and no verb
+ * waits for it, not even in the provider.
  */
 void evidence_store_fetch(Assignment *a, uint64_t generation)
 {
 	EvidenceStore *store = a->tdid->evidence;
-	int r;
+	int r = 0;
 
 	a->evidence_call = provider_call_forget(a->evidence_call);
 	a->evidence_asked = generation;
 	if (a->evidence_due)
 		return;
-	r = sd_event_source_set_enabled(store->idle, SD_EVENT_ONESHOT);
+	if (TAILQ_EMPTY(&store->due)) {
+		r = sd_event_source_set_time_relative(store->later, LATER_USEC);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(store->later, SD_EVENT_ONESHOT);
+	}
 	if (r < 0) {
 		say_missing(a, strerror(-r));
 		return;
