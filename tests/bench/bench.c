@@ -105,11 +105,15 @@ static double attach_many(uint32_t dsms, uint32_t tdis, double *ret_own)
 		plug(d, layout_tdi(d, tdis));
 		HOST_UNTIL(&host, is_locked(layout_tdi(d, tdis)));
 	}
+	for (uint32_t d = 0; d < dsms; d++)
+		for (uint32_t t = 0; t < tdis; t++)
+			bench_libvirt_plug(d, layout_tdi(d, t));
+	bench_libvirt_write_xml();
 	used = cpu();
 	began = boottime_usec();
 	for (uint32_t d = 0; d < dsms; d++)
 		for (uint32_t t = 0; t < tdis; t++)
-			plug(d, layout_tdi(d, t));
+			bench_libvirt_dirty(d, VMM_DIRTY_DEVICE_ADDED, layout_tdi(d, t));
 	for (uint32_t d = 0; d < dsms; d++)
 		for (uint32_t t = 0; t < tdis; t++) {
 			HOST_UNTIL(&host, is_locked(layout_tdi(d, t)));

@@ -15,6 +15,8 @@ void bench_libvirt_begin(uint32_t n);
 void bench_libvirt_end(void);
 void bench_libvirt_plug(uint32_t domain, Bdf tdi);
 void bench_libvirt_unplug(uint32_t domain, Bdf tdi);
+/* What the next reads of all domains answer: no part of them then. */
+void bench_libvirt_write_xml(void);
 void bench_libvirt_connect(void);
 /* The event of it. */
 void bench_libvirt_dirty(uint32_t domain, VmmDirtyReason reason, Bdf tdi);
