@@ -64,7 +64,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
 	if (engine_assignment(a->tdid->engine, a->id)->state != ASSIGNMENT_DETACHING)
 		return 0;
-	if (a->detach_guest_usec > 0 && !a->deleted)
+	if (a->detach_guest_usec > 0 && a->deleted_usec == 0)
 		tell_not_ejected(a);
 	ask(a->tdid, a);
 	return 0;

@@ -20,7 +20,7 @@ static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 	log_info("libvirt: connected, %zu domain%s running", n, n == 1 ? "" : "s");
 	/* What libvirt lists now is newer than what QEMU said before. */
 	for (uint32_t p = 0; (a = registry_next_assignment(tdid->registry, &p));)
-		a->deleted = false;
+		a->deleted_usec = 0;
 	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
 		guest_boot_doubt(tvm);
 	for (size_t i = 0; i < n; i++) {
@@ -28,7 +28,7 @@ static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 
 		if (uuid_from_string(&uuid, domains[i].uuid) >= 0 &&
 		    !registry_find_domain(tdid->registry, uuid))
-			domain_read_start(tdid, uuid, 0, NULL);
+			domain_read_start(tdid, uuid, 0, NULL, 0);
 	}
 	/* Also those that are no longer running. */
 	domains_read_all(tdid);
@@ -43,7 +43,7 @@ static void on_disconnected(const char *reason, void *userdata)
  * QEMU's word comes before libvirt takes the device out of the XML and gives it back to the host's
  * driver, at which the kernel would end the bind: it is the time to unbind.
  */
-static void let_go(Tdid *tdid, const Tvm *tvm, const char *alias)
+static void let_go(Tdid *tdid, const Tvm *tvm, const char *alias, uint64_t usec)
 {
 	Assignment *a;
 
@@ -51,7 +51,7 @@ static void let_go(Tdid *tdid, const Tvm *tvm, const char *alias)
 		if (strcmp(a->alias, alias) != 0 ||
 		    !engine_assignment(tdid->engine, a->id)->present)
 			continue;
-		a->deleted = true;
+		a->deleted_usec = usec;
 		a->guest_known = false;
 		director_mark(tdid, a, "device-deleted", NULL);
 		director_event(tdid, &(EngineEvent){ .type = EVENT_GONE, .id = a->id }, NULL);
@@ -80,16 +80,13 @@ static void on_dirty(const VmmDirty *dirty, void *userdata)
 	if (domain && domain->tvm && dirty->reason == VMM_DIRTY_REBOOT)
 		guest_boot_reset(tdid, domain->tvm);
 	if (domain && domain->tvm && dirty->alias && dirty->reason == VMM_DIRTY_DEVICE_DELETED)
-		let_go(tdid, domain->tvm, dirty->alias);
+		let_go(tdid, domain->tvm, dirty->alias, dirty->boottime_usec);
 	if (domain && domain->tvm && dirty->alias &&
 	    dirty->reason == VMM_DIRTY_DEVICE_REMOVAL_FAILED) {
 		assignments_service_not_let_go(tdid->assignments, domain->tvm, dirty->alias);
 		domains_not_let_go(tdid, domain->tvm, dirty->alias);
 	}
-	domain_read_start(tdid, uuid, 0,
-			  added && dirty->alias ? &(AddedMark){ .alias = (char *)dirty->alias,
-								.usec = dirty->boottime_usec }
-						: NULL);
+	domain_read_start(tdid, uuid, 0, added ? dirty->alias : NULL, dirty->boottime_usec);
 }
 
 const VmmHandlers domains_handlers = {

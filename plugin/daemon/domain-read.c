@@ -80,11 +80,15 @@ static bool try_again(DomainRead *read, int error)
 	return true;
 }
 
-/* Takes `read`, which is not tried again. */
+/* Takes `read`, which is not tried again: its marks wait for the next one. */
 static void lose(DomainRead *read)
 {
+	Domain *domain = registry_find_domain(read->tdid->registry, read->uuid);
+
+	if (domain)
+		append(&domain->added, steal_ptr(read->added));
 	if (read->flags & VMM_READ_GUEST_PCI)
-		domains_look_lost(registry_find_domain(read->tdid->registry, read->uuid));
+		domains_look_lost(domain);
 	read_free(read);
 }
 
@@ -105,14 +109,14 @@ static void ask(DomainRead *read)
 		lose(read);
 }
 
-static AddedMark *copy_mark(const AddedMark *mark)
+static AddedMark *mark_new(const char *alias, uint64_t usec)
 {
-	AddedMark *copy = calloc(1, sizeof(*copy));
+	AddedMark *mark = calloc(1, sizeof(*mark));
 
-	if (!copy)
+	if (!mark)
 		return NULL;
-	*copy = (AddedMark){ .alias = strdup(mark->alias), .usec = mark->usec };
-	return copy->alias ? copy : added_marks_free(copy);
+	*mark = (AddedMark){ .alias = strdup(alias), .usec = usec };
+	return mark->alias ? mark : added_marks_free(mark);
 }
 
 static DomainRead *read_new(Tdid *tdid, Uuid uuid, unsigned int flags)
@@ -128,10 +132,12 @@ static DomainRead *read_new(Tdid *tdid, Uuid uuid, unsigned int flags)
 	return read;
 }
 
-void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const AddedMark *added)
+void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
+		       uint64_t added_usec)
 {
 	Domain *domain = registry_find_domain(tdid->registry, uuid);
-	AddedMark *mark = added ? copy_mark(added) : NULL; /* no memory: it is "seen" then */
+	/* No memory: it is "seen" then. */
+	AddedMark *mark = added_alias ? mark_new(added_alias, added_usec) : NULL;
 	DomainRead *read;
 
 	if (domain && domain->reading && !flags) {
@@ -176,15 +182,19 @@ void domain_read_deepen(DomainRead *read)
 
 static uint64_t added_at(const AddedMark *marks, const char *alias)
 {
+	uint64_t last = 0;
+
 	for (; marks; marks = marks->next)
-		if (strcmp(marks->alias, alias) == 0)
-			return marks->usec;
-	return 0;
+		if (strcmp(marks->alias, alias) == 0 && marks->usec > last)
+			last = marks->usec;
+	return last;
 }
 
 uint64_t domain_read_added(const DomainRead *read, const Domain *domain, const char *alias)
 {
-	return added_at(read->added, alias) ?: added_at(domain->added, alias);
+	uint64_t shown = added_at(read->added, alias), waiting = added_at(domain->added, alias);
+
+	return waiting > shown ? waiting : shown;
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata)

@@ -28,8 +28,9 @@ struct DomainRead {
 	DomainRead *next;
 };
 
-/* flags: VmmReadFlags. added: of a device that has just been added, or NULL; copied. */
-void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const AddedMark *added);
+/* flags: VmmReadFlags. added_alias: of a device that has just been added, at that time; or NULL. */
+void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
+		       uint64_t added_usec);
 
 /* What it shows; the same text is not taken apart twice. The read's. -errno with a sentence. */
 int domain_read_xml(DomainRead *read, const char *text, const DomainXml **ret, char **ret_error);
@@ -37,7 +38,8 @@ int domain_read_xml(DomainRead *read, const char *text, const DomainXml **ret, c
 /* Asks QEMU, too, about what this read has shown. Takes all that is the read's. */
 void domain_read_deepen(DomainRead *read);
 
-/* When the device was added, by a mark that this read or one behind it is about; 0: it was not. */
+/* When the device was added last, by a mark that this read or one behind it is about; 0: it was
+ * not. */
 uint64_t domain_read_added(const DomainRead *read, const Domain *domain, const char *alias);
 
 /* Forgets those that wait to be tried again. */

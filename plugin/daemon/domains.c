@@ -25,6 +25,12 @@
 #include <errno.h>
 #include <string.h>
 
+/* By QEMU; and nothing has told since that it is there again. */
+static bool is_let_go(const Assignment *a, uint64_t added_usec)
+{
+	return a->deleted_usec > added_usec;
+}
+
 static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml,
 				const DomainRead *read)
 {
@@ -32,7 +38,7 @@ static bool wants_guest_address(Tdid *tdid, const Tvm *tvm, const DomainXml *xml
 		const Assignment *a =
 			registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host);
 
-		if (a && a->deleted && !domain_read_added(read, tvm->domain, xml->devices[i].alias))
+		if (a && is_let_go(a, domain_read_added(read, tvm->domain, a->alias)))
 			continue;
 		if (!a || !a->guest_known || !engine_assignment(tdid->engine, a->id)->present)
 			return true;
@@ -175,7 +181,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 		return;
 	a->reset = false;
 	a->announced = added_usec;
-	a->deleted = false;
+	a->deleted_usec = 0;
 	a->guest_known = false;
 	learn_guest_address(a, pci);
 	director_event(tdid,
@@ -214,7 +220,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));) {
 		if (is_listed(xml, a))
 			continue;
-		a->deleted = false;
+		a->deleted_usec = 0;
 		if (a->reset)
 			assignments_service_left(tdid->assignments, a);
 		a->reset = false;
@@ -232,7 +238,7 @@ static void compare(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainRead
 
 		a = registry_find_assignment(tvm, device->alias, device->host);
 		e = a ? engine_assignment(tdid->engine, a->id) : NULL;
-		if (a && a->deleted && !added_usec)
+		if (a && is_let_go(a, added_usec))
 			continue;
 		if (!e || !e->present) {
 			appear(tdid, tvm, xml, device, pci, added_usec);
@@ -392,7 +398,7 @@ void domains_look(Tdid *tdid, Assignment *a)
 	if (!a->tvm->domain)
 		return; /* its QEMU ends */
 	a->look_after = a->tvm->domain->reads_begun;
-	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL);
+	domain_read_start(tdid, a->tvm->uuid, VMM_READ_GUEST_PCI, NULL, 0);
 }
 
 void domains_look_lost(const Domain *domain)
@@ -405,13 +411,12 @@ void domains_look_lost(const Domain *domain)
 
 void domains_read(Tdid *tdid, Domain *domain)
 {
-	domain_read_start(tdid, domain->uuid, 0, NULL);
+	domain_read_start(tdid, domain->uuid, 0, NULL, 0);
 }
 
 void domains_added(Tdid *tdid, Uuid domain, const char *alias)
 {
-	domain_read_start(tdid, domain, 0,
-			  &(AddedMark){ .alias = (char *)alias, .usec = boottime_usec() });
+	domain_read_start(tdid, domain, 0, alias, boottime_usec());
 }
 
 void domains_read_all(Tdid *tdid)

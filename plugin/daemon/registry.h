@@ -120,10 +120,11 @@ typedef struct Assignment {
 	Tdi *tdi;
 	uint32_t of_tvm, of_dsm; /* its places there */
 	char *alias;
-	char *reason;	 /* for the operator; NULL when there is nothing to say */
-	bool announced;	 /* libvirt told of it when it was plugged: its guest runs already */
-	bool reset;	 /* its guest has booted anew since it was seen last */
-	bool deleted;	 /* QEMU has let it go; libvirt's XML may still list it */
+	char *reason;	/* for the operator; NULL when there is nothing to say */
+	bool announced; /* libvirt told of it when it was plugged: its guest runs already */
+	bool reset;	/* its guest has booted anew since it was seen last */
+	/* When QEMU let it go, which libvirt's XML may still list; 0: it has not */
+	uint64_t deleted_usec;
 	bool unrecorded; /* its record could not be written */
 	bool guest_known;
 	Bdf guest; /* as the TVM sees it */

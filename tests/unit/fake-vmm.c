@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake-vmm.h"
 
+#include "rpc/event-loop.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
@@ -286,9 +288,11 @@ void fake_vmm_disconnect(void)
 
 void fake_vmm_dirty(const char *uuid, VmmDirtyReason reason, const char *alias)
 {
-	fake_vmm.vmm->handlers.domain_dirty(
-		&(VmmDirty){ .uuid = uuid, .reason = reason, .alias = alias, .boottime_usec = 1 },
-		fake_vmm.vmm->userdata);
+	fake_vmm.vmm->handlers.domain_dirty(&(VmmDirty){ .uuid = uuid,
+							 .reason = reason,
+							 .alias = alias,
+							 .boottime_usec = boottime_usec() },
+					    fake_vmm.vmm->userdata);
 }
 
 bool vmm_is_connected(const Vmm *vmm)

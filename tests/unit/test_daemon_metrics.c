@@ -87,9 +87,8 @@ Test(daemon_metrics, from_attach_to_running)
 	cr_assert_eq(VALUE("verb_duration_seconds_count", "verb=\"tdi_bind\","), 1);
 	cr_assert_gt(VALUE("verb_duration_seconds_sum", "verb=\"tdi_bind\","), 0);
 	cr_assert_eq(VALUE("attach_to_running_seconds_count", ""), 1);
-	/* The fake libvirt added the device when this host booted. */
-	cr_assert_float_eq(VALUE("attach_to_running_seconds_sum", ""),
-			   (double)boottime_usec() / 1e6, 60);
+	cr_assert_gt(VALUE("attach_to_running_seconds_sum", ""), 0);
+	cr_assert_lt(VALUE("attach_to_running_seconds_sum", ""), 60);
 	cr_assert_eq(VALUE("watchers", ""), 1);
 	cr_assert_eq(VALUE("waiters", ""), 1);
 	cr_assert_eq(VALUE("api_connections", ""), 2);
