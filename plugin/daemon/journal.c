@@ -8,18 +8,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SIZE_MAX_READ (1024 * 1024 * 1024)
-#define NAME_LEN_MAX  200
-#define SPARE	      (4 * 1024 * 1024) /* so much may count no more, beside what does */
-#define TEMPORARY     ".new"
+#define NAME_LEN_MAX 200
+#define SPARE	     (4 * 1024 * 1024) /* so much may count no more, beside what does */
+#define WORTH_IT     (64 * 1024)       /* so much has to be gained when there is no room */
+#define TEMPORARY    ".new"
 
 struct Journal {
 	int directory, fd; /* -1: there is none yet */
 	const char *file, *header;
-	off_t size; /* of whole lines */
-	off_t compact_at;
-	bool torn;     /* there is more in the file, to be cut off */
-	bool unsynced; /* the directory may not show the file yet */
+	off_t size;	  /* of whole lines */
+	off_t shortest;	  /* it would have been when it was opened, or was when it was made */
+	off_t compact_at; /* size */
+	bool torn;	  /* there is more in the file, to be cut off */
+	bool unsynced;	  /* the directory may not show the file yet */
 };
 
 static bool name_valid(const char *name)
@@ -40,26 +41,27 @@ void journal_image_done(JournalImage *image)
 	*image = (JournalImage){};
 }
 
-static int read_all(char **ret, size_t *ret_size, int directory, const char *file)
+static int read_all(char **ret, size_t *ret_size, int fd)
 {
-	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-	_cleanup_close_ int fd = openat(directory, file, flags);
 	_cleanup_free_ char *bytes = NULL;
 	size_t size = 0;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size > SIZE_MAX_READ)
+	if (!S_ISREG(st.st_mode))
 		return -EBADMSG;
+	if (st.st_size > JOURNAL_SIZE_MAX)
+		return -EFBIG;
 	bytes = malloc((size_t)st.st_size + 1);
 	if (!bytes)
 		return -ENOMEM;
 	while (size < (size_t)st.st_size) {
-		ssize_t n = read(fd, bytes + size, (size_t)st.st_size - size);
+		ssize_t n = pread(fd, bytes + size, (size_t)st.st_size - size, (off_t)size);
 
+		/* What a file system says of its own is no verdict about what is in the file. */
 		if (n < 0)
-			return -errno;
+			return errno == EBADMSG ? -EIO : -errno;
 		if (n == 0)
 			break;
 		size += (size_t)n;
@@ -91,7 +93,7 @@ static int by_name(const void *a, const void *b)
 	const JournalLine *l = a, *m = b;
 	int order = !l->name || !m->name ? !!l->name - !!m->name : strcmp(l->name, m->name);
 
-	return order ?: l->at < m->at ? -1 : 1;
+	return order ?: (l->at > m->at) - (l->at < m->at);
 }
 
 /* The last of each name, unless that says that it is no longer; and all without a name. */
@@ -105,6 +107,8 @@ static void keep_what_counts(JournalImage *image)
 
 		if (line->name && i + 1 < image->n_lines && strcmp(line->name, next->name) == 0)
 			continue;
+		if (line->name && line->len > 0)
+			image->live += strlen(line->name) + line->len + 2;
 		if (!line->name || line->len > 0)
 			image->lines[kept++] = *line;
 	}
@@ -120,12 +124,12 @@ static size_t count_lines(const char *p, const char *end)
 	return n;
 }
 
-int journal_read(JournalImage *ret, int directory, const char *file)
+static int read_image(JournalImage *ret, int fd)
 {
 	_cleanup_(journal_image_done) JournalImage image = {};
 	size_t size = 0;
 	char *line, *newline, *end;
-	int r = read_all(&image.bytes, &size, directory, file);
+	int r = read_all(&image.bytes, &size, fd);
 
 	if (r < 0)
 		return r;
@@ -152,28 +156,52 @@ int journal_read(JournalImage *ret, int directory, const char *file)
 	return 0;
 }
 
+int journal_read(JournalImage *ret, int directory, const char *file)
+{
+	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(directory, file, flags);
+
+	if (fd >= 0)
+		return read_image(ret, fd);
+	return errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
+}
+
 /* --- writing --- */
 
-static off_t compact_at(off_t size)
+static off_t compact_at(size_t live)
 {
-	return 2 * size + SPARE;
+	return 2 * (off_t)live + SPARE;
+}
+
+static char *temporary_name(const Journal *journal)
+{
+	char *name;
+
+	return asprintf(&name, "%s%s", journal->file, TEMPORARY) < 0 ? NULL : name;
 }
 
 int journal_open(Journal **ret, int directory, const char *file, const char *header,
 		 const JournalImage *image)
 {
 	_cleanup_(journal_freep) Journal *journal = calloc(1, sizeof(*journal));
+	_cleanup_free_ char *temporary = NULL;
 
 	if (!journal)
 		return -ENOMEM;
 	*journal = (Journal){ .directory = directory, .fd = -1, .file = file, .header = header };
+	temporary = temporary_name(journal);
+	if (!temporary)
+		return -ENOMEM;
+	/* Of a crash; and in nobody's way if it stays. */
+	unlinkat(directory, temporary, 0);
 	if (image) {
-		journal->fd = openat(directory, file, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+		journal->fd = openat(directory, file, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 		if (journal->fd < 0)
 			return -errno;
 		journal->size = (off_t)image->size;
 		journal->torn = image->torn;
-		journal->compact_at = compact_at(journal->size);
+		journal->shortest = (off_t)image->live;
+		journal->compact_at = compact_at(image->live);
 		journal->unsynced = true; /* as far as is known */
 	}
 	*ret = steal_ptr(journal);
@@ -216,7 +244,7 @@ static int sync_directory(Journal *journal)
 
 static int create(int directory, const char *file)
 {
-	int flags = O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+	int flags = O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
 	int fd = openat(directory, file, flags, 0600);
 
 	/* Of a crash, or of a write that failed when removing it failed as well. */
@@ -245,19 +273,15 @@ static char *add(char *to, const char *text, size_t len, char end)
 	return to + 1;
 }
 
-/* The header and these lines as they stand in a file. -ENOMEM. */
+/* The header and these lines as they stand in a file: *ret_size bytes. -ENOMEM. */
 static int compose(char **ret, size_t *ret_size, const char *header, const JournalImage *image)
 {
-	size_t size = strlen(header) + 1;
 	char *to;
 
-	for (size_t i = 0; i < image->n_lines; i++)
-		if (image->lines[i].name)
-			size += strlen(image->lines[i].name) + image->lines[i].len + 2;
-	*ret = to = malloc(size);
+	*ret_size = strlen(header) + 1 + image->live;
+	*ret = to = malloc(*ret_size);
 	if (!to)
 		return -ENOMEM;
-	*ret_size = size;
 	to = add(to, header, strlen(header), '\n');
 	for (size_t i = 0; i < image->n_lines; i++) {
 		const JournalLine *line = &image->lines[i];
@@ -272,13 +296,11 @@ static int compose(char **ret, size_t *ret_size, const char *header, const Journ
 
 static int replace(Journal *journal, const JournalImage *image)
 {
-	_cleanup_free_ char *temporary = NULL, *text = NULL;
+	_cleanup_free_ char *temporary = temporary_name(journal), *text = NULL;
 	_cleanup_close_ int fd = -1;
 	size_t size;
-	int r = compose(&text, &size, journal->header, image);
+	int r = temporary ? compose(&text, &size, journal->header, image) : -ENOMEM;
 
-	if (r >= 0 && asprintf(&temporary, "%s%s", journal->file, TEMPORARY) < 0)
-		r = -ENOMEM;
 	if (r < 0)
 		return r;
 	fd = create(journal->directory, temporary);
@@ -298,21 +320,21 @@ static int replace(Journal *journal, const JournalImage *image)
 		close(journal->fd);
 	journal->fd = fd;
 	fd = -1;
-	journal->size = (off_t)size;
+	journal->size = journal->shortest = (off_t)size;
 	journal->torn = false;
-	journal->compact_at = compact_at(journal->size);
+	journal->compact_at = compact_at(image->live);
 	return sync_directory(journal);
 }
 
 int journal_compact(Journal *journal)
 {
 	_cleanup_(journal_image_done) JournalImage image = {};
-	int r = journal->fd < 0 ? 0 : journal_read(&image, journal->directory, journal->file);
+	int r = journal->fd < 0 ? 0 : read_image(&image, journal->fd);
 
 	return r < 0 ? r : replace(journal, &image);
 }
 
-/* That it stays long is in nobody's way. */
+/* That it stays long is in nobody's way for now. */
 static void shorten(Journal *journal)
 {
 	int r = journal_compact(journal);
@@ -321,7 +343,7 @@ static void shorten(Journal *journal)
 		return;
 	log_warning("%s: cannot be written anew: %s; it is %lld bytes long and grows on",
 		    journal->file, strerror(-r), (long long)journal->size);
-	journal->compact_at = compact_at(journal->size);
+	journal->compact_at = journal->size + SPARE;
 }
 
 static int write_line(Journal *journal, const char *line, size_t size)
@@ -334,9 +356,16 @@ static int write_line(Journal *journal, const char *line, size_t size)
 		return 0;
 	}
 	r = n < 0 ? -errno : -ENOSPC;
-	if (n > 0)
-		cut(journal);
+	cut(journal);
 	return r;
+}
+
+/* There was no room (r); without what counts no more there may be. */
+static int write_line_anew(Journal *journal, const char *line, size_t size, int r)
+{
+	if (journal->size < journal->shortest + WORTH_IT || journal_compact(journal) < 0)
+		return r;
+	return write_line(journal, line, size);
 }
 
 int journal_append(Journal *journal, const char *name, const char *text, size_t len)
@@ -360,8 +389,12 @@ int journal_append(Journal *journal, const char *name, const char *text, size_t 
 		return r;
 	if (journal->size > journal->compact_at)
 		shorten(journal);
+	if (journal->size + (off_t)size > JOURNAL_SIZE_MAX)
+		return -EFBIG;
 	add(add(line, name, strlen(name), ' '), text, len, '\n');
 	r = write_line(journal, line, size);
+	if (r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
+		r = write_line_anew(journal, line, size, r);
 	if (r < 0)
 		return r;
 	if (fsync(journal->fd) < 0) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A file of lines that only grows: a header, then "NAME TEXT" for what is so from there on, "NAME"
- * and a space for what is no longer. The last line of a name counts. When most lines count no more,
- * those that do are written to a new file, which takes the old one's place by rename.
+ * and a space for what is no longer. The last line of a name counts. When what counts no more is
+ * longer than what does, and by 4 MiB, that which does is written to a new file, which takes the
+ * old one's place by rename.
  *
  * A line is one write(2) and is there whole or not at all: what a crash or a full file system has
  * left of one, without its newline, is cut off.
@@ -14,6 +15,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Bytes; it grows no further, and what is longer is not read. */
+#define JOURNAL_SIZE_MAX (1024 * 1024 * 1024)
 
 typedef struct Journal Journal;
 
@@ -30,6 +34,7 @@ typedef struct JournalImage {
 	const char *header;
 	size_t size;	    /* to the last newline */
 	bool torn;	    /* and something behind it */
+	size_t live;	    /* bytes of those lines that count and have a name */
 	JournalLine *lines; /* that count, by name; those without one first */
 	size_t n_lines;
 } JournalImage;
@@ -37,8 +42,8 @@ typedef struct JournalImage {
 void journal_image_done(JournalImage *image);
 
 /*
- * Reads `file` of the directory. Not through a link: -ELOOP; not what is no regular file or has no
- * header: -EBADMSG. -ENOENT; -errno.
+ * Reads `file` of the directory. -EBADMSG: it is a link, or no regular file, or has no header;
+ * -ENOENT; -EFBIG; -errno: nothing is known about what is in it.
  */
 int journal_read(JournalImage *ret, int directory, const char *file);
 

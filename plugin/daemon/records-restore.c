@@ -266,7 +266,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 		return -EBADMSG;
 	tvm = find_tvm(tdid, uuid, raw->pid);
 	tdi = registry_find_tdi(tdid->registry, device);
-	if (!tvm || !tdi)
+	if (!tvm || !tdi || registry_find_assignment(tvm, raw->name, device))
 		return -EBADMSG;
 	r = idle_dsm(tdid, dsm_bdf, &dsm);
 	if (r >= 0)

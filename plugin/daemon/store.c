@@ -5,6 +5,7 @@
 #include "daemon/journal.h"
 #include "rpc/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -53,12 +54,6 @@ static int make_directories(const char *path)
 	return 0;
 }
 
-/* A failure of the system's, now, from which nothing follows about what is in the file. */
-static bool is_passing(int r)
-{
-	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EACCES;
-}
-
 /* 1: it is of this boot; 0: of another one; -EBADMSG; -EPROTO: of a newer tdid. */
 static int judge_header(const char *header, const char *boot_id)
 {
@@ -77,17 +72,58 @@ static int judge_header(const char *header, const char *boot_id)
 	return strcmp(boot, boot_id) == 0;
 }
 
+/* Beside what was set aside before. */
+static int free_name(const Store *store, char ret[static 64])
+{
+	for (unsigned int i = 0; i < 1000; i++) {
+		snprintf(ret, 64, i ? UNREADABLE ".%u" : UNREADABLE, i);
+		if (faccessat(store->directory, ret, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT ? 0 : -errno;
+	}
+	return -EEXIST;
+}
+
 static int set_all_aside(const Store *store, char **ret_error)
 {
-	if (renameat(store->directory, FILE_NAME, store->directory, UNREADABLE) < 0)
-		return refuse(ret_error, -errno,
-			      "%s/%s: no journal of tdid's, and cannot be set "
-			      "aside as %s: %s",
-			      store->path, FILE_NAME, UNREADABLE, strerror(errno));
+	char aside[64];
+	int r = free_name(store, aside);
+
+	if (r >= 0 && renameat(store->directory, FILE_NAME, store->directory, aside) < 0)
+		r = -errno;
+	if (r < 0)
+		return refuse(ret_error, r,
+			      "%s/%s: no journal of tdid's, and cannot be set aside: %s",
+			      store->path, FILE_NAME, strerror(-r));
 	log_error("%s/%s: no journal of tdid's; set aside as %s. What it was about is learned anew "
 		  "from the TSM and from libvirt",
-		  store->path, FILE_NAME, UNREADABLE);
+		  store->path, FILE_NAME, aside);
 	return 0;
+}
+
+static int is_old_record(const struct dirent *entry)
+{
+	size_t n = strlen(entry->d_name);
+
+	return n > 5 && strcmp(entry->d_name + n - 5, ".json") == 0;
+}
+
+/* They would say what is bound, and to whom. */
+static int refuse_old_records(const Store *store, char **ret_error)
+{
+	struct dirent **entries = NULL;
+	int n = scandirat(store->directory, ".", &entries, is_old_record, NULL);
+	int r = n < 0 ? refuse(ret_error, -errno, "%s: %s", store->path, strerror(errno)) : 0;
+
+	if (n > 0)
+		r = refuse(ret_error, -EPROTO,
+			   "%s/%s: a record of a tdid from before its journal. Go back to that "
+			   "version, or remove it and those beside it when no trusted device is in "
+			   "use",
+			   store->path, entries[0]->d_name);
+	for (int i = 0; i < n; i++)
+		free(entries[i]);
+	free(entries);
+	return r;
 }
 
 static int open_journal(Store *store, const char *boot_id, char **ret_error)
@@ -95,7 +131,7 @@ static int open_journal(Store *store, const char *boot_id, char **ret_error)
 	_cleanup_(journal_image_done) JournalImage image = {};
 	int r = journal_read(&image, store->directory, FILE_NAME);
 
-	if (is_passing(r))
+	if (r < 0 && r != -ENOENT && r != -EBADMSG)
 		return refuse(ret_error, r, "%s/%s: cannot be read: %s", store->path, FILE_NAME,
 			      strerror(-r));
 	if (r >= 0)
@@ -107,11 +143,14 @@ static int open_journal(Store *store, const char *boot_id, char **ret_error)
 			      "%s/%s: written by a newer tdid. Go back to that version, or remove "
 			      "the file when no trusted device is in use",
 			      store->path, FILE_NAME);
-	if (r < 0)
+	if (r == -EBADMSG)
 		r = set_all_aside(store, ret_error);
-	if (r >= 0)
-		r = journal_open(&store->journal, store->directory, FILE_NAME, store->header,
-				 r > 0 ? &image : NULL);
+	if (r == 0)
+		r = refuse_old_records(store, ret_error);
+	if (r < 0)
+		return r;
+	r = journal_open(&store->journal, store->directory, FILE_NAME, store->header,
+			 r > 0 ? &image : NULL);
 	return r >= 0 ? 0 : refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
 }
 
@@ -160,15 +199,20 @@ static int keep_aside(const Store *store, const JournalLine *line)
 {
 	int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
 	_cleanup_close_ int fd = openat(store->directory, UNREADABLE, flags, 0600);
-	_cleanup_free_ char *text = NULL;
-	int n;
+	size_t name = line->name ? strlen(line->name) + 1 : 0, size = name + line->len + 1;
+	_cleanup_free_ char *text = malloc(size);
+	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
-	n = asprintf(&text, "%s%s%s\n", line->name ?: "", line->name ? " " : "", line->text);
-	if (n < 0)
+	if (!text)
 		return -ENOMEM;
-	return write(fd, text, (size_t)n) == n ? 0 : -EIO;
+	if (name > 0)
+		snprintf(text, size, "%s ", line->name);
+	memcpy(text + name, line->text, line->len);
+	text[size - 1] = '\n';
+	n = write(fd, text, size);
+	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -ENOSPC;
 }
 
 static int set_aside(Store *store, const JournalLine *line, const char *why)
@@ -254,5 +298,5 @@ int store_each(Store *store, const char *const order[], bool rest, StoreRecordFn
 		r = walk_some(store, &image, order[i], fn, userdata);
 	if (r >= 0 && rest)
 		r = walk_some(store, &image, "", fn, userdata);
-	return r < 0 ? r : 0;
+	return r >= 0 ? 0 : refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
 }

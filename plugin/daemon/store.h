@@ -8,7 +8,8 @@
  * is bound after a reboot, and gives way to the first record of this one. A newer version is
  * refused.
  *
- * Until 4 each record was a file of its own, which cost 16 to 27 us in memory instead of 3.
+ * Until 4 each record was a file of its own, which cost 16 to 27 us in memory instead of 3. Those
+ * of this boot are not read: a start finds them, and is refused.
  */
 #pragma once
 
@@ -41,7 +42,7 @@ DEFINE_CLEANUP(Store, store_free);
  */
 int store_write(Store *store, const char *name, JsonText *record);
 
-/* Returns as above. A record that is not there is success. */
+/* Returns as above, also where there is no such record; and 0 if none has been written at all. */
 int store_remove(Store *store, const char *name);
 
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);

@@ -3,12 +3,14 @@
  * The store's journal: what makes no sense is set aside and never keeps tdid from starting, and
  * what was put back is written as it was. Input: the journal.
  */
+#include "daemon/journal.h"
 #include "daemon/records.h"
 #include "daemon/store.h"
 #include "fuzz.h"
 #include "folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #define BOOT "00000000-0000-0000-0000-000000000000"
@@ -89,6 +91,41 @@ static void check_again(Tdid *tdid)
 	fuzz_folder_remove("again");
 }
 
+/* What counts is what counted, also when it has been written anew, and what comes goes behind it.
+ */
+static void check_journal(void)
+{
+	_cleanup_(journal_image_done) JournalImage before = {}, after = {};
+	_cleanup_(journal_freep) Journal *journal = NULL;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int fd = -1;
+	size_t nameless = 0;
+
+	CHECK(asprintf(&path, "%s/records", fuzz_folder()) > 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (journal_read(&before, fd, "journal") < 0)
+		return;
+	while (nameless < before.n_lines && !before.lines[nameless].name)
+		nameless++;
+	CHECK(journal_open(&journal, fd, "journal", before.header, &before) == 0);
+	CHECK(journal_append(journal, "~", "x", 1) == -EINVAL);
+	CHECK(journal_append(journal, "zzz", "{}", 2) == 0);
+	CHECK(journal_append(journal, "zzz", "", 0) == 0);
+	CHECK(journal_compact(journal) == 0);
+	CHECK(journal_append(journal, "zzz", "", 0) == 0);
+	CHECK(journal_read(&after, fd, "journal") == 0);
+	CHECK(!after.torn && strcmp(after.header, before.header) == 0);
+	for (size_t i = nameless, k = 0; i < before.n_lines; i++) {
+		const JournalLine *was = &before.lines[i], *is = &after.lines[k];
+
+		if (strcmp(was->name, "zzz") == 0)
+			continue;
+		CHECK(k < after.n_lines && strcmp(is->name, was->name) == 0);
+		CHECK(is->len == was->len && memcmp(is->text, was->text, is->len) == 0);
+		k++;
+	}
+}
+
 static bool is_set_aside(void)
 {
 	_cleanup_free_ char *path = NULL;
@@ -111,5 +148,6 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	if (fuzz_good(r, error))
 		check_again(&tdid);
 	done(&tdid);
+	check_journal();
 	return r == 0 && !is_set_aside();
 }

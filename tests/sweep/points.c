@@ -70,6 +70,7 @@ static int plausible(const char *call, const char *object)
 		{ "openat", EMFILE },
 		{ "openat-new", ENOSPC },
 		{ "pidfd_open", EMFILE },
+		{ "pread", EIO },
 		{ "read", EIO },
 		{ "recv", ECONNRESET },
 		{ "renameat", EIO },

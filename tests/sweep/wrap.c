@@ -174,6 +174,15 @@ ssize_t WRAP(read)(int fd, void *data, size_t size)
 	return e && FAILS(e) ? -1 : REAL(read)(fd, data, size);
 }
 
+ssize_t REAL(pread64)(int fd, void *data, size_t size, off_t at);
+ssize_t WRAP(pread64)(int fd, void *data, size_t size, off_t at);
+ssize_t WRAP(pread64)(int fd, void *data, size_t size, off_t at)
+{
+	int e = FD_POINT("pread", fd);
+
+	return e && FAILS(e) ? -1 : REAL(pread64)(fd, data, size, at);
+}
+
 /* A line of the journal goes by its record's. */
 static const char *written_name(int fd, const char *data, size_t size, char ret[static NAME_SIZE])
 {

@@ -63,6 +63,7 @@ Test(daemon_director, records_of_one_step)
 		     "the TDI's and the assignment's");
 }
 
+/* As after a restart of tdid, when the agent is faster than the provider. */
 Test(daemon_director, guest_asks_while_the_provider_is_away)
 {
 	testing_daemon_start(&d);

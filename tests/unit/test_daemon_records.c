@@ -94,7 +94,7 @@ Test(daemon_records, that_contradict_each_other)
 	put("tdi-1", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2,"
 		     "\"owner\":\"" TVM0 "\"");
 	put("tdi-2", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
-	/* A name that could not be that of a file. */
+	/* A name that could not be that of a record. */
 	snprintf(text, sizeof(text),
 		 "\"kind\":\"assignment\",\"domain\":\"" TVM0 "\",\"name\":\"../a\",\"pid\":%d,"
 		 "\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\",\"state\":\"locked\","

@@ -154,13 +154,16 @@ Test(daemon_store, no_descriptor_left_is_not_the_journals_fault)
 	cr_assert(!exists("journal.unreadable"));
 }
 
-static bool is_aside(const char *text)
+/* A line of it, with its newline. */
+static bool is_aside(const char *wanted)
 {
-	static char all[65536];
 	_cleanup_fclose_ FILE *f = fopen(path_of("journal.unreadable"), "re");
+	char line[1024];
 
-	memset(all, 0, sizeof(all));
-	return f && fread(all, 1, sizeof(all) - 1, f) > 0 && strstr(all, text);
+	while (f && fgets(line, sizeof(line), f))
+		if (strcmp(line, wanted) == 0)
+			return true;
+	return false;
 }
 
 Test(daemon_store, unreadable_lines_are_set_aside)
@@ -242,16 +245,31 @@ Test(daemon_store, what_is_no_journal_is_set_aside)
 	expect_walk("b=v ");
 }
 
-Test(daemon_store, cannot_even_be_set_aside)
+/* Beside those that were before it. */
+Test(daemon_store, what_was_set_aside_stays)
+{
+	put("journal.unreadable", "precious");
+	put("journal", "no header\n");
+	reopen();
+	put("journal", "no header\n");
+	reopen();
+	cr_assert(is_aside("precious"));
+	cr_assert(exists("journal.unreadable.1"));
+	cr_assert(exists("journal.unreadable.2"));
+}
+
+/* They may say what is bound: of before there was a journal. */
+Test(daemon_store, older_records_are_refused)
 {
 	_cleanup_free_ char *why = NULL;
 	Store *other = NULL;
 
-	put("journal", "no header\n");
-	cr_assert_eq(mkdir(path_of("journal.unreadable"), 0700), 0);
-	cr_assert_lt(store_open(&other, directory, "this-boot", &why), 0);
-	cr_assert(strstr(why, "cannot be set aside as journal.unreadable: "), "%s", why);
-	cr_assert(exists("journal"));
+	put("tdi-0000:41:00.1.json", "{\"version\":4}");
+	cr_assert_eq(store_open(&other, directory, "this-boot", &why), -EPROTO);
+	cr_assert(strstr(why, "/tdi-0000:41:00.1.json: "), "%s", why);
+	cr_assert_eq(write_value("a", "v"), 0);
+	reopen(); /* somebody has decided, and a journal of this boot is there */
+	expect_walk("a=v ");
 }
 
 Test(daemon_store, newer_version_is_refused)
@@ -377,17 +395,33 @@ Test(daemon_store, disk_that_cannot_be_synced)
 	cr_assert_eq(write_value("a", "later"), 0);
 }
 
-/* The first record's journal may not be there after a power cut: nor is what follows in it. */
+/* Until its directory is synced the file may not be there after a power cut: nor what is in it. */
 Test(daemon_store, directory_that_cannot_be_synced)
 {
-	syncs_to_fail = 1; /* the new file's */
-	cr_assert_lt(write_value("a", "v"), 0);
-	cr_assert_eq(write_value("a", "v"), 0);
+	directory_syncs_fail = true;
+	cr_assert_eq(write_value("a", "1"), STORE_NOT_SYNCED);
+	cr_assert_eq(write_value("a", "2"), STORE_NOT_SYNCED);
+	expect_walk("a=2 ");
+	directory_syncs_fail = false;
+	cr_assert_eq(write_value("a", "3"), 0);
+	directory_syncs_fail = true;
+	cr_assert_eq(write_value("a", "4"), 0, "it has been synced");
 	reopen();
-	syncs_fail = true;
-	cr_assert_eq(write_value("b", "v"), STORE_NOT_SYNCED);
-	syncs_fail = false;
-	expect_walk("a=v b=v ");
+	cr_assert_eq(write_value("a", "5"), STORE_NOT_SYNCED, "of what was before nobody knows");
+	directory_syncs_fail = false;
+	cr_assert_eq(store_remove(store, "a"), 0);
+	expect_walk("");
+}
+
+/* A file that cannot be synced does not take the place of any. */
+Test(daemon_store, new_file_that_cannot_be_synced)
+{
+	syncs_to_fail = 1;
+	cr_assert_lt(write_value("a", "v"), 0);
+	cr_assert(!exists("journal"));
+	cr_assert(!exists("journal.new"));
+	cr_assert_eq(write_value("a", "v"), 0);
+	expect_walk("a=v ");
 }
 
 Test(daemon_store, what_is_no_open_object)
@@ -444,10 +478,52 @@ Test(daemon_store, old_lines_that_cannot_go)
 	for (int i = 0; i < 5000; i++)
 		cr_assert_eq(write_value("a", value), 0);
 	cr_assert_eq(rmdir(path_of("journal.new")), 0);
-	for (int i = 0; i < 10000; i++)
+	for (int i = 0; i < 5000; i++)
 		cr_assert_eq(write_value("a", value), 0);
 	cr_assert_eq(stat(path_of("journal"), &st), 0);
 	cr_assert_lt(st.st_size, 4500000);
 	cr_assert_eq(write_value("a", "last"), 0);
 	expect_walk("a=last kept=v ");
+}
+
+/* What is old before a restart is old after it, too. */
+Test(daemon_store, restarts_do_not_keep_old_lines)
+{
+	char value[1024] = "";
+	struct stat st;
+
+	memset(value, 'x', sizeof(value) - 1);
+	for (int i = 0; i < 10; i++) {
+		for (int k = 0; k < 1000; k++)
+			cr_assert_eq(write_value("a", value), 0);
+		reopen();
+	}
+	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	cr_assert_lt(st.st_size, 4500000);
+}
+
+/* There is room for what counts, though not for what does not any more. */
+Test(daemon_store, full_of_old_lines)
+{
+	struct rlimit limit = { .rlim_cur = 1000000, .rlim_max = RLIM_INFINITY };
+	char value[1024] = "";
+
+	signal(SIGXFSZ, SIG_IGN);
+	memset(value, 'x', sizeof(value) - 1);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	cr_assert_eq(write_value("kept", "v"), 0);
+	for (int i = 0; i < 5000; i++)
+		cr_assert_eq(write_value("a", value), 0, "%d", i);
+	cr_assert_eq(store_remove(store, "a"), 0);
+	expect_walk("kept=v ");
+}
+
+/* Of a crash while the new one was written. */
+Test(daemon_store, new_file_that_was_not_finished)
+{
+	cr_assert_eq(write_value("a", "v"), 0);
+	put("journal.new", HEADER "a {\"val");
+	reopen();
+	cr_assert(!exists("journal.new"));
+	expect_walk("a=v ");
 }

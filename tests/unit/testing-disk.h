@@ -5,17 +5,22 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static bool syncs_fail;
+static bool directory_syncs_fail;  /* but not files' */
 static unsigned int syncs_to_fail; /* so many, and then no more */
 /* The beginning of what finds no room; NULL: everything has some. */
 static const char *no_room_for;
 
 int fsync(int fd)
 {
-	if (syncs_fail || syncs_to_fail > 0) {
+	struct stat st;
+
+	if (syncs_fail || syncs_to_fail > 0 ||
+	    (directory_syncs_fail && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))) {
 		syncs_to_fail -= syncs_to_fail > 0;
 		errno = EIO;
 		return -1;
