@@ -9,9 +9,13 @@
 #include <sys/stat.h>
 
 #define NAME_LEN_MAX 200
-#define SPARE	     (4 * 1024 * 1024) /* so much may count no more, beside what does */
-#define WORTH_IT     (64 * 1024)       /* so much has to be gained when there is no room */
 #define TEMPORARY    ".new"
+
+/* So many bytes may count no more, beside those that do; the sweep's journals are short. */
+#ifndef JOURNAL_SPARE
+#define JOURNAL_SPARE (4 * 1024 * 1024)
+#endif
+#define WORTH_IT (JOURNAL_SPARE / 64) /* so much has to be gained when there is no room */
 
 struct Journal {
 	int directory, fd; /* -1: there is none yet */
@@ -170,7 +174,7 @@ int journal_read(JournalImage *ret, int directory, const char *file)
 
 static off_t compact_at(size_t live)
 {
-	return 2 * (off_t)live + SPARE;
+	return 2 * (off_t)live + JOURNAL_SPARE;
 }
 
 static char *temporary_name(const Journal *journal)
@@ -343,7 +347,7 @@ static void shorten(Journal *journal)
 		return;
 	log_warning("%s: cannot be written anew: %s; it is %lld bytes long and grows on",
 		    journal->file, strerror(-r), (long long)journal->size);
-	journal->compact_at = journal->size + SPARE;
+	journal->compact_at = journal->size + JOURNAL_SPARE;
 }
 
 static int write_line(Journal *journal, const char *line, size_t size)
