@@ -279,14 +279,16 @@ static void submit(Asker *asker)
 	}
 	asker->request.frame = asker->input;
 	asker->request.size = asker->input_size;
+	asker->state = ASKER_WAITING;
+	if (!relay_submit(&asker->request))
+		return;
 	/*
 	 * Only that the peer has gone matters now. Over unix that is told in any case; elsewhere it
 	 * looks as if it had only shut its sending side down, which no client of QGS does.
 	 */
-	if (wait_for(asker, ASKER_WAITING,
-		     asker->lane == &asker->domain->lanes[LANE_SOCKET] ? 0 : EPOLLRDHUP,
-		     &asker->relay->deadline))
-		relay_submit(&asker->request);
+	wait_for(asker, ASKER_WAITING,
+		 asker->lane == &asker->domain->lanes[LANE_SOCKET] ? 0 : EPOLLRDHUP,
+		 &asker->relay->deadline);
 }
 
 /* A bare report, of which some is there: the frame and header that it lacks come before it. */

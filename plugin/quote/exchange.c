@@ -30,17 +30,10 @@ struct Exchange {
 	void *userdata;
 };
 
-static void end(Exchange *exchange)
-{
-	exchange->io = sd_event_source_disable_unref(exchange->io);
-	expiry_end(&exchange->expiry);
-}
-
 static void finish(Exchange *exchange, ExchangeOutcome outcome, const char *why)
 {
 	ExchangeResult result = { .outcome = outcome, .why = why };
 
-	end(exchange);
 	exchange->done(exchange, &result, exchange->userdata);
 }
 
@@ -61,10 +54,8 @@ static void finish_answered(Exchange *exchange)
 		finish(exchange, EXCHANGE_BROKEN, "its reply is of another version or type");
 	else if (result.message.type != exchange->wanted)
 		finish(exchange, EXCHANGE_BROKEN, "it has answered something else");
-	else {
-		end(exchange);
+	else
 		exchange->done(exchange, &result, exchange->userdata);
-	}
 }
 
 /* The size is known: room for all of it. */
@@ -209,7 +200,8 @@ Exchange *exchange_free(Exchange *exchange)
 {
 	if (!exchange)
 		return NULL;
-	end(exchange);
+	sd_event_source_disable_unref(exchange->io);
+	expiry_end(&exchange->expiry);
 	if (exchange->fd >= 0)
 		close(exchange->fd);
 	free(exchange->reply);

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "core/cleanup.h"
+#include "common/expiry.h"
 #include "core/qgs-message.h"
 #include "quote/address.h"
-#include "common/expiry.h"
 
 #include <systemd/sd-event.h>
 
@@ -27,7 +27,7 @@ typedef struct ExchangeResult {
 
 typedef struct Exchange Exchange;
 
-/* The last thing that happens; the exchange may be freed in here, and has to be some time. */
+/* The last thing that happens; it frees the exchange, when the reply has gone on its way. */
 typedef void (*ExchangeDone)(Exchange *exchange, const ExchangeResult *result, void *userdata);
 
 /*

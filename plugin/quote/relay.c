@@ -141,7 +141,7 @@ static bool is_placeable(const Request *request)
 	return !any_left(request);
 }
 
-static void place(Request *request);
+static bool place(Request *request);
 static void look_for_work(Relay *relay);
 
 static int keep_error(Request *request, const ExchangeResult *result)
@@ -235,8 +235,11 @@ static Asked ask(Request *request, size_t index)
 	return ASKED_IN_VAIN;
 }
 
-/* Asks the next service, or waits for one to have room, or gives up. What is suspect comes last. */
-static void place(Request *request)
+/*
+ * Asks the next service, or waits for one to have room, or gives up (false). What is suspect comes
+ * last.
+ */
+static bool place(Request *request)
 {
 	Relay *relay = request->relay;
 	bool busy = false;
@@ -253,13 +256,14 @@ static void place(Request *request)
 			else
 				busy = true;
 			if (asked == ASKED)
-				return;
+				return true;
 			busy = busy || asked == ASKED_LATER;
 		}
 	if (busy)
 		enqueue(request);
 	else
 		give_up(request);
+	return busy;
 }
 
 /* The first domain's whose turn it is with something that need not wait any longer. */
@@ -305,17 +309,16 @@ static void look_for_work(Relay *relay)
 		sd_event_source_set_enabled(relay->defer, SD_EVENT_ONESHOT);
 }
 
-void relay_submit(Request *request)
+bool relay_submit(Request *request)
 {
 	Relay *relay = request->relay;
 
 	/* Nobody is passed by: a request comes on at once only if none waits. */
-	if (relay->turn_first) {
-		enqueue(request);
-		look_for_work(relay);
-	} else {
-		place(request);
-	}
+	if (!relay->turn_first)
+		return place(request);
+	enqueue(request);
+	look_for_work(relay);
+	return true;
 }
 
 static void withdraw(Request *request)

@@ -73,8 +73,8 @@ int relay_new(Relay **ret, sd_event *event, const Config *config);
 Relay *relay_free(Relay *relay);
 DEFINE_CLEANUP(Relay, relay_free);
 
-/* `done` may run in here. */
-void relay_submit(Request *request);
+/* True: it waits for an answer. False: `done` has run, since nobody is there to be asked. */
+bool relay_submit(Request *request);
 /* Whoever asked does not want it any more: `done` does not run. */
 void relay_cancel(Request *request);
 /*
