@@ -79,5 +79,5 @@ void expiry_begin(Expiry *expiry, Expiries *expiries, uint64_t now_usec, Expired
 	*(expiries->last ? &expiries->last->after : &expiries->first) = expiry;
 	expiries->last = expiry;
 	if (sd_event_source_get_enabled(expiries->timer, &enabled) < 0 || enabled == SD_EVENT_OFF)
-		set_timer(expiries, expiry->at_usec);
+		set_timer(expiries, expiries->first->at_usec);
 }

@@ -225,6 +225,7 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	Tdid *tdid = read->tdid;
 	Uuid uuid = read->uuid;
 	char text[UUID_STRING_SIZE];
+	bool again = false;
 	Domain *domain;
 
 	if (r == -ECANCELED) { /* tdid ends, and the registry has gone already */
@@ -236,6 +237,7 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	if (domain) {
 		domain->reading = false;
 		domain->reads_ended += domain->reads_ended < domain->reads_begun;
+		again = domain->read_again || domain->added;
 	}
 	if (r < 0) {
 		log_warning("%s: cannot be read: %s", domain ? domain->name : text,
@@ -246,7 +248,7 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 		domains_seen(read, domain, seen);
 		read_free(read);
 	}
-	if (domain && (domain->read_again || domain->added) && !domain->reading) {
+	if (again && !domain->reading) {
 		domain->read_again = false;
 		domains_read(tdid, domain);
 	} else if (domain && !domain->reading && r >= 0 && !seen->active) {

@@ -38,8 +38,8 @@ int domain_read_xml(DomainRead *read, const char *text, const DomainXml **ret, c
 /* Asks QEMU, too, about what this read has shown. Takes all that is the read's. */
 void domain_read_deepen(DomainRead *read);
 
-/* When the device was added last, by a mark that this read or one behind it is about; 0: it was
- * not. */
+/* When the device was added last, by this read's marks and those that wait for the next one; 0: it
+ * was not. */
 uint64_t domain_read_added(const DomainRead *read, const Domain *domain, const char *alias);
 
 /* Forgets those that wait to be tried again. */

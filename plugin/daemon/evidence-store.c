@@ -127,6 +127,12 @@ EvidenceStore *evidence_store_free(EvidenceStore *store)
 	return NULL;
 }
 
+static bool is_armed(const EvidenceStore *store)
+{
+	return sd_event_source_get_enabled(store->later, NULL) > 0 ||
+	       sd_event_source_get_enabled(store->idle, NULL) > 0;
+}
+
 /*
  * A little later, and when there is nothing else to do: it is for those who ask later, and no verb
  * waits for it, not even in the provider.
@@ -140,7 +146,7 @@ void evidence_store_fetch(Assignment *a, uint64_t generation)
 	a->evidence_asked = generation;
 	if (a->evidence_due)
 		return;
-	if (TAILQ_EMPTY(&store->due)) {
+	if (!is_armed(store)) {
 		r = sd_event_source_set_time_relative(store->later, LATER_USEC);
 		if (r >= 0)
 			r = sd_event_source_set_enabled(store->later, SD_EVENT_ONESHOT);

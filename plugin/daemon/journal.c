@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/journal.h"
 
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -15,7 +16,8 @@
 #ifndef JOURNAL_SPARE
 #define JOURNAL_SPARE (4 * 1024 * 1024)
 #endif
-#define WORTH_IT (JOURNAL_SPARE / 64) /* so much has to be gained when there is no room */
+#define WORTH_IT  (JOURNAL_SPARE / 64)	  /* so much has to be gained when there is no room */
+#define FULL_USEC (1000 * UINT64_C(1000)) /* and if there is none even then, that is so for now */
 
 struct Journal {
 	int directory, fd; /* -1: there is none yet */
@@ -25,6 +27,8 @@ struct Journal {
 	off_t compact_at; /* size */
 	bool torn;	  /* there is more in the file, to be cut off */
 	bool unsynced;	  /* the directory may not show the file yet */
+	bool doubtful;	  /* what is in it may not be on the disk, and never come there */
+	uint64_t full_until_usec; /* no use in looking for room before that */
 };
 
 static bool name_valid(const char *name)
@@ -45,6 +49,12 @@ void journal_image_done(JournalImage *image)
 	*image = (JournalImage){};
 }
 
+/* What a file system says of its own is no verdict about what is in the file. */
+static int error_of_file(void)
+{
+	return errno == EBADMSG ? -EIO : -errno;
+}
+
 static int read_all(char **ret, size_t *ret_size, int fd)
 {
 	_cleanup_free_ char *bytes = NULL;
@@ -52,7 +62,7 @@ static int read_all(char **ret, size_t *ret_size, int fd)
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return -errno;
+		return error_of_file();
 	if (!S_ISREG(st.st_mode))
 		return -EBADMSG;
 	if (st.st_size > JOURNAL_SIZE_MAX)
@@ -63,9 +73,8 @@ static int read_all(char **ret, size_t *ret_size, int fd)
 	while (size < (size_t)st.st_size) {
 		ssize_t n = pread(fd, bytes + size, (size_t)st.st_size - size, (off_t)size);
 
-		/* What a file system says of its own is no verdict about what is in the file. */
 		if (n < 0)
-			return errno == EBADMSG ? -EIO : -errno;
+			return error_of_file();
 		if (n == 0)
 			break;
 		size += (size_t)n;
@@ -167,7 +176,7 @@ int journal_read(JournalImage *ret, int directory, const char *file)
 
 	if (fd >= 0)
 		return read_image(ret, fd);
-	return errno == ELOOP || errno == ENXIO ? -EBADMSG : -errno;
+	return errno == ELOOP || errno == ENXIO ? -EBADMSG : error_of_file();
 }
 
 /* --- writing --- */
@@ -325,7 +334,7 @@ static int replace(Journal *journal, const JournalImage *image)
 	journal->fd = fd;
 	fd = -1;
 	journal->size = journal->shortest = (off_t)size;
-	journal->torn = false;
+	journal->torn = journal->doubtful = false;
 	journal->compact_at = compact_at(image->live);
 	return sync_directory(journal);
 }
@@ -364,12 +373,41 @@ static int write_line(Journal *journal, const char *line, size_t size)
 	return r;
 }
 
-/* There was no room (r); without what counts no more there may be. */
+/* There was no room (r); without what counts no more there may be. Not looked for all the time. */
 static int write_line_anew(Journal *journal, const char *line, size_t size, int r)
 {
-	if (journal->size < journal->shortest + WORTH_IT || journal_compact(journal) < 0)
+	if (journal->size < journal->shortest + WORTH_IT ||
+	    boottime_usec() < journal->full_until_usec)
 		return r;
+	if (journal_compact(journal) < 0) {
+		journal->full_until_usec = boottime_usec() + FULL_USEC;
+		return r;
+	}
 	return write_line(journal, line, size);
+}
+
+/*
+ * A file that failed to be synced once says afterwards that it is, whatever has come of its pages:
+ * only another one is beyond doubt.
+ */
+static int sync_file(Journal *journal, const char *name)
+{
+	int r = fsync(journal->fd) < 0 ? -errno : 0;
+
+	if (r < 0) {
+		journal->doubtful = true;
+		log_error("%s: %s: written, but cannot be synced: %s", journal->file, name,
+			  strerror(-r));
+		return JOURNAL_NOT_SYNCED;
+	}
+	if (journal->doubtful) {
+		r = journal_compact(journal);
+		if (r < 0)
+			log_error("%s: could not be synced, and cannot be written anew: %s",
+				  journal->file, strerror(-r));
+		return r < 0 ? JOURNAL_NOT_SYNCED : r;
+	}
+	return journal->unsynced ? sync_directory(journal) : 0;
 }
 
 int journal_append(Journal *journal, const char *name, const char *text, size_t len)
@@ -401,10 +439,5 @@ int journal_append(Journal *journal, const char *name, const char *text, size_t 
 		r = write_line_anew(journal, line, size, r);
 	if (r < 0)
 		return r;
-	if (fsync(journal->fd) < 0) {
-		log_error("%s: %s: written, but cannot be synced: %s", journal->file, name,
-			  strerror(errno));
-		return JOURNAL_NOT_SYNCED;
-	}
-	return journal->unsynced ? sync_directory(journal) : 0;
+	return sync_file(journal, name);
 }

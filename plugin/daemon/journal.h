@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A file of lines that only grows: a header, then "NAME TEXT" for what is so from there on, "NAME"
- * and a space for what is no longer. The last line of a name counts. When what counts no more is
- * longer than what does, and by 4 MiB, that which does is written to a new file, which takes the
- * old one's place by rename.
+ * and a space for what is no longer. The last line of a name counts. When the file is twice as
+ * long as what counted when it was made, and 4 MiB more, what counts now is written to a new one,
+ * which takes its place by rename.
  *
  * A line is one write(2) and is there whole or not at all: what a crash or a full file system has
  * left of one, without its newline, is cut off.

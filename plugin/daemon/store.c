@@ -60,9 +60,11 @@ static int judge_header(const char *header, const char *boot_id)
 	_cleanup_(json_unrefp) json_object *o = NULL;
 	const char *boot;
 	int64_t version;
+	int r;
 
-	if (json_parse(&o, header, strlen(header), NULL) < 0)
-		return -EBADMSG;
+	r = json_parse(&o, header, strlen(header), NULL);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EBADMSG;
 	version = json_get_int(o, "version", 0);
 	boot = json_get_string(o, "boot");
 	if (version > STORE_VERSION)
@@ -130,6 +132,7 @@ static int open_journal(Store *store, const char *boot_id, char **ret_error)
 {
 	_cleanup_(journal_image_done) JournalImage image = {};
 	int r = journal_read(&image, store->directory, FILE_NAME);
+	bool is_ours;
 
 	if (r < 0 && r != -ENOENT && r != -EBADMSG)
 		return refuse(ret_error, r, "%s/%s: cannot be read: %s", store->path, FILE_NAME,
@@ -145,12 +148,14 @@ static int open_journal(Store *store, const char *boot_id, char **ret_error)
 			      store->path, FILE_NAME);
 	if (r == -EBADMSG)
 		r = set_all_aside(store, ret_error);
-	if (r == 0)
-		r = refuse_old_records(store, ret_error);
+	if (r < 0)
+		return refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
+	is_ours = r > 0;
+	r = refuse_old_records(store, ret_error);
 	if (r < 0)
 		return r;
 	r = journal_open(&store->journal, store->directory, FILE_NAME, store->header,
-			 r > 0 ? &image : NULL);
+			 is_ours ? &image : NULL);
 	return r >= 0 ? 0 : refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
 }
 
@@ -194,17 +199,32 @@ int store_remove(Store *store, const char *name)
 	return journal_append(store->journal, name, "", 0);
 }
 
+/* A folder or a link may have been set aside under that name. */
+static int open_aside(const Store *store)
+{
+	int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(store->directory, UNREADABLE, flags, 0600), r;
+	char name[64];
+
+	if (fd >= 0 || (errno != EISDIR && errno != ELOOP))
+		return fd < 0 ? -errno : fd;
+	r = free_name(store, name);
+	if (r < 0)
+		return r;
+	fd = openat(store->directory, name, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 /* The whole line, as it was, to those that were set aside before. */
 static int keep_aside(const Store *store, const JournalLine *line)
 {
-	int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
-	_cleanup_close_ int fd = openat(store->directory, UNREADABLE, flags, 0600);
+	_cleanup_close_ int fd = open_aside(store);
 	size_t name = line->name ? strlen(line->name) + 1 : 0, size = name + line->len + 1;
 	_cleanup_free_ char *text = malloc(size);
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (!text)
 		return -ENOMEM;
 	if (name > 0)
@@ -212,21 +232,22 @@ static int keep_aside(const Store *store, const JournalLine *line)
 	memcpy(text + name, line->text, line->len);
 	text[size - 1] = '\n';
 	n = write(fd, text, size);
-	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -ENOSPC;
+	if (n != (ssize_t)size)
+		return n < 0 ? -errno : -ENOSPC;
+	return fsync(fd) < 0 ? -errno : 0;
 }
 
 static int set_aside(Store *store, const JournalLine *line, const char *why)
 {
 	int r = keep_aside(store, line);
 
-	log_error("%s/%s: byte %zu: %s%s%s; set aside in %s. What it was about is learned anew "
-		  "from the TSM and from libvirt",
-		  store->path, FILE_NAME, line->at, line->name ?: "", line->name ? ": " : "", why,
-		  UNREADABLE);
 	if (r >= 0 && line->name)
 		r = store_remove(store, line->name);
-	if (r < 0)
-		log_error("%s/%s: cannot be set aside: %s", store->path, FILE_NAME, strerror(-r));
+	log_error("%s/%s: byte %zu: %s%s%s; %s%s. What it was about is learned anew from the TSM "
+		  "and from libvirt",
+		  store->path, FILE_NAME, line->at, line->name ?: "", line->name ? ": " : "", why,
+		  r < 0 ? "it cannot be set aside: " : "set aside in " UNREADABLE,
+		  r < 0 ? strerror(-r) : "");
 	return r;
 }
 

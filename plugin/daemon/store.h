@@ -8,8 +8,8 @@
  * is bound after a reboot, and gives way to the first record of this one. A newer version is
  * refused.
  *
- * Until 4 each record was a file of its own, which cost 16 to 27 us in memory instead of 3. Those
- * of this boot are not read: a start finds them, and is refused.
+ * Until 4 each record was a file of its own, NAME.json, which cost 16 to 27 us in memory instead of
+ * 3. Those are not read: a start that finds any is refused.
  */
 #pragma once
 

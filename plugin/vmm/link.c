@@ -261,14 +261,18 @@ static void free_dirty(Post *post)
 	free(dirty);
 }
 
-/* A guest can reset itself or open its ports as often as it likes; once is enough to read again.
- * The earlier mark stays, with its time. */
+/*
+ * A guest can reset itself or open its ports as often as it likes; once is enough to read again.
+ * The earlier mark stays, with its time. A device that is added or deleted is so by somebody else,
+ * and in which order counts.
+ */
 static bool dirty_covers(const Post *queued, const Post *post)
 {
 	const DirtyPost *a = (const DirtyPost *)queued, *b = (const DirtyPost *)post;
 
-	return a->reason == b->reason && strcmp(a->uuid, b->uuid) == 0 && !a->alias == !b->alias &&
-	       (!a->alias || strcmp(a->alias, b->alias) == 0);
+	return a->reason == b->reason && a->reason != VMM_DIRTY_DEVICE_ADDED &&
+	       a->reason != VMM_DIRTY_DEVICE_DELETED && strcmp(a->uuid, b->uuid) == 0 &&
+	       !a->alias == !b->alias && (!a->alias || strcmp(a->alias, b->alias) == 0);
 }
 
 static const MailboxType dirty_type = {

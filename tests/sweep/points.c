@@ -51,6 +51,17 @@ bool points_arm(bool on)
 	return before;
 }
 
+static bool is_record(const char *object)
+{
+	static const char *const kinds[] = { "tvm-", "dsm-",	    "drain-",
+					     "tdi-", "assignment-", "attach-" };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strncmp(object, kinds[i], strlen(kinds[i])) == 0)
+			return true;
+	return false;
+}
+
 /* The errno with which a call may fail at any time, through no fault of its caller. */
 static int plausible(const char *call, const char *object)
 {
@@ -74,6 +85,7 @@ static int plausible(const char *call, const char *object)
 		{ "read", EIO },
 		{ "recv", ECONNRESET },
 		{ "renameat", EIO },
+		{ "scandirat", EMFILE },
 		{ "sd_event_add_defer", ENOMEM },
 		{ "sd_event_add_io", ENOSPC }, /* epoll: max_user_watches */
 		{ "sd_event_add_time", EMFILE },
@@ -85,6 +97,9 @@ static int plausible(const char *call, const char *object)
 
 	if (strcmp(call, "write") == 0 && strncmp(object, "guest", 5) == 0)
 		return EPIPE;
+	/* For want of room the journal would be written anew, and nothing have failed. */
+	if (strcmp(call, "write") == 0 && is_record(object))
+		return EIO;
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		if (strcmp(errors[i].call, call) == 0)
 			return errors[i].error;

@@ -7,6 +7,7 @@
 #include "points.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -239,6 +240,21 @@ int WRAP(unlinkat)(int directory, const char *path, int flags)
 	int e = PATH_POINT("unlinkat", path);
 
 	return e && FAILS(e) ? -1 : REAL(unlinkat)(directory, path, flags);
+}
+
+int REAL(scandirat64)(int directory, const char *path, struct dirent ***ret,
+		      int (*filter)(const struct dirent *),
+		      int (*compare)(const struct dirent **, const struct dirent **));
+int WRAP(scandirat64)(int directory, const char *path, struct dirent ***ret,
+		      int (*filter)(const struct dirent *),
+		      int (*compare)(const struct dirent **, const struct dirent **));
+int WRAP(scandirat64)(int directory, const char *path, struct dirent ***ret,
+		      int (*filter)(const struct dirent *),
+		      int (*compare)(const struct dirent **, const struct dirent **))
+{
+	int e = FD_POINT("scandirat", directory);
+
+	return e && FAILS(e) ? -1 : REAL(scandirat64)(directory, path, ret, filter, compare);
 }
 
 /* --- sockets --- */
