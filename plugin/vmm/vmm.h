@@ -190,7 +190,9 @@ typedef enum VmmAttachOutcome {
  * VmmAttachOutcome when positive, else one of the errors above; message is NULL for
  * VMM_ATTACH_DONE. -EINVAL from the function: uuid, alias or bdf is malformed.
  */
+#ifndef VMM_ATTACH_TIMEOUT_USEC /* the sweep does not wait so long */
 #define VMM_ATTACH_TIMEOUT_USEC (300 * UINT64_C(1000000))
+#endif
 
 typedef void (*VmmAttachFn)(int r, const char *message, void *userdata);
 int vmm_attach(Vmm *vmm, const char *uuid, const char *alias, const char *bdf,
