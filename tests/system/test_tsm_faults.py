@@ -82,9 +82,12 @@ def test_what_was_done_and_is_said_to_have_failed_is_kept_from_everybody():
         l.wait_driver(f"tvm0/{NIC0}")
         fault(host, "FailVerb", device=VF0, verb="unbind", fault="done_but_failed")
         l.tvm0.detach(0)
-        quarantined = watch.wait(NIC0, "quarantined")
-        assert f"tdictl clear {VF0}" in quarantined["reason"], quarantined
-        l.tdictl("clear", VF0)
+        # The kernel unbinds as well, when QEMU closes the function. Is it the first, what the TSM says
+        # is its to hear, and tdid is told afterwards that nothing is bound.
+        end = watch.wait(NIC0, "(?:quarantined|released)" if TSM == "linux" else "quarantined")
+        if end["state"] == "quarantined":
+            assert f"tdictl clear {VF0}" in end["reason"], end
+            l.tdictl("clear", VF0)
         holds_nothing(host)
         l.tvm0.attach(0)
         watch.wait(NIC0, "running")
