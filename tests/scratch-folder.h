@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* `ret` becomes its path, with what mkdtemp(3) puts for the six letters. False: errno says why. */
+/* `ret` becomes its path. False: errno says why. */
 static inline bool scratch_folder(char *ret, size_t size, const char *above)
 {
-	int n = snprintf(ret, size, "%s/tdid-test-XXXXXX", above ? above : "/tmp");
+	/* mkdtemp(3) wants six of them, and puts others in their place. */
+	static const char letters[7] = { [0 ... 5] = 'X' };
+	int n = snprintf(ret, size, "%s/tdid-test-%s", above ? above : "/tmp", letters);
 
 	return n > 0 && (size_t)n < size && mkdtemp(ret);
 }

@@ -51,8 +51,10 @@ int state_directory_open(const char *path, mode_t mode, char **ret_error)
 	return fd;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t size)
+int state_write_all(int fd, const void *from, size_t size)
 {
+	const uint8_t *data = from;
+
 	while (size) {
 		ssize_t n = write(fd, data, size);
 
@@ -78,7 +80,7 @@ static int write_temporary(int directory, const char *name, mode_t mode, gid_t g
 	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, data, size);
+	r = state_write_all(fd, data, size);
 	if (r < 0)
 		return r;
 	if (group != STATE_FILE_NO_GROUP && fchown(fd, (uid_t)-1, group) < 0)

@@ -62,7 +62,7 @@ static int on_record(const char *name, json_object *o, void *userdata)
 {
 	const char *kind = json_get_string(o, "kind"), *domain = json_get_string(o, "domain");
 	const char *device = json_get_string(o, "device"), *token;
-	const char *dsm = json_get_string(o, "dsm") ?: device;
+	const char *dsm = json_get_string(o, "dsm");
 	int64_t pid = json_get_int(o, "pid", 0), uid = json_get_int(o, "attach_uid", 0);
 	int64_t asked_usec = json_get_int(o, "asked_usec", 0);
 	AttachRecord record = { .alias = json_get_string(o, "name") };
@@ -71,7 +71,7 @@ static int on_record(const char *name, json_object *o, void *userdata)
 	if (!kind || strcmp(kind, "attach") != 0)
 		return 0;
 	token = json_get_string(o, "attach_token");
-	if (!domain || uuid_from_string(&record.domain, domain) < 0 || !device ||
+	if (!domain || uuid_from_string(&record.domain, domain) < 0 || !device || !dsm ||
 	    bdf_parse(&record.device, device) < 0 || bdf_parse(&record.dsm, dsm) < 0 ||
 	    !record.alias || !domain_xml_alias_valid(record.alias) || pid < 1 || pid > INT32_MAX ||
 	    uid < 0 || uid > UINT32_MAX || asked_usec < 0 || (token && !client_token_valid(token)))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/journal.h"
 
+#include "common/state-file.h"
 #include "rpc/event-loop.h"
 #include "rpc/log.h"
 
@@ -17,18 +18,18 @@
 #define JOURNAL_SPARE (4 * 1024 * 1024)
 #endif
 #define WORTH_IT  (JOURNAL_SPARE / 64)	  /* so much has to be gained when there is no room */
-#define FULL_USEC (1000 * UINT64_C(1000)) /* and if there is none even then, that is so for now */
+#define FULL_USEC (1000 * UINT64_C(1000)) /* where even that gained none, it is not tried again */
 
 struct Journal {
 	int directory, fd; /* -1: there is none yet */
-	const char *file, *header;
+	const char *file, *path, *header;
 	off_t size;	  /* of whole lines */
 	off_t shortest;	  /* it would have been when it was opened, or was when it was made */
 	off_t compact_at; /* size */
 	bool torn;	  /* there is more in the file, to be cut off */
 	bool unsynced;	  /* the directory may not show the file yet */
 	bool doubtful;	  /* what is in it may not be on the disk, and never come there */
-	uint64_t full_until_usec; /* no use in looking for room before that */
+	uint64_t full_until_usec; /* no looking for room before that */
 };
 
 static bool name_valid(const char *name)
@@ -193,15 +194,17 @@ static char *temporary_name(const Journal *journal)
 	return asprintf(&name, "%s%s", journal->file, TEMPORARY) < 0 ? NULL : name;
 }
 
-int journal_open(Journal **ret, int directory, const char *file, const char *header,
-		 const JournalImage *image)
+int journal_open(Journal **ret, int directory, const char *file, const char *path,
+		 const char *header, const JournalImage *image)
 {
 	_cleanup_(journal_freep) Journal *journal = calloc(1, sizeof(*journal));
 	_cleanup_free_ char *temporary = NULL;
 
 	if (!journal)
 		return -ENOMEM;
-	*journal = (Journal){ .directory = directory, .fd = -1, .file = file, .header = header };
+	*journal = (Journal){
+		.directory = directory, .fd = -1, .file = file, .path = path, .header = header
+	};
 	temporary = temporary_name(journal);
 	if (!temporary)
 		return -ENOMEM;
@@ -238,8 +241,9 @@ static int cut(Journal *journal)
 {
 	journal->torn = true;
 	if (ftruncate(journal->fd, journal->size) < 0) {
-		log_error("%s: half a line cannot be cut off: %s; nothing is written until it can",
-			  journal->file, strerror(errno));
+		log_error("%s: half a line cannot be cut off: %s; nothing is written, and nothing "
+			  "new connected or bound, until it can. See whether its disk fails",
+			  journal->path, strerror(errno));
 		return -errno;
 	}
 	journal->torn = false;
@@ -251,7 +255,8 @@ static int sync_directory(Journal *journal)
 	journal->unsynced = fsync(journal->directory) < 0;
 	if (!journal->unsynced)
 		return 0;
-	log_error("%s: its directory cannot be synced: %s", journal->file, strerror(errno));
+	log_error("%s: its directory cannot be synced: %s. See whether its disk fails",
+		  journal->path, strerror(errno));
 	return JOURNAL_NOT_SYNCED;
 }
 
@@ -264,19 +269,6 @@ static int create(int directory, const char *file)
 	if (fd < 0 && errno == EEXIST && unlinkat(directory, file, 0) >= 0)
 		fd = openat(directory, file, flags, 0600);
 	return fd < 0 ? -errno : fd;
-}
-
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
 }
 
 static char *add(char *to, const char *text, size_t len, char end)
@@ -319,7 +311,7 @@ static int replace(Journal *journal, const JournalImage *image)
 	fd = create(journal->directory, temporary);
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, text, size);
+	r = state_write_all(fd, text, size);
 	if (r >= 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r >= 0 &&
@@ -347,15 +339,16 @@ int journal_compact(Journal *journal)
 	return r < 0 ? r : replace(journal, &image);
 }
 
-/* That it stays long is in nobody's way for now. */
+/* Where that fails the long one serves as well. */
 static void shorten(Journal *journal)
 {
 	int r = journal_compact(journal);
 
 	if (r >= 0)
 		return;
-	log_warning("%s: cannot be written anew: %s; it is %lld bytes long and grows on",
-		    journal->file, strerror(-r), (long long)journal->size);
+	log_warning("%s: cannot be written anew: %s; it is %lld bytes long and grows on. Make room "
+		    "in its file system",
+		    journal->path, strerror(-r), (long long)journal->size);
 	journal->compact_at = journal->size + JOURNAL_SPARE;
 }
 
@@ -396,15 +389,16 @@ static int sync_file(Journal *journal, const char *name)
 
 	if (r < 0) {
 		journal->doubtful = true;
-		log_error("%s: %s: written, but cannot be synced: %s", journal->file, name,
-			  strerror(-r));
+		log_error("%s: %s: written, but cannot be synced: %s. See whether its disk fails",
+			  journal->path, name, strerror(-r));
 		return JOURNAL_NOT_SYNCED;
 	}
 	if (journal->doubtful) {
 		r = journal_compact(journal);
 		if (r < 0)
-			log_error("%s: could not be synced, and cannot be written anew: %s",
-				  journal->file, strerror(-r));
+			log_error("%s: could not be synced, and cannot be written anew: %s. Until "
+				  "it can, nothing new is connected or bound",
+				  journal->path, strerror(-r));
 		return r < 0 ? JOURNAL_NOT_SYNCED : r;
 	}
 	return journal->unsynced ? sync_directory(journal) : 0;

@@ -48,12 +48,12 @@ void journal_image_done(JournalImage *image);
 int journal_read(JournalImage *ret, int directory, const char *file);
 
 /*
- * Appends to `file` of the directory; both have to outlive the journal, the header too. With
- * `image`, what that shows is kept; without, the first line begins a new file, whatever there was.
- * -errno.
+ * Appends to `file` of the directory; `path` is what messages call it. All of them, the header too,
+ * have to outlive the journal. With `image`, what that shows is kept; without, the first line
+ * begins a new file, whatever there was. -errno.
  */
-int journal_open(Journal **ret, int directory, const char *file, const char *header,
-		 const JournalImage *image);
+int journal_open(Journal **ret, int directory, const char *file, const char *path,
+		 const char *header, const JournalImage *image);
 Journal *journal_free(Journal *journal);
 DEFINE_CLEANUP(Journal, journal_free);
 

@@ -18,7 +18,8 @@ _Static_assert(STORE_NOT_SYNCED == JOURNAL_NOT_SYNCED, "one is handed on as the 
 
 struct Store {
 	int directory;
-	char *path;
+	char *path;	    /* the directory's */
+	char *journal_path; /* for messages */
 	char *header;
 	Journal *journal;
 };
@@ -31,6 +32,7 @@ Store *store_free(Store *store)
 	if (store->directory >= 0)
 		close(store->directory);
 	free(store->path);
+	free(store->journal_path);
 	free(store->header);
 	free(store);
 	return NULL;
@@ -93,12 +95,11 @@ static int set_all_aside(const Store *store, char **ret_error)
 	if (r >= 0 && renameat(store->directory, FILE_NAME, store->directory, aside) < 0)
 		r = -errno;
 	if (r < 0)
-		return refuse(ret_error, r,
-			      "%s/%s: no journal of tdid's, and cannot be set aside: %s",
-			      store->path, FILE_NAME, strerror(-r));
-	log_error("%s/%s: no journal of tdid's; set aside as %s. What it was about is learned anew "
+		return refuse(ret_error, r, "%s: no journal of tdid's, and cannot be set aside: %s",
+			      store->journal_path, strerror(-r));
+	log_error("%s: no journal of tdid's; set aside as %s. What it was about is learned anew "
 		  "from the TSM and from libvirt",
-		  store->path, FILE_NAME, aside);
+		  store->journal_path, aside);
 	return 0;
 }
 
@@ -135,28 +136,30 @@ static int open_journal(Store *store, const char *boot_id, char **ret_error)
 	bool is_ours;
 
 	if (r < 0 && r != -ENOENT && r != -EBADMSG)
-		return refuse(ret_error, r, "%s/%s: cannot be read: %s", store->path, FILE_NAME,
-			      strerror(-r));
+		return refuse(ret_error, r,
+			      "%s: cannot be read: %s. If that stays so, remove it "
+			      "when no trusted device is in use",
+			      store->journal_path, strerror(-r));
 	if (r >= 0)
 		r = judge_header(image.header, boot_id);
 	else if (r == -ENOENT)
 		r = 0;
 	if (r == -EPROTO)
 		return refuse(ret_error, r,
-			      "%s/%s: written by a newer tdid. Go back to that version, or remove "
+			      "%s: written by a newer tdid. Go back to that version, or remove "
 			      "the file when no trusted device is in use",
-			      store->path, FILE_NAME);
+			      store->journal_path);
 	if (r == -EBADMSG)
 		r = set_all_aside(store, ret_error);
 	if (r < 0)
-		return refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
+		return refuse(ret_error, r, "%s: %s", store->journal_path, strerror(-r));
 	is_ours = r > 0;
 	r = refuse_old_records(store, ret_error);
 	if (r < 0)
 		return r;
-	r = journal_open(&store->journal, store->directory, FILE_NAME, store->header,
-			 is_ours ? &image : NULL);
-	return r >= 0 ? 0 : refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
+	r = journal_open(&store->journal, store->directory, FILE_NAME, store->journal_path,
+			 store->header, is_ours ? &image : NULL);
+	return r >= 0 ? 0 : refuse(ret_error, r, "%s: %s", store->journal_path, strerror(-r));
 }
 
 int store_open(Store **ret, const char *directory, const char *boot_id, char **ret_error)
@@ -168,8 +171,9 @@ int store_open(Store **ret, const char *directory, const char *boot_id, char **r
 		return -ENOMEM;
 	store->directory = -1;
 	store->path = strdup(directory);
-	if (!store->path || asprintf(&store->header, "{\"version\":%d,\"boot\":\"%s\"}",
-				     STORE_VERSION, boot_id) < 0)
+	if (!store->path || asprintf(&store->journal_path, "%s/" FILE_NAME, directory) < 0 ||
+	    asprintf(&store->header, "{\"version\":%d,\"boot\":\"%s\"}", STORE_VERSION, boot_id) <
+		    0)
 		return -ENOMEM;
 	r = make_directories(directory);
 	if (r < 0)
@@ -243,9 +247,9 @@ static int set_aside(Store *store, const JournalLine *line, const char *why)
 
 	if (r >= 0 && line->name)
 		r = store_remove(store, line->name);
-	log_error("%s/%s: byte %zu: %s%s%s; %s%s. What it was about is learned anew from the TSM "
+	log_error("%s: byte %zu: %s%s%s; %s%s. What it was about is learned anew from the TSM "
 		  "and from libvirt",
-		  store->path, FILE_NAME, line->at, line->name ?: "", line->name ? ": " : "", why,
+		  store->journal_path, line->at, line->name ?: "", line->name ? ": " : "", why,
 		  r < 0 ? "it cannot be set aside: " : "set aside in " UNREADABLE,
 		  r < 0 ? strerror(-r) : "");
 	return r;
@@ -299,7 +303,7 @@ static void drop_nameless(Store *store, const JournalImage *image)
 	if (r >= 0 && n > 0)
 		r = journal_compact(store->journal);
 	if (r < 0)
-		log_error("%s/%s: is not written anew: %s", store->path, FILE_NAME, strerror(-r));
+		log_error("%s: is not written anew: %s", store->journal_path, strerror(-r));
 }
 
 int store_each(Store *store, const char *const order[], bool rest, StoreRecordFn fn, void *userdata,
@@ -311,13 +315,15 @@ int store_each(Store *store, const char *const order[], bool rest, StoreRecordFn
 	if (!journal_is_new(store->journal))
 		r = journal_read(&image, store->directory, FILE_NAME);
 	if (r < 0)
-		return refuse(ret_error, r, "%s/%s: cannot be read: %s", store->path, FILE_NAME,
-			      strerror(-r));
+		return refuse(ret_error, r,
+			      "%s: cannot be read: %s. If that stays so, remove it "
+			      "when no trusted device is in use",
+			      store->journal_path, strerror(-r));
 	if (rest)
 		drop_nameless(store, &image);
 	for (size_t i = 0; r >= 0 && order[i]; i++)
 		r = walk_some(store, &image, order[i], fn, userdata);
 	if (r >= 0 && rest)
 		r = walk_some(store, &image, "", fn, userdata);
-	return r >= 0 ? 0 : refuse(ret_error, r, "%s/%s: %s", store->path, FILE_NAME, strerror(-r));
+	return r >= 0 ? 0 : refuse(ret_error, r, "%s: %s", store->journal_path, strerror(-r));
 }

@@ -107,7 +107,7 @@ static void check_journal(void)
 		return;
 	while (nameless < before.n_lines && !before.lines[nameless].name)
 		nameless++;
-	CHECK(journal_open(&journal, fd, "journal", before.header, &before) == 0);
+	CHECK(journal_open(&journal, fd, "journal", path, before.header, &before) == 0);
 	CHECK(journal_append(journal, "~", "x", 1) == -EINVAL);
 	CHECK(journal_append(journal, "zzz", "{}", 2) == 0);
 	CHECK(journal_append(journal, "zzz", "", 0) == 0);

@@ -1254,7 +1254,7 @@ static void leave_record(const char *token)
 	snprintf(name, sizeof(name), "attach-" TVM0 "-%d-" TDI, (int)d.qemu[0]);
 	snprintf(text, sizeof(text),
 		 "{\"kind\":\"attach\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"device\":\"" TDI
-		 "\",\"name\":\"" ALIAS "\"%s}",
+		 "\",\"dsm\":\"" FAKE_TSM_DSM "\",\"name\":\"" ALIAS "\"%s}",
 		 (int)d.qemu[0], token);
 	testing_records_put(d.records, name, text);
 }
@@ -1466,7 +1466,8 @@ Test(daemon_attach_requests, records_that_make_no_sense)
 
 	for (size_t i = 0; i < ELEMENTSOF(records); i++) {
 		snprintf(name, sizeof(name), "attach-%zu", i);
-		snprintf(text, sizeof(text), "{\"kind\":\"attach\",%s}", records[i]);
+		snprintf(text, sizeof(text),
+			 "{\"kind\":\"attach\",\"dsm\":\"" FAKE_TSM_DSM "\",%s}", records[i]);
 		testing_records_put(d.records, name, text);
 	}
 	testing_daemon_start(&d);
