@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
+ * The socket is watched by edges: a loop with a hundred that are readable at once is told of each
+ * of them once, not anew on each turn. So whoever begins to read goes on until it is empty.
+ *
  * Input: one chunk at a time goes from the socket through the frame reader. `pump` hands out frames
  * until the chunk is used up or somebody pauses; only then is the next chunk read, so a peer that
- * sends faster than it is served waits in the socket.
+ * sends faster than it is served waits in the socket. After a few chunks the others have their
+ * turn, and the deferred event source goes on; so it does with what a pause has left.
  *
  * Output: written at once as far as the socket takes it, the rest waits for EPOLLOUT.
  *
  * End: the peer may shut down its sending half and still be answered. The stream ends when the
  * input is at its end, nothing is paused and the output is empty; or with EPOLLHUP, which the
- * kernel reports for a peer that is gone even while nothing is asked for.
+ * kernel reports for a peer that is gone even while nothing is read.
  *
  * Every failure closes the socket on the spot and is reported by a deferred event source, never
  * from inside a caller's stack. The callbacks may free the stream: whoever runs them holds a
@@ -24,6 +28,7 @@
 #include <sys/socket.h>
 
 #define CHUNK_SIZE 16384u
+#define TURN_CHUNKS 4u
 
 struct VarlinkStream {
 	unsigned refs;
@@ -33,11 +38,13 @@ struct VarlinkStream {
 	void *userdata;
 
 	FrameReader *reader;
-	char chunk[CHUNK_SIZE];
+	char *chunk;
 	const char *unread;
 	size_t n_unread;
 	bool paused, ended, pumping;
+	bool hung_up; /* the peer is gone: nobody reads what is sent */
 
+	bool waits_to_send; /* EPOLLOUT is asked for */
 	char *output;
 	size_t output_size, output_used, output_sent, output_max;
 
@@ -50,6 +57,7 @@ static VarlinkStream *stream_unref(VarlinkStream *stream)
 	if (--stream->refs > 0)
 		return NULL;
 	frame_reader_free(stream->reader);
+	free(stream->chunk);
 	free(stream->output);
 	free(stream);
 	return NULL;
@@ -75,6 +83,12 @@ bool varlink_stream_failed(const VarlinkStream *stream)
 	return stream->failed;
 }
 
+static void run_deferred(VarlinkStream *stream)
+{
+	if (stream->deferred)
+		(void)sd_event_source_set_enabled(stream->deferred, SD_EVENT_ONESHOT);
+}
+
 void varlink_stream_fail(VarlinkStream *stream, int reason)
 {
 	if (stream->failed)
@@ -82,25 +96,21 @@ void varlink_stream_fail(VarlinkStream *stream, int reason)
 	stream->failed = true;
 	stream->reason = reason;
 	close_socket(stream);
-	if (stream->deferred)
-		(void)sd_event_source_set_enabled(stream->deferred, SD_EVENT_ONESHOT);
+	run_deferred(stream);
 }
 
-/* While frames are handed out it may change with each; the loop's next turn is early enough. */
 static void update_interest(VarlinkStream *stream)
 {
-	uint32_t events = 0;
+	bool waits = stream->output_used > stream->output_sent;
 	int r;
 
-	if (stream->failed || stream->pumping)
+	if (stream->failed || stream->waits_to_send == waits)
 		return;
-	if (!stream->paused && !stream->ended)
-		events |= EPOLLIN;
-	if (stream->output_used > stream->output_sent)
-		events |= EPOLLOUT;
-	r = sd_event_source_set_io_events(stream->io, events);
+	r = sd_event_source_set_io_events(stream->io,
+					  EPOLLIN | EPOLLET | (waits ? EPOLLOUT : 0));
 	if (r < 0)
 		varlink_stream_fail(stream, r);
+	stream->waits_to_send = waits;
 }
 
 /* Hands out frames of the chunk that was read. */
@@ -126,35 +136,44 @@ static void pump(VarlinkStream *stream)
 	stream->pumping = false;
 }
 
-static void end_if_done(VarlinkStream *stream)
+/* False: there is nothing. */
+static bool read_chunk(VarlinkStream *stream)
 {
-	if (stream->ended && !stream->paused && stream->n_unread == 0 &&
-	    stream->output_used == stream->output_sent)
+	ssize_t n;
+
+	do
+		n = recv(stream->fd, stream->chunk, CHUNK_SIZE, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		stream->unread = stream->chunk;
+		stream->n_unread = (size_t)n;
+	} else if (n == 0) {
+		stream->ended = true;
+	} else if (errno != EAGAIN) {
 		varlink_stream_fail(stream, -ECONNRESET);
+	}
+	return n > 0;
 }
 
 static void receive(VarlinkStream *stream)
 {
-	ssize_t n;
-
-	/* Resumed, and this event came ahead of the deferred one. */
-	if (stream->n_unread > 0) {
+	for (unsigned int i = 0; i < TURN_CHUNKS; i++) {
+		if (stream->n_unread == 0 && (stream->ended || !read_chunk(stream)))
+			return;
 		pump(stream);
-		return;
+		if (stream->paused || stream->failed)
+			return;
 	}
-	n = recv(stream->fd, stream->chunk, sizeof(stream->chunk), MSG_DONTWAIT);
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			varlink_stream_fail(stream, -ECONNRESET);
-		return;
-	}
-	if (n == 0) {
-		stream->ended = true;
-		return;
-	}
-	stream->unread = stream->chunk;
-	stream->n_unread = (size_t)n;
-	pump(stream);
+	run_deferred(stream);
+}
+
+static void end_if_done(VarlinkStream *stream)
+{
+	bool done = !stream->paused && stream->n_unread == 0 &&
+		    stream->output_used == stream->output_sent;
+
+	if ((stream->ended && done) || (stream->hung_up && (stream->paused || stream->ended)))
+		varlink_stream_fail(stream, -ECONNRESET);
 }
 
 static void flush_output(VarlinkStream *stream)
@@ -191,12 +210,10 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 		if (!stream->failed && stream->output_used == 0 && stream->ops->drained)
 			stream->ops->drained(stream->userdata);
 	}
-	if (!stream->failed && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
-		if (stream->paused || stream->ended)
-			varlink_stream_fail(stream, -ECONNRESET);
-		else
-			receive(stream);
-	}
+	if (events & (EPOLLHUP | EPOLLERR))
+		stream->hung_up = true;
+	if (!stream->failed && !stream->paused)
+		receive(stream);
 	end_if_done(stream);
 	update_interest(stream);
 	return 0;
@@ -207,7 +224,8 @@ static int on_deferred(sd_event_source *source, void *userdata)
 	_cleanup_(stream_unrefp) VarlinkStream *stream = stream_ref(userdata);
 
 	if (!stream->failed) {
-		pump(stream);
+		if (!stream->paused)
+			receive(stream);
 		end_if_done(stream);
 		update_interest(stream);
 	}
@@ -234,10 +252,13 @@ int varlink_stream_new(VarlinkStream **ret, sd_event *event, int fd, size_t inpu
 	stream->output_max = output_max;
 	stream->ops = ops;
 	stream->userdata = userdata;
+	stream->chunk = malloc(CHUNK_SIZE);
+	if (!stream->chunk)
+		return -ENOMEM;
 	r = frame_reader_new(&stream->reader, input_max);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(event, &stream->io, fd, EPOLLIN, on_io, stream);
+	r = sd_event_add_io(event, &stream->io, fd, EPOLLIN | EPOLLET, on_io, stream);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(event, &stream->deferred, on_deferred, stream);
@@ -341,16 +362,12 @@ size_t varlink_stream_waiting(const VarlinkStream *stream)
 void varlink_stream_pause(VarlinkStream *stream)
 {
 	stream->paused = true;
-	update_interest(stream);
 }
 
 void varlink_stream_resume(VarlinkStream *stream)
 {
 	stream->paused = false;
-	if (stream->failed)
-		return;
-	/* Frames may already lie in the chunk, or the end of input be known. */
-	if (!stream->pumping)
-		(void)sd_event_source_set_enabled(stream->deferred, SD_EVENT_ONESHOT);
-	update_interest(stream);
+	/* Frames may already lie in the chunk or the socket, or the end of input be known. */
+	if (!stream->failed && !stream->pumping)
+		run_deferred(stream);
 }
