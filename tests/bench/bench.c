@@ -5,6 +5,7 @@
 #include "host.h"
 #include "layout.h"
 #include "libvirt.h"
+#include "stand-in.h"
 
 #include "daemon/director.h"
 #include "daemon/domains.h"
@@ -127,20 +128,23 @@ static double attach_many(uint32_t dsms, uint32_t tdis, double *ret_own)
 
 static int attach(void)
 {
-	enum { N = 500 };
+	enum { N = 500, ROUNDS = 11 };
 	static double wall[N], own[N];
-	double p99, used;
+	double p99[ROUNDS], used[ROUNDS];
 
 	host_begin(&host, 1, &(BenchTsm){ .dsms = 1, .tdis = 2 });
 	attach_alone(0, layout_tdi(0, 0), N, wall, own);
 	printf("attach alone: to locked %.0f us, tdid's own %.0f us (medians of %d), limit 1000\n",
 	       host_median(wall, N), host_median(own, N), N);
 	host_end(&host);
-	host_begin(&host, 64, &(BenchTsm){ .dsms = 64, .tdis = 5 });
-	p99 = attach_many(64, 4, &used);
-	printf("attach 256 at once: p99 %.1f ms, tdid's own of all %.1f ms, limit 10\n", p99 / 1000,
-	       used / 1000);
-	host_end(&host);
+	for (size_t i = 0; i < ROUNDS; i++) {
+		host_begin(&host, 64, &(BenchTsm){ .dsms = 64, .tdis = 5 });
+		p99[i] = attach_many(64, 4, &used[i]);
+		host_end(&host);
+	}
+	printf("attach 256 at once: p99 %.1f ms, tdid's own of all %.1f ms (medians of %d), limit "
+	       "10\n",
+	       host_median(p99, ROUNDS) / 1000, host_median(used, ROUNDS) / 1000, ROUNDS);
 	return 0;
 }
 
@@ -367,6 +371,10 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
+	if (strcmp(what, "qemu") == 0)
+		return stand_in_wait();
+	if (strcmp(what, "tsm") == 0)
+		return bench_tsm_main(argv);
 	signal(SIGPIPE, SIG_IGN);
 	if (strcmp(what, "attach") == 0)
 		return attach();

@@ -7,6 +7,7 @@
 #include "layout.h"
 #include "libvirt.h"
 #include "rpc/log.h"
+#include "stand-in.h"
 #include "../scratch-folder.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,18 +26,6 @@ static void check(int r, const char *what)
 		return;
 	fprintf(stderr, "bench: %s: %s\n", what, strerror(-r));
 	exit(1);
-}
-
-static pid_t start_qemu(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	return pid;
 }
 
 /* The records as on a host: in memory. */
@@ -56,7 +44,7 @@ void host_begin(Host *host, uint32_t domains, const BenchTsm *tsm)
 		check(-ENOMEM, "provider");
 	log_set_level(LOG_LEVEL_WARNING);
 	for (uint32_t i = 0; i < domains; i++)
-		host->qemus[i] = start_qemu();
+		check(stand_in_start(&host->qemus[i], (const char *[]){ "bench", "qemu", NULL }), "QEMU");
 	check(bench_tsm_start(&host->provider, &host->tsm), "provider");
 	bench_libvirt_begin(domains);
 	check(sd_event_new(&host->event), "loop");

@@ -8,12 +8,13 @@
 #include "layout.h"
 #include "rpc/varlink-server.h"
 #include "schemas/schemas.h"
+#include "stand-in.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 typedef struct Held {
@@ -242,22 +243,46 @@ static int serve(const BenchTsm *tsm, int ready)
 	return r < 0 ? r : sd_event_loop(service.event);
 }
 
+enum { ARG_WHAT = 1, ARG_READY, ARG_PATH, ARG_DSMS, ARG_TDIS, ARG_CONNECT, ARG_BIND, ARGS };
+
+int bench_tsm_main(char **argv)
+{
+	BenchTsm tsm = {
+		.path = argv[ARG_PATH],
+		.dsms = (uint32_t)strtoul(argv[ARG_DSMS], NULL, 10),
+		.tdis = (uint32_t)strtoul(argv[ARG_TDIS], NULL, 10),
+		.connect_usec = strtoul(argv[ARG_CONNECT], NULL, 10),
+		.bind_usec = strtoul(argv[ARG_BIND], NULL, 10),
+	};
+
+	stand_in_begin();
+	return serve(&tsm, atoi(argv[ARG_READY])) < 0;
+}
+
 int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
 {
-	int ready[2];
+	enum { DIGITS = 24 };
+	char numbers[ARGS][DIGITS];
+	const char *argv[ARGS + 1] = { "bench", [ARG_WHAT] = "tsm", [ARG_PATH] = tsm->path };
+	int ready[2], r;
 	char byte;
-	ssize_t n;
+	ssize_t n = 0;
 
 	if (pipe(ready) < 0)
 		return -errno;
-	*ret = fork();
-	if (*ret == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(ready[0]);
-		_exit(serve(tsm, ready[1]) < 0);
-	}
+	fcntl(ready[0], F_SETFD, FD_CLOEXEC);
+	for (int i = ARG_READY; i < ARGS; i++)
+		if (i != ARG_PATH)
+			argv[i] = numbers[i];
+	snprintf(numbers[ARG_READY], DIGITS, "%d", ready[1]);
+	snprintf(numbers[ARG_DSMS], DIGITS, "%" PRIu32, tsm->dsms);
+	snprintf(numbers[ARG_TDIS], DIGITS, "%" PRIu32, tsm->tdis);
+	snprintf(numbers[ARG_CONNECT], DIGITS, "%" PRIu64, tsm->connect_usec);
+	snprintf(numbers[ARG_BIND], DIGITS, "%" PRIu64, tsm->bind_usec);
+	r = stand_in_start(ret, argv);
 	close(ready[1]);
-	n = read(ready[0], &byte, 1);
+	if (r >= 0)
+		n = read(ready[0], &byte, 1);
 	close(ready[0]);
-	return *ret < 0 ? -errno : n == 1 ? 0 : -EIO;
+	return r < 0 ? r : n == 1 ? 0 : -EIO;
 }

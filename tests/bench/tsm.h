@@ -13,3 +13,6 @@ typedef struct BenchTsm {
 
 /* Serves until its parent dies or kills it. Returns when it listens; -errno. */
 int bench_tsm_start(pid_t *ret, const BenchTsm *tsm);
+
+/* That process, with the arguments that bench_tsm_start gave it: its exit status. */
+int bench_tsm_main(char **argv);
