@@ -8,10 +8,31 @@
 #include "core/engine-private.h"
 #include "core/engine-table.h"
 
+/* Only what one input may have given is looked through: a step may have thousands. */
+static bool is_recorded(const Engine *engine, const EngineEffect *effect)
+{
+	size_t n = engine->n_records;
+
+	for (size_t i = n; i-- > 0 && n - i <= ENGINE_EFFECTS_MAX;)
+		if (engine->records[i].type == effect->type && engine->records[i].id == effect->id)
+			return true;
+	return false;
+}
+
 void engine_emit(Engine *engine, EngineEffect effect)
 {
-	if (engine->n_effects < engine->effects_capacity)
+	if (engine_effect_is_record(effect.type)) {
+		if (engine->n_records < engine->capacity && !is_recorded(engine, &effect))
+			engine->records[engine->n_records++] = effect;
+	} else if (engine->n_effects < engine->capacity) {
 		engine->effects[engine->n_effects++] = effect;
+	}
+}
+
+bool engine_effect_is_record(EngineEffectType type)
+{
+	return type == EFFECT_PERSIST_TDI || type == EFFECT_PERSIST_DSM ||
+	       type == EFFECT_PERSIST_ASSIGNMENT;
 }
 
 void engine_emit_plain(Engine *engine, EngineEffectType type, uint32_t id)
@@ -100,6 +121,7 @@ void engine_forget(Engine *engine, uint32_t id)
 	a->used = false;
 	if (tvm->ended && tvm->first == ENGINE_NONE)
 		tvm->used = false;
+	engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
 	engine_emit_plain(engine, EFFECT_FORGET_ASSIGNMENT, id);
 }
 

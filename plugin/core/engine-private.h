@@ -16,8 +16,8 @@ struct Engine {
 	EngineDsm *dsms;
 	EngineTvm *tvms;
 	uint32_t n_assignments, n_tdis, n_dsms, n_tvms;
-	EngineEffect *effects;
-	size_t n_effects, effects_capacity;
+	EngineEffect *records, *effects;       /* of this step */
+	size_t n_records, n_effects, capacity; /* of either */
 };
 
 DEFINE_CLEANUP(Engine, engine_free);

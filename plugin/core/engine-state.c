@@ -32,6 +32,7 @@ Engine *engine_free(Engine *engine)
 	free(engine->tdis);
 	free(engine->dsms);
 	free(engine->tvms);
+	free(engine->records);
 	free(engine->effects);
 	free(engine);
 	return NULL;

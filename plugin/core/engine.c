@@ -10,12 +10,14 @@
  * reclaimed, unless it is pinned. A quarantined assignment remains a user: nothing is reclaimed
  * under a TDI of which nobody knows what the TSM holds.
  *
- * The process may die between any two effects, so what is written first must make sense without
- * what would have followed: a TDI before the assignment that refers to it; a DSM that begins to
- * connect before the assignments that wait for it; the end of a DSM's verb after all of these, so
- * that until then the verb is sent again and answers again. That a reclaim comes from quarantine is
- * in the same record as the reclaim, so there is no moment at which a refusal would end it. The end
- * of a TDI's quarantine comes after what its assignment makes of it, for the same reason.
+ * Records come first, all of a step together and each once: they show the engine as the step has
+ * left it. The process may die between any two of them, so what is written first must make sense
+ * without what would have followed: a TDI before the assignment that refers to it; a DSM that
+ * begins to connect before the assignments that wait for it; the end of a DSM's verb after all of
+ * these, so that until then the verb is sent again and answers again. That a reclaim comes from
+ * quarantine is in the same record as the reclaim, so there is no moment at which a refusal would
+ * end it. The end of a TDI's quarantine comes after what its assignment makes of it, for the same
+ * reason.
  */
 #include "core/engine.h"
 
@@ -26,17 +28,24 @@
 #include <errno.h>
 #include <string.h>
 
-static int reserve_effects(Engine *engine, size_t n)
+static int grow(EngineEffect **effects, size_t n)
 {
-	EngineEffect *grown;
+	EngineEffect *grown = realloc(*effects, n * sizeof(*grown));
 
-	if (n <= engine->effects_capacity)
-		return 0;
-	grown = realloc(engine->effects, n * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	engine->effects = grown;
-	engine->effects_capacity = n;
+	*effects = grown;
+	return 0;
+}
+
+/* The records' own array takes the other's effects, too, when the step is over. */
+static int reserve_effects(Engine *engine, size_t n)
+{
+	if (n <= engine->capacity)
+		return 0;
+	if (grow(&engine->records, 2 * n) < 0 || grow(&engine->effects, n) < 0)
+		return -ENOMEM;
+	engine->capacity = n;
 	return 0;
 }
 
@@ -362,8 +371,8 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	size_t reach;
 	int r;
 
-	engine->n_effects = 0;
-	*ret_effects = engine->effects;
+	engine->n_records = engine->n_effects = 0;
+	*ret_effects = engine->records;
 	*ret_n = 0;
 	r = prepare(engine, event, &reach);
 	if (r >= 0)
@@ -412,7 +421,10 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	case EVENT_N_TYPES: return -EINVAL;
 	}
 
-	*ret_effects = engine->effects;
-	*ret_n = engine->n_effects;
+	if (engine->n_effects > 0)
+		memcpy(engine->records + engine->n_records, engine->effects,
+		       engine->n_effects * sizeof(engine->effects[0]));
+	*ret_effects = engine->records;
+	*ret_n = engine->n_records + engine->n_effects;
 	return 0;
 }

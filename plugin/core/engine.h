@@ -3,9 +3,9 @@
  * The engine: what is to be done about every trusted device, decided without doing anything.
  *
  * engine_step() takes one event, changes the state, and returns effects in the order in which they
- * are to be carried out. It does no I/O and knows no clock. Objects are named by small dense ids
- * that the caller chooses: TVMs (one id per incarnation), DSMs, TDIs (host functions), assignments
- * (a TDI in an incarnation). Texts, addresses and times are the caller's.
+ * are to be carried out, records first. It does no I/O and knows no clock. Objects are named by
+ * small dense ids that the caller chooses: TVMs (one id per incarnation), DSMs, TDIs (host
+ * functions), assignments (a TDI in an incarnation). Texts, addresses and times are the caller's.
  *
  * Generations count the binds of one TDI. Operations are numbers that are never used twice; they
  * carry the identity of a verb through retries and restarts.
@@ -145,10 +145,11 @@ typedef struct EngineEvent {
 } EngineEvent;
 
 typedef enum EngineEffectType {
-	EFFECT_PERSIST_TDI,	   /* id = TDI: before any effect that follows */
+	/* Records, which come first, each as the engine is after the step */
+	EFFECT_PERSIST_TDI,	   /* id = TDI */
 	EFFECT_PERSIST_DSM,	   /* id = DSM */
-	EFFECT_PERSIST_ASSIGNMENT, /* id = assignment */
-	EFFECT_FORGET_ASSIGNMENT,  /* id = assignment: its record goes, its id is free */
+	EFFECT_PERSIST_ASSIGNMENT, /* id = assignment; its record goes if there is none any more */
+	EFFECT_FORGET_ASSIGNMENT,  /* id = assignment: its id is free */
 	EFFECT_CONNECT,		   /* id = DSM, operation */
 	EFFECT_RECLAIM,		   /* id = DSM, operation */
 	EFFECT_BIND,		   /* id = assignment, operation, generation */
@@ -171,6 +172,8 @@ typedef enum EngineEffectType {
 } EngineEffectType;
 
 const char *engine_effect_name(EngineEffectType type);
+/* EFFECT_PERSIST_*: it has to be durable before any effect of another kind is carried out. */
+bool engine_effect_is_record(EngineEffectType type);
 
 typedef struct EngineEffect {
 	EngineEffectType type;

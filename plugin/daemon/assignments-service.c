@@ -205,6 +205,12 @@ void assignments_service_tvm_ended(AssignmentsService *service, const Tvm *tvm)
 		attach_requests_tvm_ended(service->attach_requests, tvm);
 }
 
+void assignments_service_begins(AssignmentsService *service, Assignment *a)
+{
+	if (service)
+		attach_requests_begins(service->attach_requests, a);
+}
+
 void assignments_service_compared(AssignmentsService *service, const Tvm *tvm, const DomainXml *xml,
 				  uint64_t number)
 {

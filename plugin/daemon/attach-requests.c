@@ -275,11 +275,30 @@ static int on_ends(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-/* The assignment's own record is written in this turn of the loop. */
+/* Which one has asked for it, or NULL. */
+static AttachRequest *awaited(AttachRequests *requests, const Assignment *a)
+{
+	for (AttachRequest *q = requests->first; q; q = q->next)
+		if (q->stage != ATTACH_STAGE_SEEN &&
+		    (q->stage != ATTACH_STAGE_READING || q->doubtful) &&
+		    uuid_equal(q->record.domain, a->tvm->uuid) &&
+		    bdf_equal(q->record.device, a->tdi->bdf) && strcmp(q->alias, a->alias) == 0)
+			return q;
+	return NULL;
+}
+
+void attach_requests_begins(AttachRequests *requests, Assignment *a)
+{
+	const AttachRequest *q = awaited(requests, a);
+
+	if (q)
+		client_token_set(&a->attach_token, q->record.token.text, q->record.token.uid);
+}
+
+/* Its own record goes when this turn of the loop is over: the assignment's has its token now. */
 static void seen(AttachRequest *request, Assignment *a)
 {
 	timed_calls_move(request->requests->calls, request, a);
-	client_token_set(&a->attach_token, request->record.token.text, request->record.token.uid);
 	request->stage = ATTACH_STAGE_SEEN;
 	request->seen = a->id;
 	sd_event_source_set_enabled(request->requests->ends, SD_EVENT_ONESHOT);
@@ -288,16 +307,11 @@ static void seen(AttachRequest *request, Assignment *a)
 void attach_requests_changed(AttachRequests *requests, Assignment *a, AssignmentState state,
 			     uint64_t generation)
 {
+	AttachRequest *q = state == ASSIGNMENT_ATTACHED ? awaited(requests, a) : NULL;
 	AttachMoment moment = { a, state, generation };
 
-	for (AttachRequest *q = requests->first; q; q = q->next)
-		if (q->stage != ATTACH_STAGE_SEEN &&
-		    (q->stage != ATTACH_STAGE_READING || q->doubtful) &&
-		    state == ASSIGNMENT_ATTACHED && uuid_equal(q->record.domain, a->tvm->uuid) &&
-		    bdf_equal(q->record.device, a->tdi->bdf) && strcmp(q->alias, a->alias) == 0) {
-			seen(q, a);
-			break;
-		}
+	if (q)
+		seen(q, a);
 	timed_calls_each(requests->calls, a, attach_settle, &moment);
 }
 

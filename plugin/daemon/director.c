@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One event at a time: the engine's effects are carried out in their order before the next event is
- * looked at. Effects that fail at once (a record that cannot be written, a verb that cannot even be
- * queued) come back as events behind those that wait already.
+ * looked at. Records come first, in one write; they show the timelines with the marks of this step.
+ * Effects that fail at once (a record that cannot be written, a verb that cannot even be queued)
+ * come back as events behind those that wait already.
  */
 #include "daemon/director-private.h"
 
@@ -124,7 +125,7 @@ static void count_change(Tdid *tdid, Assignment *a, const EngineEffect *effect, 
 		metrics_ran(tdid->metrics, boottime_usec() - t->marks[0].at_usec);
 }
 
-static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reason)
+static void mark_change(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
@@ -133,13 +134,24 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect, const char *reaso
 		return;
 	if (e)
 		reason_of_assignment(a, e, reason);
+	if (effect->state == ASSIGNMENT_ATTACHED)
+		assignments_service_begins(tdid->assignments, a);
+	if (timeline_mark(&a->timeline, boottime_usec(), assignment_state_name(effect->state),
+			  a->reason) < 0)
+		say_unmarked(a, assignment_state_name(effect->state));
+}
+
+static void on_changed(Tdid *tdid, const EngineEffect *effect)
+{
+	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
+
+	if (!a)
+		return;
 	log_change(a, effect->state, effect->generation);
 	count_change(tdid, a, effect, e ? e->fault : a->last_fault);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
-	if (timeline_mark(&a->timeline, boottime_usec(), assignment_state_name(effect->state),
-			  a->reason) < 0)
-		say_unmarked(a, assignment_state_name(effect->state));
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
 	/* Begun ahead of it, or for another. */
 	if (effect->state == ASSIGNMENT_CONNECTING && a->dsm->connect_started)
@@ -173,89 +185,117 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 		return;
 	tvm = a->tvm;
 	assignments_service_removed(tdid->assignments, a);
-	records_remove_assignment(tdid, a);
 	registry_remove_assignment(tdid->registry, a);
 	forget_tvm(tdid, tvm);
 }
 
-/*
- * Whether the n-th was carried out already: records show the engine as it is after the step, so the
- * first one of an object that is written says all; but a change of state gives an assignment a mark
- * in its timeline, and it is written again after one. Only what one transition may have given is
- * looked through: a step may have thousands of effects, and what is missed is but written twice.
- */
-static bool is_persisted(const EngineEffect *effects, size_t n)
+/* Returns as store_write; what cannot be removed is no ground to refuse anything. */
+static int write_record(Tdid *tdid, const EngineEffect *effect, const char *reason)
 {
-	const EngineEffect *effect = &effects[n];
+	const EngineAssignment *e;
+	Assignment *a;
 
-	for (size_t i = n; i-- > 0 && n - i <= ENGINE_EFFECTS_MAX;) {
-		if (effects[i].id != effect->id)
-			continue;
-		if (effects[i].type == effect->type)
-			return true;
-		if (effects[i].type == EFFECT_CHANGED && effect->type == EFFECT_PERSIST_ASSIGNMENT)
-			return false;
+	if (effect->type == EFFECT_PERSIST_TDI)
+		return records_write_tdi(tdid, registry_tdi_at(tdid->registry, effect->id));
+	if (effect->type == EFFECT_PERSIST_DSM)
+		return records_write_dsm(tdid, registry_dsm_at(tdid->registry, effect->id));
+	a = registry_assignment_at(tdid->registry, effect->id);
+	if (!a)
+		return 0;
+	e = engine_assignment(tdid->engine, effect->id);
+	if (!e) {
+		records_remove_assignment(tdid, a);
+		return 0;
 	}
-	return false;
+	reason_of_assignment(a, e, reason);
+	return records_write_assignment(tdid, a);
 }
 
-/* Returns as store_write. */
-static int persist(Tdid *tdid, const EngineEffect *effect, const char *reason)
+static void say_unrecorded(Tdid *tdid, const EngineEffect *effect, int r)
 {
-	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
-	const EngineAssignment *e = engine_assignment(tdid->engine, effect->id);
+	const Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	const Tdi *tdi = effect->type == EFFECT_PERSIST_TDI
+				 ? registry_tdi_at(tdid->registry, effect->id)
+			 : a ? a->tdi
+			     : NULL;
+	const Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
 	char object[BDF_STRING_SIZE] = "";
-	int r;
 
-	if (effect->type == EFFECT_PERSIST_TDI) {
-		const Tdi *tdi = registry_tdi_at(tdid->registry, effect->id);
-
-		r = records_write_tdi(tdid, tdi);
-		bdf_format(tdi ? tdi->bdf : (Bdf){}, object);
-	} else if (effect->type == EFFECT_PERSIST_DSM) {
-		const Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
-
-		r = records_write_dsm(tdid, dsm);
+	if (effect->type == EFFECT_PERSIST_DSM)
 		bdf_format(dsm ? dsm->bdf : (Bdf){}, object);
-	} else if (!a || !e) {
-		return 0; /* this same step forgets it, and its record goes */
-	} else {
-		reason_of_assignment(a, e, reason);
-		r = records_write_assignment(tdid, a);
-		bdf_format(a->tdi->bdf, object);
+	else
+		bdf_format(tdi ? tdi->bdf : (Bdf){}, object);
+	log_error("%s: its record cannot be written to %s: %s. New connects and binds are refused "
+		  "until it can",
+		  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
+}
+
+/* TVMs' records came along, and may have to come along again. */
+static void doubt_tvms(Tdid *tdid, const EngineEffect *effects, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
+
+		if (a && effects[i].type == EFFECT_PERSIST_ASSIGNMENT)
+			a->tvm->unrecorded = true;
 	}
+}
+
+/* All or none of them. Returns as store_write. */
+static int write_together(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason)
+{
+	int r = 0;
+
+	store_gather(tdid->store);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = write_record(tdid, &effects[i], reason);
+	if (r == 0)
+		r = store_commit(tdid->store);
+	else
+		store_discard(tdid->store);
 	if (r != 0)
-		log_error("%s: its record cannot be written to %s: %s. New connects and binds are "
-			  "refused until it can",
-			  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
+		doubt_tvms(tdid, effects, n);
 	return r;
 }
 
-/* The last of these effects; the others have been. */
-static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason,
-		      int *record)
+/* Where they cannot be written together each is tried alone. The worst of them, as store_write. */
+static int persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason)
 {
-	const EngineEffect *effect = &effects[n - 1];
+	int worst = n > 1 ? write_together(tdid, effects, n, reason) : -EAGAIN;
+
+	if (worst > 0) {
+		metrics_record_failed(tdid->metrics);
+		say_unrecorded(tdid, &effects[0], worst);
+	}
+	if (worst >= 0)
+		return worst;
+	worst = 0;
+	for (size_t i = 0; i < n; i++) {
+		int r = write_record(tdid, &effects[i], reason);
+
+		if (r != 0)
+			say_unrecorded(tdid, &effects[i], r);
+		if (r != 0 && worst >= 0)
+			worst = r;
+	}
+	return worst;
+}
+
+static void carry_out(Tdid *tdid, const EngineEffect *effect, int record)
+{
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
-	int r;
 
 	switch (effect->type) {
 	case EFFECT_PERSIST_TDI:
 	case EFFECT_PERSIST_DSM:
-	case EFFECT_PERSIST_ASSIGNMENT:
-		if (*record == 0 && is_persisted(effects, n - 1))
-			break;
-		r = persist(tdid, effect, reason);
-		if (r != 0 && *record >= 0)
-			*record = r;
-		break;
+	case EFFECT_PERSIST_ASSIGNMENT: break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
-	case EFFECT_CONNECT: director_submit(tdid, VERB_CONNECT, effect, *record, false); break;
-	case EFFECT_RECLAIM: director_submit(tdid, VERB_RECLAIM, effect, *record, false); break;
-	case EFFECT_BIND: director_submit(tdid, VERB_BIND, effect, *record, false); break;
-	case EFFECT_CLEAR: director_submit(tdid, VERB_CLEAR, effect, *record, false); break;
-	case EFFECT_UNBIND: director_submit(tdid, VERB_UNBIND, effect, *record, false); break;
+	case EFFECT_CONNECT: director_submit(tdid, VERB_CONNECT, effect, record, false); break;
+	case EFFECT_RECLAIM: director_submit(tdid, VERB_RECLAIM, effect, record, false); break;
+	case EFFECT_BIND: director_submit(tdid, VERB_BIND, effect, record, false); break;
+	case EFFECT_CLEAR: director_submit(tdid, VERB_CLEAR, effect, record, false); break;
+	case EFFECT_UNBIND: director_submit(tdid, VERB_UNBIND, effect, record, false); break;
 	case EFFECT_LOOK: domains_look(tdid, a); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;
@@ -268,7 +308,7 @@ static void carry_out(Tdid *tdid, const EngineEffect *effects, size_t n, const c
 	case EFFECT_TIMER_RETRY_OFF: retry_timer_stop(a); break;
 	case EFFECT_TIMER_IDLE: idle_timer_start(dsm); break;
 	case EFFECT_TIMER_IDLE_OFF: idle_timer_stop(dsm); break;
-	case EFFECT_CHANGED: on_changed(tdid, effect, reason); break;
+	case EFFECT_CHANGED: on_changed(tdid, effect); break;
 	case EFFECT_TVM_QUIET: hook_service_tvm_quiet(tdid->hook); break;
 	case EFFECT_N_TYPES: break;
 	}
@@ -322,8 +362,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	TdiState tdi_before = tdi_state_of(tdid, tdi);
 	_cleanup_free_ char *held = NULL;
 	const EngineEffect *effects;
-	int record = 0;
-	size_t n;
+	size_t n, n_records = 0;
+	int record;
 	int r = engine_step(tdid->engine, event, &effects, &n);
 
 	e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
@@ -340,7 +380,13 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	    engine_assignment(tdid->engine, event->id)->state == ASSIGNMENT_HELD)
 		reason = held = reason_of_hold(registry_assignment_at(tdid->registry, event->id));
 	for (size_t i = 0; i < n; i++)
-		carry_out(tdid, effects, i + 1, reason, &record);
+		if (effects[i].type == EFFECT_CHANGED)
+			mark_change(tdid, &effects[i], reason);
+	while (n_records < n && engine_effect_is_record(effects[n_records].type))
+		n_records++;
+	record = persist(tdid, effects, n_records, reason);
+	for (size_t i = n_records; i < n; i++)
+		carry_out(tdid, &effects[i], record);
 	if (event->type == EVENT_TVM_ENDED)
 		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));
 	if (dsm)

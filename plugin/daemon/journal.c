@@ -20,6 +20,10 @@
 #define WORTH_IT  (JOURNAL_SPARE / 64)	  /* so much has to be gained when there is no room */
 #define FULL_USEC (1000 * UINT64_C(1000)) /* where even that gained none, it is not tried again */
 
+/* Bytes of memory for lines that are to be written; more than that is given back. */
+#define PENDING_FIRST 4096
+#define PENDING_KEPT  (256 * 1024)
+
 struct Journal {
 	int directory, fd; /* -1: there is none yet */
 	const char *file, *path, *header;
@@ -30,6 +34,9 @@ struct Journal {
 	bool unsynced;	  /* the directory may not show the file yet */
 	bool doubtful;	  /* what is in it may not be on the disk, and never come there */
 	uint64_t full_until_usec; /* no looking for room before that */
+	char *pending;		  /* lines that are written next */
+	size_t used, capacity;	  /* of it */
+	bool gathering;		  /* not until they are committed */
 };
 
 static bool name_valid(const char *name)
@@ -228,6 +235,8 @@ Journal *journal_free(Journal *journal)
 {
 	if (journal && journal->fd >= 0)
 		close(journal->fd);
+	if (journal)
+		free(journal->pending);
 	free(journal);
 	return NULL;
 }
@@ -352,12 +361,12 @@ static void shorten(Journal *journal)
 	journal->compact_at = journal->size + JOURNAL_SPARE;
 }
 
-static int write_line(Journal *journal, const char *line, size_t size)
+static int write_pending(Journal *journal)
 {
-	ssize_t n = write(journal->fd, line, size);
+	ssize_t n = write(journal->fd, journal->pending, journal->used);
 	int r;
 
-	if (n == (ssize_t)size) {
+	if (n == (ssize_t)journal->used) {
 		journal->size += n;
 		return 0;
 	}
@@ -367,7 +376,7 @@ static int write_line(Journal *journal, const char *line, size_t size)
 }
 
 /* There was no room (r); without what counts no more there may be. Not looked for all the time. */
-static int write_line_anew(Journal *journal, const char *line, size_t size, int r)
+static int write_pending_anew(Journal *journal, int r)
 {
 	if (journal->size < journal->shortest + WORTH_IT ||
 	    boottime_usec() < journal->full_until_usec)
@@ -376,21 +385,21 @@ static int write_line_anew(Journal *journal, const char *line, size_t size, int 
 		journal->full_until_usec = boottime_usec() + FULL_USEC;
 		return r;
 	}
-	return write_line(journal, line, size);
+	return write_pending(journal);
 }
 
 /*
  * A file that failed to be synced once says afterwards that it is, whatever has come of its pages:
  * only another one is beyond doubt.
  */
-static int sync_file(Journal *journal, const char *name)
+static int sync_file(Journal *journal)
 {
 	int r = fsync(journal->fd) < 0 ? -errno : 0;
 
 	if (r < 0) {
 		journal->doubtful = true;
-		log_error("%s: %s: written, but cannot be synced: %s. See whether its disk fails",
-			  journal->path, name, strerror(-r));
+		log_error("%s: written, but cannot be synced: %s. See whether its disk fails",
+			  journal->path, strerror(-r));
 		return JOURNAL_NOT_SYNCED;
 	}
 	if (journal->doubtful) {
@@ -404,19 +413,10 @@ static int sync_file(Journal *journal, const char *name)
 	return journal->unsynced ? sync_directory(journal) : 0;
 }
 
-int journal_append(Journal *journal, const char *name, const char *text, size_t len)
+static int write_all(Journal *journal)
 {
-	size_t size = strlen(name) + len + 2;
-	_cleanup_free_ char *line = NULL;
 	int r = 0;
 
-	if (!name_valid(name) || memchr(text, '\n', len))
-		return -EINVAL;
-	if (journal->fd < 0 && len == 0)
-		return 0;
-	line = malloc(size);
-	if (!line)
-		return -ENOMEM;
 	if (journal->fd < 0)
 		r = journal_compact(journal);
 	if (r >= 0 && journal->torn)
@@ -425,13 +425,76 @@ int journal_append(Journal *journal, const char *name, const char *text, size_t 
 		return r;
 	if (journal->size > journal->compact_at)
 		shorten(journal);
-	if (journal->size + (off_t)size > JOURNAL_SIZE_MAX)
+	if (journal->size + (off_t)journal->used > JOURNAL_SIZE_MAX)
 		return -EFBIG;
-	add(add(line, name, strlen(name), ' '), text, len, '\n');
-	r = write_line(journal, line, size);
+	r = write_pending(journal);
 	if (r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
-		r = write_line_anew(journal, line, size, r);
+		r = write_pending_anew(journal, r);
+	return r < 0 ? r : sync_file(journal);
+}
+
+/* What has been gathered, and is no longer. */
+static int commit(Journal *journal)
+{
+	int r = journal->used == 0 ? 0 : write_all(journal);
+
+	journal->used = 0;
+	if (journal->capacity > PENDING_KEPT) {
+		free(journal->pending);
+		journal->pending = NULL;
+		journal->capacity = 0;
+	}
+	return r;
+}
+
+static int reserve(Journal *journal, size_t more)
+{
+	size_t needed = journal->used + more, capacity = journal->capacity ?: PENDING_FIRST;
+	char *pending;
+
+	while (capacity < needed)
+		capacity *= 2;
+	if (capacity == journal->capacity)
+		return 0;
+	pending = realloc(journal->pending, capacity);
+	if (!pending)
+		return -ENOMEM;
+	journal->pending = pending;
+	journal->capacity = capacity;
+	return 0;
+}
+
+int journal_append(Journal *journal, const char *name, const char *text, size_t len)
+{
+	size_t n = strlen(name);
+	char *end;
+	int r;
+
+	if (!name_valid(name) || memchr(text, '\n', len))
+		return -EINVAL;
+	if (journal->fd < 0 && journal->used == 0 && len == 0)
+		return 0;
+	r = reserve(journal, n + len + 2);
 	if (r < 0)
 		return r;
-	return sync_file(journal, name);
+	end = add(add(journal->pending + journal->used, name, n, ' '), text, len, '\n');
+	journal->used = (size_t)(end - journal->pending);
+	return journal->gathering ? 0 : commit(journal);
+}
+
+void journal_gather(Journal *journal)
+{
+	journal->gathering = true;
+}
+
+int journal_commit(Journal *journal)
+{
+	journal->gathering = false;
+	return commit(journal);
+}
+
+void journal_discard(Journal *journal)
+{
+	journal->gathering = false;
+	journal->used = 0;
 }

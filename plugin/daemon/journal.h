@@ -5,8 +5,8 @@
  * long as what counted when it was made, and 4 MiB more, what counts now is written to a new one,
  * which takes its place by rename.
  *
- * A line is one write(2) and is there whole or not at all: what a crash or a full file system has
- * left of one, without its newline, is cut off.
+ * Lines are written by one write(2); each is there whole or not at all: what a crash or a full file
+ * system has left of one, without its newline, is cut off.
  */
 #pragma once
 
@@ -69,6 +69,15 @@ bool journal_is_new(const Journal *journal);
  * dot first), or a newline in `text`.
  */
 int journal_append(Journal *journal, const char *name, const char *text, size_t len);
+
+/*
+ * Lines that are appended from here on wait for journal_commit, which writes them together: it
+ * returns as journal_append, for all of them. A crash may leave the first of them without the
+ * others, never the other way round. journal_discard: they are not written.
+ */
+void journal_gather(Journal *journal);
+int journal_commit(Journal *journal);
+void journal_discard(Journal *journal);
 
 /* Writes what counts to a new file. As journal_append; after -errno the old one goes on. */
 int journal_compact(Journal *journal);

@@ -203,6 +203,21 @@ int store_remove(Store *store, const char *name)
 	return journal_append(store->journal, name, "", 0);
 }
 
+void store_gather(Store *store)
+{
+	journal_gather(store->journal);
+}
+
+int store_commit(Store *store)
+{
+	return journal_commit(store->journal);
+}
+
+void store_discard(Store *store)
+{
+	journal_discard(store->journal);
+}
+
 /* A folder or a link may have been set aside under that name. */
 static int open_aside(const Store *store)
 {

@@ -45,6 +45,15 @@ int store_write(Store *store, const char *name, JsonText *record);
 /* Returns as above, also where there is no such record; and 0 if none has been written at all. */
 int store_remove(Store *store, const char *name);
 
+/*
+ * What is written and removed from here on waits for store_commit, which does it together and
+ * returns for all of it as store_write. A crash may leave what came first without the rest.
+ * store_discard: it is not done.
+ */
+void store_gather(Store *store);
+int store_commit(Store *store);
+void store_discard(Store *store);
+
 typedef int (*StoreRecordFn)(const char *name, json_object *record, void *userdata);
 
 /*

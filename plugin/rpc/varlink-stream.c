@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The socket is watched by edges: a loop with a hundred that are readable at once is told of each
- * of them once, not anew on each turn. So whoever begins to read goes on until it is empty.
+ * of them once, not anew on each turn. So whoever begins to read goes on until it is empty, which a
+ * short read says, too (epoll(7)), unless the peer's end may lie behind it.
  *
  * Input: one chunk at a time goes from the socket through the frame reader. `pump` hands out frames
  * until the chunk is used up or somebody pauses; only then is the next chunk read, so a peer that
@@ -27,8 +28,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define CHUNK_SIZE 16384u
+#define CHUNK_SIZE  16384u
 #define TURN_CHUNKS 4u
+#define READABLE    ((uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET))
 
 struct VarlinkStream {
 	unsigned refs;
@@ -42,7 +44,8 @@ struct VarlinkStream {
 	const char *unread;
 	size_t n_unread;
 	bool paused, ended, pumping;
-	bool hung_up; /* the peer is gone: nobody reads what is sent */
+	bool shut_down; /* the peer sends no more: the end of input is near */
+	bool hung_up;	/* the peer is gone: nobody reads what is sent */
 
 	bool waits_to_send; /* EPOLLOUT is asked for */
 	char *output;
@@ -106,8 +109,7 @@ static void update_interest(VarlinkStream *stream)
 
 	if (stream->failed || stream->waits_to_send == waits)
 		return;
-	r = sd_event_source_set_io_events(stream->io,
-					  EPOLLIN | EPOLLET | (waits ? EPOLLOUT : 0));
+	r = sd_event_source_set_io_events(stream->io, READABLE | (waits ? EPOLLOUT : 0));
 	if (r < 0)
 		varlink_stream_fail(stream, r);
 	stream->waits_to_send = waits;
@@ -136,8 +138,8 @@ static void pump(VarlinkStream *stream)
 	stream->pumping = false;
 }
 
-/* False: there is nothing. */
-static bool read_chunk(VarlinkStream *stream)
+/* 0: there is nothing now. */
+static size_t read_chunk(VarlinkStream *stream)
 {
 	ssize_t n;
 
@@ -152,16 +154,20 @@ static bool read_chunk(VarlinkStream *stream)
 	} else if (errno != EAGAIN) {
 		varlink_stream_fail(stream, -ECONNRESET);
 	}
-	return n > 0;
+	return n > 0 ? (size_t)n : 0;
 }
 
 static void receive(VarlinkStream *stream)
 {
 	for (unsigned int i = 0; i < TURN_CHUNKS; i++) {
-		if (stream->n_unread == 0 && (stream->ended || !read_chunk(stream)))
+		size_t n = CHUNK_SIZE;
+
+		if (stream->n_unread == 0)
+			n = stream->ended ? 0 : read_chunk(stream);
+		if (n == 0)
 			return;
 		pump(stream);
-		if (stream->paused || stream->failed)
+		if (stream->paused || stream->failed || (n < CHUNK_SIZE && !stream->shut_down))
 			return;
 	}
 	run_deferred(stream);
@@ -210,6 +216,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 		if (!stream->failed && stream->output_used == 0 && stream->ops->drained)
 			stream->ops->drained(stream->userdata);
 	}
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		stream->shut_down = true;
 	if (events & (EPOLLHUP | EPOLLERR))
 		stream->hung_up = true;
 	if (!stream->failed && !stream->paused)
@@ -258,7 +266,7 @@ int varlink_stream_new(VarlinkStream **ret, sd_event *event, int fd, size_t inpu
 	r = frame_reader_new(&stream->reader, input_max);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(event, &stream->io, fd, EPOLLIN | EPOLLET, on_io, stream);
+	r = sd_event_add_io(event, &stream->io, fd, READABLE, on_io, stream);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(event, &stream->deferred, on_deferred, stream);
@@ -342,8 +350,7 @@ int varlink_stream_send(VarlinkStream *stream, json_object *object)
 bool varlink_stream_is_idle(const VarlinkStream *stream)
 {
 	return !stream->failed && !stream->ended && stream->n_unread == 0 &&
-	       frame_reader_is_empty(stream->reader) &&
-	       stream->output_used == stream->output_sent;
+	       frame_reader_is_empty(stream->reader) && stream->output_used == stream->output_sent;
 }
 
 bool varlink_stream_is_quiet(const VarlinkStream *stream)

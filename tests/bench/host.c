@@ -44,7 +44,8 @@ void host_begin(Host *host, uint32_t domains, const BenchTsm *tsm)
 		check(-ENOMEM, "provider");
 	log_set_level(LOG_LEVEL_WARNING);
 	for (uint32_t i = 0; i < domains; i++)
-		check(stand_in_start(&host->qemus[i], (const char *[]){ "bench", "qemu", NULL }), "QEMU");
+		check(stand_in_start(&host->qemus[i], (const char *[]){ "bench", "qemu", NULL }),
+		      "QEMU");
 	check(bench_tsm_start(&host->provider, &host->tsm), "provider");
 	bench_libvirt_begin(domains);
 	check(sd_event_new(&host->event), "loop");
@@ -105,8 +106,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void host_end(Host *host)
 {
 	host_stop(host);
-	kill(host->provider, SIGKILL);
-	waitpid(host->provider, NULL, 0);
+	bench_tsm_end(host->provider);
 	for (uint32_t i = 0; i < host->domains; i++) {
 		kill(host->qemus[i], SIGKILL);
 		waitpid(host->qemus[i], NULL, 0);

@@ -6,6 +6,7 @@
 #include "tsm.h"
 
 #include "layout.h"
+#include "rpc/event-loop.h"
 #include "rpc/varlink-server.h"
 #include "schemas/schemas.h"
 #include "stand-in.h"
@@ -13,14 +14,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct Held {
 	int64_t generation; /* 0: nothing */
 	char tvm[LAYOUT_UUID_SIZE];
 } Held;
+
+/* Shared by both processes: how long each DSM's verbs took, microseconds. */
+typedef uint64_t Sums[DSMS_MAX];
+
+static Sums *sums;
 
 typedef struct Service {
 	const BenchTsm *tsm;
@@ -33,6 +42,7 @@ typedef struct Service {
 typedef struct Later {
 	VarlinkCall *call;
 	Service *service;
+	uint64_t began_usec;
 } Later;
 
 static Held *held(Service *service, json_object *parameters)
@@ -58,7 +68,7 @@ static const char *verb_of(VarlinkCall *call)
 	return strrchr(varlink_call_method(call), '.') + 1;
 }
 
-static int carry_out(Service *service, VarlinkCall *call)
+static int reply(Service *service, VarlinkCall *call)
 {
 	json_object *p = varlink_call_parameters(call);
 	const char *verb = verb_of(call), *operation = json_get_string(p, "operation");
@@ -83,12 +93,24 @@ static int carry_out(Service *service, VarlinkCall *call)
 				   J_STRING("progress", "done"));
 }
 
+static int carry_out(Service *service, VarlinkCall *call, uint64_t began_usec)
+{
+	json_object *p = varlink_call_parameters(call);
+	Bdf bdf;
+	int r = reply(service, call);
+
+	if (bdf_parse(&bdf, json_get_string(p, "dsm") ?: json_get_string(p, "device")) < 0)
+		abort();
+	(*sums)[bdf.bus - 1] += boottime_usec() - began_usec;
+	return r;
+}
+
 static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Later *later = userdata;
 
 	sd_event_source_unref(source);
-	carry_out(later->service, later->call);
+	carry_out(later->service, later->call, later->began_usec);
 	varlink_call_unref(later->call);
 	free(later);
 	return 0;
@@ -101,17 +123,18 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	uint64_t usec = strcmp(verb, "Connect") == 0 ? service->tsm->connect_usec
 			: strcmp(verb, "Bind") == 0  ? service->tsm->bind_usec
 						     : 0;
+	uint64_t began_usec = boottime_usec();
 	Later *later;
 	sd_event_source *source;
 
 	varlink_call_notifyb(call, J_STRING("operation", json_get_string(parameters, "operation")),
 			     J_STRING("progress", "started"));
 	if (usec == 0)
-		return carry_out(service, call);
+		return carry_out(service, call, began_usec);
 	later = malloc(sizeof(*later));
 	if (!later)
 		return -ENOMEM;
-	*later = (Later){ varlink_call_ref(call), service };
+	*later = (Later){ varlink_call_ref(call), service, began_usec };
 	return sd_event_add_time_relative(service->event, &source, CLOCK_MONOTONIC, usec, 1, on_due,
 					  later);
 }
@@ -243,7 +266,43 @@ static int serve(const BenchTsm *tsm, int ready)
 	return r < 0 ? r : sd_event_loop(service.event);
 }
 
-enum { ARG_WHAT = 1, ARG_READY, ARG_PATH, ARG_DSMS, ARG_TDIS, ARG_CONNECT, ARG_BIND, ARGS };
+enum {
+	ARG_WHAT = 1,
+	ARG_READY,
+	ARG_SUMS,
+	ARG_PATH,
+	ARG_DSMS,
+	ARG_TDIS,
+	ARG_CONNECT,
+	ARG_BIND,
+	ARGS
+};
+
+static int share(int fd)
+{
+	void *shared = mmap(NULL, sizeof(*sums), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	sums = shared == MAP_FAILED ? NULL : shared;
+	return sums ? 0 : -errno;
+}
+
+uint64_t bench_tsm_longest(void)
+{
+	uint64_t longest = 0;
+
+	for (size_t i = 0; i < DSMS_MAX; i++)
+		if ((*sums)[i] > longest)
+			longest = (*sums)[i];
+	return longest;
+}
+
+void bench_tsm_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap(sums, sizeof(*sums));
+	sums = NULL;
+}
 
 int bench_tsm_main(char **argv)
 {
@@ -256,6 +315,8 @@ int bench_tsm_main(char **argv)
 	};
 
 	stand_in_begin();
+	if (share(atoi(argv[ARG_SUMS])) < 0)
+		return 1;
 	return serve(&tsm, atoi(argv[ARG_READY])) < 0;
 }
 
@@ -264,17 +325,22 @@ int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
 	enum { DIGITS = 24 };
 	char numbers[ARGS][DIGITS];
 	const char *argv[ARGS + 1] = { "bench", [ARG_WHAT] = "tsm", [ARG_PATH] = tsm->path };
+	_cleanup_close_ int shared = memfd_create("sums", 0);
 	int ready[2], r;
 	char byte;
 	ssize_t n = 0;
 
-	if (pipe(ready) < 0)
+	if (shared < 0 || ftruncate(shared, sizeof(*sums)) < 0 || pipe(ready) < 0)
 		return -errno;
+	r = share(shared);
+	if (r < 0)
+		return r;
 	fcntl(ready[0], F_SETFD, FD_CLOEXEC);
 	for (int i = ARG_READY; i < ARGS; i++)
 		if (i != ARG_PATH)
 			argv[i] = numbers[i];
 	snprintf(numbers[ARG_READY], DIGITS, "%d", ready[1]);
+	snprintf(numbers[ARG_SUMS], DIGITS, "%d", shared);
 	snprintf(numbers[ARG_DSMS], DIGITS, "%" PRIu32, tsm->dsms);
 	snprintf(numbers[ARG_TDIS], DIGITS, "%" PRIu32, tsm->tdis);
 	snprintf(numbers[ARG_CONNECT], DIGITS, "%" PRIu64, tsm->connect_usec);

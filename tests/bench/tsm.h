@@ -11,8 +11,15 @@ typedef struct BenchTsm {
 	uint64_t connect_usec, bind_usec;
 } BenchTsm;
 
-/* Serves until its parent dies or kills it. Returns when it listens; -errno. */
+/* Serves until its parent ends it or dies. Returns when it listens; -errno. */
 int bench_tsm_start(pid_t *ret, const BenchTsm *tsm);
+void bench_tsm_end(pid_t pid);
+
+/*
+ * Of the DSM whose verbs took longest, all of them together, microseconds: each from its call to
+ * its answer, as the provider sees them.
+ */
+uint64_t bench_tsm_longest(void);
 
 /* That process, with the arguments that bench_tsm_start gave it: its exit status. */
 int bench_tsm_main(char **argv);

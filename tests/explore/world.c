@@ -157,14 +157,24 @@ static void write_tdi(Model *model, uint32_t id)
 	tdi->record_generation = (uint32_t)e->generation;
 }
 
-/* The last effect of a step may be about one that is forgotten already. */
+static void remove_assignment(WorldAssignment *a)
+{
+	a->recorded = a->record_present = a->record_left = a->record_ready = false;
+	a->record_retry = a->record_other = a->record_unserved = false;
+	a->record_rebinds = 0;
+	a->record_state = a->record_fault = 0;
+	a->record_generation = a->record_operation = 0;
+}
+
 static void write_assignment(Model *model, uint32_t id)
 {
 	const EngineAssignment *e = engine_assignment(model->engine, id);
 	WorldAssignment *a = &model->world.assignments[id];
 
-	if (!e)
+	if (!e) {
+		remove_assignment(a);
 		return;
+	}
 	a->recorded = true;
 	a->record_state = (uint8_t)e->state;
 	a->record_fault = (uint8_t)e->fault;
@@ -181,12 +191,7 @@ static void write_assignment(Model *model, uint32_t id)
 
 static void forget(WorldAssignment *a)
 {
-	a->recorded = a->record_present = a->record_left = a->record_ready = false;
-	a->record_retry = a->look = a->retry = a->record_other = a->record_unserved = false;
-	a->record_rebinds = 0;
-	a->record_state = a->record_fault = 0;
-	a->record_generation = a->record_operation = 0;
-	a->timer = a->detach = a->left = false;
+	a->look = a->retry = a->timer = a->detach = a->left = false;
 }
 
 void world_carry_out(Model *model, const EngineEffect *effect)

@@ -12,7 +12,7 @@
 static bool syncs_fail;
 static bool directory_syncs_fail;  /* but not files' */
 static unsigned int syncs_to_fail; /* so many, and then no more */
-/* The beginning of what finds no room; NULL: everything has some. */
+/* The beginning of a line that finds no room, nor do those beside it; NULL: everything has some. */
 static const char *no_room_for;
 
 int fsync(int fd)
@@ -30,8 +30,10 @@ int fsync(int fd)
 
 ssize_t write(int fd, const void *data, size_t size)
 {
-	if (no_room_for && size >= strlen(no_room_for) &&
-	    memcmp(data, no_room_for, strlen(no_room_for)) == 0) {
+	const char *found =
+		no_room_for ? memmem(data, size, no_room_for, strlen(no_room_for)) : NULL;
+
+	if (found && (found == data || found[-1] == '\n')) {
 		errno = ENOSPC;
 		return -1;
 	}
