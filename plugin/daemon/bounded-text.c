@@ -21,9 +21,13 @@ static size_t character(const char *p)
 
 char *bounded_text(const char *text, size_t max)
 {
-	size_t room = strnlen(text, max + 1) > max ? max - strlen(ELLIPSIS) : max, used = 0;
-	char *copy = malloc(max + 1);
+	size_t n_text = strnlen(text, max + 1), used = 0;
+	size_t room = n_text > max ? max - strlen(ELLIPSIS) : max;
+	char *copy;
 
+	if (n_text <= max && json_utf8_valid(text, n_text))
+		return strdup(text);
+	copy = malloc(max + 1);
 	if (!copy)
 		return NULL;
 	while (*text) {

@@ -58,7 +58,7 @@ void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int reco
 	}
 	if (record == 0 || !forward) {
 		r = request.dsm ? operations_submit(tdid->operations, &request) : -ENOENT;
-		why = strerror(-r);
+		why = NULL;
 	}
 	if (r < 0)
 		refused(tdid,
@@ -66,7 +66,7 @@ void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int reco
 					.id = effect->id,
 					.operation = effect->operation,
 					.outcome = OUTCOME_REFUSED },
-			&request, why);
+			&request, why ?: strerror(-r));
 }
 
 static void on_operation_started(const OperationRequest *request, void *userdata)

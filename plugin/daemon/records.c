@@ -23,9 +23,10 @@ static void tvm_name(char name[static NAME_SIZE], const Tvm *tvm)
 
 static void bdf_name(char name[static NAME_SIZE], const char *kind, Bdf bdf)
 {
-	char text[BDF_STRING_SIZE];
+	char *end = stpcpy(name, kind);
 
-	snprintf(name, NAME_SIZE, "%s-%s", kind, bdf_format(bdf, text));
+	*end++ = '-';
+	bdf_format(bdf, end);
 }
 
 static void assignment_name(char name[static NAME_SIZE], const Assignment *a)
@@ -130,7 +131,7 @@ static bool is_detach_pending(const Assignment *a, const EngineAssignment *e)
 	       (a->reset || (e->state != ASSIGNMENT_RELEASED && e->state != ASSIGNMENT_FAILED));
 }
 
-static int write_assignment(Tdid *tdid, const Assignment *a, const EngineAssignment *e)
+static int write_assignment(Tdid *tdid, Assignment *a, const EngineAssignment *e)
 {
 	_cleanup_(json_text_clear) JsonText record = {};
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],

@@ -21,13 +21,15 @@ typedef struct Mark {
 /* All zero is an empty one. Marks never go back in time: an earlier one is moved up to the last. */
 typedef struct Timeline {
 	Mark *marks;
-	size_t n_marks;
+	size_t n_marks, size;
+	JsonText text; /* of the first so many, as records have them: they are written often */
+	size_t n_text;
 } Timeline;
 
 void timeline_clear(Timeline *timeline);
 /* detail may be NULL. -ENOMEM. */
 int timeline_mark(Timeline *timeline, uint64_t at_usec, const char *name, const char *detail);
 int timeline_to_json(const Timeline *timeline, json_object **ret);
-void timeline_to_text(const Timeline *timeline, JsonText *text);
+void timeline_to_text(Timeline *timeline, JsonText *text);
 /* Replaces what is there. -EBADMSG: not an array of marks. */
 int timeline_from_json(Timeline *timeline, json_object *array);

@@ -11,39 +11,60 @@
 
 #define TEXT_START 1024u
 
-static void append(JsonText *text, const char *bytes, size_t n)
+/* Where `n` bytes more may be written, and a NUL; NULL after a failure. */
+static char *room(JsonText *text, size_t n)
 {
 	size_t size = text->size ?: TEXT_START;
 	char *grown;
 
 	if (text->error)
-		return;
+		return NULL;
 	while (size - text->len <= n)
 		size *= 2;
 	if (size != text->size) {
 		grown = realloc(text->text, size);
 		if (!grown) {
 			text->error = -ENOMEM;
-			return;
+			return NULL;
 		}
 		text->text = grown;
 		text->size = size;
 	}
-	memcpy(text->text + text->len, bytes, n);
-	text->len += n;
-	text->text[text->len] = '\0';
+	return text->text + text->len;
 }
 
-static void separate(JsonText *text)
+/* Up to here it has been written. */
+static void end_at(JsonText *text, char *end)
 {
-	if (text->len > 0 && !strchr("{[:", text->text[text->len - 1]))
-		append(text, ",", 1);
+	*end = '\0';
+	text->len = (size_t)(end - text->text);
+}
+
+static void append(JsonText *text, const char *bytes, size_t n)
+{
+	char *to = room(text, n);
+
+	if (to)
+		end_at(text, mempcpy(to, bytes, n));
+}
+
+static bool wants_comma(const JsonText *text)
+{
+	char last = text->len > 0 ? text->text[text->len - 1] : '[';
+
+	return last != '{' && last != '[' && last != ':';
 }
 
 void json_text_open(JsonText *text, char bracket)
 {
-	separate(text);
-	append(text, &bracket, 1);
+	char *to = room(text, 2);
+
+	if (!to)
+		return;
+	if (wants_comma(text))
+		*to++ = ',';
+	*to++ = bracket;
+	end_at(text, to);
 }
 
 void json_text_close(JsonText *text, char bracket)
@@ -74,6 +95,7 @@ static size_t plain_length(const char *value)
 	return n;
 }
 
+/* The rest of it. */
 static void append_unlike(JsonText *text, const char *value, size_t from)
 {
 	size_t n = from + strlen(value + from), i = from;
@@ -82,7 +104,7 @@ static void append_unlike(JsonText *text, const char *value, size_t from)
 		text->error = text->error ?: -EINVAL;
 		return;
 	}
-	for (from = 0; i < n; i++) {
+	for (; i < n; i++) {
 		unsigned char c = (unsigned char)value[i];
 
 		if (c >= 0x20 && c != '"' && c != '\\')
@@ -97,21 +119,36 @@ static void append_unlike(JsonText *text, const char *value, size_t from)
 static void append_string(JsonText *text, const char *value)
 {
 	size_t plain = plain_length(value);
+	char *to = room(text, plain + 2);
 
-	append(text, "\"", 1);
-	if (value[plain] == '\0')
-		append(text, value, plain);
-	else
-		append_unlike(text, value, plain);
+	if (!to)
+		return;
+	*to++ = '"';
+	to = mempcpy(to, value, plain);
+	if (value[plain] == '\0') {
+		*to++ = '"';
+		end_at(text, to);
+		return;
+	}
+	end_at(text, to);
+	append_unlike(text, value, plain);
 	append(text, "\"", 1);
 }
 
 void json_text_name(JsonText *text, const char *name)
 {
-	separate(text);
-	append(text, "\"", 1);
-	append(text, name, strlen(name));
-	append(text, "\":", 2);
+	size_t n = strlen(name);
+	char *to = room(text, n + 4);
+
+	if (!to)
+		return;
+	if (wants_comma(text))
+		*to++ = ',';
+	*to++ = '"';
+	to = mempcpy(to, name, n);
+	*to++ = '"';
+	*to++ = ':';
+	end_at(text, to);
 }
 
 static void add_int(JsonText *text, const JsonMember *m)
@@ -171,4 +208,12 @@ void json_text_members(JsonText *text, const JsonMember *members)
 {
 	for (const JsonMember *m = members; m->kind != JSON_MEMBER_END; m++)
 		add_member(text, m);
+}
+
+void json_text_values(JsonText *text, const JsonText *values)
+{
+	if (wants_comma(text) && values->len > 0)
+		append(text, ",", 1);
+	append(text, values->text, values->len);
+	text->error = text->error ?: values->error;
 }

@@ -27,3 +27,5 @@ void json_text_name(JsonText *text, const char *name);
 void json_text_members(JsonText *text, const JsonMember *members);
 #define json_text_add(text, ...)                                                                   \
 	json_text_members((text), (const JsonMember[]){ __VA_ARGS__, { .kind = JSON_MEMBER_END } })
+/* Values that were written to another one, with their commas. */
+void json_text_values(JsonText *text, const JsonText *values);
