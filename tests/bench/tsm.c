@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,11 +31,14 @@ typedef struct Held {
 typedef uint64_t Sums[DSMS_MAX];
 
 static Sums *sums;
+static int orders = -1;
 
 typedef struct Service {
 	const BenchTsm *tsm;
 	sd_event *event;
 	VarlinkServer *server;
+	VarlinkCall *monitor;
+	int64_t sequence;
 	bool connected[DSMS_MAX];
 	Held held[DSMS_MAX][TDIS_PER_DSM_MAX];
 } Service;
@@ -175,11 +179,23 @@ static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata
 	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("devices", devices));
 }
 
+static int build_status(json_object **ret, const Service *service, Bdf tdi, bool running)
+{
+	const Held *h = &service->held[tdi.bus - 1][layout_index(tdi)];
+	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
+
+	return json_build(ret, J_STRING("device", bdf_format(tdi, device)),
+			  J_STRING("dsm", bdf_format(layout_dsm(tdi.bus - 1), dsm)),
+			  J_STRING("tvm", h->tvm), J_INT("generation", h->generation),
+			  J_STRING("state", running ? "run" : "config_locked"),
+			  J_BOOL("accepted", running));
+}
+
 static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	const Service *service = userdata;
 	json_object *tdis = json_object_new_array(), *dsms = json_object_new_array(), *o;
-	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE];
+	char dsm[BDF_STRING_SIZE];
 	int r = 0;
 
 	for (uint32_t d = 0; r >= 0 && d < service->tsm->dsms; d++) {
@@ -188,15 +204,9 @@ static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
 		if (r >= 0)
 			r = json_append_take(dsms, o);
 		for (uint32_t t = 0; r >= 0 && t < service->tsm->tdis; t++) {
-			const Held *h = &service->held[d][t];
-
-			if (h->generation == 0)
+			if (service->held[d][t].generation == 0)
 				continue;
-			r = json_build(&o, J_STRING("device", bdf_format(layout_tdi(d, t), device)),
-				       J_STRING("dsm", dsm), J_STRING("tvm", h->tvm),
-				       J_INT("generation", h->generation),
-				       J_STRING("state", "config_locked"),
-				       J_BOOL("accepted", false));
+			r = build_status(&o, service, layout_tdi(d, t), false);
 			if (r >= 0)
 				r = json_append_take(tdis, o);
 		}
@@ -207,11 +217,30 @@ static int on_query(VarlinkCall *call, json_object *parameters, void *userdata)
 					   J_TAKE("operations", json_object_new_array()));
 }
 
-/* Nothing changes by itself here. */
 static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	varlink_call_ref(call);
-	return varlink_call_notifyb(call, J_STRING("instance", "1"), J_INT("sequence", 1));
+	Service *service = userdata;
+
+	service->monitor = varlink_call_ref(call);
+	return varlink_call_notifyb(call, J_STRING("instance", "1"),
+				    J_INT("sequence", ++service->sequence));
+}
+
+/* A function that has come to RUN, by the word of who measures. */
+static int on_order(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	Service *service = userdata;
+	json_object *status;
+	Bdf tdi;
+	int r;
+
+	if (read(fd, &tdi, sizeof(tdi)) != sizeof(tdi))
+		return sd_event_exit(service->event, 0);
+	r = build_status(&status, service, tdi, true);
+	return r < 0 ? r
+		     : varlink_call_notifyb(service->monitor, J_STRING("instance", "1"),
+					    J_INT("sequence", ++service->sequence),
+					    J_TAKE("tdi", status));
 }
 
 static int on_nothing(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -228,7 +257,7 @@ static int on_evidence(VarlinkCall *call, json_object *parameters, void *userdat
 	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("evidence", o));
 }
 
-static int serve(const BenchTsm *tsm, int ready)
+static int serve(const BenchTsm *tsm, int ready, int order)
 {
 	static const VarlinkMethod methods[] = {
 		{ "io.tdid.Tsm.GetCapabilities", 0, on_capabilities },
@@ -260,6 +289,8 @@ static int serve(const BenchTsm *tsm, int ready)
 		r = varlink_server_bind_all(service.server, methods, ELEMENTSOF(methods), &service);
 	if (r >= 0)
 		r = varlink_server_listen(service.server, tsm->path, 0600, NULL);
+	if (r >= 0)
+		r = sd_event_add_io(service.event, NULL, order, EPOLLIN, on_order, &service);
 	if (r >= 0 && write(ready, "", 1) < 0)
 		r = -errno;
 	close(ready);
@@ -269,6 +300,7 @@ static int serve(const BenchTsm *tsm, int ready)
 enum {
 	ARG_WHAT = 1,
 	ARG_READY,
+	ARG_ORDER,
 	ARG_SUMS,
 	ARG_PATH,
 	ARG_DSMS,
@@ -296,10 +328,17 @@ uint64_t bench_tsm_longest(void)
 	return longest;
 }
 
+void bench_tsm_run(Bdf tdi)
+{
+	if (write(orders, &tdi, sizeof(tdi)) != sizeof(tdi))
+		abort();
+}
+
 void bench_tsm_end(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+	close(steal_fd(&orders));
 	munmap(sums, sizeof(*sums));
 	sums = NULL;
 }
@@ -317,7 +356,7 @@ int bench_tsm_main(char **argv)
 	stand_in_begin();
 	if (share(atoi(argv[ARG_SUMS])) < 0)
 		return 1;
-	return serve(&tsm, atoi(argv[ARG_READY])) < 0;
+	return serve(&tsm, atoi(argv[ARG_READY]), atoi(argv[ARG_ORDER])) < 0;
 }
 
 int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
@@ -326,20 +365,24 @@ int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
 	char numbers[ARGS][DIGITS];
 	const char *argv[ARGS + 1] = { "bench", [ARG_WHAT] = "tsm", [ARG_PATH] = tsm->path };
 	_cleanup_close_ int shared = memfd_create("sums", 0);
-	int ready[2], r;
+	int ready[2], order[2], r;
 	char byte;
 	ssize_t n = 0;
 
-	if (shared < 0 || ftruncate(shared, sizeof(*sums)) < 0 || pipe(ready) < 0)
+	if (shared < 0 || ftruncate(shared, sizeof(*sums)) < 0 || pipe(ready) < 0 ||
+	    pipe(order) < 0)
 		return -errno;
 	r = share(shared);
 	if (r < 0)
 		return r;
 	fcntl(ready[0], F_SETFD, FD_CLOEXEC);
+	fcntl(order[1], F_SETFD, FD_CLOEXEC);
+	orders = order[1];
 	for (int i = ARG_READY; i < ARGS; i++)
 		if (i != ARG_PATH)
 			argv[i] = numbers[i];
 	snprintf(numbers[ARG_READY], DIGITS, "%d", ready[1]);
+	snprintf(numbers[ARG_ORDER], DIGITS, "%d", order[0]);
 	snprintf(numbers[ARG_SUMS], DIGITS, "%d", shared);
 	snprintf(numbers[ARG_DSMS], DIGITS, "%" PRIu32, tsm->dsms);
 	snprintf(numbers[ARG_TDIS], DIGITS, "%" PRIu32, tsm->tdis);
@@ -347,6 +390,7 @@ int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
 	snprintf(numbers[ARG_BIND], DIGITS, "%" PRIu64, tsm->bind_usec);
 	r = stand_in_start(ret, argv);
 	close(ready[1]);
+	close(order[0]);
 	if (r >= 0)
 		n = read(ready[0], &byte, 1);
 	close(ready[0]);

@@ -2,6 +2,8 @@
 /* A TSM provider in a process of its own: as fast as it can be, or with given latencies. */
 #pragma once
 
+#include "core/bdf.h"
+
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +16,9 @@ typedef struct BenchTsm {
 /* Serves until its parent ends it or dies. Returns when it listens; -errno. */
 int bench_tsm_start(pid_t *ret, const BenchTsm *tsm);
 void bench_tsm_end(pid_t pid);
+
+/* Has it say that this function, which is bound, is in RUN and accepted. */
+void bench_tsm_run(Bdf tdi);
 
 /*
  * Of the DSM whose verbs took longest, all of them together, microseconds: each from its call to
