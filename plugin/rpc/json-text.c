@@ -212,8 +212,9 @@ void json_text_members(JsonText *text, const JsonMember *members)
 
 void json_text_values(JsonText *text, const JsonText *values)
 {
-	if (wants_comma(text) && values->len > 0)
+	if (values->len > 0 && wants_comma(text))
 		append(text, ",", 1);
-	append(text, values->text, values->len);
+	if (values->len > 0)
+		append(text, values->text, values->len);
 	text->error = text->error ?: values->error;
 }

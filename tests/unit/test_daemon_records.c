@@ -11,6 +11,7 @@
 
 #define ALIAS "ua-tdi-nic0"
 #define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
+#define NONE  TESTING_DOMAIN(TVM0, TESTING_PORT)
 
 static TestingDaemon d;
 
@@ -371,6 +372,24 @@ Test(daemon_records, of_a_tvm_that_is_not_synced)
 	cr_assert_eq(records_write_assignment(&d.tdid, a), STORE_NOT_SYNCED);
 	cr_assert_eq(records_write_assignment(&d.tdid, a), 0);
 	cr_assert_not(a->tvm->unrecorded);
+}
+
+/* They are written together: of none of them it is known that it is there. */
+Test(daemon_records, of_a_step_that_are_not_synced)
+{
+	attach();
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS, NONE);
+	testing_idle(d.event);
+	syncs_fail = true;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	testing_idle(d.event);
+	ready();
+	testing_idle(d.event);
+	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
+	cr_assert(testing_assignment(&d, 0, ALIAS)->tvm->unrecorded);
+	syncs_fail = false;
+	cr_assert_eq(records_write_assignment(&d.tdid, testing_assignment(&d, 0, ALIAS)), 0);
+	cr_assert_not(testing_assignment(&d, 0, ALIAS)->tvm->unrecorded);
 }
 
 Test(daemon_records, bind_in_flight)

@@ -405,6 +405,93 @@ Test(daemon_store, disk_that_cannot_be_synced)
 	cr_assert_eq(write_value("a", "later"), 0);
 }
 
+Test(daemon_store, gathered_is_written_together)
+{
+	cr_assert_eq(write_value("a", "before"), 0);
+	cr_assert_eq(write_value("b", "before"), 0);
+	store_gather(store);
+	cr_assert_eq(write_value("a", "after"), 0);
+	cr_assert_eq(store_remove(store, "b"), 0);
+	cr_assert_eq(write_value("c", "after"), 0);
+	expect_walk("a=before b=before ");
+	cr_assert_eq(store_commit(store), 0);
+	expect_walk("a=after c=after ");
+	cr_assert_eq(write_value("d", "alone"), 0);
+	reopen();
+	expect_walk("a=after c=after d=alone ");
+}
+
+Test(daemon_store, gathered_and_discarded)
+{
+	store_gather(store);
+	cr_assert_eq(write_value("a", "v"), 0);
+	store_discard(store);
+	store_gather(store);
+	cr_assert_eq(store_commit(store), 0, "nothing");
+	cr_assert_eq(write_value("b", "v"), 0);
+	expect_walk("b=v ");
+}
+
+/* All or none of it, also where a part would have had room. */
+Test(daemon_store, gathered_and_no_room_for_all)
+{
+	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
+	struct stat st;
+
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(write_value("a", "before"), 0);
+	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	for (rlim_t more = 0; more < 40; more++) {
+		limit.rlim_cur = (rlim_t)st.st_size + more;
+		setrlimit(RLIMIT_FSIZE, &limit);
+		store_gather(store);
+		cr_assert_eq(write_value("a", "after"), 0);
+		cr_assert_eq(write_value("b", "after"), 0);
+		cr_assert_lt(store_commit(store), 0);
+		expect_walk("a=before ");
+	}
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	cr_assert_eq(write_value("c", "after"), 0);
+	expect_walk("a=before c=after ");
+}
+
+Test(daemon_store, gathered_and_not_synced)
+{
+	store_gather(store);
+	cr_assert_eq(write_value("a", "1"), 0);
+	cr_assert_eq(write_value("b", "1"), 0);
+	cr_assert_eq(store_commit(store), 0);
+	syncs_to_fail = 1;
+	store_gather(store);
+	cr_assert_eq(write_value("a", "2"), 0);
+	cr_assert_eq(write_value("b", "2"), 0);
+	cr_assert_eq(store_commit(store), STORE_NOT_SYNCED);
+	expect_walk("a=2 b=2 ");
+}
+
+/* However long it gets, and it is not held for ever. */
+Test(daemon_store, gathered_in_thousands)
+{
+	char name[16], value[512];
+
+	memset(value, 'v', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	store_gather(store);
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "r%d", i);
+		cr_assert_eq(write_value(name, value), 0);
+	}
+	cr_assert_eq(store_commit(store), 0);
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "r%d", i);
+		cr_assert_eq(store_remove(store, name), 0);
+	}
+	cr_assert_eq(write_value("a", "v"), 0);
+	reopen();
+	expect_walk("a=v ");
+}
+
 /* The kernel says once that a page has not come to the disk, and takes it for clean after that. */
 Test(daemon_store, disk_that_says_later_that_all_is_well)
 {

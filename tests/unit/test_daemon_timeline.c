@@ -74,6 +74,36 @@ Test(daemon_timeline, keeps_the_first_and_the_latest_half)
 	cr_assert_str_eq(timeline.marks[TIMELINE_MARKS_MAX - 1].name, "m999");
 }
 
+/* The text that is kept, whatever has been dropped since it was made. */
+static void expect_text(void)
+{
+	_cleanup_(json_text_clear) JsonText text = {};
+	_cleanup_(json_unrefp) json_object *array = NULL;
+	_cleanup_free_ char *expected = NULL;
+
+	timeline_to_text(&timeline, &text);
+	cr_assert_eq(text.error, 0);
+	cr_assert_eq(timeline_to_json(&timeline, &array), 0);
+	cr_assert_eq(json_format(&expected, NULL, array), 0);
+	cr_assert_str_eq(text.text, expected);
+}
+
+Test(daemon_timeline, as_text)
+{
+	char name[16];
+
+	expect_text();
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "m%d", i);
+		cr_assert_eq(timeline_mark(&timeline, (uint64_t)i, name, i % 3 ? NULL : "a\"b"), 0);
+		if (i % 7 == 0 || i > 290)
+			expect_text();
+	}
+	expect_text();
+	timeline_clear(&timeline);
+	expect_text();
+}
+
 Test(daemon_timeline, long_and_broken_words)
 {
 	_cleanup_(json_unrefp) json_object *array = NULL;

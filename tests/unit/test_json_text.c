@@ -95,3 +95,22 @@ Test(json_text, nested)
 	cr_assert_str_eq(text.text, "{\"list\":[{\"i\":0},{\"i\":1},{\"i\":2}],\"none\":[],"
 				    "\"end\":true}");
 }
+
+Test(json_text, values_of_another)
+{
+	_cleanup_(json_text_clear) JsonText values = {}, none = {};
+
+	json_text_open(&text, '[');
+	json_text_values(&text, &none);
+	json_text_open(&values, '{');
+	json_text_close(&values, '}');
+	json_text_values(&text, &values);
+	json_text_values(&text, &none);
+	json_text_values(&text, &values);
+	json_text_close(&text, ']');
+	cr_assert_eq(text.error, 0);
+	cr_assert_str_eq(text.text, "[{},{}]");
+	values.error = -ENOMEM;
+	json_text_values(&text, &values);
+	cr_assert_eq(text.error, -ENOMEM);
+}
