@@ -54,7 +54,7 @@ void engine_tdi_input(Engine *engine, uint32_t id, TdiInput input);
 
 /*
  * The assignment is in the domain and nothing has been asked of the TSM for it. The TDI's record
- * has been written; the assignment's follows with where it goes from here.
+ * has been asked for; the assignment's follows with where it goes from here.
  */
 void engine_assignment_begin(Engine *engine, uint32_t id);
 

@@ -22,7 +22,7 @@ void assignments_service_tdi_changed(AssignmentsService *service, const Tdi *tdi
 /* The domain has been read; NULL: one is not known any more. */
 void assignments_service_domain_read(AssignmentsService *service, const Domain *domain);
 
-/* The assignment comes into being, and its record is about to be written. */
+/* The assignment begins, or waits to begin again, and its record is about to be written. */
 void assignments_service_begins(AssignmentsService *service, Assignment *assignment);
 /* The domain runs, and what this read of it shows has been compared. */
 void assignments_service_compared(AssignmentsService *service, const Tvm *tvm, const DomainXml *xml,

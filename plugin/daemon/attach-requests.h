@@ -22,7 +22,7 @@ const AttachRecord *attach_requests_under_way(const AttachRequests *requests, Bd
 
 int attach_requests_take(AttachRequests *requests, json_object *parameters, VarlinkCall *call);
 
-/* The assignment comes into being: whose token it has goes into its record. */
+/* The assignment begins, or waits to begin again: whose token it has goes into its record. */
 void attach_requests_begins(AttachRequests *requests, Assignment *assignment);
 /* The assignment has just come into this state. */
 void attach_requests_changed(AttachRequests *requests, Assignment *assignment,

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parts of director.h: the events and their effects, and the verbs. */
+/* The parts of director.h: the events and their effects, the records, and the verbs. */
 #pragma once
 
 #include "daemon/director.h"
+
+/* The records of a step, all EFFECT_PERSIST_*. The worst of what came of them, as store_write. */
+int director_persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason);
 
 /*
  * Asks for the verb of an effect; one that cannot even be queued comes back as an event. record:

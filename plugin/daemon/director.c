@@ -189,98 +189,6 @@ static void forget_assignment(Tdid *tdid, uint32_t id)
 	forget_tvm(tdid, tvm);
 }
 
-/* Returns as store_write; what cannot be removed is no ground to refuse anything. */
-static int write_record(Tdid *tdid, const EngineEffect *effect, const char *reason)
-{
-	const EngineAssignment *e;
-	Assignment *a;
-
-	if (effect->type == EFFECT_PERSIST_TDI)
-		return records_write_tdi(tdid, registry_tdi_at(tdid->registry, effect->id));
-	if (effect->type == EFFECT_PERSIST_DSM)
-		return records_write_dsm(tdid, registry_dsm_at(tdid->registry, effect->id));
-	a = registry_assignment_at(tdid->registry, effect->id);
-	if (!a)
-		return 0;
-	e = engine_assignment(tdid->engine, effect->id);
-	if (!e) {
-		records_remove_assignment(tdid, a);
-		return 0;
-	}
-	reason_of_assignment(a, e, reason);
-	return records_write_assignment(tdid, a);
-}
-
-static void say_unrecorded(Tdid *tdid, const EngineEffect *effect, int r)
-{
-	const Assignment *a = registry_assignment_at(tdid->registry, effect->id);
-	const Tdi *tdi = effect->type == EFFECT_PERSIST_TDI
-				 ? registry_tdi_at(tdid->registry, effect->id)
-			 : a ? a->tdi
-			     : NULL;
-	const Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
-	char object[BDF_STRING_SIZE] = "";
-
-	if (effect->type == EFFECT_PERSIST_DSM)
-		bdf_format(dsm ? dsm->bdf : (Bdf){}, object);
-	else
-		bdf_format(tdi ? tdi->bdf : (Bdf){}, object);
-	log_error("%s: its record cannot be written to %s: %s. New connects and binds are refused "
-		  "until it can",
-		  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
-}
-
-/* TVMs' records came along, and may have to come along again. */
-static void doubt_tvms(Tdid *tdid, const EngineEffect *effects, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
-
-		if (a && effects[i].type == EFFECT_PERSIST_ASSIGNMENT)
-			a->tvm->unrecorded = true;
-	}
-}
-
-/* All or none of them. Returns as store_write. */
-static int write_together(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason)
-{
-	int r = 0;
-
-	store_gather(tdid->store);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = write_record(tdid, &effects[i], reason);
-	if (r == 0)
-		r = store_commit(tdid->store);
-	else
-		store_discard(tdid->store);
-	if (r != 0)
-		doubt_tvms(tdid, effects, n);
-	return r;
-}
-
-/* Where they cannot be written together each is tried alone. The worst of them, as store_write. */
-static int persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason)
-{
-	int worst = n > 1 ? write_together(tdid, effects, n, reason) : -EAGAIN;
-
-	if (worst > 0) {
-		metrics_record_failed(tdid->metrics);
-		say_unrecorded(tdid, &effects[0], worst);
-	}
-	if (worst >= 0)
-		return worst;
-	worst = 0;
-	for (size_t i = 0; i < n; i++) {
-		int r = write_record(tdid, &effects[i], reason);
-
-		if (r != 0)
-			say_unrecorded(tdid, &effects[i], r);
-		if (r != 0 && worst >= 0)
-			worst = r;
-	}
-	return worst;
-}
-
 static void carry_out(Tdid *tdid, const EngineEffect *effect, int record)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
@@ -384,7 +292,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 			mark_change(tdid, &effects[i], reason);
 	while (n_records < n && engine_effect_is_record(effects[n_records].type))
 		n_records++;
-	record = persist(tdid, effects, n_records, reason);
+	record = director_persist(tdid, effects, n_records, reason);
 	for (size_t i = n_records; i < n; i++)
 		carry_out(tdid, &effects[i], record);
 	if (event->type == EVENT_TVM_ENDED)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The socket is watched by edges: a loop with a hundred that are readable at once is told of each
- * of them once, not anew on each turn. So whoever begins to read goes on until it is empty, which a
- * short read says, too (epoll(7)), unless the peer's end may lie behind it.
+ * of them once, not anew on each turn. So whoever begins to read goes on until it is empty.
  *
  * Input: one chunk at a time goes from the socket through the frame reader. `pump` hands out frames
  * until the chunk is used up or somebody pauses; only then is the next chunk read, so a peer that
- * sends faster than it is served waits in the socket. After a few chunks the others have their
- * turn, and the deferred event source goes on; so it does with what a pause has left.
+ * sends faster than it is served waits in the socket. After a few chunks the edge is asked for
+ * anew, and it comes again behind the others (a deferred event source would come before them). What
+ * a pause has left is gone on with by the deferred one.
  *
  * Output: written at once as far as the socket takes it, the rest waits for EPOLLOUT.
  *
@@ -30,7 +30,6 @@
 
 #define CHUNK_SIZE  16384u
 #define TURN_CHUNKS 4u
-#define READABLE    ((uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET))
 
 struct VarlinkStream {
 	unsigned refs;
@@ -44,8 +43,7 @@ struct VarlinkStream {
 	const char *unread;
 	size_t n_unread;
 	bool paused, ended, pumping;
-	bool shut_down; /* the peer sends no more: the end of input is near */
-	bool hung_up;	/* the peer is gone: nobody reads what is sent */
+	bool hung_up; /* the peer is gone: nobody reads what is sent */
 
 	bool waits_to_send; /* EPOLLOUT is asked for */
 	char *output;
@@ -102,17 +100,24 @@ void varlink_stream_fail(VarlinkStream *stream, int reason)
 	run_deferred(stream);
 }
 
+/* What is readable, or was all the time, is told (again). */
+static void watch(VarlinkStream *stream)
+{
+	uint32_t events = EPOLLIN | EPOLLET | (stream->waits_to_send ? EPOLLOUT : 0);
+	int r = sd_event_source_set_io_events(stream->io, events);
+
+	if (r < 0)
+		varlink_stream_fail(stream, r);
+}
+
 static void update_interest(VarlinkStream *stream)
 {
 	bool waits = stream->output_used > stream->output_sent;
-	int r;
 
 	if (stream->failed || stream->waits_to_send == waits)
 		return;
-	r = sd_event_source_set_io_events(stream->io, READABLE | (waits ? EPOLLOUT : 0));
-	if (r < 0)
-		varlink_stream_fail(stream, r);
 	stream->waits_to_send = waits;
+	watch(stream);
 }
 
 /* Hands out frames of the chunk that was read. */
@@ -138,8 +143,8 @@ static void pump(VarlinkStream *stream)
 	stream->pumping = false;
 }
 
-/* 0: there is nothing now. */
-static size_t read_chunk(VarlinkStream *stream)
+/* False: there is nothing now. */
+static bool read_chunk(VarlinkStream *stream)
 {
 	ssize_t n;
 
@@ -154,23 +159,19 @@ static size_t read_chunk(VarlinkStream *stream)
 	} else if (errno != EAGAIN) {
 		varlink_stream_fail(stream, -ECONNRESET);
 	}
-	return n > 0 ? (size_t)n : 0;
+	return n > 0;
 }
 
 static void receive(VarlinkStream *stream)
 {
 	for (unsigned int i = 0; i < TURN_CHUNKS; i++) {
-		size_t n = CHUNK_SIZE;
-
-		if (stream->n_unread == 0)
-			n = stream->ended ? 0 : read_chunk(stream);
-		if (n == 0)
+		if (stream->n_unread == 0 && (stream->ended || !read_chunk(stream)))
 			return;
 		pump(stream);
-		if (stream->paused || stream->failed || (n < CHUNK_SIZE && !stream->shut_down))
+		if (stream->paused || stream->failed)
 			return;
 	}
-	run_deferred(stream);
+	watch(stream);
 }
 
 static void end_if_done(VarlinkStream *stream)
@@ -216,8 +217,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 		if (!stream->failed && stream->output_used == 0 && stream->ops->drained)
 			stream->ops->drained(stream->userdata);
 	}
-	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		stream->shut_down = true;
 	if (events & (EPOLLHUP | EPOLLERR))
 		stream->hung_up = true;
 	if (!stream->failed && !stream->paused)
@@ -266,7 +265,7 @@ int varlink_stream_new(VarlinkStream **ret, sd_event *event, int fd, size_t inpu
 	r = frame_reader_new(&stream->reader, input_max);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(event, &stream->io, fd, READABLE, on_io, stream);
+	r = sd_event_add_io(event, &stream->io, fd, EPOLLIN | EPOLLET, on_io, stream);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(event, &stream->deferred, on_deferred, stream);

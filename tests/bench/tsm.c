@@ -221,6 +221,8 @@ static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata
 {
 	Service *service = userdata;
 
+	if (service->monitor)
+		varlink_call_unref(service->monitor);
 	service->monitor = varlink_call_ref(call);
 	return varlink_call_notifyb(call, J_STRING("instance", "1"),
 				    J_INT("sequence", ++service->sequence));
@@ -234,8 +236,8 @@ static int on_order(sd_event_source *source, int fd, uint32_t events, void *user
 	Bdf tdi;
 	int r;
 
-	if (read(fd, &tdi, sizeof(tdi)) != sizeof(tdi))
-		return sd_event_exit(service->event, 0);
+	if (read(fd, &tdi, sizeof(tdi)) != sizeof(tdi) || !service->monitor)
+		return sd_event_exit(service->event, 1);
 	r = build_status(&status, service, tdi, true);
 	return r < 0 ? r
 		     : varlink_call_notifyb(service->monitor, J_STRING("instance", "1"),

@@ -281,6 +281,66 @@ Test(varlink_server, many_pipelined_calls)
 	}
 }
 
+/* As much as the socket takes, in large pieces. */
+static void refill(int fd)
+{
+	static const char call[] = S "Add\",\"parameters\":{\"a\":1},\"oneway\":true}";
+	static char calls[256 * sizeof(call)];
+	static size_t sent;
+	ssize_t n;
+
+	for (size_t i = 0; i < sizeof(calls); i += sizeof(call))
+		memcpy(calls + i, call, sizeof(call));
+	while ((n = send(fd, calls + sent, sizeof(calls) - sent, MSG_DONTWAIT)) > 0)
+		sent = (sent + (size_t)n) % sizeof(calls);
+}
+
+/* One that never stops does not keep the others from their turn. */
+Test(varlink_server, busy_client_beside_another)
+{
+	_cleanup_close_ int busy = raw_connect(f.path), other = raw_connect(f.path);
+	unsigned int turns = 0;
+	char byte;
+
+	raw_run(f.event);
+	refill(busy);
+	cr_assert_geq(sd_event_run(f.event, 0), 0);
+	raw_send(other, S "Add\",\"parameters\":{\"a\":1}}|");
+	while (recv(other, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && turns++ < 20) {
+		refill(busy);
+		cr_assert_geq(sd_event_run(f.event, 0), 0);
+	}
+	cr_assert_leq(turns, 20);
+	cr_assert_gt(f.added, 2);
+}
+
+/* As much as is read at once, to the byte, and its end behind it. */
+Test(varlink_server, end_of_input_at_the_end_of_a_chunk)
+{
+	static const char call[] = S "Add\",\"parameters\":{\"a\":1}";
+	_cleanup_close_ int fd = raw_connect(f.path);
+	_cleanup_free_ char *text = malloc(16384);
+	unsigned int answers = 0;
+	size_t n = 0;
+
+	while (n + 2 * 256 < 16384)
+		n += (size_t)snprintf(text + n, 16384 - n, "%s%*s}", call,
+				      (int)(255 - strlen(call)), "") +
+		     1;
+	n += (size_t)snprintf(text + n, 16384 - n, "%s%*s}", call,
+			      (int)(16384 - n - strlen(call) - 2), "") +
+	     1;
+	cr_assert_eq(n, 16384);
+	cr_assert_eq(send(fd, text, n, 0), (ssize_t)n);
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	raw_run(f.event);
+	for (const char *p = raw_received(fd); (p = strchr(p, '|')); p++)
+		answers++;
+	cr_assert_eq(answers, f.added);
+	cr_assert_gt(answers, 50);
+	cr_assert_eq(varlink_server_connections(f.server), 0);
+}
+
 Test(varlink_server, held_call_dropped_without_an_answer)
 {
 	_cleanup_close_ int fd = raw_connect(f.path);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The records of one step, which come before its other effects: in one write, so that a step of
+ * many assignments is durable at once; where that fails each is tried alone.
+ */
+#include "daemon/director-private.h"
+
+#include "daemon/metrics.h"
+#include "daemon/reason.h"
+#include "daemon/records.h"
+#include "rpc/log.h"
+
+#include <string.h>
+
+/* Returns as store_write; what cannot be removed is no ground to refuse anything. */
+static int write_one(Tdid *tdid, const EngineEffect *effect, const char *reason)
+{
+	const EngineAssignment *e;
+	Assignment *a;
+
+	if (effect->type == EFFECT_PERSIST_TDI)
+		return records_write_tdi(tdid, registry_tdi_at(tdid->registry, effect->id));
+	if (effect->type == EFFECT_PERSIST_DSM)
+		return records_write_dsm(tdid, registry_dsm_at(tdid->registry, effect->id));
+	a = registry_assignment_at(tdid->registry, effect->id);
+	if (!a)
+		return 0;
+	e = engine_assignment(tdid->engine, effect->id);
+	if (!e) {
+		records_remove_assignment(tdid, a);
+		return 0;
+	}
+	reason_of_assignment(a, e, reason);
+	return records_write_assignment(tdid, a);
+}
+
+static void say_unrecorded(Tdid *tdid, const EngineEffect *effect, int r)
+{
+	const Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	const Tdi *tdi = effect->type == EFFECT_PERSIST_TDI
+				 ? registry_tdi_at(tdid->registry, effect->id)
+			 : a ? a->tdi
+			     : NULL;
+	const Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
+	char object[BDF_STRING_SIZE] = "";
+
+	if (effect->type == EFFECT_PERSIST_DSM)
+		bdf_format(dsm ? dsm->bdf : (Bdf){}, object);
+	else
+		bdf_format(tdi ? tdi->bdf : (Bdf){}, object);
+	log_error("%s: its record cannot be written to %s: %s. New connects and binds are refused "
+		  "until it can",
+		  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
+}
+
+/* Those that could not be written before come first, and by themselves. False: they cannot be. */
+static bool write_tvms(Tdid *tdid, const EngineEffect *effects, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
+
+		if (effects[i].type == EFFECT_PERSIST_ASSIGNMENT && a && a->tvm->unrecorded &&
+		    records_write_tvm(tdid, a->tvm) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* A removal that may be lost: the TVM's record has to stay. */
+static void doubt_removals(Tdid *tdid, const EngineEffect *effects, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
+
+		if (effects[i].type == EFFECT_PERSIST_ASSIGNMENT && a &&
+		    !engine_assignment(tdid->engine, a->id))
+			a->tvm->littered = true;
+	}
+}
+
+/* All or none of them: false. *ret as store_write. */
+static bool write_together(int *ret, Tdid *tdid, const EngineEffect *effects, size_t n,
+			   const char *reason)
+{
+	int r = 0;
+
+	if (!write_tvms(tdid, effects, n))
+		return false;
+	store_gather(tdid->store);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = write_one(tdid, &effects[i], reason);
+	if (r == 0)
+		r = store_commit(tdid->store);
+	else
+		store_discard(tdid->store);
+	if (r > 0) {
+		metrics_record_failed(tdid->metrics);
+		say_unrecorded(tdid, &effects[0], r);
+		doubt_removals(tdid, effects, n);
+	}
+	*ret = r;
+	return r >= 0;
+}
+
+int director_persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason)
+{
+	int r, worst = 0;
+
+	if (n > 1 && write_together(&r, tdid, effects, n, reason))
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		r = write_one(tdid, &effects[i], reason);
+		if (r != 0)
+			say_unrecorded(tdid, &effects[i], r);
+		if (r != 0 && worst >= 0)
+			worst = r;
+	}
+	return worst;
+}
