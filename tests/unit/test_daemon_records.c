@@ -11,7 +11,6 @@
 
 #define ALIAS "ua-tdi-nic0"
 #define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
-#define NONE  TESTING_DOMAIN(TVM0, TESTING_PORT)
 
 static TestingDaemon d;
 
@@ -372,39 +371,6 @@ Test(daemon_records, of_a_tvm_that_is_not_synced)
 	cr_assert_eq(records_write_assignment(&d.tdid, a), STORE_NOT_SYNCED);
 	cr_assert_eq(records_write_assignment(&d.tdid, a), 0);
 	cr_assert_not(a->tvm->unrecorded);
-}
-
-/* They are written together: of none of them it is known that it is there. */
-Test(daemon_records, of_a_step_that_are_not_synced)
-{
-	attach();
-	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS, NONE);
-	testing_idle(d.event);
-	syncs_fail = true;
-	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
-	testing_idle(d.event);
-	ready();
-	testing_idle(d.event);
-	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
-}
-
-#define BOTH                                                                                       \
-	TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1")                              \
-				     TESTING_HOSTDEV("ua-tdi-nic1", "2"))
-
-/* Their removal may be taken back by the disk: whose they were stays known. */
-Test(daemon_records, of_an_end_that_is_not_synced)
-{
-	testing_daemon_start(&d);
-	testing_daemon_run(&d, 0, BOTH);
-	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
-	EXPECT_STATE(&d, "ua-tdi-nic1", ASSIGNMENT_WAITING);
-	syncs_fail = true;
-	testing_daemon_kill(&d, 0);
-	UNTIL(d.event, testing_records(&d, "assignment-", NULL) == 0);
-	testing_idle(d.event);
-	cr_assert_eq(testing_records(&d, "tvm-", NULL), 1);
-	syncs_fail = false;
 }
 
 Test(daemon_records, bind_in_flight)

@@ -354,24 +354,39 @@ Test(daemon_store, directory_in_the_way)
 	expect_walk("a=v ");
 }
 
+/* The journal is `size` bytes long and cannot get longer than that and these; RLIM_INFINITY. */
+static void leave_room(off_t size, rlim_t more)
+{
+	struct rlimit limit = { .rlim_cur = more, .rlim_max = RLIM_INFINITY };
+
+	signal(SIGXFSZ, SIG_IGN);
+	if (more != RLIM_INFINITY)
+		limit.rlim_cur += (rlim_t)size;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static off_t journal_size(void)
+{
+	struct stat st;
+
+	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	return st.st_size;
+}
+
 /* The end of a line that does not fit does not stay. */
 Test(daemon_store, full_file_system_leaves_what_was)
 {
-	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
-	struct stat st;
+	off_t size;
 
-	signal(SIGXFSZ, SIG_IGN);
 	cr_assert_eq(write_value("a", "before"), 0);
-	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	size = journal_size();
 	for (rlim_t more = 0; more < 10; more++) {
-		limit.rlim_cur = (rlim_t)st.st_size + more;
-		setrlimit(RLIMIT_FSIZE, &limit);
+		leave_room(size, more);
 		cr_assert_lt(write_value("a", "after"), 0);
 		cr_assert_lt(store_remove(store, "of-no-such-name"), 0);
 		expect_walk("a=before ");
 	}
-	limit.rlim_cur = RLIM_INFINITY;
-	setrlimit(RLIMIT_FSIZE, &limit);
+	leave_room(0, RLIM_INFINITY);
 	cr_assert_eq(write_value("b", "after"), 0);
 	expect_walk("a=before b=after ");
 	reopen();
@@ -380,14 +395,10 @@ Test(daemon_store, full_file_system_leaves_what_was)
 
 Test(daemon_store, first_record_on_a_full_file_system)
 {
-	struct rlimit limit = { .rlim_cur = 10, .rlim_max = RLIM_INFINITY };
-
-	signal(SIGXFSZ, SIG_IGN);
-	setrlimit(RLIMIT_FSIZE, &limit);
+	leave_room(0, 10);
 	cr_assert_lt(write_value("a", "v"), 0);
 	cr_assert(!exists("journal.new"));
-	limit.rlim_cur = RLIM_INFINITY;
-	setrlimit(RLIMIT_FSIZE, &limit);
+	leave_room(0, RLIM_INFINITY);
 	cr_assert_eq(write_value("a", "v"), 0);
 	expect_walk("a=v ");
 }
@@ -435,23 +446,19 @@ Test(daemon_store, gathered_and_discarded)
 /* All or none of it, also where a part would have had room. */
 Test(daemon_store, gathered_and_no_room_for_all)
 {
-	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
-	struct stat st;
+	off_t size;
 
-	signal(SIGXFSZ, SIG_IGN);
 	cr_assert_eq(write_value("a", "before"), 0);
-	cr_assert_eq(stat(path_of("journal"), &st), 0);
+	size = journal_size();
 	for (rlim_t more = 0; more < 40; more++) {
-		limit.rlim_cur = (rlim_t)st.st_size + more;
-		setrlimit(RLIMIT_FSIZE, &limit);
+		leave_room(size, more);
 		store_gather(store);
 		cr_assert_eq(write_value("a", "after"), 0);
 		cr_assert_eq(write_value("b", "after"), 0);
 		cr_assert_lt(store_commit(store), 0);
 		expect_walk("a=before ");
 	}
-	limit.rlim_cur = RLIM_INFINITY;
-	setrlimit(RLIMIT_FSIZE, &limit);
+	leave_room(0, RLIM_INFINITY);
 	cr_assert_eq(write_value("c", "after"), 0);
 	expect_walk("a=before c=after ");
 }

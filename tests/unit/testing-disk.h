@@ -12,6 +12,7 @@
 static bool syncs_fail;
 static bool directory_syncs_fail;  /* but not files' */
 static unsigned int syncs_to_fail; /* so many, and then no more */
+static unsigned int syncs;	   /* asked for until now */
 /* The beginning of a line that finds no room, nor do those beside it; NULL: everything has some. */
 static const char *no_room_for;
 
@@ -19,6 +20,7 @@ int fsync(int fd)
 {
 	struct stat st;
 
+	syncs++;
 	if (syncs_fail || syncs_to_fail > 0 ||
 	    (directory_syncs_fail && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))) {
 		syncs_to_fail -= syncs_to_fail > 0;
