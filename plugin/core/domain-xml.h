@@ -77,7 +77,8 @@ typedef struct DomainXml {
 	LaunchSecurity launch_security;
 	char *launch_security_type; /* as written; NULL when there is none */
 	char *quote_socket; /* path of <quoteGenerationService>, of whomever; NULL when not given */
-	uint32_t vsock_cid; /* of its <vsock>; 0 when there is none, or libvirt has not chosen yet */
+	uint32_t
+		vsock_cid; /* of its <vsock>; 0 when there is none, or libvirt has not chosen yet */
 	bool has_guest_port;
 	unsigned int markers; /* DOMAIN_MARKER_* */
 
@@ -101,7 +102,8 @@ typedef struct DomainXml {
 
 /*
  * `text` of `size` bytes is UTF-8 and needs no NUL. Anything with a DOCTYPE is refused; nothing is
- * loaded from elsewhere and nothing is printed.
+ * loaded from elsewhere and nothing is printed. From any thread, after xmlInitParser when there are
+ * several.
  * 0; -EBADMSG (not well-formed, not a domain), -EINVAL (what concerns tdid in it makes no sense) or
  * -E2BIG (beyond a bound), each with a sentence in *ret_error (may be NULL), where possible with
  * the line; -ENOMEM.

@@ -149,8 +149,6 @@ static bool will_connect(Tdid *tdid, const AttachQuestion *question, const Attac
 int attach_check(Tdid *tdid, const AttachQuestion *question, const VmmDomain *seen,
 		 AttachFinding *ret, char **ret_why)
 {
-	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
-	_cleanup_free_ char *why = NULL;
 	int r;
 
 	*ret = (AttachFinding){};
@@ -160,14 +158,11 @@ int attach_check(Tdid *tdid, const AttachQuestion *question, const VmmDomain *se
 		return refuse(ret_why, 1,
 			      "the domain does not run. Start it first, or declare the device in "
 			      "its XML (examples/domain.xml)");
-	r = domain_xml_parse(&xml, seen->xml, strlen(seen->xml), &why);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0)
-		return refuse(ret_why, 1, "its domain's XML: %s", why ?: "malformed");
-	r = check_domain(tdid, question, seen, xml, ret, ret_why);
+	if (!seen->xml)
+		return refuse(ret_why, 1, "its domain's XML: %s", seen->xml_error);
+	r = check_domain(tdid, question, seen, seen->xml, ret, ret_why);
 	if (r == 0)
-		r = check_xml(tdid, question, xml, ret, ret_why);
+		r = check_xml(tdid, question, seen->xml, ret, ret_why);
 	if (r == 0)
 		ret->connects = will_connect(tdid, question, ret);
 	else

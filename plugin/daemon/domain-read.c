@@ -15,8 +15,6 @@ static void read_free(DomainRead *read)
 {
 	sd_event_source_disable_unref(read->again);
 	added_marks_free(read->added);
-	domain_xml_free(read->xml);
-	free(read->xml_text);
 	free(read);
 }
 
@@ -154,20 +152,6 @@ void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *ad
 	ask(read);
 }
 
-int domain_read_xml(DomainRead *read, const char *text, const DomainXml **ret, char **ret_error)
-{
-	int r = 0;
-
-	if (!read->xml || !read->xml_text || strcmp(read->xml_text, text) != 0) {
-		read->xml = domain_xml_free(read->xml);
-		free(read->xml_text);
-		read->xml_text = strdup(text);
-		r = domain_xml_parse(&read->xml, text, strlen(text), ret_error);
-	}
-	*ret = read->xml;
-	return r;
-}
-
 void domain_read_deepen(DomainRead *read)
 {
 	DomainRead *deeper = read_new(read->tdid, read->uuid, read->flags | VMM_READ_GUEST_PCI);
@@ -175,8 +159,6 @@ void domain_read_deepen(DomainRead *read)
 	if (!deeper)
 		return;
 	deeper->added = steal_ptr(read->added);
-	deeper->xml = steal_ptr(read->xml);
-	deeper->xml_text = steal_ptr(read->xml_text);
 	ask(deeper);
 }
 

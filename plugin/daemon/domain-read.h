@@ -10,7 +10,6 @@
  */
 #pragma once
 
-#include "core/domain-xml.h"
 #include "daemon/tdid.h"
 
 /* The domain may not be known yet, and may be forgotten before the answer. */
@@ -20,8 +19,6 @@ struct DomainRead {
 	unsigned int flags;
 	uint64_t number;  /* of the domain's, 0: it was not known yet */
 	AddedMark *added; /* of those that it is to show */
-	DomainXml *xml;	  /* as shown, or before it was deepened; NULL: not yet */
-	char *xml_text;	  /* of which that was read */
 	/* That failed, and waits to be tried again. */
 	uint64_t wait_usec;
 	sd_event_source *again;
@@ -32,10 +29,7 @@ struct DomainRead {
 void domain_read_start(Tdid *tdid, Uuid uuid, unsigned int flags, const char *added_alias,
 		       uint64_t added_usec);
 
-/* What it shows; the same text is not taken apart twice. The read's. -errno with a sentence. */
-int domain_read_xml(DomainRead *read, const char *text, const DomainXml **ret, char **ret_error);
-
-/* Asks QEMU, too, about what this read has shown. Takes all that is the read's. */
+/* Asks QEMU, too, about what this read has shown. Takes its marks. */
 void domain_read_deepen(DomainRead *read);
 
 /* When the device was added last, by this read's marks and those that wait for the next one; 0: it

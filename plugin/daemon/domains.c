@@ -379,17 +379,14 @@ static void not_read(Tdid *tdid, const Domain *domain, const DomainRead *read)
 
 void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen)
 {
-	_cleanup_free_ char *why = NULL;
-	const DomainXml *xml;
-
 	if (!seen->active) {
 		if (domain && domain->tvm)
 			compare(read->tdid, domain->tvm, NULL, read, NULL);
-	} else if (domain_read_xml(read, seen->xml, &xml, &why) < 0) {
-		log_error("%s: its XML: %s", seen->name, why ?: "malformed");
+	} else if (!seen->xml) {
+		log_error("%s: its XML: %s", seen->name, seen->xml_error);
 		not_read(read->tdid, domain, read);
-	} else if (xml->markers || domain) {
-		take_running(read->tdid, seen, xml, read);
+	} else if (seen->xml->markers || domain) {
+		take_running(read->tdid, seen, seen->xml, read);
 	}
 }
 

@@ -99,10 +99,19 @@ static int step_error(virConnectPtr conn, char **ret_error, const char *uuid, co
 	return domain_error(conn, ret_error, uuid, step);
 }
 
+/* Taken apart here: the loop has others to serve. What is wrong with it is for xml_error. */
+static int read_xml(const char *text, VmmDomain *d)
+{
+	int r = domain_xml_parse(&d->xml, text, strlen(text), &d->xml_error);
+
+	return r == -ENOMEM || (r < 0 && !d->xml_error) ? -ENOMEM : 0;
+}
+
 static int read_found(virConnectPtr conn, virDomainPtr domain, const char *uuid, unsigned flags,
 		      VmmDomain *d, char **ret_error)
 {
 	const char *name = virDomainGetName(domain);
+	_cleanup_free_ char *text = NULL;
 	int state, reason, persistent;
 
 	if (virDomainGetState(domain, &state, &reason, 0) < 0)
@@ -110,13 +119,15 @@ static int read_found(virConnectPtr conn, virDomainPtr domain, const char *uuid,
 	persistent = virDomainIsPersistent(domain);
 	if (persistent < 0)
 		return step_error(conn, ret_error, uuid, "cannot read whether it is persistent");
-	d->xml = virDomainGetXMLDesc(domain, 0);
-	if (!d->xml)
+	text = virDomainGetXMLDesc(domain, 0);
+	if (!text)
 		return step_error(conn, ret_error, uuid, "cannot read its XML");
 	d->name = name ? strdup(name) : NULL;
 	if (!d->name)
 		return -ENOMEM;
 	set_state(d, state, reason);
+	if (d->active && read_xml(text, d) < 0)
+		return -ENOMEM;
 	d->id = d->active ? (int)virDomainGetID(domain) : -1;
 	d->persistent = persistent > 0;
 	d->present = true;
@@ -141,7 +152,8 @@ int domain_read(virConnectPtr conn, const char *uuid, unsigned flags, VmmDomain 
 void domain_clear(VmmDomain *d)
 {
 	free(d->name);
-	free(d->xml);
+	domain_xml_free(d->xml);
+	free(d->xml_error);
 	free(d->pci_error);
 	query_pci_free(d->pci);
 	*d = (VmmDomain){ .id = -1 };

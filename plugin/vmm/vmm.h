@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/cleanup.h"
+#include "core/domain-xml.h"
 #include "vmm/query-pci.h"
 
 /*
@@ -124,8 +125,10 @@ typedef struct VmmDomain {
 	char *name;	 /* NULL when not present */
 	const char *
 		reason; /* why it is paused or off: "migration", "i/o error", "crashed" ...; NULL */
-	char *xml;	/* live XML when active, else the defined XML; NULL when not present */
-	QueryPci *pci;	/* with VMM_READ_GUEST_PCI and active, else NULL */
+	/* One of the two when it is active: the live XML, or what is wrong with it, a sentence. */
+	DomainXml *xml;
+	char *xml_error;
+	QueryPci *pci;	 /* with VMM_READ_GUEST_PCI and active, else NULL */
 	char *pci_error; /* then, a sentence when pci is NULL all the same */
 } VmmDomain;
 

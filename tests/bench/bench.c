@@ -78,9 +78,11 @@ static void attach_alone(uint32_t domain, Bdf tdi, size_t n, double *wall, doubl
 		unplug(domain, tdi);
 		HOST_UNTIL(&host, is_free(tdi));
 		HOST_UNTIL(&host, !bench_libvirt_pending());
+		bench_libvirt_plug(domain, tdi);
+		bench_libvirt_describe();
 		began = host_now();
 		used = cpu();
-		plug(domain, tdi);
+		bench_libvirt_dirty(domain, VMM_DIRTY_DEVICE_ADDED, tdi);
 		HOST_UNTIL(&host, is_locked(tdi));
 		wall[i] = host_now() - began;
 		own[i] = cpu() - used;
@@ -96,7 +98,7 @@ static uint64_t locked_at(const Assignment *a)
 }
 
 /* All of them at once, of DSMs that are connected: from the first event to each one's mark. */
-static double attach_many(uint32_t dsms, uint32_t tdis, double *ret_own)
+static double attach_many(uint32_t dsms, uint32_t tdis, double *ret_own, double *ret_xml)
 {
 	double *latency = calloc((size_t)dsms * tdis, sizeof(*latency)), p99, used;
 	uint64_t began;
@@ -109,7 +111,7 @@ static double attach_many(uint32_t dsms, uint32_t tdis, double *ret_own)
 	for (uint32_t d = 0; d < dsms; d++)
 		for (uint32_t t = 0; t < tdis; t++)
 			bench_libvirt_plug(d, layout_tdi(d, t));
-	bench_libvirt_write_xml();
+	bench_libvirt_describe();
 	used = cpu();
 	began = boottime_usec();
 	for (uint32_t d = 0; d < dsms; d++)
@@ -121,6 +123,7 @@ static double attach_many(uint32_t dsms, uint32_t tdis, double *ret_own)
 			latency[n++] = (double)(locked_at(assignment_of(layout_tdi(d, t))) - began);
 		}
 	*ret_own = cpu() - used;
+	*ret_xml = bench_libvirt_threads_usec();
 	p99 = host_p99(latency, n);
 	free(latency);
 	return p99;
@@ -130,7 +133,7 @@ static int attach(void)
 {
 	enum { N = 500, ROUNDS = 11 };
 	static double wall[N], own[N];
-	double p99[ROUNDS], used[ROUNDS];
+	double p99[ROUNDS], used[ROUNDS], xml[ROUNDS];
 
 	host_begin(&host, 1, &(BenchTsm){ .dsms = 1, .tdis = 2 });
 	attach_alone(0, layout_tdi(0, 0), N, wall, own);
@@ -139,12 +142,13 @@ static int attach(void)
 	host_end(&host);
 	for (size_t i = 0; i < ROUNDS; i++) {
 		host_begin(&host, 64, &(BenchTsm){ .dsms = 64, .tdis = 5 });
-		p99[i] = attach_many(64, 4, &used[i]);
+		p99[i] = attach_many(64, 4, &used[i], &xml[i]);
 		host_end(&host);
 	}
-	printf("attach 256 at once: p99 %.1f ms, tdid's own of all %.1f ms (medians of %d), limit "
-	       "10\n",
-	       host_median(p99, ROUNDS) / 1000, host_median(used, ROUNDS) / 1000, ROUNDS);
+	printf("attach 256 at once: p99 %.1f ms, limit 10; its loop's own of all %.1f ms, and "
+	       "%.1f ms for XML in libvirt's threads (medians of %d)\n",
+	       host_median(p99, ROUNDS) / 1000, host_median(used, ROUNDS) / 1000,
+	       host_median(xml, ROUNDS) / 1000, ROUNDS);
 	return 0;
 }
 
@@ -153,14 +157,14 @@ static int wall(void)
 {
 	const BenchTsm tsm = { .dsms = 64, .tdis = 16, .connect_usec = 50000, .bind_usec = 10000 };
 	enum { ROUNDS = 5 };
-	double ratio[ROUNDS], took[ROUNDS], sum[ROUNDS], own[ROUNDS];
+	double ratio[ROUNDS], took[ROUNDS], sum[ROUNDS], own[ROUNDS], xml[ROUNDS];
 
 	for (size_t i = 0; i < ROUNDS; i++) {
 		host_begin(&host, tsm.dsms, &tsm);
 		for (uint32_t d = 0; d < tsm.dsms; d++)
 			for (uint32_t t = 0; t < tsm.tdis; t++)
 				bench_libvirt_plug(d, layout_tdi(d, t));
-		bench_libvirt_write_xml();
+		bench_libvirt_describe();
 		own[i] = cpu();
 		took[i] = host_now();
 		for (uint32_t d = 0; d < tsm.dsms; d++)
@@ -170,15 +174,17 @@ static int wall(void)
 				HOST_UNTIL(&host, is_locked(layout_tdi(d, t)));
 		took[i] = host_now() - took[i];
 		own[i] = cpu() - own[i];
+		xml[i] = bench_libvirt_threads_usec();
 		sum[i] = (double)bench_tsm_longest();
 		ratio[i] = took[i] / sum[i];
 		host_end(&host);
 	}
 	printf("wall: 64 DSMs x 16 TDIs locked in %.1f ms, the longest DSM's own sum %.1f ms: "
-	       "%.3f, "
-	       "limit 1.03; tdid's own %.1f ms (medians of %d)\n",
+	       "%.3f, limit 1.03; its loop's own %.1f ms, and %.1f ms for XML in libvirt's threads "
+	       "(medians of %d)\n",
 	       host_median(took, ROUNDS) / 1000, host_median(sum, ROUNDS) / 1000,
-	       host_median(ratio, ROUNDS), host_median(own, ROUNDS) / 1000, ROUNDS);
+	       host_median(ratio, ROUNDS), host_median(own, ROUNDS) / 1000,
+	       host_median(xml, ROUNDS) / 1000, ROUNDS);
 	return 0;
 }
 
@@ -232,8 +238,11 @@ static double transitions(uint32_t dsms, uint32_t tdis, size_t first, size_t n, 
 	come_to_rest();
 	for (size_t i = 0; i < n; i++) {
 		uint32_t at = (uint32_t)(i * total / n + first);
-		Bdf tdi = layout_tdi(at / tdis, at % tdis);
+		Bdf tdi;
 
+		while (is_running(layout_tdi(at / tdis, at % tdis)))
+			at = (at + 1) % total;
+		tdi = layout_tdi(at / tdis, at % tdis);
 		if (alone)
 			use_caches();
 		bench_tsm_run(tdi);
@@ -258,6 +267,7 @@ static pid_t ask_list(void)
 
 	if (pid != 0)
 		return pid;
+	stand_in_elsewhere(0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/io.tdid.Assignments",
 		 host.directory);
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -293,7 +303,8 @@ static double list(void)
 	return host_now() - began;
 }
 
-static Scale measure(uint32_t dsms, uint32_t tdis)
+/* `alone`: so many transitions by themselves. */
+static Scale measure(uint32_t dsms, uint32_t tdis, size_t alone)
 {
 	enum { N = 100 };
 	static double wall[N], own[N];
@@ -329,14 +340,29 @@ static Scale measure(uint32_t dsms, uint32_t tdis)
 		fprintf(stderr, "bench: only %u assignments are still there\n",
 			host_count(&host, ASSIGNMENT_LOCKED));
 	scale.transition = transitions(dsms, tdis, 0, N / 2, false);
-	scale.alone = transitions(dsms, tdis, 1, N / 2, true);
+	scale.alone = transitions(dsms, tdis, 1, alone, true);
 	host_end(&host);
 	return scale;
 }
 
 static int scale(void)
 {
-	Scale few = measure(1, 100), many = measure(64, 157);
+	enum { ROUNDS = 11, ALONE = 50 };
+	double transition[ROUNDS], alone[ROUNDS], attach[ROUNDS];
+	Scale few = {}, many = {};
+
+	/* Before and after the many: the machine's speed changes meanwhile. */
+	for (size_t i = 0; i < ROUNDS; i++) {
+		if (i == ROUNDS / 2)
+			many = measure(64, 157, (size_t)ROUNDS * ALONE);
+		few = measure(1, 100, ALONE);
+		transition[i] = few.transition;
+		alone[i] = few.alone;
+		attach[i] = few.attach;
+	}
+	few.transition = host_median(transition, ROUNDS);
+	few.alone = host_median(alone, ROUNDS);
+	few.attach = host_median(attach, ROUNDS);
 
 	printf("scale: a transition by itself %.1f us of 100 assignments, %.1f us of 10,048: %.2f, "
 	       "limit 1.1; one right after the other %.1f us and %.1f us: %.2f\n",
@@ -411,6 +437,7 @@ int main(int argc, char **argv)
 		return stand_in_wait();
 	if (strcmp(what, "tsm") == 0)
 		return bench_tsm_main(argv);
+	stand_in_processors();
 	signal(SIGPIPE, SIG_IGN);
 	if (strcmp(what, "attach") == 0)
 		return attach();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libvirt.h"
 
+#include "host.h"
 #include "layout.h"
 
 #include "core/cleanup.h"
@@ -20,7 +21,8 @@ typedef struct Machine {
 	Bdf devices[DEVICES_PER_DOMAIN];
 	GuestPciFunction places[DEVICES_PER_DOMAIN];
 	uint32_t n;
-	char *xml; /* NULL: to be written */
+	DomainXml *xml;	 /* NULL: to be described */
+	double xml_usec; /* to take it apart */
 } Machine;
 
 typedef struct Call Call;
@@ -47,6 +49,7 @@ struct Vmm {
 static Vmm *vmm;
 static Machine *machines;
 static uint32_t n_machines;
+static double threads_usec;
 
 void bench_libvirt_begin(uint32_t n)
 {
@@ -56,8 +59,7 @@ void bench_libvirt_begin(uint32_t n)
 
 static void forget_xml(Machine *machine)
 {
-	free(machine->xml);
-	machine->xml = NULL;
+	machine->xml = domain_xml_free(machine->xml);
 }
 
 void bench_libvirt_end(void)
@@ -99,33 +101,46 @@ void bench_libvirt_unplug(uint32_t domain, Bdf tdi)
 	}
 }
 
-static const char *xml_of(uint32_t domain)
+static DomainXml *xml_of(uint32_t domain)
 {
 	Machine *machine = &machines[domain];
 	size_t size = SIZE_OF_DEVICE * (machine->n + 1), used;
 	char uuid[LAYOUT_UUID_SIZE];
+	double began;
+	char *text;
 
 	if (machine->xml)
 		return machine->xml;
-	machine->xml = malloc(size);
+	text = malloc(size);
 	layout_uuid(uuid, domain);
-	used = (size_t)snprintf(machine->xml, size, FRAME, domain, uuid);
+	used = (size_t)snprintf(text, size, FRAME, domain, uuid);
 	for (uint32_t i = 0; i < machine->n; i++)
 		used += (size_t)snprintf(
-			machine->xml + used, size - used,
+			text + used, size - used,
 			"<hostdev mode='subsystem' type='pci' managed='yes'><driver name='vfio'/>"
 			"<source><address domain='0x0000' bus='0x%02x' slot='0x%02x' "
 			"function='0x%x'/></source><alias name='%s'/></hostdev>",
 			machine->devices[i].bus, machine->devices[i].device,
 			machine->devices[i].function, machine->places[i].alias);
-	snprintf(machine->xml + used, size - used, "</devices></domain>");
+	snprintf(text + used, size - used, "</devices></domain>");
+	began = host_now();
+	if (domain_xml_parse(&machine->xml, text, strlen(text), NULL) < 0)
+		abort();
+	machine->xml_usec = host_now() - began;
+	free(text);
 	return machine->xml;
 }
 
-void bench_libvirt_write_xml(void)
+void bench_libvirt_describe(void)
 {
 	for (uint32_t i = 0; i < n_machines; i++)
 		xml_of(i);
+	threads_usec = 0;
+}
+
+double bench_libvirt_threads_usec(void)
+{
+	return threads_usec;
 }
 
 void bench_libvirt_connect(void)
@@ -192,10 +207,12 @@ static void answer_read(const Call *call, int r)
 			   .active = true,
 			   .name = name,
 			   .id = (int)call->domain + 1,
-			   .xml = r < 0 ? NULL : (char *)xml_of(call->domain) };
+			   .xml = r < 0 ? NULL : xml_of(call->domain) };
 
 	snprintf(name, sizeof(name), "bench%u", call->domain);
 	layout_uuid(seen.uuid, call->domain);
+	if (seen.xml)
+		threads_usec += machine->xml_usec;
 	if (call->flags & VMM_READ_GUEST_PCI)
 		seen.pci = &pci;
 	call->read(r, r < 0 ? NULL : &seen, NULL, call->userdata);

@@ -391,6 +391,8 @@ int bench_tsm_start(pid_t *ret, const BenchTsm *tsm)
 	snprintf(numbers[ARG_CONNECT], DIGITS, "%" PRIu64, tsm->connect_usec);
 	snprintf(numbers[ARG_BIND], DIGITS, "%" PRIu64, tsm->bind_usec);
 	r = stand_in_start(ret, argv);
+	if (r >= 0)
+		stand_in_elsewhere(*ret);
 	close(ready[1]);
 	close(order[0]);
 	if (r >= 0)

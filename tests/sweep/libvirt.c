@@ -155,11 +155,13 @@ static void answer_read(const Call *call, int r)
 	d = d ?: &none;
 	seen.active = d->xml;
 	seen.name = d->name;
-	seen.xml = d->xml;
+	if (seen.active && domain_xml_parse(&seen.xml, d->xml, strlen(d->xml), NULL) < 0)
+		abort();
 	if (seen.active && (call->flags & VMM_READ_GUEST_PCI))
 		seen.pci = &pci;
 	strcpy(seen.uuid, call->uuid);
 	call->read(r, r < 0 ? NULL : &seen, r < 0 ? "libvirt does not tell" : NULL, call->userdata);
+	domain_xml_free(seen.xml);
 }
 
 static int connect_guest(const LibvirtDomain *d)

@@ -108,16 +108,22 @@ static void answer_read(const Pending *pending, int r)
 			   .active = domain && domain->xml,
 			   .paused = fake_vmm.paused,
 			   .name = domain ? domain->name : NULL,
-			   .xml = domain ? domain->xml : NULL,
 			   .id = 1 };
 
 	if (r == 0)
 		r = fake_vmm.read_result;
 	if (seen.active && (pending->flags & VMM_READ_GUEST_PCI))
 		seen.pci = &pci;
+	if (seen.active) {
+		(void)domain_xml_parse(&seen.xml, domain->xml, strlen(domain->xml),
+				       &seen.xml_error);
+		cr_assert(seen.xml || seen.xml_error);
+	}
 	strcpy(seen.uuid, pending->uuid);
 	pending->read(r, r < 0 ? NULL : &seen, r < 0 ? "libvirt does not tell" : NULL,
 		      pending->userdata);
+	domain_xml_free(seen.xml);
+	free(seen.xml_error);
 }
 
 static void answer_open(const Pending *pending, int r)
