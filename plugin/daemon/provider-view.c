@@ -18,22 +18,19 @@ static void devices_free(ProviderDevice *devices, size_t n)
 void provider_view_clear(ProviderView *view)
 {
 	devices_free(view->devices, view->n_devices);
+	bdf_index_done(&view->by_address);
 	free(view->dsms);
 	*view = (ProviderView){};
 }
 
-static int by_address(const void *a, const void *b)
+static int in_order(const void *a, const void *b)
 {
 	return bdf_order(((const ProviderDevice *)a)->device, ((const ProviderDevice *)b)->device);
 }
 
 static ProviderDevice *find_device(const ProviderView *view, Bdf device)
 {
-	ProviderDevice key = { .device = device };
-
-	return view->n_devices > 0
-		       ? bsearch(&key, view->devices, view->n_devices, sizeof(key), by_address)
-		       : NULL;
+	return bdf_index_find(&view->by_address, device);
 }
 
 static ProviderDsm *find_dsm(const ProviderView *view, Bdf dsm)
@@ -63,6 +60,7 @@ static int read_device(ProviderDevice *ret, json_object *o)
 int provider_view_list(ProviderView *view, json_object *array)
 {
 	size_t n = json_object_array_length(array);
+	_cleanup_(bdf_index_done) BdfIndex index = {};
 	ProviderDevice *devices;
 	int r = 0;
 
@@ -73,12 +71,18 @@ int provider_view_list(ProviderView *view, json_object *array)
 		return -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = read_device(&devices[i], json_object_array_get_idx(array, i));
+	if (r >= 0)
+		qsort(devices, n, sizeof(*devices), in_order);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = bdf_index_add(&index, devices[i].device, &devices[i]);
 	if (r < 0) {
 		devices_free(devices, n);
-		return r;
+		return r == -EEXIST ? -EBADMSG : r;
 	}
-	qsort(devices, n, sizeof(*devices), by_address);
 	devices_free(view->devices, view->n_devices);
+	bdf_index_done(&view->by_address);
+	view->by_address = index;
+	index = (BdfIndex){};
 	view->devices = devices;
 	view->n_devices = n;
 	return 0;

@@ -6,6 +6,7 @@
 
 #include "core/bdf.h"
 #include "core/tdisp.h"
+#include "daemon/bdf-index.h"
 #include "rpc/json.h"
 
 #include <stdbool.h>
@@ -40,8 +41,9 @@ typedef struct ProviderDevice {
 
 /* All zero is an empty one. */
 typedef struct ProviderView {
-	ProviderDevice *devices; /* by address */
+	ProviderDevice *devices; /* in the order of their addresses */
 	size_t n_devices;
+	BdfIndex by_address; /* of them */
 	ProviderDsm *dsms;
 	size_t n_dsms;
 } ProviderView;
@@ -50,7 +52,7 @@ void provider_view_clear(ProviderView *view);
 
 /*
  * Takes over a ListDevices; states are not known then. -E2BIG (more devices than a host has),
- * -EBADMSG (an address that is none), -ENOMEM: the list is what it was.
+ * -EBADMSG (an address that is none, or comes twice), -ENOMEM: the list is what it was.
  */
 int provider_view_list(ProviderView *view, json_object *devices);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/registry.h"
 
+#include "daemon/bdf-index.h"
 #include "daemon/evidence-store.h"
 #include "daemon/guest-port.h"
 #include "daemon/provider.h"
@@ -12,7 +13,8 @@
 struct Registry {
 	Tdid *tdid;
 	Slots domains, tvms, dsms, tdis, assignments;
-	void *domains_by_uuid, *dsms_by_bdf, *tdis_by_bdf; /* tsearch(3) trees */
+	void *domains_by_uuid; /* a tsearch(3) tree */
+	BdfIndex dsms_by_bdf, tdis_by_bdf;
 };
 
 static int slots_add(Slots *s, void *object, uint32_t *ret_id)
@@ -65,16 +67,6 @@ static int by_uuid(const void *a, const void *b)
 	return uuid_order(((const Domain *)a)->uuid, ((const Domain *)b)->uuid);
 }
 
-static int dsm_by_bdf(const void *a, const void *b)
-{
-	return bdf_order(((const Dsm *)a)->bdf, ((const Dsm *)b)->bdf);
-}
-
-static int tdi_by_bdf(const void *a, const void *b)
-{
-	return bdf_order(((const Tdi *)a)->bdf, ((const Tdi *)b)->bdf);
-}
-
 int registry_new(Registry **ret, Tdid *tdid)
 {
 	Registry *registry = calloc(1, sizeof(*registry));
@@ -119,8 +111,8 @@ Registry *registry_free(Registry *registry)
 		free(tdi);
 	}
 	tdestroy(registry->domains_by_uuid, nothing);
-	tdestroy(registry->dsms_by_bdf, nothing);
-	tdestroy(registry->tdis_by_bdf, nothing);
+	bdf_index_done(&registry->dsms_by_bdf);
+	bdf_index_done(&registry->tdis_by_bdf);
 	free(registry->domains.slots);
 	free(registry->tvms.slots);
 	free(registry->dsms.slots);
@@ -130,15 +122,15 @@ Registry *registry_free(Registry *registry)
 	return NULL;
 }
 
-/* A new object into its slots and its tree, or freed. */
-static int admit(Slots *slots, void **tree, int (*compare)(const void *, const void *),
-		 void *object, uint32_t *ret_id)
+/* A new object into its slots and its index, or freed. */
+static int admit(Slots *slots, BdfIndex *index, Bdf bdf, void *object, uint32_t *ret_id)
 {
 	int r = slots_add(slots, object, ret_id);
 
-	if (r >= 0 && !tsearch(object, tree, compare)) {
-		slots_remove(slots, *ret_id);
-		r = -ENOMEM;
+	if (r >= 0) {
+		r = bdf_index_add(index, bdf, object);
+		if (r < 0)
+			slots_remove(slots, *ret_id);
 	}
 	if (r < 0)
 		free(object);
@@ -155,8 +147,15 @@ int registry_domain(Registry *registry, Uuid uuid, Domain **ret)
 		if (!domain)
 			return -ENOMEM;
 		domain->uuid = uuid;
-		if (admit(&registry->domains, &registry->domains_by_uuid, by_uuid, domain, &id) < 0)
+		if (slots_add(&registry->domains, domain, &id) < 0) {
+			free(domain);
 			return -ENOMEM;
+		}
+		if (!tsearch(domain, &registry->domains_by_uuid, by_uuid)) {
+			slots_remove(&registry->domains, id);
+			free(domain);
+			return -ENOMEM;
+		}
 	}
 	*ret = domain;
 	return 0;
@@ -172,7 +171,7 @@ int registry_dsm(Registry *registry, Bdf bdf, Dsm **ret)
 			return -ENOMEM;
 		dsm->tdid = registry->tdid;
 		dsm->bdf = bdf;
-		if (admit(&registry->dsms, &registry->dsms_by_bdf, dsm_by_bdf, dsm, &dsm->id) < 0)
+		if (admit(&registry->dsms, &registry->dsms_by_bdf, bdf, dsm, &dsm->id) < 0)
 			return -ENOMEM;
 	}
 	*ret = dsm;
@@ -188,7 +187,7 @@ int registry_tdi(Registry *registry, Bdf bdf, Tdi **ret)
 		if (!tdi)
 			return -ENOMEM;
 		tdi->bdf = bdf;
-		if (admit(&registry->tdis, &registry->tdis_by_bdf, tdi_by_bdf, tdi, &tdi->id) < 0)
+		if (admit(&registry->tdis, &registry->tdis_by_bdf, bdf, tdi, &tdi->id) < 0)
 			return -ENOMEM;
 	}
 	*ret = tdi;
@@ -205,18 +204,12 @@ Domain *registry_find_domain(Registry *registry, Uuid uuid)
 
 Dsm *registry_find_dsm(Registry *registry, Bdf bdf)
 {
-	Dsm key = { .bdf = bdf };
-	Dsm **found = tfind(&key, &registry->dsms_by_bdf, dsm_by_bdf);
-
-	return found ? *found : NULL;
+	return bdf_index_find(&registry->dsms_by_bdf, bdf);
 }
 
 Tdi *registry_find_tdi(Registry *registry, Bdf bdf)
 {
-	Tdi key = { .bdf = bdf };
-	Tdi **found = tfind(&key, &registry->tdis_by_bdf, tdi_by_bdf);
-
-	return found ? *found : NULL;
+	return bdf_index_find(&registry->tdis_by_bdf, bdf);
 }
 
 Assignment *registry_find_assignment(const Tvm *tvm, const char *alias, Bdf bdf)
