@@ -23,7 +23,7 @@ void bdf_index_done(BdfIndex *index)
 	*index = (BdfIndex){};
 }
 
-/* The finalizer of splitmix64: every bit of it has a part in every other. */
+/* The finalizer of splitmix64: every bit of `v` has a part in every bit of the result. */
 static uint64_t mix(uint64_t v)
 {
 	v = (v ^ v >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -46,7 +46,7 @@ static int grow(BdfIndex *index)
 	BdfIndex grown = { .size = index->size ? 2 * index->size : SIZE_FIRST, .n = index->n };
 
 	/* Without one it finds all the same. */
-	(void)random_public(&grown.seed, sizeof(grown.seed));
+	(void)random_secret(&grown.seed, sizeof(grown.seed));
 	grown.slots = calloc(grown.size, sizeof(*grown.slots));
 	if (!grown.slots)
 		return -ENOMEM;

@@ -57,6 +57,14 @@ static int read_device(ProviderDevice *ret, json_object *o)
 	return 0;
 }
 
+/* Of two with one address the first counts. */
+static int add_listed(BdfIndex *index, ProviderDevice *device)
+{
+	int r = bdf_index_add(index, device->device, device);
+
+	return r == -EEXIST ? 0 : r;
+}
+
 int provider_view_list(ProviderView *view, json_object *array)
 {
 	size_t n = json_object_array_length(array);
@@ -74,10 +82,10 @@ int provider_view_list(ProviderView *view, json_object *array)
 	if (r >= 0)
 		qsort(devices, n, sizeof(*devices), in_order);
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = bdf_index_add(&index, devices[i].device, &devices[i]);
+		r = add_listed(&index, &devices[i]);
 	if (r < 0) {
 		devices_free(devices, n);
-		return r == -EEXIST ? -EBADMSG : r;
+		return r;
 	}
 	devices_free(view->devices, view->n_devices);
 	bdf_index_done(&view->by_address);

@@ -52,7 +52,7 @@ void provider_view_clear(ProviderView *view);
 
 /*
  * Takes over a ListDevices; states are not known then. -E2BIG (more devices than a host has),
- * -EBADMSG (an address that is none, or comes twice), -ENOMEM: the list is what it was.
+ * -EBADMSG (an address that is none), -ENOMEM: the list is what it was.
  */
 int provider_view_list(ProviderView *view, json_object *devices);
 

@@ -328,11 +328,9 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 		return;
 	r = provider_view_list(&provider->view, json_get_array(o, "devices"));
 	if (r < 0) {
-		lost(provider,
-		     r == -E2BIG ? "ListDevices: too many devices"
-		     : r == -EBADMSG
-			     ? "ListDevices: a device's address is malformed, or comes twice"
-			     : strerror(-r));
+		lost(provider, r == -E2BIG     ? "ListDevices: too many devices"
+			       : r == -EBADMSG ? "ListDevices: a device's address is malformed"
+					       : strerror(-r));
 		return;
 	}
 	r = provider_pool_take(provider->pool, &provider->watch, &epoch, &why);

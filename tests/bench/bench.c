@@ -67,7 +67,8 @@ static double cpu(void)
 	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-/* One TDI attached and taken out again, so often; its DSM is connected before. */
+/* One TDI attached and taken out again, so often; its DSM is connected before. The loop waits for
+ * libvirt's threads here. */
 static void attach_alone(uint32_t domain, Bdf tdi, size_t n, double *wall, double *own)
 {
 	plug(domain, tdi);
@@ -84,8 +85,8 @@ static void attach_alone(uint32_t domain, Bdf tdi, size_t n, double *wall, doubl
 		used = cpu();
 		bench_libvirt_dirty(domain, VMM_DIRTY_DEVICE_ADDED, tdi);
 		HOST_UNTIL(&host, is_locked(tdi));
-		wall[i] = host_now() - began;
-		own[i] = cpu() - used;
+		wall[i] = host_now() - began + bench_libvirt_threads_usec();
+		own[i] = cpu() - used + bench_libvirt_threads_usec();
 	}
 }
 
@@ -240,7 +241,7 @@ static double transitions(uint32_t dsms, uint32_t tdis, size_t first, size_t n, 
 		uint32_t at = (uint32_t)(i * total / n + first);
 		Bdf tdi;
 
-		while (is_running(layout_tdi(at / tdis, at % tdis)))
+		while (alone && is_running(layout_tdi(at / tdis, at % tdis)))
 			at = (at + 1) % total;
 		tdi = layout_tdi(at / tdis, at % tdis);
 		if (alone)
@@ -303,6 +304,13 @@ static double list(void)
 	return host_now() - began;
 }
 
+static size_t heap(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+}
+
 /* `alone`: so many transitions by themselves. */
 static Scale measure(uint32_t dsms, uint32_t tdis, size_t alone)
 {
@@ -315,7 +323,7 @@ static Scale measure(uint32_t dsms, uint32_t tdis, size_t alone)
 	Bdf spare = layout_tdi(0, tdis);
 
 	host_begin(&host, domains, &(BenchTsm){ .dsms = dsms, .tdis = tdis + 1 });
-	before = mallinfo2().uordblks;
+	before = heap();
 	for (uint32_t d = 0; d < dsms; d++)
 		for (uint32_t t = 0; t < tdis; t++)
 			bench_libvirt_plug(domain_of(d, t, tdis), layout_tdi(d, t));
@@ -324,7 +332,7 @@ static Scale measure(uint32_t dsms, uint32_t tdis, size_t alone)
 	for (uint32_t d = 0; d < dsms; d++)
 		for (uint32_t t = 0; t < tdis; t++)
 			HOST_UNTIL(&host, is_locked(layout_tdi(d, t)));
-	scale.bytes = (double)(mallinfo2().uordblks - before) / (dsms * tdis);
+	scale.bytes = (double)(heap() - before) / (dsms * tdis);
 	attach_alone(0, spare, N, wall, own);
 	scale.attach = host_median(own, N);
 	used = cpu();

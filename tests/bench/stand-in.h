@@ -12,13 +12,13 @@ int stand_in_start(pid_t *ret, const char *const argv[]);
 /* First thing in such a process: it ends with the one that started it. */
 void stand_in_begin(void);
 /*
- * Keeps this process on the first of its processors, and that one on the second, if there is one:
- * if not, says so. Left alone the kernel takes who is woken
- * by a socket for one that it had better run where the waker runs, and with two processors it
- * waits there for milliseconds while the other one has nothing to do.
+ * Keeps this process, and all that it starts, on the first of its processors; says so if there is
+ * no second one. Left alone the kernel takes who is woken by a socket for one that it had better
+ * run where the waker runs, and with two processors it waits there for milliseconds while the other
+ * one has nothing to do.
  */
 void stand_in_processors(void);
-/* 0: this process. */
+/* Keeps `pid` (0: this process) on the second one. */
 void stand_in_elsewhere(pid_t pid);
 /* A process that is there, and no more. */
 int stand_in_wait(void);

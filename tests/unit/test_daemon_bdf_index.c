@@ -51,7 +51,20 @@ Test(daemon_bdf_index, twice)
 	cr_assert_eq(bdf_index_find(&index, nth(7)), &things[0]);
 }
 
-Test(daemon_bdf_index, more_than_one_segment_has)
+/* It grows before it finds out. */
+Test(daemon_bdf_index, twice_when_half_full)
+{
+	_cleanup_(bdf_index_done) BdfIndex index = {};
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		cr_assert_eq(bdf_index_add(&index, nth(i), &things[i]), 0);
+		cr_assert_eq(bdf_index_add(&index, nth(i / 2), &things[0]), -EEXIST);
+	}
+	for (unsigned int i = 0; i < 1000; i++)
+		cr_assert_eq(bdf_index_find(&index, nth(i)), &things[i]);
+}
+
+Test(daemon_bdf_index, many_in_two_segments)
 {
 	_cleanup_(bdf_index_done) BdfIndex index = {};
 

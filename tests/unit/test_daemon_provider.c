@@ -147,16 +147,6 @@ Test(daemon_provider, devices_are_rubbish)
 	expect_lost(CAPABILITIES, "{\"parameters\":{\"devices\":[{}]}}|", NULL, NULL, "malformed");
 }
 
-#define DEVICE                                                                                     \
-	"{\"device\":\"0000:01:00.1\",\"dsm\":\"0000:01:00.0\",\"tee_io\":true,"                   \
-	"\"is_virtual_function\":true,\"vendor_id\":1,\"device_id\":2,\"class_code\":3}"
-
-Test(daemon_provider, lists_a_device_twice)
-{
-	expect_lost(CAPABILITIES, "{\"parameters\":{\"devices\":[" DEVICE "," DEVICE "]}}|", NULL,
-		    NULL, "comes twice");
-}
-
 Test(daemon_provider, watch_is_refused)
 {
 	expect_lost(CAPABILITIES, DEVICES,
