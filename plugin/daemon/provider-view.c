@@ -57,12 +57,21 @@ static int read_device(ProviderDevice *ret, json_object *o)
 	return 0;
 }
 
-/* Of two with one address the first counts. */
-static int add_listed(BdfIndex *index, ProviderDevice *device)
+/*
+ * One of each address, of which there are so many. Who reads a directory while devices leave it may
+ * list one twice.
+ */
+static size_t drop_repeated(ProviderDevice *devices, size_t n)
 {
-	int r = bdf_index_add(index, device->device, device);
+	size_t kept = 0;
 
-	return r == -EEXIST ? 0 : r;
+	for (size_t i = 0; i < n; i++) {
+		if (kept > 0 && bdf_equal(devices[kept - 1].device, devices[i].device))
+			free(devices[i].driver);
+		else
+			devices[kept++] = devices[i];
+	}
+	return kept;
 }
 
 int provider_view_list(ProviderView *view, json_object *array)
@@ -79,10 +88,12 @@ int provider_view_list(ProviderView *view, json_object *array)
 		return -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = read_device(&devices[i], json_object_array_get_idx(array, i));
-	if (r >= 0)
+	if (r >= 0) {
 		qsort(devices, n, sizeof(*devices), in_order);
+		n = drop_repeated(devices, n);
+	}
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = add_listed(&index, &devices[i]);
+		r = bdf_index_add(&index, devices[i].device, &devices[i]);
 	if (r < 0) {
 		devices_free(devices, n);
 		return r;
