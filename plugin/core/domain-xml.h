@@ -77,8 +77,7 @@ typedef struct DomainXml {
 	LaunchSecurity launch_security;
 	char *launch_security_type; /* as written; NULL when there is none */
 	char *quote_socket; /* path of <quoteGenerationService>, of whomever; NULL when not given */
-	uint32_t
-		vsock_cid; /* of its <vsock>; 0 when there is none, or libvirt has not chosen yet */
+	uint32_t vsock_cid; /* of its <vsock>; 0: none, or libvirt has not chosen one yet */
 	bool has_guest_port;
 	unsigned int markers; /* DOMAIN_MARKER_* */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Objects by the address of a PCI function: a hash table, because a search among ten thousand is
- * two dozen lines of memory. What has come in stays.
+ * Objects by the address of a PCI function: a hash table, because a search in a tree of ten
+ * thousand goes through a dozen of them all over the memory. What has come in stays.
  */
 #pragma once
 

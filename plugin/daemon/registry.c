@@ -141,20 +141,21 @@ int registry_domain(Registry *registry, Uuid uuid, Domain **ret)
 {
 	Domain *domain = registry_find_domain(registry, uuid);
 	uint32_t id;
+	int r;
 
 	if (!domain) {
 		domain = calloc(1, sizeof(*domain));
 		if (!domain)
 			return -ENOMEM;
 		domain->uuid = uuid;
-		if (slots_add(&registry->domains, domain, &id) < 0) {
-			free(domain);
-			return -ENOMEM;
-		}
-		if (!tsearch(domain, &registry->domains_by_uuid, by_uuid)) {
+		r = slots_add(&registry->domains, domain, &id);
+		if (r >= 0 && !tsearch(domain, &registry->domains_by_uuid, by_uuid)) {
 			slots_remove(&registry->domains, id);
+			r = -ENOMEM;
+		}
+		if (r < 0) {
 			free(domain);
-			return -ENOMEM;
+			return r;
 		}
 	}
 	*ret = domain;
