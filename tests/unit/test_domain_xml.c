@@ -5,6 +5,8 @@
 #include <criterion/redirect.h>
 
 #include <errno.h>
+#include <libxml/parser.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -662,4 +664,48 @@ Test(domain_xml, live_domain, .init = cr_redirect_stderr)
 	cr_assert_null(domain->fwcfg[1].file);
 	domain_xml_free(domain);
 	cr_assert_stderr_eq_str("");
+}
+
+typedef struct Reader {
+	pthread_t thread;
+	const char *text, *sentence; /* NULL: there is nothing wrong with it */
+	unsigned int as_expected;
+} Reader;
+
+enum { READS = 200 };
+
+static void *read_often(void *userdata)
+{
+	Reader *reader = userdata;
+
+	for (int i = 0; i < READS; i++) {
+		_cleanup_(domain_xml_freep) DomainXml *domain = NULL;
+		_cleanup_free_ char *error = NULL;
+		int r = domain_xml_parse(&domain, reader->text, strlen(reader->text), &error);
+
+		reader->as_expected += reader->sentence
+					       ? r < 0 && error && strstr(error, reader->sentence)
+					       : r == 0 && domain->n_devices == 1;
+	}
+	return NULL;
+}
+
+/* libvirt's threads read as many at a time; each gets what is wrong with its own. */
+Test(domain_xml, several_threads_at_once)
+{
+	Reader readers[] = {
+		{ .text = DOMAIN(HOSTDEV("ua-tdi-a", "0x01")) },
+		{ .text = "<domain><name", .sentence = "not well-formed" },
+		{ .text = "<!DOCTYPE domain><domain/>", .sentence = "DOCTYPE" },
+		{ .text = DOMAIN(HOSTDEV("ua-tdi-a", "0x01") HOSTDEV("ua-tdi-a", "0x02")),
+		  .sentence = "two devices have the alias" },
+	};
+
+	xmlInitParser();
+	for (size_t i = 0; i < ELEMENTSOF(readers); i++)
+		cr_assert_eq(pthread_create(&readers[i].thread, NULL, read_often, &readers[i]), 0);
+	for (size_t i = 0; i < ELEMENTSOF(readers); i++) {
+		pthread_join(readers[i].thread, NULL);
+		cr_expect_eq(readers[i].as_expected, READS, "%s", readers[i].text);
+	}
 }

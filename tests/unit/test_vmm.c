@@ -129,6 +129,24 @@ static void close_vmm(Watch *w)
 	w->event = sd_event_unref(w->event);
 }
 
+/* The same domain by another connection: the test driver has one host per process. */
+static virDomainPtr open_other(void)
+{
+	virConnectPtr other = virConnectOpen(TESTURI);
+	virDomainPtr domain = virDomainLookupByName(other, "test");
+
+	cr_assert_not_null(domain);
+	return domain;
+}
+
+static void close_other(virDomainPtr domain)
+{
+	virConnectPtr other = virDomainGetConnect(domain);
+
+	virDomainFree(domain);
+	virConnectClose(other);
+}
+
 Test(vmm, one_at_a_time)
 {
 	Vmm *second = NULL;
@@ -237,14 +255,11 @@ Test(vmm, reads_a_running_domain)
 /* The live one: what is defined knows nothing of it. */
 Test(vmm, reads_a_domain_whose_xml_makes_no_sense)
 {
-	virConnectPtr other;
 	virDomainPtr domain;
 	Watch w;
 
 	connect_vmm(&w);
-	other = virConnectOpen(TESTURI);
-	domain = virDomainLookupByName(other, "test");
-	cr_assert_not_null(domain);
+	domain = open_other();
 	cr_assert_eq(virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
 					  "<tdi><device/></tdi>", "t", DOMAIN_XML_NAMESPACE,
 					  VIR_DOMAIN_AFFECT_LIVE),
@@ -255,8 +270,7 @@ Test(vmm, reads_a_domain_whose_xml_makes_no_sense)
 	cr_expect(w.present && w.active);
 	cr_expect_str_eq(w.type, "");
 	cr_expect(strstr(w.xml_error, "has no alias"), "%s", w.xml_error);
-	virDomainFree(domain);
-	virConnectClose(other);
+	close_other(domain);
 	close_vmm(&w);
 }
 
@@ -271,15 +285,11 @@ static uint64_t boottime(void)
 Test(vmm, events_mark_domains_dirty)
 {
 	uint64_t before = boottime();
-	virConnectPtr other;
 	virDomainPtr domain;
 	Watch w;
 
 	connect_vmm(&w);
-	/* The same domain: the test driver has one host per process. */
-	other = virConnectOpen(TESTURI);
-	domain = virDomainLookupByName(other, "test");
-	cr_assert_not_null(domain);
+	domain = open_other();
 
 	cr_assert_eq(virDomainSuspend(domain), 0);
 	run_while(&w, w.n_dirty == 0);
@@ -309,14 +319,12 @@ Test(vmm, events_mark_domains_dirty)
 	run_while(&w, !(w.reasons & 1u << VMM_DIRTY_STARTED));
 	cr_expect_not(w.dirty_before_connected);
 
-	virDomainFree(domain);
-	virConnectClose(other);
+	close_other(domain);
 	close_vmm(&w);
 }
 
 Test(vmm, detach_outcomes)
 {
-	virConnectPtr other;
 	virDomainPtr domain;
 	Watch w;
 
@@ -330,22 +338,19 @@ Test(vmm, detach_outcomes)
 	run_while(&w, w.n_replies == 1);
 	cr_expect_eq(w.r, VMM_DETACH_GONE, "%s", w.message);
 
-	other = virConnectOpen(TESTURI);
-	domain = virDomainLookupByName(other, "test");
+	domain = open_other();
 	cr_assert_eq(virDomainDestroy(domain), 0);
 	cr_expect_eq(vmm_detach(w.vmm, w.uuid, "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w), 0);
 	run_while(&w, w.n_replies == 2);
 	cr_expect_eq(w.r, VMM_DETACH_GONE, "%s", w.message);
 	cr_expect(strstr(w.message, "not running") != NULL, "%s", w.message);
-	virDomainFree(domain);
-	virConnectClose(other);
+	close_other(domain);
 	close_vmm(&w);
 }
 
 Test(vmm, attach_outcomes)
 {
 	static const char *const aliases[] = { "", "ua-nic0", "tdi-nic0", "ua-tdi-'/><x y='" };
-	virConnectPtr other;
 	virDomainPtr domain;
 	Watch w;
 
@@ -371,15 +376,13 @@ Test(vmm, attach_outcomes)
 	cr_expect(strstr(w.message, "cannot attach 0000:01:10.0 as ua-tdi-a: ") != NULL, "%s",
 		  w.message);
 
-	other = virConnectOpen(TESTURI);
-	domain = virDomainLookupByName(other, "test");
+	domain = open_other();
 	cr_assert_eq(virDomainDestroy(domain), 0);
 	cr_expect_eq(vmm_attach(w.vmm, w.uuid, "ua-tdi-a", "0000:01:10.0", 0, on_detached, &w), 0);
 	run_while(&w, w.n_replies == 2);
 	cr_expect_eq(w.r, VMM_ATTACH_GONE, "%s", w.message);
 	cr_expect(strstr(w.message, "not running") != NULL, "%s", w.message);
-	virDomainFree(domain);
-	virConnectClose(other);
+	close_other(domain);
 	close_vmm(&w);
 }
 
