@@ -29,10 +29,11 @@ def test_relying_party_has_the_last_word():
         owner.attach(1)
         watch.wait(NIC1, "running")
         owner.wait_console(r"relying party: asked 1 times, \d{4,} bytes, for a b", 30)
+        # The TSM says RUN before the agent says what it has validated.
+        l.wait_driver(f"tvm2/{NIC1}")
         marks = [mark["name"] for mark in l.show(f"tvm2/{NIC1}")["timeline"]]
         assert (marks.index("guest: checked") < marks.index("guest: relying-party") <
                 marks.index("guest: validated")), marks
-        l.wait_driver(f"tvm2/{NIC1}")
         owner.detach(1)
         watch.wait(NIC1, "released")
 
