@@ -2,7 +2,7 @@
 /*
  *   OFFERED --function there, BARs assigned, no driver, enabled--> READY (event Ready)
  *   READY --Locked--> VERIFYING --RUN confirmed--> ACCEPTED (Verdict, drivers_probe, DriverBound)
- *                               --anything else--> REJECTED (Verdict; TSM told before)
+ *                               --anything else--> REJECTED (Verdict before the TSM revokes)
  *   ACCEPTED --evidence due again, or Locked of the same bind--> verified once more, driver stays
  *   any --Withdrawn, Locked of another bind--> driver unbound --> OFFERED, and ready anew
  *   any --removed--> gone
@@ -78,39 +78,40 @@ static void device_accepted(Device *device)
 	device_drive(device);
 }
 
-static void tell_rejected(Device *device, const char *step, const char *reason)
+static void on_failed(void *userdata, const char *step, const char *reason)
 {
+	Device *device = userdata;
+
 	device_say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation,
 		   step, reason ? reason : "out of memory");
 	tell_verdict(device_subject(device), false, step, reason);
 }
 
-static void device_rejected(Device *device, const char *step, const char *reason)
+static void device_rejected(Device *device)
 {
 	device->state = DEVICE_REJECTED;
 	loop_timer_off(&device->reattest);
 	loop_timer_off(&device->deadline);
 	device_forget_bind(device);
-	tell_rejected(device, step, reason);
 	device_unbind(device, AFTER_REJECT);
 }
 
-static void on_verified(void *userdata, const VerifyResult *result)
+static void on_verified(void *userdata, bool accepted)
 {
-	_cleanup_(verify_freep) Verify *verify = NULL;
 	Device *device = userdata;
 
-	/* Holds the result's strings. */
-	verify = steal_ptr(device->verify);
-	if (result->accepted)
+	device->verify = verify_free(device->verify);
+	if (accepted)
 		device_accepted(device);
 	else
-		device_rejected(device, result->step, result->reason);
+		device_rejected(device);
 }
 
 static void device_verify(Device *device, bool evidence_anew)
 {
-	static const VerifyHandlers handlers = { .progress = on_progress, .done = on_verified };
+	static const VerifyHandlers handlers = { .progress = on_progress,
+						 .failed = on_failed,
+						 .done = on_verified };
 	AcceptedBind bind = device_bind(device);
 	VerifyTarget target = { .address = device->address,
 				.tvm = device->shared->tvm,
@@ -332,12 +333,6 @@ void device_withdrawn(Device *device, uint64_t generation, const char *reason)
 		return;
 	}
 	device_say(info, device, "withdrawn, generation %" PRIu64 ": %s", generation, reason);
-	/* The host heard of the revocation from the TSM before we did; it still has to hear why. */
-	if (device->verify && verify_is_revoking(device->verify)) {
-		const char *why, *step = verify_failed_step(device->verify, &why);
-
-		tell_rejected(device, step, why);
-	}
 	device_end_bind(device);
 	device->settle_wait = DEVICE_SETTLE_USEC;
 	device->unbind_tried = device->complained = false;

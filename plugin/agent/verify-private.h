@@ -35,9 +35,6 @@ struct Verify {
 	GuestMmioValidate ranges[INTERFACE_REPORT_MAX_RANGES];
 	unsigned int n_ranges, range;
 	bool running; /* with an acceptance, when the evidence was asked for */
-
-	const char *failed_step;
-	char *reason;
 };
 
 static inline uint32_t verify_rid(const Verify *verify)
@@ -49,7 +46,7 @@ static inline uint32_t verify_rid(const Verify *verify)
 
 /* What the phase is called in a verdict. */
 const char *verify_phase_name(VerifyPhase phase);
-/* It revokes from here on, and ends with that. */
+/* The reason is told; it revokes from here on, and ends with that. */
 void verify_fail(Verify *verify, const char *step, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The evidence is good, for whoever was to be asked as well: it goes on to the ranges. */

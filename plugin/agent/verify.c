@@ -4,7 +4,7 @@
  *   INFO --evidence good--> MMIO, one request per TEE range --> VALIDATE --> CONFIRM --RUN--> done
  *        --evidence good, and the TDI runs with an acceptance--> MMIO --> CONFIRM
  *   INFO --evidence good, and the policy names a relying party--> ASK --it accepts--> as above
- *   any --refusal, deadline, TSM out of reach--> REVOKE --answered or not--> done
+ *   any --refusal, deadline, TSM out of reach--> failed, REVOKE --answered or not--> done
  *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
  *   any --BUSY--> the same request after a wait, bounded
  *
@@ -50,31 +50,28 @@ void verify_ask_no_more(Verify *verify)
 
 static void verify_done(Verify *verify, bool accepted)
 {
-	VerifyResult result = { .accepted = accepted,
-				.step = accepted ? "confirmed" : verify->failed_step,
-				.reason = accepted ? NULL : verify->reason };
-
 	loop_timer_off(&verify->deadline);
 	loop_timer_off(&verify->busy_timer);
 	tsm_client_cancel(verify->client, verify);
-	verify->handlers.done(verify->userdata, &result);
+	verify->handlers.done(verify->userdata, accepted);
 }
 
 void verify_fail(Verify *verify, const char *step, const char *format, ...)
 {
+	_cleanup_free_ char *reason = NULL;
 	va_list arguments;
 
 	va_start(arguments, format);
-	if (vasprintf(&verify->reason, format, arguments) < 0)
-		verify->reason = NULL;
+	if (vasprintf(&reason, format, arguments) < 0)
+		reason = NULL;
 	va_end(arguments);
-	verify->failed_step = step;
 	tsm_client_cancel(verify->client, verify);
 	verify_ask_no_more(verify);
 	loop_timer_off(&verify->busy_timer);
 	loop_timer_set(&verify->deadline, VERIFY_REVOKE_USEC);
 	verify->phase = VERIFY_REVOKE;
 	verify->n_busy = 0;
+	verify->handlers.failed(verify->userdata, step, reason);
 	verify_step(verify);
 }
 
@@ -353,7 +350,6 @@ Verify *verify_free(Verify *verify)
 	verify_ask_no_more(verify);
 	loop_timer_off(&verify->deadline);
 	loop_timer_off(&verify->busy_timer);
-	free(verify->reason);
 	free(verify);
 	return NULL;
 }
@@ -361,10 +357,4 @@ Verify *verify_free(Verify *verify)
 bool verify_is_revoking(const Verify *verify)
 {
 	return verify->phase == VERIFY_REVOKE;
-}
-
-const char *verify_failed_step(const Verify *verify, const char **ret_reason)
-{
-	*ret_reason = verify->reason;
-	return verify->failed_step;
 }

@@ -32,23 +32,24 @@ typedef struct VerifyTarget {
 	bool running_will_do;
 } VerifyTarget;
 
-typedef struct VerifyResult {
-	bool accepted;
-	const char *step;   /* what was being done when it failed; "confirmed" if it did not */
-	const char *reason; /* one sentence; NULL if accepted */
-} VerifyResult;
-
 typedef struct VerifyHandlers {
 	/* "info", "checked", "relying-party", "mmio", "validated", "confirmed" */
 	void (*progress)(void *userdata, const char *step);
 	/*
-	 * The TSM confirmed RUN, or was told to revoke (and answered or could not be reached).
-	 * Called once, never from within verify_new(); the receiver may free the verification.
+	 * It has failed, at this step and for this reason (one sentence; NULL: out of memory).
+	 * Before the TSM is asked to revoke: the host may hear of a revocation from the TSM, and
+	 * then it has to know why. done follows, so the verification is not to be freed here. The
+	 * strings are borrowed for the call.
 	 */
-	void (*done)(void *userdata, const VerifyResult *result);
+	void (*failed)(void *userdata, const char *step, const char *reason);
+	/*
+	 * The TSM confirmed RUN, or was told to revoke (and answered or could not be reached).
+	 * Called once; the receiver may free the verification.
+	 */
+	void (*done)(void *userdata, bool accepted);
 } VerifyHandlers;
 
-/* All borrowed but *target. -ENOMEM; -EIO: no random numbers. */
+/* All borrowed but *target. No handler is called from within. -ENOMEM; -EIO: no random numbers. */
 int verify_new(Verify **ret, Loop *loop, const Tree *tree, TsmClient *client,
 	       const AgentPolicy *policy, const VerifyTarget *target,
 	       const VerifyHandlers *handlers, void *userdata);
@@ -59,5 +60,3 @@ DEFINE_CLEANUP(Verify, verify_free);
 
 /* It has failed and only the revocation is still under way. */
 bool verify_is_revoking(const Verify *verify);
-/* Then: at which step, and why (NULL: out of memory). Borrowed. */
-const char *verify_failed_step(const Verify *verify, const char **ret_reason);

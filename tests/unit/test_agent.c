@@ -25,11 +25,12 @@ static void refused(TestingFault fault, const char *verdict)
 	testing_wait("Ready");
 	testing_locked(TESTING_GENERATION);
 	testing_wait(verdict);
+	cr_assert_eq(bed.revokes_before, 0, "tdid may hear of the revocation from the TSM first");
+	cr_assert(testing_wait_file(TESTING_DEVICE "/enable", "0"));
 	testing_settle();
 	cr_assert_null(strstr(bed.events, "accepted"));
 	cr_assert_not(testing_probed());
 	cr_assert_not(bed.accepted);
-	cr_assert(testing_file_is(&bed.files, TESTING_DEVICE "/enable", "0"));
 }
 
 static void revoked(TestingFault fault, const char *verdict)

@@ -147,6 +147,8 @@ Test(agent_device, bind_gone_with_tdid)
 	testing_driver_binds();
 	testing_write_slowly(TESTING_UNBIND);
 	replaced();
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	testing_settle();
 	testing_bind_driver(&bed.files, false);
 	testing_write_now(TESTING_UNBIND);
 	testing_wait("Ready");

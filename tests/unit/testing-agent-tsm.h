@@ -72,8 +72,9 @@ typedef struct TestingBed {
 	MeasurementsSource source;
 	struct iovec blobs[4]; /* certificates, VCA, measurements, report */
 
-	char events[4096]; /* what the agent told, one per line */
-	char reason[2048]; /* of its last verdict */
+	char events[4096];	     /* what the agent told, one per line */
+	char reason[2048];	     /* of its last verdict */
+	unsigned int revokes_before; /* the last verdict */
 	bool timed_out;
 } TestingBed;
 

@@ -244,6 +244,7 @@ static inline void testing_hear(const GuestFrame *frame)
 		testing_note("Verdict %s %s\n", json_get_string(p, "verdict"),
 			     json_get_string(p, "step"));
 		snprintf(bed.reason, sizeof(bed.reason), "%s", reason ? reason : "");
+		bed.revokes_before = bed.revokes;
 	} else if (strcmp(frame->method, "Progress") == 0) {
 		testing_note("Progress %s\n", json_get_string(p, "step"));
 	} else {
