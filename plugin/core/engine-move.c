@@ -160,12 +160,12 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 	if (t->actions & ACT_RETRY)
 		a->rebinds++;
 
-	if (t->actions & (ACT_BIND | ACT_QUARANTINE | ACT_BEGIN))
+	/* That its quarantine has ended is written when this assignment has heard of it. */
+	if ((t->actions & (ACT_QUARANTINE | ACT_BEGIN | ACT_DISOWN)) &&
+	    t->from != ASSIGNMENT_QUARANTINED)
 		engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	if (!(t->actions & ACT_BEGIN))
 		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
-	if (t->actions & ACT_DISOWN)
-		engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	engine_emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
 					    .id = id,
 					    .generation = a->generation,

@@ -218,8 +218,6 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 	    !engine_tdi(engine, record->tdi) || engine_assignment(engine, id))
 		return -EINVAL;
 	tdi = &engine->tdis[record->tdi];
-	if (record->generation > tdi->generation)
-		return -EINVAL;
 	if (!engine_state_is_final(record->state) && record->fault != FAULT_FOREIGN) {
 		if (tdi->owner != ENGINE_NONE)
 			return -EINVAL;
@@ -229,6 +227,8 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 		return r;
 	if (!engine_state_is_final(record->state) && record->fault != FAULT_FOREIGN)
 		tdi->owner = id;
+	if (record->generation > tdi->generation)
+		tdi->generation = record->generation;
 	/* Of two records that do not agree the one with the doubt counts. */
 	if (record->state == ASSIGNMENT_QUARANTINED && tdi->state == TDI_KNOWN)
 		tdi->state = TDI_QUARANTINED;

@@ -13,7 +13,8 @@
  * Records come first, all of a step together and each once: they show the engine as the step has
  * left it; where it is forgotten, the record's removal takes that place. The process may die
  * between any two of them, so what is written first must make sense without what would have
- * followed: a TDI before the assignment that refers to it; a DSM that begins to connect before the
+ * followed: a TDI before the assignment that refers to it, and before it is over, because of the
+ * binds until then only the assignment's record tells; a DSM that begins to connect before the
  * assignments that wait for it; the end of a DSM's verb after all of these, so that until then the
  * verb is sent again and answers again. That a reclaim comes from quarantine is in the same record
  * as the reclaim, so there is no moment at which a refusal would end it. The end of a TDI's

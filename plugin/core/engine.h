@@ -258,7 +258,8 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
  * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of a TDI state,
  * operation and generation; of an assignment state, fault, tvm, dsm, tdi, generation, operation,
  * present, left, guest_ready, policy, rebinds, retry_timer and unserved; lists and counters are
- * rebuilt. An operation that was in flight stays in flight: the caller sends it again under its old
+ * rebuilt. Of a TDI's generation and those of its assignments the highest is the last one given
+ * out. An operation that was in flight stays in flight: the caller sends it again under its old
  * number and the engine waits for the outcome. -EINVAL on contradictions (an unused TVM, two owners
  * of a TDI, an id that is taken).
  */

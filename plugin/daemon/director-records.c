@@ -27,7 +27,11 @@ static int write_one(Tdid *tdid, const EngineEffect *effect, const char *reason)
 		return 0;
 	e = engine_assignment(tdid->engine, effect->id);
 	if (!e) {
-		records_remove_assignment(tdid, a);
+		/* The last bind of its TDI would be forgotten with it. */
+		if (a->tdi->unrecorded && records_write_tdi(tdid, a->tdi) != 0)
+			a->tvm->littered = true;
+		else
+			records_remove_assignment(tdid, a);
 		return 0;
 	}
 	reason_of_assignment(a, e, reason);
@@ -53,27 +57,30 @@ static void say_unrecorded(Tdid *tdid, const EngineEffect *effect, int r)
 		  object, tdid->config->records, r < 0 ? strerror(-r) : "it is not synced");
 }
 
-/* Those that could not be written before come first, and by themselves. False: they cannot be. */
-static bool write_tvms(Tdid *tdid, const EngineEffect *effects, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
-
-		if (effects[i].type == EFFECT_PERSIST_ASSIGNMENT && a && a->tvm->unrecorded &&
-		    records_write_tvm(tdid, a->tvm) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* A removal that may be lost: the TVM's record has to stay. */
-static void doubt_removals(Tdid *tdid, const EngineEffect *effects, size_t n)
+/* What could not be written before comes first, and by itself. False: it cannot be. */
+static bool write_owed(Tdid *tdid, const EngineEffect *effects, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
 
 		if (effects[i].type == EFFECT_PERSIST_ASSIGNMENT && a &&
-		    !engine_assignment(tdid->engine, a->id))
+		    records_write_before(tdid, a) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* They may be lost. Where that is so of a removal, the TVM's record has to stay. */
+static void doubt(Tdid *tdid, const EngineEffect *effects, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const Assignment *a = registry_assignment_at(tdid->registry, effects[i].id);
+		Tdi *tdi = registry_tdi_at(tdid->registry, effects[i].id);
+
+		if (effects[i].type == EFFECT_PERSIST_TDI && tdi)
+			tdi->unrecorded = true;
+		else if (effects[i].type == EFFECT_PERSIST_ASSIGNMENT && a &&
+			 !engine_assignment(tdid->engine, a->id))
 			a->tvm->littered = true;
 	}
 }
@@ -84,7 +91,7 @@ static bool write_together(int *ret, Tdid *tdid, const EngineEffect *effects, si
 {
 	int r = 0;
 
-	if (!write_tvms(tdid, effects, n))
+	if (!write_owed(tdid, effects, n))
 		return false;
 	store_gather(tdid->store);
 	for (size_t i = 0; r == 0 && i < n; i++)
@@ -96,7 +103,7 @@ static bool write_together(int *ret, Tdid *tdid, const EngineEffect *effects, si
 	if (r > 0) {
 		metrics_record_failed(tdid->metrics);
 		say_unrecorded(tdid, &effects[0], r);
-		doubt_removals(tdid, effects, n);
+		doubt(tdid, effects, n);
 	}
 	*ret = r;
 	return r >= 0;

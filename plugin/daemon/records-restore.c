@@ -3,10 +3,10 @@
  * Restoring goes by kind: TVMs, DSMs, TDIs, then the assignments, which refer to all three. A TVM
  * whose QEMU is gone is put back too, so that its assignments can come to their end.
  *
- * A record that could not be written, or removed, says what was so before. Nothing is bound and
- * nobody is another TDI's owner without the TDI's record; so when that names another owner (to the
- * incarnation and the alias) or bind than an assignment's does, the assignment's is the old one,
- * and had come to its end.
+ * A record that could not be written, or removed, says what was so before. Nobody owns a TDI, or
+ * gives it free, without the TDI's record; so when that names another owner (to the incarnation and
+ * the alias) or a later bind than an assignment's does, the assignment's is the old one, and had
+ * come to its end. The binds in between are in the assignment's only.
  */
 #include "daemon/records.h"
 
@@ -239,7 +239,7 @@ static bool is_outdated(const Tdid *tdid, const EngineAssignment *e, const Assig
 		       !is_recorded_owner(a->tdi, a);
 	if (!is_recorded_owner(a->tdi, a))
 		return true;
-	return e->generation > 0 && e->generation != tdi->generation;
+	return e->generation > 0 && e->generation < tdi->generation;
 }
 
 static int restore_assignment(Tdid *tdid, const RawRecord *raw)
@@ -251,6 +251,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 			       .left = raw->left,
 			       .guest_ready = raw->guest_ready };
 	Bdf device, dsm_bdf;
+	bool released;
 	Assignment *a;
 	Uuid uuid;
 	Tvm *tvm;
@@ -277,8 +278,8 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	if (is_outdated(tdid, &e, a)) {
 		log_warning("%s/%s: its record is older than %s's: it is over", tvm->domain->name,
 			    raw->name, raw->device);
-		e = (EngineAssignment){ .state = e.fault == FAULT_NONE ? ASSIGNMENT_RELEASED
-								       : ASSIGNMENT_FAILED,
+		released = e.fault == FAULT_NONE || e.fault == FAULT_UNLOCKED;
+		e = (EngineAssignment){ .state = released ? ASSIGNMENT_RELEASED : ASSIGNMENT_FAILED,
 					.fault = e.fault,
 					.generation = e.generation };
 	}

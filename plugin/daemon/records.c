@@ -103,25 +103,38 @@ int records_write_drain(Tdid *tdid, const Dsm *dsm)
 			    J_STRING("dsm", bdf_format(dsm->bdf, bdf)));
 }
 
-int records_write_tdi(Tdid *tdid, const Tdi *tdi)
+int records_write_tdi(Tdid *tdid, Tdi *tdi)
 {
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
 	const Assignment *owner;
 	char name[NAME_SIZE], bdf[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	int r;
 
 	if (!e)
 		return -ENOENT;
 	owner = e->owner == ENGINE_NONE ? NULL : registry_assignment_at(tdid->registry, e->owner);
 	bdf_name(name, "tdi", tdi->bdf);
-	return write_record(
-		tdid, name, J_STRING("kind", "tdi"), J_STRING("device", bdf_format(tdi->bdf, bdf)),
-		J_STRING("dsm", tdi->dsm ? bdf_format(tdi->dsm->bdf, dsm) : NULL),
-		J_INT("generation", (int64_t)e->generation),
-		J_BOOL("quarantined", e->state != TDI_KNOWN), J_STRING("reason", tdi->reason),
-		J_INT("operation", (int64_t)e->operation),
-		J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL),
-		J_INT_IF(owner, "owner_pid", owner ? owner->tvm->pid : 0),
-		J_STRING("owner_name", owner ? owner->alias : NULL));
+	r = write_record(tdid, name, J_STRING("kind", "tdi"),
+			 J_STRING("device", bdf_format(tdi->bdf, bdf)),
+			 J_STRING("dsm", tdi->dsm ? bdf_format(tdi->dsm->bdf, dsm) : NULL),
+			 J_INT("generation", (int64_t)e->generation),
+			 J_BOOL("quarantined", e->state != TDI_KNOWN),
+			 J_STRING("reason", tdi->reason), J_INT("operation", (int64_t)e->operation),
+			 J_STRING("owner", owner ? uuid_format(owner->tvm->uuid, uuid) : NULL),
+			 J_INT_IF(owner, "owner_pid", owner ? owner->tvm->pid : 0),
+			 J_STRING("owner_name", owner ? owner->alias : NULL));
+	tdi->unrecorded = r != 0;
+	return r;
+}
+
+int records_write_before(Tdid *tdid, const Assignment *a)
+{
+	int of_tvm = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0, of_tdi;
+
+	if (of_tvm < 0)
+		return of_tvm;
+	of_tdi = a->tdi->unrecorded ? records_write_tdi(tdid, a->tdi) : 0;
+	return of_tdi ?: of_tvm;
 }
 
 /* The record of its end says so, with no other to follow. */
@@ -136,10 +149,10 @@ static int write_assignment(Tdid *tdid, Assignment *a, const EngineAssignment *e
 	_cleanup_(json_text_clear) JsonText record = {};
 	char name[NAME_SIZE], uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE],
 		guest[BDF_STRING_SIZE];
-	int r, of_tvm = a->tvm->unrecorded ? records_write_tvm(tdid, a->tvm) : 0;
+	int r, before = records_write_before(tdid, a);
 
-	if (of_tvm < 0)
-		return of_tvm;
+	if (before < 0)
+		return before;
 	assignment_name(name, a);
 	json_text_open(&record, '{');
 	json_text_add(
@@ -167,7 +180,7 @@ static int write_assignment(Tdid *tdid, Assignment *a, const EngineAssignment *e
 	json_text_name(&record, "timeline");
 	timeline_to_text(&a->timeline, &record);
 	r = write_text(tdid, name, &record);
-	return r ?: of_tvm;
+	return r ?: before;
 }
 
 int records_write_assignment(Tdid *tdid, Assignment *a)

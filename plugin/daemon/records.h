@@ -12,7 +12,9 @@ int records_write_tvm(Tdid *tdid, Tvm *tvm);
 int records_write_dsm(Tdid *tdid, const Dsm *dsm);
 /* The drain's own: there while the DSM is being drained. */
 int records_write_drain(Tdid *tdid, const Dsm *dsm);
-int records_write_tdi(Tdid *tdid, const Tdi *tdi);
+int records_write_tdi(Tdid *tdid, Tdi *tdi);
+/* Those of its TVM and TDI, where they could not be written before. */
+int records_write_before(Tdid *tdid, const Assignment *a);
 int records_write_assignment(Tdid *tdid, Assignment *assignment);
 void records_remove_tvm(Tdid *tdid, const Tvm *tvm);
 void records_remove_assignment(Tdid *tdid, const Assignment *assignment);

@@ -102,8 +102,9 @@ struct Dsm {
 typedef struct Tdi {
 	uint32_t id;
 	Bdf bdf;
-	Dsm *dsm;     /* as its provider said when it was seen last; NULL: never */
-	char *reason; /* why it is quarantined */
+	Dsm *dsm;	 /* as its provider said when it was seen last; NULL: never */
+	char *reason;	 /* why it is quarantined */
+	bool unrecorded; /* its record could not be written, or may be lost */
 	/* Whose it was, as its record said when tdid started; what it did not say: pid 0, no name
 	 */
 	bool has_recorded_owner;

@@ -95,7 +95,8 @@ static void put_tdi(Place *p, uint32_t id)
 	bool current = owner && owner->generation == tdi->generation &&
 		       engine_state_is_bound(owner->state);
 
-	put(p, tdi->state | tdi->unknown << 2 | current << 3 | (current && tdi->accepted) << 4);
+	put(p, tdi->state | tdi->unknown << 2 | current << 3 | (current && tdi->accepted) << 4 |
+		       (last < tdi->generation) << 5);
 	put(p, (e ? e->state | (operation != 0) << 2 : 0) |
 		       assignment_place(p, e ? e->owner : ENGINE_NONE) << 4);
 	put_operation(p, &tdi->operation, operation);

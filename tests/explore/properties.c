@@ -13,6 +13,7 @@
 #define QUIET	    "TVM_QUIET once, and only when nothing of the TVM is bound"
 #define NOT_LEAKED  "no bind is leaked"
 #define RECORDED    "a verb is on record before it is sent"
+#define FRESH	    "no bind has the generation of an earlier one"
 #define ONE_VERB    "one verb in flight per object"
 #define LEFT	    "a bind does not outlive the device's leaving"
 #define GUEST_TIMER "the guest timer runs exactly while the guest is waited for"
@@ -121,10 +122,10 @@ static void before_bind(Model *model, const EngineEffect *effect)
 	if (!e || !e->present || !e->guest_ready)
 		broken(model, READY, "a%" PRIu32, effect->id);
 	if (!a->recorded || a->record_operation != effect->operation ||
-	    a->record_generation != effect->generation ||
-	    !model->world.tdis[s->tdi_of[effect->id]].recorded ||
-	    tdi->record_generation < effect->generation)
+	    a->record_generation != effect->generation || !tdi->recorded)
 		broken(model, RECORDED, "tdi_bind of a%" PRIu32, effect->id);
+	if (effect->generation <= tdi->generation)
+		broken(model, FRESH, "a%" PRIu32 ": %" PRIu64, effect->id, effect->generation);
 }
 
 static void before_unbind(Model *model, const EngineEffect *effect)

@@ -84,8 +84,10 @@ def agreement(run):
             raise runs.Broken(f"the TSM holds {tdi['device']}, of which there is no record")
         if record["quarantined"]:
             continue
-        if record.get("owner") != tdi["tvm"] or record["generation"] != tdi["generation"]:
-            raise runs.Broken(f"the TSM says {tdi}, the record {record}")
+        # Of its last bind the record of its assignment tells.
+        last = max(r["generation"] for r in kept.values() if r.get("device") == tdi["device"])
+        if record.get("owner") != tdi["tvm"] or last != tdi["generation"]:
+            raise runs.Broken(f"the TSM says {tdi}, the record {record}, with bind {last}")
         if not any(a["state"] in BOUND for a in state["assignments"] if a["domain"] == tdi["tvm"]):
             raise runs.Broken(f"the TSM says {tdi}, tdid {state['assignments']}")
     for assignment in state["assignments"]:

@@ -78,11 +78,12 @@ Test(daemon_director_records, that_are_not_synced)
 /* Each by itself then: the TDI's has room. The TVM's is not in need of being written again. */
 Test(daemon_director_records, of_which_one_finds_no_room)
 {
-	wait_for_guest();
 	no_room_for = "assignment-" TVM0;
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
 	ready();
 	cr_assert_eq(d.tsm->calls[FAKE_BIND], 0);
-	cr_assert_eq(testing_records(&d, "tdi-", "\"generation\":1"), 1);
+	cr_assert_eq(testing_records(&d, "tdi-", "\"owner\":\"" TVM0), 1);
 	cr_assert(assignment()->unrecorded);
 	cr_assert_not(assignment()->tvm->unrecorded);
 	no_room_for = NULL;
@@ -107,6 +108,22 @@ Test(daemon_director_records, of_a_tvm_come_first)
 	testing_idle(d.event);
 	cr_assert_not(assignment()->tvm->unrecorded);
 	cr_assert_eq(testing_records(&d, "tvm-", NULL), 1);
+	cr_assert_eq(testing_records(&d, "assignment-", NULL), 1);
+}
+
+/* The same of its TDI's: without it a bind would be nobody's after a restart. */
+Test(daemon_director_records, of_a_tdi_come_first)
+{
+	no_room_for = "tdi-";
+	attach();
+	testing_idle(d.event);
+	cr_assert(assignment()->tdi->unrecorded);
+	cr_assert_eq(testing_records(&d, "tdi-", NULL), 0);
+	cr_assert_eq(testing_records(&d, "assignment-", NULL), 0);
+	no_room_for = NULL;
+	ready();
+	cr_assert_not(assignment()->tdi->unrecorded);
+	cr_assert_eq(testing_records(&d, "tdi-", NULL), 1);
 	cr_assert_eq(testing_records(&d, "assignment-", NULL), 1);
 }
 

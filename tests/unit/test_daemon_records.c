@@ -101,17 +101,17 @@ Test(daemon_records, that_contradict_each_other)
 		 "\"fault\":\"none\",\"generation\":2,\"present\":true",
 		 getpid());
 	put("assignment-0", text);
-	/* Two owners of one TDI; a bind that the TDI does not know of; an unknown TVM. */
-	for (int i = 1; i <= 4; i++) {
+	/* Two owners of one TDI; an unknown TVM. */
+	for (int i = 1; i <= 3; i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "assignment-%d", i);
-		snprintf(text, sizeof(text),
-			 "\"kind\":\"assignment\",\"domain\":\"%s\",\"name\":\"a%d\",\"pid\":%d,"
-			 "\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\",\"state\":\"%s\","
-			 "\"fault\":\"none\",\"generation\":%d,\"present\":true",
-			 i == 4 ? TVM1 : TVM0, i, getpid(), i == 3 ? "released" : "locked",
-			 i == 3 ? 9 : 2);
+		snprintf(
+			text, sizeof(text),
+			"\"kind\":\"assignment\",\"domain\":\"%s\",\"name\":\"a%d\",\"pid\":%d,"
+			"\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\","
+			"\"state\":\"locked\",\"fault\":\"none\",\"generation\":2,\"present\":true",
+			i == 3 ? TVM1 : TVM0, i, getpid());
 		put(name, text);
 	}
 	d.tdid = (Tdid){};
@@ -124,7 +124,6 @@ Test(daemon_records, that_contradict_each_other)
 	cr_assert(!set_aside("assignment-1"));
 	cr_assert(set_aside("assignment-2"));
 	cr_assert(set_aside("assignment-3"));
-	cr_assert(set_aside("assignment-4"));
 }
 
 Test(daemon_records, of_a_newer_tdid)
@@ -236,6 +235,35 @@ Test(daemon_records, older_than_the_tdis)
 			     i == 4 ? ASSIGNMENT_FAILED : ASSIGNMENT_RELEASED, "%s", states[i]);
 		cr_assert_eq(testing_state(&d, 1, alias), ASSIGNMENT_RUNNING, "%s", states[i]);
 	}
+}
+
+/* Of the binds since its TDI's was written an assignment's record tells alone. */
+Test(daemon_records, newer_than_its_tdis)
+{
+	uint64_t start_time;
+	char text[512];
+	Bdf bdf;
+
+	cr_assert_eq(process_start_time(&start_time, "", getpid()), 0);
+	snprintf(text, sizeof(text),
+		 "\"kind\":\"tvm\",\"domain\":\"" TVM0 "\",\"pid\":%d,\"start_time\":%llu",
+		 getpid(), (unsigned long long)start_time);
+	put("tvm", text);
+	put("tdi", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":4,"
+		   "\"owner\":\"" TVM0 "\",\"owner_name\":\"" ALIAS "\"");
+	snprintf(text, sizeof(text),
+		 "\"kind\":\"assignment\",\"domain\":\"" TVM0 "\",\"name\":\"" ALIAS
+		 "\",\"pid\":%d,\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\","
+		 "\"state\":\"running\",\"fault\":\"none\",\"generation\":6,\"present\":true",
+		 getpid());
+	put("assignment", text);
+	fake_tsm_stop(d.tsm);
+	testing_daemon_start(&d);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
+	cr_assert_eq(bdf_parse(&bdf, "0000:41:00.1"), 0);
+	cr_assert_eq(
+		engine_tdi(d.tdid.engine, registry_find_tdi(d.tdid.registry, bdf)->id)->generation,
+		6);
 }
 
 /* The same domain in another QEMU since then, or the device there under another name. */

@@ -193,7 +193,6 @@ Test(engine, hot_plug_to_running_and_release)
 	effect(EFFECT_TIMER_GUEST_OFF);
 	cr_assert_eq(effect(EFFECT_BIND)->generation, 1);
 	cr_assert_eq(effect(EFFECT_BIND)->operation, 101);
-	cr_assert_lt(position(EFFECT_PERSIST_TDI), position(EFFECT_PERSIST_ASSIGNMENT));
 	cr_assert_lt(position(EFFECT_PERSIST_ASSIGNMENT), position(EFFECT_BIND));
 	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
 	is(0, ASSIGNMENT_LOCKED, FAULT_NONE);

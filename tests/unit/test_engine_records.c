@@ -54,8 +54,6 @@ Test(engine_records, contradictory_records)
 	cr_assert_eq(restore_tdi(1, TDI_N_STATES, 0, 2), -EINVAL);
 	cr_assert_eq(restore_tdi(1, TDI_KNOWN, 0, 2), 0);
 	a.tdi = 1;
-	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "generation");
-	a.generation = 2;
 	a.tvm = 1;
 	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), -EINVAL, "no such TVM");
 	a.tvm = 0;
@@ -64,6 +62,25 @@ Test(engine_records, contradictory_records)
 	a.state = ASSIGNMENT_RUNNING;
 	cr_assert_eq(engine_restore_assignment(bench.engine, ENGINE_MAX_ID, &a), -EINVAL);
 	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), 0);
+}
+
+/* A bind is on record with its assignment; the TDI's record tells it before that is over. */
+Test(engine_records, of_a_tdi_before_its_last_bind)
+{
+	EngineAssignment a = record;
+
+	restore(ASSIGNMENT_RUNNING, DSM_CONNECTED, 0);
+	cr_assert_eq(restore_tdi(1, TDI_KNOWN, 0, 2), 0);
+	a.tdi = 1;
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), 0);
+	cr_assert_eq(engine_tdi(bench.engine, 1)->generation, 3);
+	simple(EVENT_GONE, 1);
+	unbind_done(1, OUTCOME_DONE, true);
+	cr_assert_lt(position(EFFECT_PERSIST_TDI), position(EFFECT_PERSIST_ASSIGNMENT));
+	appear(1);
+	simple(EVENT_GUEST_READY, 1);
+	cr_assert_eq(effect(EFFECT_BIND)->generation, 4);
+	cr_assert_eq(count(EFFECT_PERSIST_TDI), 0);
 }
 
 Test(engine_records, restored_in_every_state)
