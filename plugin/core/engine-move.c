@@ -281,15 +281,49 @@ static bool waits_for_dsm(const EngineAssignment *a)
 	return a->state == ASSIGNMENT_WAITING || a->state == ASSIGNMENT_CONNECTING;
 }
 
+static bool waits_for_turn(const EngineAssignment *a)
+{
+	return a->state == ASSIGNMENT_CONNECTING && a->guest_ready;
+}
+
+static bool one_is_binding(const Engine *engine, uint32_t dsm)
+{
+	const EngineAssignment *all = engine->assignments;
+
+	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = all[id].next_of_dsm)
+		if (all[id].state == ASSIGNMENT_BINDING)
+			return true;
+	return false;
+}
+
 /* The next id is taken before the input, which may unlink this one. */
 static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
 {
+	bool busy = input == IN_DSM_READY && one_is_binding(engine, dsm);
 	uint32_t next;
 
 	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
-		next = engine->assignments[id].next_of_dsm;
-		if (waits_for_dsm(&engine->assignments[id]))
-			engine_assignment_input(engine, id, input);
+		const EngineAssignment *a = &engine->assignments[id];
+
+		next = a->next_of_dsm;
+		if (!waits_for_dsm(a) || (busy && waits_for_turn(a)))
+			continue;
+		engine_assignment_input(engine, id, input);
+		busy = busy || a->state == ASSIGNMENT_BINDING;
+	}
+}
+
+void engine_next_turn(Engine *engine, const EngineDsm *dsm)
+{
+	const EngineAssignment *all = engine->assignments;
+
+	if (dsm->state != DSM_CONNECTED)
+		return;
+	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = all[id].next_of_dsm) {
+		if (waits_for_turn(&all[id])) {
+			engine_assignment_input(engine, id, IN_DSM_READY);
+			return;
+		}
 	}
 }
 

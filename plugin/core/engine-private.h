@@ -58,5 +58,12 @@ void engine_tdi_input(Engine *engine, uint32_t id, TdiInput input);
  */
 void engine_assignment_begin(Engine *engine, uint32_t id);
 
+/*
+ * One of the DSM is about to leave BINDING: the next that waits for its turn is bound. Before that
+ * one's own record, so that there is always a bind to be sent again, and answered, while others
+ * wait for their turn.
+ */
+void engine_next_turn(Engine *engine, const EngineDsm *dsm);
+
 /* The last assignment of a TVM that has ended takes the TVM with it. */
 void engine_forget(Engine *engine, uint32_t id);

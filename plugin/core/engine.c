@@ -6,6 +6,10 @@
  * once the state has begun to change. Then the event is translated into inputs of single
  * assignments, DSMs and TDIs; engine-table.c says what these do, engine-move.c does it.
  *
+ * A DSM carries out one verb at a time. Those that have waited for its session therefore wait on
+ * until one before them is bound: the first is not held up by what has to be written of the others,
+ * and one that leaves meanwhile need not be bound before it is unbound.
+ *
  * A DSM counts its users; when the last one has gone a grace timer runs, and only then is it
  * reclaimed, unless it is pinned. A quarantined assignment remains a user: nothing is reclaimed
  * under a TDI of which nobody knows what the TSM holds.
@@ -193,6 +197,7 @@ static void bind_done(Engine *engine, const EngineEvent *event)
 
 	if (a->state != ASSIGNMENT_BINDING || a->operation != event->operation)
 		return;
+	engine_next_turn(engine, &engine->dsms[a->dsm]);
 	if (event->outcome == OUTCOME_REFUSED)
 		engine_assignment_input(engine, event->id, IN_BIND_REFUSED);
 	else if (event->outcome == OUTCOME_UNKNOWN || event->tdi_state == TDISP_ERROR)
@@ -336,6 +341,10 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 
 	*ret_reach = 1;
 	switch (event->type) {
+	case EVENT_BIND_DONE: /* and the next in turn */
+		*ret_reach = 2;
+		known = engine_assignment(engine, event->id);
+		break;
 	case EVENT_TVM_STARTED: return MAKE_ROOM(engine, tvms, event->id);
 	case EVENT_APPEARED: return prepare_appeared(engine, event);
 	case EVENT_CONNECT_REQUESTED:

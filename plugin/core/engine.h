@@ -28,7 +28,7 @@ typedef enum AssignmentState {
 	ASSIGNMENT_WAITING,	/* its DSM is connected; bind-when does not hold yet */
 	ASSIGNMENT_ATTACHED,	/* in the TVM through VFIO, nothing asked of the TSM; with a fault:
 				   what becomes of it is decided, or it waits to be bound again */
-	ASSIGNMENT_CONNECTING,	/* waits for device_connect of its DSM */
+	ASSIGNMENT_CONNECTING,	/* waits for device_connect of its DSM, or for its turn there */
 	ASSIGNMENT_BINDING,	/* tdi_bind under way */
 	ASSIGNMENT_BOUND,	/* bound, not locked: where the guest asks for LOCK */
 	ASSIGNMENT_LOCKED,	/* CONFIG_LOCKED; waits for the TVM's tdi_validate */
