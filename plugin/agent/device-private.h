@@ -37,6 +37,9 @@ struct Device {
 	bool lock_pending;  /* Locked has come and no verification was begun for it */
 	bool ready_due;	    /* Offer has come, and neither Locked nor our Ready since */
 	Verify *verify;
+	/* A rejection of this bind that nobody has heard of, and why; NULL: there is none */
+	const char *untold_step;
+	char *untold_reason;
 
 	Task *task;
 	DeviceAfter after;

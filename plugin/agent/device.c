@@ -78,13 +78,38 @@ static void device_accepted(Device *device)
 	device_drive(device);
 }
 
+static void device_reject(Device *device, const char *step, const char *reason)
+{
+	if (tell_verdict(device_subject(device), false, step, reason))
+		return;
+	device->untold_step = step;
+	device->untold_reason = reason ? strdup(reason) : NULL;
+}
+
+static void device_forget_rejection(Device *device)
+{
+	device->untold_step = NULL;
+	free(steal_ptr(device->untold_reason));
+}
+
+/* The session with tdid was away when it was said. */
+static void device_reject_again(Device *device)
+{
+	_cleanup_free_ char *reason = steal_ptr(device->untold_reason);
+	const char *step = device->untold_step;
+
+	device->untold_step = NULL;
+	if (step)
+		device_reject(device, step, reason);
+}
+
 static void on_failed(void *userdata, const char *step, const char *reason)
 {
 	Device *device = userdata;
 
 	device_say(warning, device, "rejected, generation %" PRIu64 ", %s: %s", device->generation,
 		   step, reason ? reason : "out of memory");
-	tell_verdict(device_subject(device), false, step, reason);
+	device_reject(device, step, reason);
 }
 
 static void device_rejected(Device *device)
@@ -93,6 +118,7 @@ static void device_rejected(Device *device)
 	loop_timer_off(&device->reattest);
 	loop_timer_off(&device->deadline);
 	device_forget_bind(device);
+	device_reject_again(device);
 	device_unbind(device, AFTER_REJECT);
 }
 
@@ -119,6 +145,7 @@ static void device_verify(Device *device, bool evidence_anew)
 	int r;
 
 	device->lock_pending = false;
+	device_forget_rejection(device);
 	target.accepted_before = accepted_knows(device->shared->tree, &bind);
 	target.running_will_do = !evidence_anew && device->state == DEVICE_ACCEPTED;
 	if (device->state != DEVICE_ACCEPTED) {
@@ -290,6 +317,7 @@ static void device_end_bind(Device *device)
 	loop_timer_off(&device->deadline);
 	loop_timer_off(&device->reattest);
 	device_forget_bind(device);
+	device_forget_rejection(device);
 	device->state = DEVICE_OFFERED;
 	device->has_generation = device->lock_pending = false;
 	device->driver_reported = false;
@@ -333,6 +361,7 @@ void device_withdrawn(Device *device, uint64_t generation, const char *reason)
 		return;
 	}
 	device_say(info, device, "withdrawn, generation %" PRIu64 ": %s", generation, reason);
+	device_reject_again(device);
 	device_end_bind(device);
 	device->settle_wait = DEVICE_SETTLE_USEC;
 	device->unbind_tried = device->complained = false;
@@ -472,6 +501,7 @@ Device *device_free(Device *device)
 	loop_timer_off(&device->settle);
 	loop_timer_off(&device->deadline);
 	loop_timer_off(&device->reattest);
+	device_forget_rejection(device);
 	free(device);
 	return NULL;
 }

@@ -328,16 +328,17 @@ void session_cancel(Session *session, int64_t id)
 	}
 }
 
-void session_event(Session *session, const char *method, json_object *parameters)
+int session_event(Session *session, const char *method, json_object *parameters)
 {
 	int r;
 
 	if (session->state != SESSION_ESTABLISHED)
-		return;
+		return -ENOTCONN;
 	r = session_send(session, &(GuestFrame){ .kind = GUEST_FRAME_EVENT,
 						 .id = -1,
 						 .method = method,
 						 .parameters = parameters });
 	if (r < 0)
 		log_warning("guest port: %s could not be sent: %s", method, strerror(-r));
+	return r < 0 ? r : 0;
 }

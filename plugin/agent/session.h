@@ -48,5 +48,5 @@ int session_call(Session *session, const char *method, json_object *parameters,
 /* The reply is not wanted any more. */
 void session_cancel(Session *session, int64_t id);
 
-/* An event to tdid; lost without a sign if there is no session. */
-void session_event(Session *session, const char *method, json_object *parameters);
+/* An event to tdid. -ENOTCONN: there is no session; -E2BIG, -ENOBUFS, after a word in the log. */
+int session_event(Session *session, const char *method, json_object *parameters);

@@ -6,13 +6,14 @@
 #include <string.h>
 
 /* Takes the parameters; r: of making them. */
-static void tell(TellSubject subject, const char *event, json_object *parameters, int r)
+static bool tell(TellSubject subject, const char *event, json_object *parameters, int r)
 {
 	if (r < 0)
 		log_warning("%s: event %s cannot be told: %s", subject.name, event, strerror(-r));
 	else
-		session_event(subject.session, event, parameters);
+		r = session_event(subject.session, event, parameters);
 	json_object_put(parameters);
+	return r >= 0;
 }
 
 void tell_ready(TellSubject subject)
@@ -24,7 +25,7 @@ void tell_ready(TellSubject subject)
 	tell(subject, "Ready", p, r);
 }
 
-void tell_verdict(TellSubject subject, bool accepted, const char *step, const char *reason)
+bool tell_verdict(TellSubject subject, bool accepted, const char *step, const char *reason)
 {
 	json_object *p = NULL;
 	int r = json_build(&p, J_STRING("name", subject.name),
@@ -32,7 +33,7 @@ void tell_verdict(TellSubject subject, bool accepted, const char *step, const ch
 			   J_STRING("verdict", accepted ? "accepted" : "rejected"),
 			   J_STRING("step", step), J_STRING("reason", reason));
 
-	tell(subject, "Verdict", p, r);
+	return tell(subject, "Verdict", p, r);
 }
 
 void tell_progress(TellSubject subject, const char *step)

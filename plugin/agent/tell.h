@@ -16,7 +16,7 @@ typedef struct TellSubject {
 } TellSubject;
 
 void tell_ready(TellSubject subject);
-/* reason: may be NULL. */
-void tell_verdict(TellSubject subject, bool accepted, const char *step, const char *reason);
+/* reason: may be NULL. False: it was not said, because there is no session, or no memory. */
+bool tell_verdict(TellSubject subject, bool accepted, const char *step, const char *reason);
 void tell_progress(TellSubject subject, const char *step);
 void tell_driver(TellSubject subject, const char *driver);

@@ -286,45 +286,45 @@ static bool waits_for_turn(const EngineAssignment *a)
 	return a->state == ASSIGNMENT_CONNECTING && a->guest_ready;
 }
 
-static bool one_is_binding(const Engine *engine, uint32_t dsm)
+void engine_next_turn(Engine *engine, const EngineDsm *dsm)
+{
+	const EngineAssignment *all = engine->assignments;
+	uint32_t first = ENGINE_NONE;
+
+	if (dsm->state != DSM_CONNECTED)
+		return;
+	/* The list begins with who came last. */
+	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = all[id].next_of_dsm)
+		if (waits_for_turn(&all[id]))
+			first = id;
+	if (first != ENGINE_NONE)
+		engine_assignment_input(engine, first, IN_DSM_READY);
+}
+
+static bool one_is_binding(const Engine *engine, const EngineDsm *dsm)
 {
 	const EngineAssignment *all = engine->assignments;
 
-	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = all[id].next_of_dsm)
+	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = all[id].next_of_dsm)
 		if (all[id].state == ASSIGNMENT_BINDING)
 			return true;
 	return false;
 }
 
 /* The next id is taken before the input, which may unlink this one. */
-static void tell_assignments(Engine *engine, uint32_t dsm, EngineInput input)
+void engine_tell_waiting(Engine *engine, uint32_t dsm, EngineInput input)
 {
-	bool busy = input == IN_DSM_READY && one_is_binding(engine, dsm);
 	uint32_t next;
 
 	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
 		const EngineAssignment *a = &engine->assignments[id];
 
 		next = a->next_of_dsm;
-		if (!waits_for_dsm(a) || (busy && waits_for_turn(a)))
-			continue;
-		engine_assignment_input(engine, id, input);
-		busy = busy || a->state == ASSIGNMENT_BINDING;
+		if (waits_for_dsm(a) && !(input == IN_DSM_READY && waits_for_turn(a)))
+			engine_assignment_input(engine, id, input);
 	}
-}
-
-void engine_next_turn(Engine *engine, const EngineDsm *dsm)
-{
-	const EngineAssignment *all = engine->assignments;
-
-	if (dsm->state != DSM_CONNECTED)
-		return;
-	for (uint32_t id = dsm->first; id != ENGINE_NONE; id = all[id].next_of_dsm) {
-		if (waits_for_turn(&all[id])) {
-			engine_assignment_input(engine, id, IN_DSM_READY);
-			return;
-		}
-	}
+	if (input == IN_DSM_READY && !one_is_binding(engine, &engine->dsms[dsm]))
+		engine_next_turn(engine, &engine->dsms[dsm]);
 }
 
 static bool is_waited_for(const Engine *engine, const EngineDsm *dsm)
@@ -386,7 +386,7 @@ void engine_dsm_input(Engine *engine, uint32_t id, DsmInput input)
 	dsm->doubtful = t->to == DSM_RECLAIMING && (dsm->doubtful || (t->actions & DSM_ACT_DOUBT));
 
 	if (t->tells != IN_N)
-		tell_assignments(engine, id, t->tells);
+		engine_tell_waiting(engine, id, t->tells);
 	engine_emit_plain(engine, EFFECT_PERSIST_DSM, id);
 	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
 		engine_emit(engine,

@@ -207,6 +207,12 @@ int engine_restore_tdi(Engine *engine, uint32_t id, const EngineTdi *record)
 	return 0;
 }
 
+void engine_restore_generation(Engine *engine, uint32_t tdi, uint64_t generation)
+{
+	if (engine_tdi(engine, tdi) && engine->tdis[tdi].generation < generation)
+		engine->tdis[tdi].generation = generation;
+}
+
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record)
 {
 	EngineAssignment *a;
@@ -227,8 +233,7 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 		return r;
 	if (!engine_state_is_final(record->state) && record->fault != FAULT_FOREIGN)
 		tdi->owner = id;
-	if (record->generation > tdi->generation)
-		tdi->generation = record->generation;
+	engine_restore_generation(engine, record->tdi, record->generation);
 	/* Of two records that do not agree the one with the doubt counts. */
 	if (record->state == ASSIGNMENT_QUARANTINED && tdi->state == TDI_KNOWN)
 		tdi->state = TDI_QUARANTINED;

@@ -7,8 +7,8 @@
  * assignments, DSMs and TDIs; engine-table.c says what these do, engine-move.c does it.
  *
  * A DSM carries out one verb at a time. Those that have waited for its session therefore wait on
- * until one before them is bound: the first is not held up by what has to be written of the others,
- * and one that leaves meanwhile need not be bound before it is unbound.
+ * for their turn: each bind's end lets one of them go on. So the first is not held up by what has
+ * to be written of the others, and one that leaves meanwhile need not be bound to be unbound.
  *
  * A DSM counts its users; when the last one has gone a grace timer runs, and only then is it
  * reclaimed, unless it is pinned. A quarantined assignment remains a user: nothing is reclaimed
@@ -258,6 +258,15 @@ static void dsm_done(Engine *engine, const EngineEvent *event, DsmState verb)
 		engine_dsm_input(engine, event->id, inputs[event->outcome][verb == DSM_RECLAIMING]);
 }
 
+/* Should it not appear after all, the DSM is idle, and its grace has begun. */
+static void connect_ahead(Engine *engine, uint32_t id)
+{
+	if (engine->dsms[id].state == DSM_CONNECTED)
+		engine_tell_waiting(engine, id, IN_DSM_READY);
+	else
+		engine_dsm_input(engine, id, DSM_IN_NEEDED);
+}
+
 static void idle_timeout(Engine *engine, uint32_t id)
 {
 	engine->dsms[id].idle_timer = false;
@@ -338,6 +347,7 @@ static int prepare_appeared(Engine *engine, const EngineEvent *event)
 static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 {
 	bool known;
+	int r;
 
 	*ret_reach = 1;
 	switch (event->type) {
@@ -347,8 +357,7 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 		break;
 	case EVENT_TVM_STARTED: return MAKE_ROOM(engine, tvms, event->id);
 	case EVENT_APPEARED: return prepare_appeared(engine, event);
-	case EVENT_CONNECT_REQUESTED:
-	case EVENT_CONNECT_AHEAD: return prepare_dsm(engine, event->id);
+	case EVENT_CONNECT_REQUESTED: return prepare_dsm(engine, event->id);
 	case EVENT_TVM_STOPPING:
 	case EVENT_TVM_ENDED:
 		known = engine_tvm(engine, event->id);
@@ -356,6 +365,11 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 		     a != ENGINE_NONE; a = engine->assignments[a].next_of_tvm)
 			(*ret_reach)++;
 		break;
+	case EVENT_CONNECT_AHEAD:
+		r = prepare_dsm(engine, event->id);
+		if (r < 0)
+			return r;
+		/* fall through */
 	case EVENT_DSM_LOST:
 	case EVENT_CONNECT_DONE:
 	case EVENT_RECLAIM_DONE:
@@ -409,8 +423,7 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 	case EVENT_CONNECT_REQUESTED:
 		engine_dsm_input(engine, event->id, DSM_IN_CONNECT_REQUESTED);
 		break;
-	/* Should it not appear after all, the DSM is idle, and its grace has begun. */
-	case EVENT_CONNECT_AHEAD: engine_dsm_input(engine, event->id, DSM_IN_NEEDED); break;
+	case EVENT_CONNECT_AHEAD: connect_ahead(engine, event->id); break;
 	case EVENT_RECLAIM_REQUESTED:
 		engine_dsm_input(engine, event->id, DSM_IN_RECLAIM_REQUESTED);
 		break;

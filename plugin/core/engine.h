@@ -120,7 +120,8 @@ typedef enum EngineEventType {
 	EVENT_GUEST_TIMEOUT,	 /* id = assignment: TIMER_GUEST went off */
 	EVENT_IDLE_TIMEOUT,	 /* id = DSM: TIMER_IDLE went off */
 	EVENT_CONNECT_REQUESTED, /* id = DSM (may be new): connect it, and keep it connected */
-	EVENT_CONNECT_AHEAD,	 /* id = DSM (may be new): one is about to appear that needs it */
+	EVENT_CONNECT_AHEAD,	 /* id = DSM (may be new): one is about to appear that needs it; or
+				    records may have left one waiting that nothing moves any more */
 	EVENT_RECLAIM_REQUESTED, /* id = DSM: the end of that, and of a quarantine */
 	EVENT_CLEAR_REQUESTED,	 /* id = TDI: the end of its quarantine */
 	EVENT_CLEAR_DONE,	 /* id = TDI, operation, outcome, device_confirmed */
@@ -267,6 +268,8 @@ int engine_restore_tvm(Engine *engine, uint32_t id);
 int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record);
 int engine_restore_tdi(Engine *engine, uint32_t id, const EngineTdi *record);
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record);
+/* What a record tells that says nothing else that can be used: this bind was given out. */
+void engine_restore_generation(Engine *engine, uint32_t tdi, uint64_t generation);
 
 /*
  * For tests: the state as bytes (equal states give equal bytes). Returns the size, 0 when it does

@@ -74,7 +74,9 @@ int journal_open(Journal **ret, int directory, const char *file, const char *pat
 		journal->size = (off_t)image->size;
 		journal->torn = image->torn;
 		journal->shortest = (off_t)image->live;
-		journal->compact_at = compact_at(image->live);
+		/* One of an older version is written anew, with this one's header. */
+		journal->compact_at =
+			strcmp(image->header, header) == 0 ? compact_at(image->live) : 0;
 		journal->unsynced = true; /* as far as is known */
 	}
 	*ret = steal_ptr(journal);

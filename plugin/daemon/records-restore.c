@@ -259,14 +259,18 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	Dsm *dsm;
 	int r;
 
+	if (bdf_parse(&device, raw->device) < 0)
+		return -EBADMSG;
+	tdi = registry_find_tdi(tdid->registry, device);
+	if (tdi)
+		engine_restore_generation(tdid->engine, tdi->id, e.generation);
 	/* The name goes into the record's own, so that another could be read but not written. */
 	if (!raw->domain || !raw->name || !domain_xml_alias_valid(raw->name) ||
-	    uuid_from_string(&uuid, raw->domain) < 0 || bdf_parse(&device, raw->device) < 0 ||
-	    bdf_parse(&dsm_bdf, raw->dsm) < 0 || assignment_state_parse(&e.state, raw->state) < 0 ||
+	    uuid_from_string(&uuid, raw->domain) < 0 || bdf_parse(&dsm_bdf, raw->dsm) < 0 ||
+	    assignment_state_parse(&e.state, raw->state) < 0 ||
 	    engine_fault_parse(&e.fault, raw->fault) < 0 || restore_policy(tdid, raw, &e) < 0)
 		return -EBADMSG;
 	tvm = find_tvm(tdid, uuid, raw->pid);
-	tdi = registry_find_tdi(tdid->registry, device);
 	if (!tvm || !tdi || registry_find_assignment(tvm, raw->name, device))
 		return -EBADMSG;
 	r = idle_dsm(tdid, dsm_bdf, &dsm);
@@ -280,7 +284,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 			    raw->name, raw->device);
 		released = e.fault == FAULT_NONE || e.fault == FAULT_UNLOCKED;
 		e = (EngineAssignment){ .state = released ? ASSIGNMENT_RELEASED : ASSIGNMENT_FAILED,
-					.fault = e.fault,
+					.fault = released ? FAULT_NONE : e.fault,
 					.generation = e.generation };
 	}
 	e.tvm = tvm->id;
@@ -298,7 +302,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	a->detach_token = restore_token(raw->detach_token, raw->detach_uid);
 	a->detach_pending = a->detach_token.text && raw->detach_pending;
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
-	a->reason = raw->reason ? strdup(raw->reason) : NULL;
+	a->reason = raw->reason && e.fault != FAULT_NONE ? strdup(raw->reason) : NULL;
 	a->last_state = e.state;
 	a->last_generation = e.generation;
 	a->last_fault = e.fault;

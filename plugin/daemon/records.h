@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What tdid must not forget over a crash, as records of the store: one per TVM (which QEMU it is),
- * per DSM, per TDI (its generations, quarantine) and per assignment. No secret is in them.
+ * per DSM, per TDI (owner, quarantine, its generation before this owner) and per assignment. No
+ * secret is in them.
  */
 #pragma once
 

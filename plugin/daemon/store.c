@@ -71,7 +71,7 @@ static int judge_header(const char *header, const char *boot_id)
 	boot = json_get_string(o, "boot");
 	if (version > STORE_VERSION)
 		return -EPROTO;
-	if (version < STORE_VERSION || !boot)
+	if (version < STORE_OLDEST_VERSION || !boot)
 		return -EBADMSG;
 	return strcmp(boot, boot_id) == 0;
 }

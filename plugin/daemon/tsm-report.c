@@ -86,6 +86,16 @@ static void report_no_session(Tdid *tdid, Dsm *dsm, const char *reason)
 			       reason);
 }
 
+/* Of one that waits for its turn, the record of who was being bound before it may be lost. */
+static void report_session(Tdid *tdid, Dsm *dsm)
+{
+	const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
+
+	if (e && e->state == DSM_CONNECTED)
+		director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id },
+			       NULL);
+}
+
 static void on_dsm(Provider *provider, const ProviderDsm *report, const char *reason,
 		   void *userdata)
 {
@@ -153,9 +163,14 @@ static void on_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 		if (a->dsm->provider == provider &&
 		    engine_assignment(tdid->engine, a->id)->generation > 0)
 			compare_tdi(tdid, a, find_tdi(tdis, n_tdis, a->tdi->bdf));
-	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));)
-		if (dsm->provider == provider && !is_connected(dsms, n_dsms, dsm->bdf))
+	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
+		if (dsm->provider != provider)
+			continue;
+		if (is_connected(dsms, n_dsms, dsm->bdf))
+			report_session(tdid, dsm);
+		else
 			report_no_session(tdid, dsm, "the TSM has no session with it");
+	}
 	operations_provider_ready(tdid->operations);
 	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));)
 		guest_port_provider_ready(tvm->port);

@@ -463,7 +463,9 @@ void properties_of_stale_events(Model *model)
 			stale(model, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = d });
 		if (dsm && (dsm->pinned || dsm->state == DSM_QUARANTINED))
 			stale(model, &(EngineEvent){ .type = EVENT_CONNECT_REQUESTED, .id = d });
-		if (dsm && dsm->state != DSM_IDLE)
+		/* tdid asks for it when the TSM has confirmed the session: nobody waits then. */
+		if (dsm && dsm->state != DSM_IDLE &&
+		    (dsm->state != DSM_CONNECTED || model->world.dsms[d].connected))
 			stale(model, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = d });
 		if (dsm &&
 		    (dsm->state == DSM_IDLE || (dsm->state == DSM_QUARANTINED && dsm->users > 0)))

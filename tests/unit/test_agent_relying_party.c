@@ -121,7 +121,7 @@ static void rejected(const char *words)
 	cr_assert_eq(bed.accepts, 0);
 	cr_assert_eq(bed.mmios, 0);
 	cr_assert(testing_wait_count(&bed.revokes, 1));
-	cr_assert(testing_file_is(&bed.files, TESTING_DEVICE "/enable", "0"));
+	cr_assert(testing_wait_file(TESTING_DEVICE "/enable", "0"));
 }
 
 /* --- it refuses, or does what counts as that --- */
@@ -391,6 +391,37 @@ Test(agent_relying_party, refuses_later)
 	cr_assert_eq(n_asked(), 2);
 	cr_assert(testing_wait_count(&bed.revokes, 1));
 	cr_assert(testing_wait_file(TESTING_UNBIND, TESTING_BDF));
+}
+
+/* Nobody hears of it then, nor when the TSM has been told; it is said when tdid is back. */
+Test(agent_relying_party, refuses_while_tdid_is_away)
+{
+	_cleanup_free_ char *asked = NULL, *said = NULL;
+	char path[80];
+	int fd;
+
+	start("cat >/dev/null; while ! [ -e $0/away ]; do sleep 0.01; done; echo '" REJECT
+	      "'; echo >$0/said",
+	      30000);
+	testing_locked(TESTING_GENERATION);
+	asked = written("asked", 10000);
+	bed.away = true;
+	testing_say_raw("", 1);
+	testing_settle();
+	snprintf(path, sizeof(path), "%s/away", folder);
+	fd = creat(path, 0600);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	said = written("said", 10000);
+	cr_assert_not_null(said);
+	testing_settle();
+	cr_assert_null(strstr(bed.events, "Verdict"), "%s", bed.events);
+	bed.away = false;
+	testing_say_raw("", 1);
+	wait_verdict("Verdict rejected relying-party");
+	cr_assert(strstr(bed.reason, "not on my watch"));
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	cr_assert_eq(n_asked(), 1);
 }
 
 /* --- the example --- */

@@ -126,6 +126,25 @@ Test(daemon_records, that_contradict_each_other)
 	cr_assert(set_aside("assignment-3"));
 }
 
+/* That it was given out is known all the same. */
+Test(daemon_records, that_cannot_be_used_of_a_bind)
+{
+	Bdf bdf;
+
+	put("tdi", "\"kind\":\"tdi\",\"device\":\"0000:41:00.1\",\"generation\":2");
+	put("assignment",
+	    "\"kind\":\"assignment\",\"domain\":\"" TVM1 "\",\"name\":\"a\",\"pid\":1,"
+	    "\"device\":\"0000:41:00.1\",\"dsm\":\"0000:41:00.0\","
+	    "\"state\":\"running\",\"fault\":\"none\",\"generation\":6");
+	d.tdid = (Tdid){};
+	testing_daemon_start(&d);
+	cr_assert(set_aside("assignment"));
+	cr_assert_eq(bdf_parse(&bdf, "0000:41:00.1"), 0);
+	cr_assert_eq(
+		engine_tdi(d.tdid.engine, registry_find_tdi(d.tdid.registry, bdf)->id)->generation,
+		6);
+}
+
 Test(daemon_records, of_a_newer_tdid)
 {
 	Tdid tdid = {};

@@ -248,26 +248,26 @@ static void three_in_turn(void)
 		simple(EVENT_GUEST_READY, id);
 	}
 	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
-	cr_assert_eq(effect(EFFECT_BIND)->id, 2);
+	cr_assert_eq(effect(EFFECT_BIND)->id, 0);
 	cr_assert_eq(count(EFFECT_PERSIST_ASSIGNMENT), 1);
-	is(0, ASSIGNMENT_CONNECTING, FAULT_NONE);
 	is(1, ASSIGNMENT_CONNECTING, FAULT_NONE);
+	is(2, ASSIGNMENT_CONNECTING, FAULT_NONE);
 }
 
 /* The next is on record before the one that is done: one of them is always sent again. */
 Test(engine, bound_in_turn)
 {
 	three_in_turn();
-	bind_done(2, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
-	is(2, ASSIGNMENT_LOCKED, FAULT_NONE);
+	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
+	is(0, ASSIGNMENT_LOCKED, FAULT_NONE);
 	cr_assert_eq(effect(EFFECT_BIND)->id, 1);
 	cr_assert_eq(bench.effects[0].type, EFFECT_PERSIST_ASSIGNMENT);
 	cr_assert_eq(bench.effects[0].id, 1);
 	cr_assert_eq(bench.effects[1].type, EFFECT_PERSIST_ASSIGNMENT);
-	cr_assert_eq(bench.effects[1].id, 2);
+	cr_assert_eq(bench.effects[1].id, 0);
 	bind_done(1, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
-	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
-	is(0, ASSIGNMENT_LOCKED, FAULT_NONE);
+	bind_done(2, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
+	is(2, ASSIGNMENT_LOCKED, FAULT_NONE);
 	cr_assert_eq(count(EFFECT_BIND), 0);
 }
 
@@ -275,10 +275,10 @@ Test(engine, bound_in_turn)
 Test(engine, bound_in_turn_whatever_becomes_of_others)
 {
 	three_in_turn();
-	bind_done(2, OUTCOME_REFUSED, TDISP_CONFIG_UNLOCKED);
+	bind_done(0, OUTCOME_REFUSED, TDISP_CONFIG_UNLOCKED);
 	is(1, ASSIGNMENT_BINDING, FAULT_NONE);
 	bind_done(1, OUTCOME_UNKNOWN, TDISP_CONFIG_UNLOCKED);
-	is(0, ASSIGNMENT_BINDING, FAULT_NONE);
+	is(2, ASSIGNMENT_BINDING, FAULT_NONE);
 }
 
 Test(engine, gone_before_its_turn)
@@ -287,8 +287,8 @@ Test(engine, gone_before_its_turn)
 	simple(EVENT_GONE, 1);
 	is(1, ASSIGNMENT_RELEASED, FAULT_NONE);
 	cr_assert_eq(count(EFFECT_UNBIND), 0);
-	bind_done(2, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
-	cr_assert_eq(effect(EFFECT_BIND)->id, 0);
+	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
+	cr_assert_eq(effect(EFFECT_BIND)->id, 2);
 }
 
 Test(engine, session_lost_before_its_turn)
@@ -296,7 +296,7 @@ Test(engine, session_lost_before_its_turn)
 	three_in_turn();
 	simple(EVENT_DSM_LOST, 0);
 	dsm_is(DSM_CONNECTING);
-	bind_done(2, OUTCOME_REFUSED, TDISP_CONFIG_UNLOCKED);
+	bind_done(0, OUTCOME_REFUSED, TDISP_CONFIG_UNLOCKED);
 	cr_assert_eq(count(EFFECT_BIND), 0);
 	dsm_done(EVENT_CONNECT_DONE, OUTCOME_DONE);
 	cr_assert_eq(effect(EFFECT_BIND)->id, 1);

@@ -64,6 +64,24 @@ Test(engine_records, contradictory_records)
 	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), 0);
 }
 
+/* The records of who was bound before them could not be written, or read. */
+Test(engine_records, that_nothing_moves_any_more)
+{
+	EngineAssignment a = record;
+
+	restore(ASSIGNMENT_CONNECTING, DSM_CONNECTED, 0);
+	cr_assert_eq(restore_tdi(1, TDI_KNOWN, 0, 0), 0);
+	a.tdi = 1;
+	a.generation = 0;
+	a.guest_ready = false;
+	a.state = ASSIGNMENT_CONNECTING;
+	cr_assert_eq(engine_restore_assignment(bench.engine, 1, &a), 0);
+	simple(EVENT_CONNECT_AHEAD, 0);
+	is(0, ASSIGNMENT_BINDING, FAULT_NONE);
+	is(1, ASSIGNMENT_WAITING, FAULT_NONE);
+	changes_nothing((EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = 0 });
+}
+
 /* A bind is on record with its assignment; the TDI's record tells it before that is over. */
 Test(engine_records, of_a_tdi_before_its_last_bind)
 {

@@ -49,6 +49,7 @@ typedef struct TestingBed {
 	char session[GUEST_SESSION_LEN + 1];
 	unsigned int hellos;
 	bool offer, no_offer; /* answering Hello, the host offers the function */
+	bool away;	      /* it does not answer Hello */
 	TestingFault fault;
 	unsigned int faults; /* times that it happened */
 	/* What the host does, once, instead of handing over the answer to the first tdi_validate.

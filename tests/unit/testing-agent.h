@@ -226,6 +226,8 @@ static inline void testing_hear(const GuestFrame *frame)
 	json_object *p = frame->parameters, *reply;
 
 	if (frame->kind == GUEST_FRAME_CALL && strcmp(frame->method, "Hello") == 0) {
+		if (bed.away)
+			return;
 		bed.hellos++;
 		snprintf(bed.session, sizeof(bed.session), "%s", frame->session);
 		cr_assert_eq(json_get_int(p, "protocol", 0), 1);
