@@ -83,6 +83,25 @@ Test(daemon_restart, restart_while_locked_then_run)
 	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
 }
 
+/* What was to move it on is not among the records any more: the TSM's session with its DSM does. */
+Test(daemon_restart, restart_with_one_that_waits_for_its_turn)
+{
+	char command[256];
+
+	testing_daemon_start(&d);
+	attach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_daemon_stop(&d);
+	snprintf(command, sizeof(command),
+		 "sed -i 's/\"state\":\"waiting\"/\"state\":\"connecting\"/' %s/journal",
+		 d.records);
+	cr_assert_eq(system(command), 0);
+	cr_assert_eq(testing_records(&d, "assignment-", "\"state\":\"connecting\""), 1);
+	testing_daemon_start(&d);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 1);
+}
+
 /* The TSM has noticed nothing, and libvirt's word went to nobody: the agent's Hello is enough. */
 Test(daemon_restart, restart_while_the_guest_is_reset)
 {
