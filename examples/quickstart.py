@@ -25,25 +25,8 @@ def typed(host, line, **options):
     return host.run(line, stream=host.echo, **options)
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="examples/quickstart", description=__doc__)
-    parser.add_argument("--tsm", choices=TSMS, default="emulated",
-                        help="how tdid reaches the emulated TSM: straight, or as on real hosts "
-                             "through the kernel's PCI/TSM (default: %(default)s)")
-    parser.add_argument("--shell", action="store_true", help="leave me on the host at the end")
-    arguments = parser.parse_args()
-
-    suite.children.end_with_us()
-    title("Building the programs, and the emulated host they run on")
-    bed = threading.Thread(target=suite.guarded, args=(suite.prepare_bed,))
-    bed.start()
-    suite.build_programs()
-    bed.join()
-    if suite.failures:
-        raise SystemExit(suite.failures[0])
-    for tsm in TSMS[:TSMS.index(arguments.tsm) + 1]:  # each on top of the one before
-        suite.prepare_lab(tsm)
-
+def show(arguments):
+    """False: the VM did not get it to RUN."""
     with lab(tsm=arguments.tsm) as host:
         l = Lab(host)
         title("A host with libvirt, QEMU and KVM; an SR-IOV card; two running VMs; tdid")
@@ -55,7 +38,10 @@ def main():
         typed(host, "cat vf.xml", cwd="/root")
         watch = host.spawn("watch", "tdictl watch tvm0")
         typed(host, "virsh attach-device tvm0 vf.xml", cwd="/root")
-        typed(host, "tdictl watch tvm0 --until running --timeout 60 >/dev/null; tdictl list")
+        runs = typed(host, "tdictl watch tvm0 --until running --timeout 40 >/dev/null", check=False)
+        typed(host, "tdictl list")
+        if runs.rc != 0:
+            return False
         host.wait_for(f"tdictl show {NAME} | grep -q 'driver bound'", timeout=30)
         title("What the operator sees of it")
         typed(host, f"tdictl show {NAME}")
@@ -80,7 +66,35 @@ def main():
             title("You are on the emulated host; exit ends it")
             subprocess.run([REPOSITORY / "tests" / "system" / "bed", "shell", "--run",
                             host.folder.name], check=False)
-    return 0
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="examples/quickstart", description=__doc__)
+    parser.add_argument("--tsm", choices=TSMS, default="emulated",
+                        help="how tdid reaches the emulated TSM: straight, or as on real hosts "
+                             "through the kernel's PCI/TSM (default: %(default)s)")
+    parser.add_argument("--shell", action="store_true", help="leave me on the host at the end")
+    arguments = parser.parse_args()
+
+    suite.children.end_with_us()
+    title("Building the programs, and the emulated host they run on")
+    bed = threading.Thread(target=suite.guarded, args=(suite.prepare_bed,))
+    bed.start()
+    suite.build_programs()
+    bed.join()
+    if suite.failures:
+        raise SystemExit(suite.failures[0])
+    for tsm in TSMS[:TSMS.index(arguments.tsm) + 1]:  # each on top of the one before
+        suite.prepare_lab(tsm)
+
+    for again in (True, True, False):
+        if show(arguments):
+            return 0
+        if again:
+            title("Not in RUN: VMs of this nested emulation now and then stop in a hot-plug "
+                  "(tests/system/README.md). Once more, from the start")
+    return 1
 
 
 if __name__ == "__main__":
