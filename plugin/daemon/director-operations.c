@@ -54,7 +54,10 @@ void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int reco
 		request.tdi = registry_tdi_at(tdid->registry, effect->id);
 		request.dsm = request.tdi ? request.tdi->dsm : NULL;
 	} else {
+		const EngineDsm *e = engine_dsm(tdid->engine, effect->id);
+
 		request.dsm = registry_dsm_at(tdid->registry, effect->id);
+		request.force = verb == VERB_RECLAIM && e && e->doubtful;
 	}
 	if (record == 0 || !forward) {
 		r = request.dsm ? operations_submit(tdid->operations, &request) : -ENOENT;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Each DSM has a queue of its own; the first of it may be sent when its provider is ready. DSMs of
- * which that has not happened yet are due: only these are looked at. States of an operation:
+ * Each DSM has a queue of its own; the first of it may be sent when its provider is ready, and so
+ * may those with force, wherever they stand. DSMs of which something has not been sent yet that may
+ * be are due: only these are looked at. States of an operation:
  *
  *   waiting -> sent -> started -> done (removed)
  *
@@ -65,6 +66,11 @@ Bdf operation_object(const OperationRequest *request)
 	return request->tdi	     ? request->tdi->bdf
 	       : request->assignment ? request->assignment->tdi->bdf
 				     : request->dsm->bdf;
+}
+
+static bool has_force(const OperationRequest *request)
+{
+	return request->verb == VERB_CLEAR || request->force;
 }
 
 static void operation_free(Operation *operation)
@@ -145,6 +151,21 @@ static void try_again(Operations *operations)
 			  strerror(-r));
 }
 
+static bool may_be_sent(const Operation *operation)
+{
+	return !operation->call &&
+	       (operation == operation->request.dsm->operations || has_force(&operation->request));
+}
+
+static void take_out(Operation *operation)
+{
+	Operation **link = &operation->request.dsm->operations;
+
+	while (*link != operation)
+		link = &(*link)->next;
+	*link = operation->next;
+}
+
 static void finish(Operation *operation, const OperationResult *result)
 {
 	Operations *operations = operation->operations;
@@ -153,8 +174,7 @@ static void finish(Operation *operation, const OperationResult *result)
 
 	told.timed = operation->begun_usec > 0 && !request.resumed;
 	told.duration_usec = told.timed ? boottime_usec() - operation->begun_usec : 0;
-	/* Only the first of a queue is ever sent. */
-	request.dsm->operations = operation->next;
+	take_out(operation);
 	operation_free(operation);
 	if (request.dsm->operations) {
 		add_due(operations, request.dsm);
@@ -302,7 +322,8 @@ static int build_parameters(const Operation *operation, json_object **ret)
 	switch (request->verb) {
 	case VERB_CONNECT:
 	case VERB_RECLAIM:
-		return json_build(ret, J_STRING("operation", number), J_STRING("dsm", dsm));
+		return json_build(ret, J_STRING("operation", number), J_STRING("dsm", dsm),
+				  J_BOOL_IF(has_force(request), "force", true));
 	case VERB_BIND:
 		uuid_format(a->tvm->uuid, uuid);
 		return json_build(ret, J_STRING("operation", number), J_STRING("tvm", uuid),
@@ -310,10 +331,9 @@ static int build_parameters(const Operation *operation, json_object **ret)
 				  J_INT("guest_requester_id", bdf_requester_id(a->guest)),
 				  J_INT("generation", (int64_t)request->generation));
 	case VERB_UNBIND:
-		return json_build(ret, J_STRING("operation", number), J_STRING("device", device));
 	case VERB_CLEAR:
 		return json_build(ret, J_STRING("operation", number), J_STRING("device", device),
-				  J_BOOL("force", true));
+				  J_BOOL_IF(has_force(request), "force", true));
 	default: return -EINVAL;
 	}
 }
@@ -347,6 +367,21 @@ static void send_operation(Operation *operation)
 		       &(OperationResult){ .outcome = OUTCOME_REFUSED, .reason = strerror(-r) });
 }
 
+/* True: something could not be sent that may be. */
+static bool send_what_may_be(Dsm *dsm)
+{
+	bool left = false;
+
+	for (Operation *o = dsm->operations, *next; o; o = next) {
+		next = o->next;
+		if (may_be_sent(o) && dsm->provider && provider_is_ready(dsm->provider))
+			send_operation(o);
+	}
+	for (Operation *o = dsm->operations; o; o = o->next)
+		left |= may_be_sent(o);
+	return left;
+}
+
 static int on_deferred(sd_event_source *source, void *userdata)
 {
 	Operations *operations = userdata;
@@ -355,10 +390,7 @@ static int on_deferred(sd_event_source *source, void *userdata)
 	for (size_t n = operations->n_due; n > 0; n--) {
 		Dsm *dsm = take_due(operations);
 
-		if (dsm->operations && !dsm->operations->call && dsm->provider &&
-		    provider_is_ready(dsm->provider))
-			send_operation(dsm->operations);
-		if (dsm->operations && !dsm->operations->call)
+		if (send_what_may_be(dsm))
 			add_due(operations, dsm);
 	}
 	return 0;

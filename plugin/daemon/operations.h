@@ -5,6 +5,9 @@
  * An operation keeps its number. When a provider goes away it is sent again once the provider is
  * back; the number makes that safe. Its deadline counts from "started"; past it the outcome is
  * unknown.
+ *
+ * What hangs in a TSM keeps the verbs behind it queued there, for as long as it hangs. The way out
+ * is a verb with force, to which it gives way: that one does not wait here for its DSM's others.
  */
 #pragma once
 
@@ -30,6 +33,8 @@ typedef struct OperationRequest {
 	Tdi *tdi;		/* of clear */
 	uint64_t generation;
 	bool resumed; /* an earlier run of tdid may have sent it */
+	bool force; /* of reclaim: what became of an earlier verb is not known. Clear always has it
+		     */
 } OperationRequest;
 
 /* The host's address of what it is about. Its DSM has to be known. */

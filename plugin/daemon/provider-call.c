@@ -4,6 +4,7 @@
 #include "rpc/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 static int send_call(ProviderCall *call, char **ret_error);
@@ -43,6 +44,7 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 			return;
 		reply = &lost;
 	}
+	expiry_end(&call->silence);
 	call->unnamed |= call->verb && !named;
 	name = reply->error ? varlink_error_name(reply->error, PROVIDER_INTERFACE) : NULL;
 	if (reply->error && !name)
@@ -62,6 +64,27 @@ static void on_call_reply(VarlinkClient *client, const VarlinkReply *reply, void
 	replied(reply, name, data);
 }
 
+/* A verb is at least queued at once. What says nothing of one is no provider just now. */
+static void on_silence(void *userdata)
+{
+	static const VarlinkReply none = { .status = -ECONNRESET };
+	ProviderCall *call = userdata;
+	Provider *provider = call->provider;
+	_cleanup_free_ char *reason = NULL;
+	ProviderReplied replied = call->replied;
+	void *data = call->userdata;
+
+	if (asprintf(&reason,
+		     "it has said nothing of %s within %" PRIu64 " s, not even that it is "
+		     "queued: is its process stopped?",
+		     call->method, provider->silences.length_usec / 1000000) < 0)
+		reason = NULL;
+	provider_call_forget(call);
+	if (provider->ready)
+		provider_lose(provider, reason ?: "a verb was not answered");
+	replied(&none, NULL, data);
+}
+
 static int take_connection(ProviderCall *call, char **ret_error)
 {
 	ProviderPool *pool = call->provider->pool;
@@ -75,6 +98,15 @@ static int take_connection(ProviderCall *call, char **ret_error)
 	return r;
 }
 
+static void begin_silence(ProviderCall *call)
+{
+	Provider *provider = call->provider;
+	uint64_t now = 0;
+
+	if (call->verb && sd_event_now(provider->event, CLOCK_MONOTONIC, &now) >= 0)
+		expiry_begin(&call->silence, &provider->silences, now, on_silence, call);
+}
+
 /* On a connection that was there before it may turn out now that the provider has closed it. */
 static int send_call(ProviderCall *call, char **ret_error)
 {
@@ -86,8 +118,10 @@ static int send_call(ProviderCall *call, char **ret_error)
 			r = varlink_client_call(call->client, call->method, call->parameters,
 						call->flags, call->timeout_usec, on_call_reply,
 						call);
-		if (r >= 0)
+		if (r >= 0) {
+			begin_silence(call);
 			return 0;
+		}
 		call->client = varlink_client_free(call->client);
 		if (r != -ENOTCONN)
 			return r;
@@ -98,6 +132,7 @@ static int send_call(ProviderCall *call, char **ret_error)
 
 static void call_free(ProviderCall *call)
 {
+	expiry_end(&call->silence);
 	varlink_client_free(call->client);
 	json_object_put(call->parameters);
 	free(call);

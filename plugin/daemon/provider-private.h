@@ -2,6 +2,7 @@
 /* What provider.c (a TSM provider, coming up and watched) and provider-call.c (one call) share. */
 #pragma once
 
+#include "common/expiry.h"
 #include "daemon/provider-pool.h"
 #include "daemon/provider.h"
 #include "rpc/idl.h"
@@ -30,7 +31,11 @@ struct Provider {
 	sd_event_source *retry;
 	uint64_t retry_usec;
 	ProviderCall *calls;
+	Expiries silences; /* of verbs of which nothing has been said yet */
 };
+
+/* It counts as lost; it is reached anew after a while. */
+void provider_lose(Provider *provider, const char *reason);
 
 struct ProviderCall {
 	Provider *provider;
@@ -40,6 +45,7 @@ struct ProviderCall {
 	bool kept;	/* other calls have been on its connection */
 	bool unnamed;	/* one of its answers did not */
 	uint64_t epoch; /* of the connection, if it is not its own */
+	Expiry silence;
 	/* What it takes to ask again. */
 	const char *method;
 	json_object *parameters;

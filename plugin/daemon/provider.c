@@ -89,7 +89,7 @@ static void set_trouble(Provider *provider, const char *text)
 	provider->trouble = copy;
 }
 
-static void lost(Provider *provider, const char *reason)
+void provider_lose(Provider *provider, const char *reason)
 {
 	leave(provider);
 	if (provider->ready || !provider->said_lost)
@@ -129,7 +129,7 @@ static json_object *step_reply(Provider *provider, const VarlinkReply *reply, co
 	if (reply->status >= 0 && !error)
 		return reply->parameters;
 	reason = provider_reply_reason(reply, error);
-	lost(provider, reason ?: "out of memory");
+	provider_lose(provider, reason ?: "out of memory");
 	return NULL;
 }
 
@@ -139,7 +139,7 @@ static int step(Provider *provider, const char *method, ProviderReplied next)
 			      &provider->step);
 
 	if (r < 0)
-		lost(provider, strerror(-r));
+		provider_lose(provider, strerror(-r));
 	return r;
 }
 
@@ -202,23 +202,23 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 	n_tdis = json_object_array_length(tdis);
 	n_dsms = json_object_array_length(dsms);
 	if (n_tdis > PROVIDER_VIEW_MAX || n_dsms > PROVIDER_VIEW_MAX) {
-		lost(provider, "Query: more than a host has");
+		provider_lose(provider, "Query: more than a host has");
 		return;
 	}
 	all_tdis = calloc(n_tdis + 1, sizeof(*all_tdis));
 	all_dsms = calloc(n_dsms + 1, sizeof(*all_dsms));
 	if (!all_tdis || !all_dsms) {
-		lost(provider, "out of memory");
+		provider_lose(provider, "out of memory");
 		return;
 	}
 	for (size_t i = 0; i < n_tdis; i++)
 		if (read_tdi(&all_tdis[i], json_object_array_get_idx(tdis, i)) < 0) {
-			lost(provider, "Query: a device's address is malformed");
+			provider_lose(provider, "Query: a device's address is malformed");
 			return;
 		}
 	for (size_t i = 0; i < n_dsms; i++)
 		if (read_dsm(&all_dsms[i], json_object_array_get_idx(dsms, i)) < 0) {
-			lost(provider, "Query: a DSM's address is malformed");
+			provider_lose(provider, "Query: a DSM's address is malformed");
 			return;
 		}
 	qsort(all_tdis, n_tdis, sizeof(*all_tdis), by_address);
@@ -280,7 +280,7 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	if (reply->status < 0 || reply->error || (!reply->continues && !provider->stands)) {
 		_cleanup_free_ char *why = provider_reply_reason(reply, reply->error);
 
-		lost(provider, why ?: "the provider ended its Monitor");
+		provider_lose(provider, why ?: "the provider ended its Monitor");
 		return;
 	}
 	tdi = json_get_object(reply->parameters, "tdi");
@@ -328,9 +328,10 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 		return;
 	r = provider_view_list(&provider->view, json_get_array(o, "devices"));
 	if (r < 0) {
-		lost(provider, r == -E2BIG     ? "ListDevices: too many devices"
-			       : r == -EBADMSG ? "ListDevices: a device's address is malformed"
-					       : strerror(-r));
+		provider_lose(provider, r == -E2BIG ? "ListDevices: too many devices"
+					: r == -EBADMSG
+						? "ListDevices: a device's address is malformed"
+						: strerror(-r));
 		return;
 	}
 	r = provider_pool_take(provider->pool, &provider->watch, &epoch, &why);
@@ -341,7 +342,7 @@ static void on_devices(const VarlinkReply *reply, const char *error, void *userd
 		r = varlink_client_call(provider->watch, PROVIDER_INTERFACE ".Monitor", NULL,
 					VARLINK_CALL_MORE, 0, on_watch, provider);
 	if (r < 0)
-		lost(provider, why ?: strerror(-r));
+		provider_lose(provider, why ?: strerror(-r));
 }
 
 static void on_capabilities(const VarlinkReply *reply, const char *error, void *userdata)
@@ -394,6 +395,14 @@ int provider_new(Provider **ret, sd_event *event, const ConfigTsm *config,
 	r = provider_pool_new(&provider->pool, event, config->socket, config->uid, provider->idl);
 	if (r < 0)
 		return r;
+	r = expiries_init(&provider->silences, event, "the silence of TSM providers",
+			  CLOCK_MONOTONIC, CALL_TIMEOUT_USEC);
+	/* Should tdid itself have stood still, what has come meanwhile is read first. */
+	if (r >= 0)
+		r = sd_event_source_set_priority(provider->silences.timer,
+						 SD_EVENT_PRIORITY_NORMAL + 1);
+	if (r < 0)
+		return r;
 	/* From the loop, so that no handler runs before the caller has its pointer. */
 	r = sd_event_add_time_relative(event, &provider->retry, CLOCK_MONOTONIC, 0, ACCURACY_USEC,
 				       on_retry, provider);
@@ -409,6 +418,7 @@ Provider *provider_free(Provider *provider)
 		return NULL;
 	while (provider->calls)
 		provider_call_forget(provider->calls);
+	expiries_done(&provider->silences);
 	varlink_client_free(provider->watch);
 	provider_pool_free(provider->pool);
 	sd_event_source_disable_unref(provider->retry);

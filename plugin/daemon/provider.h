@@ -83,6 +83,9 @@ enum {
 	 * call's; so what comes on one counts only if it names the operation of the parameters, and
 	 * the verb is asked again on a connection of its own if it does not. A provider that names
 	 * none is asked on new ones.
+	 *
+	 * Of a verb something is said at once, "queued" at least. A provider that says nothing for
+	 * 5 s counts as lost, and the call ends as one whose connection was (-ECONNRESET).
 	 */
 	PROVIDER_CALL_VERB = 1 << 17,
 };

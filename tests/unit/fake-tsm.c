@@ -237,7 +237,7 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	while (strcmp(verbs[verb], name) != 0)
 		verb++;
 	tsm->calls[verb]++;
-	if (verb == FAKE_UNBIND)
+	if (verb == FAKE_UNBIND || verb == FAKE_DISCONNECT)
 		tsm->forced = json_get_bool(parameters, "force", false);
 	if (varlink_call_is_more(call) && tsm->answers[verb] != FAKE_HOLD)
 		varlink_call_notifyb(call, J_STRING("progress", "started"));

@@ -71,7 +71,7 @@ typedef struct FakeTsm {
 	char refused[FAKE_VERB_N]
 		    [32]; /* the last operation that was: so it is when it is repeated */
 	int64_t requester_id;
-	bool forced; /* the last Unbind */
+	bool forced; /* the last Unbind or Disconnect */
 	VarlinkCall *held[16];
 	FakeVerb held_verb[16];
 	size_t n_held;

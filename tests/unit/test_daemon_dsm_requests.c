@@ -313,7 +313,10 @@ Test(daemon_dsm_requests, quarantine_is_left_by_a_confirmed_reclaim)
 	d.tsm->answers[FAKE_DISCONNECT] = FAKE_DONE;
 	expect("Reclaim", DSM, "\"state\":\"idle\",\"connected\":false");
 	cr_assert_null(strstr(one.answer, "reason"));
+	cr_assert(d.tsm->forced, "what hangs has to give way");
 	expect("Connect", DSM, "\"state\":\"connected\"");
+	expect("Reclaim", DSM, "\"state\":\"idle\"");
+	cr_assert_not(d.tsm->forced);
 }
 
 /* --- restarts --- */
@@ -348,6 +351,7 @@ Test(daemon_dsm_requests, restart_within_a_reclaim_from_quarantine)
 	testing_daemon_start(&d);
 	UNTIL(d.event, dsm()->state == DSM_QUARANTINED);
 	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 2, "sent again");
+	cr_assert(d.tsm->forced, "by the same id it has to be the same");
 	cr_assert_eq(testing_records(&d, "dsm", "\"state\":\"quarantined\""), 1);
 	cr_assert_eq(testing_records(&d, "dsm", "not so"), 1, "and why");
 	testing_daemon_stop(&d);

@@ -100,6 +100,8 @@ static void submit(Verb verb, uint64_t number)
 
 	if (verb == VERB_BIND || verb == VERB_UNBIND)
 		request.assignment = a;
+	if (verb == VERB_CLEAR)
+		request.tdi = tdi;
 	cr_assert_eq(operations_submit(operations, &request), 0);
 }
 
@@ -180,6 +182,59 @@ Test(daemon_operations, one_after_the_other_for_a_dsm)
 	cr_assert_eq(tsm->requester_id, 0x0500);
 	cr_assert_eq(tsm->tdis[0].generation, 3);
 	cr_assert_eq(n_started, 2);
+}
+
+/* Something hangs in the TSM, and the verbs behind it are queued there: so is the first of here. */
+Test(daemon_operations, clear_does_not_wait_behind_what_is_queued)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_HOLD;
+	submit(VERB_BIND, 1);
+	submit(VERB_CONNECT, 2);
+	submit(VERB_CLEAR, 3);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last_verb, VERB_CLEAR);
+	cr_assert(tsm->forced);
+	cr_assert_eq(tsm->calls[FAKE_CONNECT], 0, "in its turn");
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 3);
+	cr_assert_eq(last_verb, VERB_CONNECT);
+}
+
+Test(daemon_operations, reclaim_with_force_does_not_wait_either)
+{
+	OperationRequest request = { .verb = VERB_RECLAIM, .number = 2, .force = true };
+
+	start(1000000);
+	tsm->answers[FAKE_UNBIND] = FAKE_HOLD;
+	submit(VERB_UNBIND, 1);
+	request.dsm = dsm;
+	cr_assert_eq(operations_submit(operations, &request), 0);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last_verb, VERB_RECLAIM);
+	cr_assert(tsm->forced);
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 2);
+	cr_assert_eq(last_verb, VERB_UNBIND);
+}
+
+/* As that of a provider whose process has been stopped. */
+Test(daemon_operations, provider_that_says_nothing_counts_as_lost)
+{
+	start(1000000);
+	tsm->answers[FAKE_CONNECT] = FAKE_HOLD;
+	submit(VERB_CONNECT, 0xabc);
+	UNTIL(event, tsm->n_held == 1);
+	for (unsigned int i = 0; i < 20 && provider_is_ready(provider); i++)
+		cr_assert_geq(sd_event_run(event, 500000), 0);
+	cr_assert(!provider_is_ready(provider));
+	cr_assert(strstr(provider_trouble(provider), "it has said nothing of io.tdid.Tsm.Connect"));
+	cr_assert_eq(n_done, 0, "nothing is known of it");
+	tsm->answers[FAKE_CONNECT] = FAKE_DONE;
+	UNTIL(event, n_done == 1);
+	cr_assert(provider_is_ready(provider));
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+	cr_assert_str_eq(tsm->operation[FAKE_CONNECT], "0000000000000abc");
 }
 
 Test(daemon_operations, waits_for_its_provider)
