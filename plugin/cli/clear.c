@@ -66,7 +66,9 @@ const Command command_clear = {
 		"if\n"
 		"it is still in a domain, it is taken out of there. Else it stays quarantined, "
 		"and\n"
-		"what is printed says why and what else can be done.\n" VERB_TIMEOUT_HELP "\n"
+		"what is printed says why and what else can be done. A device that the TSM holds\n"
+		"although no domain has it (the records of its bind were lost) is unbound in the\n"
+		"same way.\n" VERB_TIMEOUT_HELP "\n"
 		"--json prints {device, dsm, tsm, quarantined, ...} as 'tdictl devices' does.\n",
 	.options = COMMAND_TIMEOUT,
 	.min_arguments = 1,

@@ -160,12 +160,14 @@ const size_t dsm_n_transitions = sizeof(dsm_transitions) / sizeof(dsm_transition
 /*
  * How the quarantine of a TDI ends: by request only, through a tdi_unbind that the TSM and the
  * device confirm. That needs no assignment: a TVM may have ended meanwhile, and its records be
- * gone.
+ * gone. Where the records of a bind were lost the TSM may hold what no assignment has bound; the
+ * same request ends that.
  */
 #define T(x) TDI_##x
 
 const TdiTransition tdi_transitions[] = {
 	/* clang-format off */
+	{ T(KNOWN),       TDI_IN_CLEAR_REQUESTED, TDI_GUARD_IDLE, T(CLEARING),    TDI_ACT_CLEAR, IN_N },
 	{ T(QUARANTINED), TDI_IN_CLEAR_REQUESTED, TDI_GUARD_IDLE, T(CLEARING),    TDI_ACT_CLEAR, IN_N },
 	{ T(CLEARING),    TDI_IN_CLEARED,         TDI_GUARD_NONE, T(KNOWN),       0, IN_CLEARED },
 	{ T(CLEARING),    TDI_IN_NOT_CLEARED,     TDI_GUARD_NONE, T(QUARANTINED), 0, IN_NOT_CLEARED },

@@ -318,6 +318,15 @@ static int prepare_dsm(Engine *engine, uint32_t id)
 	return r;
 }
 
+static int prepare_tdi(Engine *engine, uint32_t id)
+{
+	int r = MAKE_ROOM(engine, tdis, id);
+
+	if (r >= 0 && !engine->tdis[id].used)
+		engine->tdis[id] = (EngineTdi){ .used = true, .owner = ENGINE_NONE };
+	return r;
+}
+
 /* The ids of EVENT_APPEARED may be new ones; all its preconditions are checked here. */
 static int prepare_appeared(Engine *engine, const EngineEvent *event)
 {
@@ -336,11 +345,7 @@ static int prepare_appeared(Engine *engine, const EngineEvent *event)
 		r = MAKE_ROOM(engine, tdis, event->tdi);
 	if (r >= 0)
 		r = prepare_dsm(engine, event->dsm);
-	if (r < 0)
-		return r;
-	if (!engine->tdis[event->tdi].used)
-		engine->tdis[event->tdi] = (EngineTdi){ .used = true, .owner = ENGINE_NONE };
-	return 0;
+	return r < 0 ? r : prepare_tdi(engine, event->tdi);
 }
 
 /* Checks the event's object and counts the assignments that it may reach. */
@@ -358,6 +363,7 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 	case EVENT_TVM_STARTED: return MAKE_ROOM(engine, tvms, event->id);
 	case EVENT_APPEARED: return prepare_appeared(engine, event);
 	case EVENT_CONNECT_REQUESTED: return prepare_dsm(engine, event->id);
+	case EVENT_CLEAR_REQUESTED: return prepare_tdi(engine, event->id);
 	case EVENT_TVM_STOPPING:
 	case EVENT_TVM_ENDED:
 		known = engine_tvm(engine, event->id);
@@ -381,7 +387,6 @@ static int prepare(Engine *engine, const EngineEvent *event, size_t *ret_reach)
 			(*ret_reach)++;
 		break;
 	case EVENT_BIND_LOST:
-	case EVENT_CLEAR_REQUESTED:
 	case EVENT_CLEAR_DONE:
 	case EVENT_TDI_CHANGED: known = engine_tdi(engine, event->id); break;
 	default: known = engine_assignment(engine, event->id); break;

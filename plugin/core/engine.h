@@ -123,7 +123,8 @@ typedef enum EngineEventType {
 	EVENT_CONNECT_AHEAD,	 /* id = DSM (may be new): one is about to appear that needs it; or
 				    records may have left one waiting that nothing moves any more */
 	EVENT_RECLAIM_REQUESTED, /* id = DSM: the end of that, and of a quarantine */
-	EVENT_CLEAR_REQUESTED,	 /* id = TDI: the end of its quarantine */
+	EVENT_CLEAR_REQUESTED,	 /* id = TDI, which may be a new one: whatever the TSM holds of it
+				    ends */
 	EVENT_CLEAR_DONE,	 /* id = TDI, operation, outcome, device_confirmed */
 	EVENT_N_TYPES,
 } EngineEventType;

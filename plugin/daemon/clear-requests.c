@@ -2,7 +2,8 @@
 /*
  * As dsm-requests.c: a request is refused before the engine hears of it where the engine would do
  * nothing; else it becomes an event, and the call waits while the TDI is being cleared. Several may
- * wait for one unbind. What is not quarantined need not be cleared: that is success.
+ * wait for one unbind. What is not quarantined need not be cleared, and that is success; unless the
+ * TSM holds it although no assignment has bound it, because the records of its bind were lost.
  */
 #include "daemon/clear-requests.h"
 
@@ -16,6 +17,26 @@ static TdiState state_of(const Tdid *tdid, const Tdi *tdi)
 	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
 
 	return e ? e->state : TDI_KNOWN;
+}
+
+static const EngineAssignment *find_owner(const Tdid *tdid, const Tdi *tdi)
+{
+	const EngineTdi *e = tdi ? engine_tdi(tdid->engine, tdi->id) : NULL;
+
+	return e && e->owner != ENGINE_NONE ? engine_assignment(tdid->engine, e->owner) : NULL;
+}
+
+/* The TSM holds it, in no bind that is on record here. */
+static bool is_held_without_record(const Tdid *tdid, const Provider *provider, const Tdi *tdi,
+				   Bdf bdf)
+{
+	const EngineAssignment *owner = find_owner(tdid, tdi);
+	const ProviderDevice *device =
+		provider ? provider_view_device(provider_view(provider), bdf) : NULL;
+
+	return device && device->bound &&
+	       (!owner || !assignment_state_needs_session(owner->state) ||
+		owner->state == ASSIGNMENT_CONNECTING || owner->state == ASSIGNMENT_WAITING);
 }
 
 static int answer_done(Tdid *tdid, VarlinkCall *call, const Provider *provider, Bdf device, Bdf dsm)
@@ -52,12 +73,13 @@ static int answer_no_tdi(Tdid *tdid, VarlinkCall *call, Bdf device)
 	return varlink_call_errorb(call, "NoSuchDevice", J_STRING("device", text));
 }
 
-/* Of a quarantined one. 1 when it has been refused. */
+/* Of one that is to be cleared. 1 when it has been refused. */
 static int refuse(Tdid *tdid, VarlinkCall *call, const Tdi *tdi, const Provider *provider)
 {
 	const EngineTdi *e = engine_tdi(tdid->engine, tdi->id);
-	const Assignment *owner =
-		e->owner != ENGINE_NONE ? registry_assignment_at(tdid->registry, e->owner) : NULL;
+	const Assignment *owner = e && e->owner != ENGINE_NONE
+					  ? registry_assignment_at(tdid->registry, e->owner)
+					  : NULL;
 	AssignmentState state =
 		owner ? engine_assignment(tdid->engine, owner->id)->state : ASSIGNMENT_RELEASED;
 	int r;
@@ -118,17 +140,19 @@ int clear_requests_take(Tdid *tdid, TimedCalls *calls, const char *text, Varlink
 		return varlink_call_invalid_parameter(call, "device");
 	tdi = registry_find_tdi(tdid->registry, bdf);
 	provider = tdid_provider_of(tdid, bdf, &dsm);
-	if (state_of(tdid, tdi) == TDI_KNOWN)
+	if (state_of(tdid, tdi) == TDI_KNOWN && !is_held_without_record(tdid, provider, tdi, bdf))
 		return provider ? answer_done(tdid, call, provider, bdf, dsm)
 				: answer_no_tdi(tdid, call, bdf);
+	if (!tdi)
+		r = registry_tdi(tdid->registry, bdf, &tdi);
 	/* A record of before may not say whose it was. */
-	if (provider)
+	if (r >= 0 && provider)
 		r = registry_dsm(tdid->registry, dsm, &tdi->dsm);
 	if (r < 0)
 		return r;
 	if (provider && !tdi->dsm->provider)
 		tdi->dsm->provider = provider;
-	if (state_of(tdid, tdi) == TDI_QUARANTINED) {
+	if (state_of(tdid, tdi) != TDI_CLEARING) {
 		r = refuse(tdid, call, tdi, tdi->dsm ? tdi->dsm->provider : NULL);
 		if (r != 0)
 			return r < 0 ? r : 0;

@@ -191,6 +191,27 @@ size_t provider_kept_connections(const Provider *provider)
 	return provider_pool_count(provider->pool);
 }
 
+/* "TvmBusy: it still holds 0000:01:10.0": what that means for a start, and the way out. */
+static char *tvm_busy_reason(json_object *parameters)
+{
+	json_object *devices = json_get_array(parameters, "devices");
+	const char *first = json_object_get_string(json_object_array_get_idx(devices, 0));
+	size_t n = json_object_array_length(devices);
+	char *text = NULL, more[32] = "";
+	Bdf bdf;
+
+	if (!first || bdf_parse(&bdf, first) < 0)
+		return strdup("TvmBusy");
+	if (n > 1)
+		snprintf(more, sizeof(more), " and %zu more", n - 1);
+	if (asprintf(&text,
+		     "TvmBusy: %s%s is still bound to the TVM that had this UUID before. 'tdictl "
+		     "clear %s' ends that",
+		     first, more, first) < 0)
+		return NULL;
+	return text;
+}
+
 char *provider_reply_reason(const VarlinkReply *reply, const char *error)
 {
 	char *text = NULL;
@@ -200,6 +221,8 @@ char *provider_reply_reason(const VarlinkReply *reply, const char *error)
 			      : reply->status == -ECONNRESET ? "the connection was lost"
 			      : reply->status == -EBADMSG    ? "its answer is malformed"
 							     : strerror(-reply->status));
+	if (error && strcmp(error, "TvmBusy") == 0)
+		return tvm_busy_reason(reply->parameters);
 	if (error) {
 		const char *why = json_get_string(reply->parameters, "reason");
 

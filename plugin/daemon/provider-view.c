@@ -110,7 +110,7 @@ int provider_view_list(ProviderView *view, json_object *array)
 void provider_view_forget_said(ProviderView *view)
 {
 	for (size_t i = 0; i < view->n_devices; i++)
-		view->devices[i].state_known = false;
+		view->devices[i].state_known = view->devices[i].bound = false;
 	view->n_dsms = 0;
 }
 
@@ -141,6 +141,7 @@ void provider_view_said(ProviderView *view, const ProviderTdi *tdis, size_t n_td
 			continue;
 		device->state = tdis[i].state;
 		device->state_known = true;
+		device->bound = tdis[i].bound;
 	}
 	for (size_t i = 0; i < n_dsms; i++)
 		dsm_said(view, &dsms[i]);

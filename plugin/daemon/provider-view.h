@@ -17,6 +17,7 @@
 typedef struct ProviderTdi {
 	Bdf device;
 	uint64_t generation; /* 0: not bound, or not by us */
+	bool bound;	     /* the TSM holds it, for whomever */
 	TdispState state;
 	bool accepted;
 } ProviderTdi;
@@ -37,6 +38,7 @@ typedef struct ProviderDevice {
 	int64_t iommu_group; /* -1: likewise */
 	bool state_known;
 	TdispState state;
+	bool bound; /* as ProviderTdi's; false while the state is not known */
 } ProviderDevice;
 
 /* All zero is an empty one. */

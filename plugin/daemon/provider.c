@@ -146,6 +146,8 @@ static int step(Provider *provider, const char *method, ProviderReplied next)
 static int read_tdi(ProviderTdi *ret, json_object *o)
 {
 	*ret = (ProviderTdi){ .generation = (uint64_t)json_get_int(o, "generation", 0),
+			      .bound =
+				      json_get_string(o, "tvm") || json_get_int(o, "generation", 0),
 			      .accepted = json_get_bool(o, "accepted", false) };
 	if (bdf_parse(&ret->device, json_get_string(o, "device")) < 0 ||
 	    tdisp_state_parse(&ret->state, json_get_string(o, "state")) < 0)

@@ -71,6 +71,16 @@ static bool is_session_unknown(const OperationRequest *request, const OperationR
 		e->doubtful);
 }
 
+/* Of one that was to be bound, so not by us. */
+static bool is_held_by_others(const OperationRequest *request, const OperationResult *result)
+{
+	const ProviderDevice *device = provider_view_device(provider_view(request->dsm->provider),
+							    operation_object(request));
+
+	return request->verb == VERB_BIND && result->outcome == OUTCOME_REFUSED && device &&
+	       device->bound;
+}
+
 char *reason_of_operation(const OperationRequest *request, const OperationResult *result)
 {
 	char object[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], *text = NULL;
@@ -95,6 +105,12 @@ char *reason_of_operation(const OperationRequest *request, const OperationResult
 		r = asprintf(&text,
 			     "%s %s: tsm %s: %s. What the TSM holds of it is not known: 'tdictl "
 			     "clear %s' is the way out",
+			     verb_name(request->verb), object,
+			     provider_title(request->dsm->provider), result->reason, object);
+	else if (is_held_by_others(request, result))
+		r = asprintf(&text,
+			     "%s %s: tsm %s: %s. The TSM holds it in a bind of which there is no "
+			     "record here: 'tdictl clear %s' ends that",
 			     verb_name(request->verb), object,
 			     provider_title(request->dsm->provider), result->reason, object);
 	else if ((request->verb == VERB_CONNECT || request->verb == VERB_RECLAIM) &&

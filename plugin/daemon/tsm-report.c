@@ -141,11 +141,15 @@ static void compare_tdi(Tdid *tdid, Assignment *a, const ProviderTdi *held)
 		return;
 	}
 	show_state(tdid, a, true, TDISP_CONFIG_UNLOCKED);
-	director_event(tdid,
-		       &(EngineEvent){ .type = EVENT_BIND_LOST,
-				       .id = a->tdi->id,
-				       .generation = e->generation },
-		       "the TSM does not hold this bind any more: it was ended there, not by tdid");
+	director_event(
+		tdid,
+		&(EngineEvent){
+			.type = EVENT_BIND_LOST, .id = a->tdi->id, .generation = e->generation },
+		held && held->bound
+			? "the TSM holds it in another bind than this one: it was bound there, "
+			  "not by tdid"
+			: "the TSM does not hold this bind any more: it was ended there, not "
+			  "by tdid");
 }
 
 static void on_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,

@@ -128,13 +128,21 @@ static void completing_moves(const Model *model, Moves *moves)
 			add(moves, MOVE_IDLE_TIMER, i, 0);
 }
 
+/* Whoever asks need not know it; what there is no bind of here may be held all the same. */
+static bool may_ask_clear(const Model *model, const EngineTdi *e)
+{
+	TdiState state = e ? e->state : TDI_KNOWN;
+
+	return state == TDI_QUARANTINED || (model->scenario->clears_any && state == TDI_KNOWN);
+}
+
 static void tdi_moves(const Model *model, Moves *moves, uint32_t id)
 {
 	const WorldTdi *tdi = &model->world.tdis[id];
 	const EngineTdi *e = engine_tdi(model->engine, id);
 	bool alive;
 
-	if (e && e->state == TDI_QUARANTINED && model->world.clears > 0 && !model->world.resync)
+	if (may_ask_clear(model, e) && model->world.clears > 0 && !model->world.resync)
 		add(moves, MOVE_ASK_CLEAR, id, 0);
 	if (!model->world.resync && model->world.trouble > 0 && pending(&tdi->operation, false)) {
 		add(moves, MOVE_EXECUTE_CLEAR, id, EXECUTE_REFUSE);

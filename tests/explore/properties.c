@@ -138,11 +138,20 @@ static void before_unbind(Model *model, const EngineEffect *effect)
 		broken(model, RECORDED, "tdi_unbind of a%" PRIu32, effect->id);
 }
 
+/* By its assignment. */
+static bool is_used(const Model *model, uint32_t tdi)
+{
+	uint32_t owner = engine_tdi(model->engine, tdi)->owner;
+
+	return owner != ENGINE_NONE &&
+	       assignment_state_needs_session(engine_assignment(model->engine, owner)->state);
+}
+
 static void before_clear(Model *model, const EngineEffect *effect)
 {
 	const WorldTdi *tdi = &model->world.tdis[effect->id];
 
-	if (!tdi->unknown || !model->world.asked)
+	if ((!tdi->unknown && is_used(model, effect->id)) || !model->world.asked)
 		broken(model, TDI_LEFT, "nobody has asked, or need ask, for tdi%" PRIu32,
 		       effect->id);
 	if (in_flight(&tdi->operation))
@@ -447,7 +456,7 @@ void properties_of_stale_events(Model *model)
 					     .id = t,
 					     .operation = 1,
 					     .device_confirmed = true });
-		if (tdi->state != TDI_QUARANTINED)
+		if (tdi->state == TDI_CLEARING || (tdi->state == TDI_KNOWN && is_used(model, t)))
 			stale(model, &(EngineEvent){ .type = EVENT_CLEAR_REQUESTED, .id = t });
 	}
 	for (uint32_t t = 0; t < model->scenario->tvms; t++)

@@ -23,6 +23,7 @@ typedef struct Scenario {
 	uint8_t trouble, deep; /* more of it with --deep */
 	uint8_t requests;      /* to connect or reclaim a DSM, altogether */
 	uint8_t clears;	       /* requests to clear a TDI, altogether */
+	bool clears_any;       /* also of one that is not quarantined */
 	uint8_t changes;       /* of a live domain's metadata, altogether */
 	uint8_t refusals;      /* arrivals that admission refuses, altogether */
 	Policy policy, other;  /* a change is from one to the other */

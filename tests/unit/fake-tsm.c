@@ -242,6 +242,14 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	if (varlink_call_is_more(call) && tsm->answers[verb] != FAKE_HOLD)
 		varlink_call_notifyb(call, J_STRING("progress", "started"));
 	answer = tsm->answers[verb];
+	if (verb == FAKE_PREPARE && tsm->busy) {
+		json_object *devices = json_object_new_array();
+
+		json_append_take(devices, json_object_new_string(tsm->busy));
+		return varlink_call_errorb(call, "TvmBusy",
+					   J_STRING("tvm", json_get_string(parameters, "tvm")),
+					   J_TAKE("devices", devices));
+	}
 	if (operation && strcmp(operation, tsm->refused[verb]) == 0)
 		answer = FAKE_REFUSE;
 	switch (answer) {

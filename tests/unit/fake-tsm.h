@@ -59,6 +59,7 @@ typedef struct FakeTsm {
 	const char *key_file;
 	const char *instance; /* NULL: "1" */
 	const char *stalled;  /* Query says so */
+	const char *busy;     /* PrepareTvm: TvmBusy, by this device */
 	const char *plain;    /* ListDevices: one more function of the DSM, which is no TDI */
 
 	/* What it holds */

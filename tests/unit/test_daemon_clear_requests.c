@@ -106,6 +106,53 @@ Test(daemon_clear_requests, confirmed)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 }
 
+/* Whatever became of the records: the TSM holds it, and this is the way out. */
+Test(daemon_clear_requests, bind_of_which_there_is_no_record)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_stop(&d);
+	testing_records_remove(d.records, "assignment");
+	testing_records_remove(d.records, "tdi");
+	/* As another bind of this TDI is. */
+	d.tsm->answers[FAKE_BIND] = FAKE_REFUSE;
+	testing_daemon_start(&d);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	expect(TDI, "tvm0/" ALIAS " has it and is waiting. Detach it first");
+	testing_guest_hello(SESSION_A);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason,
+			 "in a bind of which there is no record here: 'tdictl clear " TDI "'"));
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
+	cr_assert_eq(d.tsm->tdis[0].generation, 1);
+	expect(TDI, "\"tdi_state\":\"config_unlocked\"");
+	cr_assert(d.tsm->forced);
+	cr_assert_eq(d.tsm->tdis[0].generation, 0);
+	fake_tsm_set(d.tsm, tdi(), "config_unlocked", false);
+	testing_idle(d.event);
+	expect(TDI, "\"quarantined\":false");
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1, "there is nothing to be cleared any more");
+}
+
+Test(daemon_clear_requests, bind_of_which_there_is_no_record_and_that_does_not_end)
+{
+	testing_daemon_start(&d);
+	run();
+	testing_daemon_stop(&d);
+	testing_records_remove(d.records, "assignment");
+	testing_records_remove(d.records, "tdi");
+	testing_records_remove(d.records, "tvm");
+	fake_vmm_domain(TVM0, "tvm0", NULL);
+	d.tsm->unconfirmed = true;
+	testing_daemon_start(&d);
+	UNTIL(d.event, provider_is_ready(d.tdid.providers[0]));
+	expect(TDI, "It stays quarantined");
+	cr_assert_eq(tdi_state(), TDI_QUARANTINED);
+	cr_assert_eq(testing_records(&d, "tdi", "\"quarantined\":true"), 1);
+}
+
 Test(daemon_clear_requests, not_confirmed)
 {
 	quarantine();

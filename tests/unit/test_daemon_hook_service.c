@@ -202,6 +202,19 @@ Test(daemon_hook_service, prepare_asks_the_provider)
 	expect("PrepareTvm: tsm fake (emulated, no protection): Refused: not so");
 }
 
+/* Its own quarantined device, which nobody wants in this start. */
+Test(daemon_hook_service, prepare_says_what_the_tsm_still_holds)
+{
+	testing_daemon_start(&d);
+	d.tsm->busy = "0000:41:00.2";
+	call("prepare", PORT_ONLY, 0);
+	expect("PrepareTvm: tsm fake (emulated, no protection): TvmBusy: 0000:41:00.2 is still "
+	       "bound to the TVM that had this UUID before. 'tdictl clear 0000:41:00.2' ends that");
+	d.tsm->busy = "../../41";
+	call("prepare", PORT_ONLY, 0);
+	expect("PrepareTvm: tsm fake (emulated, no protection): TvmBusy");
+}
+
 /* What is kept may be of a provider that stops, and nobody would repeat the call. */
 Test(daemon_hook_service, provider_is_asked_on_a_new_connection)
 {
