@@ -312,15 +312,18 @@ static bool one_is_binding(const Engine *engine, const EngineDsm *dsm)
 }
 
 /* The next id is taken before the input, which may unlink this one. */
-void engine_tell_waiting(Engine *engine, uint32_t dsm, EngineInput input)
+void engine_tell_users(Engine *engine, uint32_t dsm, EngineInput input)
 {
 	uint32_t next;
 
 	for (uint32_t id = engine->dsms[dsm].first; id != ENGINE_NONE; id = next) {
-		const EngineAssignment *a = &engine->assignments[id];
+		EngineAssignment *a = &engine->assignments[id];
 
 		next = a->next_of_dsm;
-		if (waits_for_dsm(a) && !(input == IN_DSM_READY && waits_for_turn(a)))
+		if (a->state == ASSIGNMENT_BINDING && input == IN_DSM_LOST)
+			a->seen = TDISP_ERROR; /* should it turn out to have been bound */
+		if ((waits_for_dsm(a) && !(input == IN_DSM_READY && waits_for_turn(a))) ||
+		    input == IN_DSM_LOST)
 			engine_assignment_input(engine, id, input);
 	}
 	if (input == IN_DSM_READY && !one_is_binding(engine, &engine->dsms[dsm]))
@@ -386,7 +389,7 @@ void engine_dsm_input(Engine *engine, uint32_t id, DsmInput input)
 	dsm->doubtful = t->to == DSM_RECLAIMING && (dsm->doubtful || (t->actions & DSM_ACT_DOUBT));
 
 	if (t->tells != IN_N)
-		engine_tell_waiting(engine, id, t->tells);
+		engine_tell_users(engine, id, t->tells);
 	engine_emit_plain(engine, EFFECT_PERSIST_DSM, id);
 	if (t->actions & (DSM_ACT_CONNECT | DSM_ACT_RECLAIM))
 		engine_emit(engine,

@@ -59,10 +59,11 @@ void engine_tdi_input(Engine *engine, uint32_t id, TdiInput input);
 void engine_assignment_begin(Engine *engine, uint32_t id);
 
 /*
- * What becomes of a DSM's session, to all that wait for it; of those that could be bound at once
- * only the first hears that it is there, unless another is being bound already.
+ * What becomes of a DSM's session, to all that wait for it, and that it is lost to those that have
+ * it as well; of those that could be bound at once only the first hears that it is there, unless
+ * another is being bound already.
  */
-void engine_tell_waiting(Engine *engine, uint32_t dsm, EngineInput input);
+void engine_tell_users(Engine *engine, uint32_t dsm, EngineInput input);
 /*
  * One of the DSM is about to leave BINDING: the next that waits for its turn is bound. Before that
  * one's own record, so that there is always a bind to be sent again, and answered, while others

@@ -8,6 +8,9 @@
  *
  *   attached, with a fault -> detaching -> failed, or held, or after a while connecting again
  *
+ * With its DSM's session every bind is lost, in one step: the device takes its TDIs to ERROR, and
+ * not every platform tells the host so.
+ *
  * What is not listed changes nothing. Whatever the TSM may hold something of (binding to unbinding)
  * ends through unbinding only; an outcome that nobody knows ends in quarantined, which is left when
  * the TDI's quarantine ends, and not before.
@@ -67,6 +70,7 @@ const EngineTransition engine_transitions[] = {
 	{ S(BOUND),      IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
 	{ S(BOUND),      IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
 	{ S(BOUND),      IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
+	{ S(BOUND),      IN_DSM_LOST,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
 	{ S(BOUND),      IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
 	{ S(BOUND),      IN_TIMEOUT,         GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NO_VERDICT },
 	{ S(BOUND),      IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },
@@ -75,6 +79,7 @@ const EngineTransition engine_transitions[] = {
 	{ S(LOCKED),     IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
 	{ S(LOCKED),     IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
 	{ S(LOCKED),     IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
+	{ S(LOCKED),     IN_DSM_LOST,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
 	{ S(LOCKED),     IN_UNLOCKED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
 	{ S(LOCKED),     IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
 	{ S(LOCKED),     IN_TIMEOUT,         GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NO_VERDICT },
@@ -84,6 +89,7 @@ const EngineTransition engine_transitions[] = {
 	{ S(RUNNING),    IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
 	{ S(RUNNING),    IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
 	{ S(RUNNING),    IN_ERROR,           GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
+	{ S(RUNNING),    IN_DSM_LOST,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_ERROR },
 	{ S(RUNNING),    IN_UNLOCKED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNLOCKED },
 	{ S(RUNNING),    IN_REJECTED,        GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REJECTED },
 	{ S(RUNNING),    IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },

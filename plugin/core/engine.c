@@ -175,7 +175,9 @@ static void tdi_changed(Engine *engine, const EngineEvent *event)
 	if (a->generation == 0 || a->generation != event->generation)
 		return;
 	if (a->state == ASSIGNMENT_BINDING) {
-		/* The watch has overtaken the bind's own answer. */
+		/* The watch has overtaken the bind's own answer. ERROR is left by its end only. */
+		if (a->seen == TDISP_ERROR)
+			return;
 		a->seen = event->tdi_state;
 		a->seen_accepted = event->accepted;
 		return;
@@ -262,7 +264,7 @@ static void dsm_done(Engine *engine, const EngineEvent *event, DsmState verb)
 static void connect_ahead(Engine *engine, uint32_t id)
 {
 	if (engine->dsms[id].state == DSM_CONNECTED)
-		engine_tell_waiting(engine, id, IN_DSM_READY);
+		engine_tell_users(engine, id, IN_DSM_READY);
 	else
 		engine_dsm_input(engine, id, DSM_IN_NEEDED);
 }

@@ -28,5 +28,6 @@ typedef struct Scenario {
 	uint8_t refusals;      /* arrivals that admission refuses, altogether */
 	Policy policy, other;  /* a change is from one to the other */
 	bool ready_at_once;    /* the TSM binds without waiting for the guest */
+	bool errors_untold;    /* by the TSM, of a session that is lost: only that it is */
 	bool guest_locks;      /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
 } Scenario;

@@ -61,8 +61,12 @@ void world_lose_dsm(Model *model, uint32_t id)
 	for (uint32_t t = 0; t < model->scenario->tdis; t++)
 		if (model->scenario->dsm_of[t] == id &&
 		    model->world.tdis[t].holder != ENGINE_NONE &&
-		    model->world.tdis[t].state != TDISP_ERROR)
-			world_tdi_moves(model, t, TDISP_ERROR, false);
+		    model->world.tdis[t].state != TDISP_ERROR) {
+			if (model->scenario->errors_untold)
+				model->world.tdis[t].state = TDISP_ERROR;
+			else
+				world_tdi_moves(model, t, TDISP_ERROR, false);
+		}
 }
 
 /* Whether it is really done, and what is answered. */

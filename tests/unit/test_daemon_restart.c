@@ -34,10 +34,26 @@ Test(daemon_restart, provider_that_has_forgotten)
 	fake_tsm_stop(d.tsm);
 	tdi()->state = "config_unlocked";
 	tdi()->generation = 0;
+	tdi()->tvm[0] = '\0';
 	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
 	fake_tsm_start(d.tsm);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
 	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "does not hold this bind"));
+}
+
+/* As after a bind by other hands; or tdid has lost its last records, and the generation with them.
+ */
+Test(daemon_restart, provider_that_holds_another_bind)
+{
+	testing_daemon_start(&d);
+	run();
+	fake_tsm_stop(d.tsm);
+	tdi()->generation = 7;
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[0]));
+	fake_tsm_start(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "in another bind than this"));
+	cr_assert_eq(tdi()->generation, 0, "nobody has accepted that one");
 }
 
 Test(daemon_restart, provider_that_vanishes_within_a_bind)

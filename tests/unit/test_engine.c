@@ -937,7 +937,7 @@ Test(engine, quarantined_dsm_with_something_bound_is_not_reclaimed)
 	simple(EVENT_GONE, 0);
 	changes_nothing(reclaim);
 	unbind_done(0, OUTCOME_UNKNOWN, false);
-	is(0, ASSIGNMENT_QUARANTINED, FAULT_UNBIND);
+	is(0, ASSIGNMENT_QUARANTINED, FAULT_ERROR);
 	changes_nothing(reclaim);
 }
 
@@ -948,9 +948,33 @@ Test(engine, session_lost)
 	simple(EVENT_DSM_LOST, 0);
 	is(1, ASSIGNMENT_CONNECTING, FAULT_NONE);
 	effect(EFFECT_CONNECT);
-	is(0, ASSIGNMENT_RUNNING, FAULT_NONE);
-	tdi_changed(0, TDISP_ERROR, false);
 	ends_failed(0, FAULT_ERROR);
+}
+
+/* The answer to its bind is older than the news. */
+Test(engine, session_lost_under_a_bind)
+{
+	to_binding(0);
+	simple(EVENT_DSM_LOST, 0);
+	is(0, ASSIGNMENT_BINDING, FAULT_NONE);
+	bind_done(0, OUTCOME_DONE, TDISP_CONFIG_LOCKED);
+	ends_failed(0, FAULT_ERROR);
+}
+
+/* Whether the TSM reports ERROR of each of them or not. */
+Test(engine, session_lost_takes_every_tdi_in_one_step)
+{
+	to_running(0);
+	to_locked(1);
+	simple(EVENT_DSM_LOST, 0);
+	is(0, ASSIGNMENT_UNBINDING, FAULT_ERROR);
+	is(1, ASSIGNMENT_UNBINDING, FAULT_ERROR);
+	cr_assert_eq(count(EFFECT_UNBIND), 2);
+	cr_assert_eq(count(EFFECT_TELL_WITHDRAWN), 2);
+	changes_nothing((EngineEvent){ .type = EVENT_TDI_CHANGED,
+				       .id = 0,
+				       .generation = at(0)->generation,
+				       .tdi_state = TDISP_ERROR });
 }
 
 /* The TSM's watch overtakes the bind's answer: what it said last counts. */
