@@ -405,7 +405,7 @@ static void late(Asker *asker)
 		return;
 	answer_error(asker, QUOTE_LATE, QGS_ERROR_UNEXPECTED,
 		     upstream ? "no quoting service has answered in time"
-			      : "no quoting service had room in time",
+			      : "no quoting service had room, or answered its checks, in time",
 		     &from);
 }
 

@@ -11,6 +11,8 @@
  * others are preferred. A request's answer, or the next regular check, makes it as good as new; the
  * wait is forgotten only with a request's answer.
  *
+ * While it is not CLOSED a request may wait for it: breaker_is_worth_waiting_for.
+ *
  * Pure: the caller has the clock, and does the check.
  */
 #pragma once
@@ -45,6 +47,18 @@ static inline void breaker_answered(Breaker *breaker)
 static inline bool breaker_is_suspect(const Breaker *breaker)
 {
 	return breaker->failures >= BREAKER_FAILURES - 1;
+}
+
+/*
+ * Whether a request that has until `until_usec` may hope for it: a check is under way, or one comes
+ * before that. Not when its wait has come to be the longest one, after some 15 s without anybody
+ * there: that it is away is known by then, and who asks is better off when told at once.
+ */
+static inline bool breaker_is_worth_waiting_for(const Breaker *breaker, uint64_t until_usec)
+{
+	return breaker->state == BREAKER_PROBING ||
+	       (breaker->state == BREAKER_OPEN && breaker->wait_usec < BREAKER_WAIT_MAX_USEC &&
+		breaker->until_usec < until_usec);
 }
 
 static inline void breaker_open(Breaker *breaker, uint64_t now_usec)

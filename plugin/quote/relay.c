@@ -52,7 +52,7 @@ static void enqueue(Request *request)
 	request->next = NULL;
 	if (!domain->first) {
 		domain->first = domain->last = request;
-	} else if (request->tried) {
+	} else if (request->upstream) {
 		request->next = domain->first;
 		domain->first = request;
 	} else {
@@ -132,13 +132,24 @@ static bool any_left(const Request *request)
 	return false;
 }
 
+/* With an answer in hand, even an error, nobody is waited for. */
+static bool may_hope(const Request *request)
+{
+	for (size_t i = 0; !request->error_frame && i < request->relay->n_upstreams; i++)
+		if (!(request->tried & (1u << i)) &&
+		    upstream_is_worth_waiting_for(request->relay->upstreams[i],
+						  request->until_usec))
+			return true;
+	return false;
+}
+
 /* Whether it need not wait any longer: a service has room for it, or none is left to be asked. */
 static bool is_placeable(const Request *request)
 {
 	for (size_t i = 0; i < request->relay->n_upstreams; i++)
 		if (may_ask(request, i) && upstream_has_room(request->relay->upstreams[i]))
 			return true;
-	return !any_left(request);
+	return !any_left(request) && !may_hope(request);
 }
 
 static bool place(Request *request);
@@ -163,6 +174,15 @@ static int keep_error(Request *request, const ExchangeResult *result)
 	return 0;
 }
 
+static size_t upstream_index(const Relay *relay, const Upstream *upstream)
+{
+	size_t i = 0;
+
+	while (relay->upstreams[i] != upstream)
+		i++;
+	return i;
+}
+
 static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void *userdata)
 {
 	Request *request = userdata;
@@ -176,6 +196,8 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 
 	request->exchange = NULL;
 	upstream->asked--;
+	if (result->outcome == EXCHANGE_REFUSED)
+		request->tried &= ~(1u << upstream_index(relay, upstream));
 	upstream_tell(upstream, result, monotonic_usec() - request->asked_usec);
 	if (result->outcome != EXCHANGE_ANSWERED) {
 		log_warning("%s: upstream %s: %s", request->domain->label, upstream->config->name,
@@ -200,7 +222,7 @@ static bool is_shortage(int r)
 
 typedef enum Asked {
 	ASKED,
-	ASKED_IN_VAIN, /* it could not even be begun, which is one try */
+	ASKED_IN_VAIN, /* it could not even be begun */
 	ASKED_LATER,   /* we lack what it takes */
 } Asked;
 
@@ -222,7 +244,8 @@ static Asked ask(Request *request, size_t index)
 		sd_event_source_set_enabled(relay->again, SD_EVENT_ONESHOT);
 		return ASKED_LATER;
 	}
-	request->tried |= 1u << index;
+	if (r == 0 || r == -EAGAIN)
+		request->tried |= 1u << index;
 	if (r == 0) {
 		upstream->asked++;
 		return ASKED;
@@ -236,8 +259,8 @@ static Asked ask(Request *request, size_t index)
 }
 
 /*
- * Asks the next service, or waits for one to have room, or gives up (false). What is suspect comes
- * last.
+ * Asks the next service, or waits for one to have room or to be back, or gives up (false). What is
+ * suspect comes last.
  */
 static bool place(Request *request)
 {
@@ -259,6 +282,7 @@ static bool place(Request *request)
 				return true;
 			busy = busy || asked == ASKED_LATER;
 		}
+	busy = busy || may_hope(request);
 	if (busy)
 		enqueue(request);
 	else
@@ -313,6 +337,7 @@ bool relay_submit(Request *request)
 {
 	Relay *relay = request->relay;
 
+	request->until_usec = monotonic_usec() + relay->config->deadline_usec;
 	/* Nobody is passed by: a request comes on at once only if none waits. */
 	if (!relay->turn_first)
 		return place(request);
@@ -349,7 +374,7 @@ bool relay_give_up(Request *request)
 
 /* --- life --- */
 
-static void on_back(Upstream *upstream, void *userdata)
+static void on_moved(Upstream *upstream, void *userdata)
 {
 	look_for_work(userdata);
 }
@@ -404,7 +429,7 @@ int relay_new(Relay **ret, sd_event *event, const Config *config)
 		r = sd_event_source_set_enabled(relay->again, SD_EVENT_OFF);
 	for (size_t i = 0; r >= 0 && i < config->n_upstreams; i++) {
 		r = upstream_new(&relay->upstreams[i], event, &config->upstreams[i],
-				 config->check_usec, &relay->check, on_back, relay);
+				 config->check_usec, &relay->check, on_moved, relay);
 		if (r >= 0)
 			relay->n_upstreams++;
 	}

@@ -7,6 +7,12 @@
  * to one that has failed lately last. A service that fails is told to its breaker, and the next is
  * asked, within the request's deadline; after an error of its own just one other. Every request
  * ends with exactly one call of its `done`.
+ *
+ * While no service may be asked, a request waits in its queue for one that is being checked, or
+ * will be before its deadline: what one guest's requests make of a service costs others a check's
+ * time, and a service that is restarted nobody a quote. One that refused the connection has not
+ * been asked by that. Only when every service has been away for long (breaker.h), or has failed at
+ * this very request, it ends with QUOTE_UNAVAILABLE at once.
  */
 #pragma once
 
@@ -42,8 +48,9 @@ struct Request {
 	/* The relay's. */
 	Request *next;
 	bool queued;
-	unsigned tried;	    /* upstreams, a bit each */
-	Upstream *upstream; /* that has it, or had it last */
+	uint64_t until_usec; /* its deadline; whoever asks keeps it (relay_give_up) */
+	unsigned tried;	     /* upstreams that were asked, a bit each */
+	Upstream *upstream;  /* that has it, or had it last */
 	Exchange *exchange;
 	uint64_t asked_usec;
 	uint8_t *error_frame; /* of the last service that answered with an error; for the guest if

@@ -44,16 +44,16 @@ static void moved(Upstream *upstream, BreakerState from, const char *why)
 	if (from == BREAKER_CLOSED && to == BREAKER_PROBING)
 		log_warning("upstream %s: checked, because of failures in a row: %s",
 			    upstream->config->name, why);
-	if (from != BREAKER_CLOSED && to == BREAKER_CLOSED) {
+	if (from != BREAKER_CLOSED && to == BREAKER_CLOSED)
 		log_info("upstream %s: it answers again", upstream->config->name);
-		upstream->back(upstream, upstream->userdata);
-	}
 	if (to == BREAKER_OPEN)
 		set_timer(upstream, upstream->breaker.until_usec);
 	else if (to == BREAKER_CLOSED && from != BREAKER_CLOSED)
 		set_timer(upstream, monotonic_usec() + upstream->check_usec);
 	else if (to == BREAKER_PROBING && !upstream->check)
 		set_timer(upstream, 0);
+	if (from != to)
+		upstream->moved(upstream, upstream->userdata);
 }
 
 void upstream_tell(Upstream *upstream, const ExchangeResult *result, uint64_t usec)
@@ -134,7 +134,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 int upstream_new(Upstream **ret, sd_event *event, const ConfigUpstream *config, uint64_t check_usec,
-		 Expiries *check_timeout, UpstreamBack back, void *userdata)
+		 Expiries *check_timeout, UpstreamMoved on_moved, void *userdata)
 {
 	Upstream *upstream = calloc(1, sizeof(*upstream));
 	int r;
@@ -145,7 +145,7 @@ int upstream_new(Upstream **ret, sd_event *event, const ConfigUpstream *config, 
 	upstream->event = event;
 	upstream->check_usec = check_usec;
 	upstream->check_timeout = check_timeout;
-	upstream->back = back;
+	upstream->moved = on_moved;
 	upstream->userdata = userdata;
 	r = sd_event_add_time(event, &upstream->timer, CLOCK_MONOTONIC, 0, 1, on_timer, upstream);
 	if (r < 0) {

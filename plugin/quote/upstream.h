@@ -9,8 +9,8 @@
 
 typedef struct Upstream Upstream;
 
-/* It may be asked again, after it could not be. */
-typedef void (*UpstreamBack)(Upstream *upstream, void *userdata);
+/* Whether it may be asked, or is worth waiting for, is not what it was. */
+typedef void (*UpstreamMoved)(Upstream *upstream, void *userdata);
 
 struct Upstream {
 	const ConfigUpstream *config;
@@ -24,7 +24,7 @@ struct Upstream {
 	Expiries *check_timeout;
 	Exchange *check;
 	uint64_t check_began_usec;
-	UpstreamBack back;
+	UpstreamMoved moved;
 	void *userdata;
 	/* Since the start. An error of the service's is an answer. */
 	uint64_t n_answered, n_failed, n_checks;
@@ -33,13 +33,19 @@ struct Upstream {
 
 /* Checks begin at once, so that the first request meets one of which something is known. */
 int upstream_new(Upstream **ret, sd_event *event, const ConfigUpstream *config, uint64_t check_usec,
-		 Expiries *check_timeout, UpstreamBack back, void *userdata);
+		 Expiries *check_timeout, UpstreamMoved on_moved, void *userdata);
 Upstream *upstream_free(Upstream *upstream);
 DEFINE_CLEANUP(Upstream, upstream_free);
 
 static inline bool upstream_is_usable(const Upstream *upstream)
 {
 	return upstream->breaker.state == BREAKER_CLOSED;
+}
+
+/* It is not usable, but may be before `until_usec`, of CLOCK_MONOTONIC. */
+static inline bool upstream_is_worth_waiting_for(const Upstream *upstream, uint64_t until_usec)
+{
+	return breaker_is_worth_waiting_for(&upstream->breaker, until_usec);
 }
 
 static inline bool upstream_has_room(const Upstream *upstream)

@@ -115,12 +115,13 @@ def test_service_is_asked_over_tcp():
     """An upstream at a TCP address: asked, left out while it is away, and back."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with qe(tcp_port=port) as up, relay([f"tcp:127.0.0.1:{port}"]) as it:
+    with qe(tcp_port=port) as up, relay([f"tcp:127.0.0.1:{port}"], deadline_ms=2000,
+                                        attempt_ms=2000) as it:
         path, report = it.tvm(1), report_of(up)
         assert is_quote(qgs.quote(path, report)) and is_quote(qgs.quote(it.tcp, report))
         up.stop()
         answer, seconds = timed(qgs.quote, path, report)
-        assert answer == UNEXPECTED and seconds < 1, (answer, seconds)
+        assert answer == UNEXPECTED and seconds < 4, (answer, seconds)
         assert it.upstream(0)["trouble"] == "Connection refused", it.upstream(0)
         up.start()
         it.wait(lambda: it.upstream(0)["state"] == "closed")
@@ -299,7 +300,7 @@ def test_service_killed_the_other_takes_over_and_it_comes_back():
 
 
 def test_wedged_service_costs_the_guest_an_error_in_time():
-    """No accept any more, as QGS without descriptors: an error before the deadline, then at once."""
+    """No accept any more, as QGS without descriptors: an error by the deadline, each time."""
     with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=400, deadline_ms=1000,
                            silence_ms=1000) as it:
         path, report = it.tvm(1), report_of(up)
@@ -309,7 +310,7 @@ def test_wedged_service_costs_the_guest_an_error_in_time():
             assert answer == UNEXPECTED and seconds < 3, (answer, seconds)
         assert it.upstream(0)["state"] != "closed"
         answer, seconds = timed(qgs.quote, path, report)
-        assert answer == UNEXPECTED and seconds < 0.3, (answer, seconds)
+        assert answer == UNEXPECTED and seconds < 3, (answer, seconds)
         up.process.kill()
         up.process.wait()
         os.unlink(up.socket)
@@ -402,6 +403,40 @@ def test_guest_that_makes_a_service_fail_costs_nobody_else_anything():
             answer, seconds = timed(qgs.quote, innocent, report)
             assert is_quote(answer) and seconds < 2, (answer, seconds)
         assert it.upstream(0)["state"] == it.upstream(1)["state"] == "closed"
+
+
+def test_guest_that_makes_the_only_service_fail_costs_others_a_check():
+    """Three bad ends in a row, and it is being checked: another TVM's request waits, and gets a quote."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        hostile, innocent, report = it.tvm(1), it.tvm(2), report_of(up)
+        it.wait(lambda: it.upstream(0)["checks"] == 1)
+        # The check takes long enough for others to come meanwhile.
+        up.call("Delay", milliseconds=700)
+        for _ in range(2):
+            up.call("Fail", mishap="close", times=3)
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                bad = [pool.submit(qgs.quote, hostile, report) for _ in range(3)]
+                it.wait(lambda: it.upstream(0)["state"] == "probing")
+                good = [pool.submit(qgs.quote, innocent, report) for _ in range(5)]
+                assert [each.result() for each in bad] == [UNEXPECTED] * 3
+                assert all(is_quote(each.result()) for each in good)
+        counts = it.asker("tvm2")["counts"]
+        assert counts["ok"] == 10 and counts["unavailable"] == 0, counts
+
+
+def test_service_that_is_restarted_costs_nobody_a_quote():
+    """Refused connections: who has asked meanwhile waits, and gets its quote when it is back."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        a, b, report = it.tvm(1), it.tvm(2), report_of(up)
+        it.wait(lambda: it.upstream(0)["checks"] == 1)
+        up.stop()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(qgs.quote, path, report) for path in (a, b, b, it.tcp)]
+            it.wait(lambda: it.upstream(0)["state"] == "open")
+            it.wait(lambda: sum(each["in_flight"] for each in it.call("List")["askers"]) == 4)
+            up.start()
+            assert all(is_quote(each.result()) for each in asked)
+        assert it.upstream(0)["state"] == "closed"
 
 
 def test_service_that_answers_checks_only_is_asked_last():

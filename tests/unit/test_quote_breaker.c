@@ -91,3 +91,33 @@ Test(quote_breaker, check_of_one_that_is_asked)
 	breaker_checked(&breaker, false, 0);
 	cr_assert_eq(breaker.state, BREAKER_OPEN);
 }
+
+/* A request waits for a check, but not for one that has been away for long. */
+Test(quote_breaker, is_worth_waiting_for)
+{
+	const uint64_t deadline = UINT64_C(15000000);
+	Breaker breaker = {};
+	uint64_t now = 0;
+	int waits = 0;
+
+	cr_assert_not(breaker_is_worth_waiting_for(&breaker, deadline), "it is to be asked");
+	fail(&breaker, BREAKER_FAILURES);
+	cr_assert(breaker_is_worth_waiting_for(&breaker, 1), "a check is under way");
+	breaker_checked(&breaker, false, now);
+	cr_assert(breaker_is_worth_waiting_for(&breaker, BREAKER_WAIT_USEC + 1));
+	cr_assert_not(breaker_is_worth_waiting_for(&breaker, BREAKER_WAIT_USEC), "too late");
+	while (breaker_is_worth_waiting_for(&breaker, now + deadline)) {
+		now = breaker.until_usec;
+		cr_assert(breaker_wait_over(&breaker, now));
+		cr_assert(breaker_is_worth_waiting_for(&breaker, now));
+		breaker_checked(&breaker, false, now);
+		cr_assert_lt(++waits, 10);
+	}
+	/* It is known to be away; one that has only just gone is waited for. */
+	cr_assert_eq(breaker.wait_usec, BREAKER_WAIT_MAX_USEC);
+	cr_assert_geq(now, deadline);
+	cr_assert_not(breaker_is_worth_waiting_for(&breaker, UINT64_MAX));
+	breaker_answered(&breaker);
+	breaker_failed(&breaker, true, now);
+	cr_assert(breaker_is_worth_waiting_for(&breaker, now + deadline));
+}
