@@ -25,7 +25,7 @@ struct QuoteCall {
 	char *name;
 	const char *method; /* with the interface */
 	json_object *parameters;
-	bool needed;		/* else nothing is lost where no tdi-quoted is installed */
+	bool needed;		/* else nothing is lost where there is no tdi-quoted */
 	bool again;		/* to be told until it is taken */
 	QuotePrepared prepared; /* NULL: into the log */
 	void *userdata;
@@ -40,6 +40,7 @@ struct QuoteRelay {
 	VarlinkClient *client; /* of the first, while it is under way */
 	sd_event_source *begin;
 	uint64_t again_usec;
+	bool is_there; /* it has been reached before */
 };
 
 bool quote_relay_concerns(const DomainXml *xml)
@@ -120,7 +121,7 @@ static void tell(QuoteCall *call, const char *why)
 		prepared(why, userdata);
 }
 
-/* Somebody waits for one, or it is told once only. */
+/* Somebody waits for one. */
 static bool any_without_again(const QuoteRelay *relay)
 {
 	for (const QuoteCall *call = relay->first; call; call = call->next)
@@ -129,13 +130,14 @@ static bool any_without_again(const QuoteRelay *relay)
 	return false;
 }
 
-/* The first could not be delivered. */
-static void not_delivered(QuoteRelay *relay, const char *why)
+/* The first could not be delivered. `absent`: there is no socket of tdi-quoted. */
+static void not_delivered(QuoteRelay *relay, const char *why, bool absent)
 {
 	QuoteCall *call = relay->first;
+	bool missed = call->needed || relay->is_there || !absent;
 
 	relay->client = varlink_client_free(relay->client);
-	if (call->again && call->needed) {
+	if (call->again && missed) {
 		log_warning("%s: %s: %s; told again", call->name, call->method, why);
 		remove_call(call);
 		append(relay, call);
@@ -145,7 +147,7 @@ static void not_delivered(QuoteRelay *relay, const char *why)
 		begin_in(relay, any_without_again(relay) ? 0 : relay->again_usec);
 		return;
 	}
-	tell(call, call->needed ? why : NULL);
+	tell(call, missed ? why : NULL);
 	begin_in(relay, 0);
 }
 
@@ -159,7 +161,8 @@ static void on_replied(VarlinkClient *client, const VarlinkReply *reply, void *u
 		not_delivered(relay,
 			      reply->status == -ETIME
 				      ? "tdi-quoted does not answer; see 'journalctl -u tdi-quoted'"
-				      : "tdi-quoted has hung up; see 'journalctl -u tdi-quoted'");
+				      : "tdi-quoted has hung up; see 'journalctl -u tdi-quoted'",
+			      false);
 		return;
 	}
 	relay->again_usec = 0;
@@ -183,14 +186,16 @@ static int on_begin(sd_event_source *source, uint64_t usec, void *userdata)
 	if (r >= 0)
 		r = varlink_client_call(relay->client, call->method, call->parameters, 0,
 					TIMEOUT_USEC, on_replied, relay);
-	if (r >= 0)
+	if (r >= 0) {
+		relay->is_there = true;
 		return 0;
+	}
 	if (asprintf(&why,
 		     "tdi-quoted does not serve %s (%s). Start tdi-quoted.socket, or name another "
 		     "service's socket in <quoteGenerationService>",
 		     relay->path, strerror(-r)) < 0)
 		why = NULL;
-	not_delivered(relay, why ?: "out of memory");
+	not_delivered(relay, why ?: "out of memory", r == -ENOENT);
 	return 0;
 }
 
@@ -299,7 +304,7 @@ void quote_relay_started(QuoteRelay *relay, const DomainXml *xml, const char *na
 
 void quote_relay_release(QuoteRelay *relay, const DomainXml *xml, const char *name)
 {
-	const QuoteCall what = { .method = "io.tdid.Quote.Release" };
+	const QuoteCall what = { .method = "io.tdid.Quote.Release", .again = true };
 	json_object *parameters;
 	char uuid[UUID_STRING_SIZE];
 	int r = json_build(&parameters, J_STRING("domain", uuid_format(xml->uuid, uuid)));

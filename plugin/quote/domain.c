@@ -3,7 +3,9 @@
 
 #include "common/process.h"
 #include "quote/asker.h"
+#include "quote/domains.h"
 #include "quote/door.h"
+#include "quote/monotonic.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -74,12 +76,25 @@ void domain_forget_qemu(Domain *domain)
 	domain_drop(domain);
 }
 
+static void on_forsaken(void *userdata)
+{
+	Domain *domain = userdata;
+
+	domain->domains->forsaken(domain, domain->domains->userdata);
+}
+
+void domain_await(Domain *domain, Expiries *expiries)
+{
+	expiry_begin(&domain->forsaken, expiries, monotonic_usec(), on_forsaken, domain);
+}
+
 static int on_exit_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	Domain *domain = userdata;
 
 	log_info("%s: QEMU %d has ended", domain->label, (int)domain->pid);
 	domain_forget_qemu(domain);
+	domain_await(domain, &domain->domains->ended);
 	return 0;
 }
 
@@ -99,6 +114,7 @@ int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time
 		return r;
 	sd_event_source_set_io_fd_own(domain->exit, true);
 	steal_fd(&fd);
+	expiry_end(&domain->forsaken);
 	domain->pid = pid;
 	domain->start_time = start_time;
 	if (domain->door)

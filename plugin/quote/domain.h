@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/expiry.h"
 #include "core/uuid.h"
 #include "quote/config.h"
 #include "quote/token-bucket.h"
@@ -70,6 +71,7 @@ struct Domain {
 	uint64_t start_time;
 	sd_event_source *exit; /* its pidfd */
 	uint32_t cid;	       /* 0: none */
+	Expiry forsaken;       /* runs while pid is 0: domains.h */
 
 	Lane lanes[LANES];
 	Asker *askers;
@@ -94,6 +96,8 @@ int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time
 
 /* It has ended, or another is about to start: its connections end, too. */
 void domain_forget_qemu(Domain *domain);
+/* It has no QEMU, and is forsaken when that is so for as long as `expiries` says (domains.h). */
+void domain_await(Domain *domain, Expiries *expiries);
 
 static inline unsigned domain_askers(const Domain *domain)
 {

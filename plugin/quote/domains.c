@@ -149,6 +149,7 @@ void domains_remove(Domains *domains, Domain *domain)
 	}
 	door_free(domain->door);
 	sd_event_source_disable_unref(domain->exit);
+	expiry_end(&domain->forsaken);
 	free(domain->name);
 	free(domain->socket);
 	free(domain);

@@ -18,7 +18,22 @@ typedef struct Forgotten {
 	Histogram latency;
 } Forgotten;
 
+/*
+ * A TVM goes when libvirt's release is told of. That may get lost, with tdid for one; so it goes by
+ * itself when it has no QEMU for longer than libvirt lets it wait: a minute after one has ended,
+ * since the next start begins with another Prepare; an hour after Prepare, because a QEMU with much
+ * memory takes its time, but not that long.
+ */
+#define DOMAINS_ENDED_USEC     UINT64_C(60000000)
+#define DOMAINS_UNSTARTED_USEC UINT64_C(3600000000)
+
+/* It is to be removed, and what else is kept of it. */
+typedef void (*DomainForsaken)(Domain *domain, void *userdata);
+
 struct Domains {
+	Expiries ended, unstarted;
+	DomainForsaken forsaken;
+	void *userdata;
 	const ConfigLimits *limits;
 	Domain *first;
 	unsigned n_strangers[DOMAIN_KINDS];

@@ -87,11 +87,16 @@ int records_write(Records *records, const Domain *domain)
 				STATE_FILE_NO_GROUP, text, strlen(text));
 }
 
-int records_remove(Records *records, const Domain *domain)
+void records_forget(Records *records, Relay *relay, Domain *domain)
 {
 	char name[NAME_SIZE];
+	int r = state_file_remove(records->directory, name_of(domain->uuid, name));
 
-	return state_file_remove(records->directory, name_of(domain->uuid, name));
+	if (r < 0)
+		log_error("%s: its record cannot be removed from %s: %s; after a restart of "
+			  "tdi-quoted its socket is there again, for a while",
+			  domain->label, records->path, strerror(-r));
+	domains_remove(&relay->domains, domain);
 }
 
 typedef struct Record {
@@ -112,6 +117,7 @@ static int restore(const Records *records, Relay *relay, const Record *record, c
 	if (r <= 0)
 		return r < 0 ? r : -EEXIST;
 	domain_set_name(domain, record->name);
+	domain_await(domain, record->pid > 0 ? &relay->domains.ended : &relay->domains.unstarted);
 	if (record->pid > 0) {
 		r = domain_begin(domain, relay->event, (pid_t)record->pid,
 				 (uint64_t)record->start_time);

@@ -18,11 +18,12 @@ DEFINE_CLEANUP(Records, records_free);
 const char *records_path(const Records *records);
 
 int records_write(Records *records, const Domain *domain);
-int records_remove(Records *records, const Domain *domain);
+/* The domain has ended: it goes, and its record. */
+void records_forget(Records *records, Relay *relay, Domain *domain);
 
 /*
  * Every domain that is recorded, with its door open again; one whose QEMU has ended waits for
- * another, or for libvirt's release. What cannot be read is said and left out. -errno with a
- * sentence.
+ * another, or for libvirt's release, as long as domains.h says. What cannot be read is said and
+ * left out. -errno with a sentence.
  */
 int records_restore(Records *records, Relay *relay, char **ret_error);

@@ -398,6 +398,8 @@ static int init_expiries(Relay *relay)
 		{ &relay->deadline, "requests without an answer (deadline_ms)",
 		  config->deadline_usec },
 		{ &relay->writing, "answers that nobody takes", WRITING_USEC },
+		{ &relay->domains.ended, "TVMs that have ended", DOMAINS_ENDED_USEC },
+		{ &relay->domains.unstarted, "TVMs that do not start", DOMAINS_UNSTARTED_USEC },
 	};
 	int r = 0;
 
@@ -453,6 +455,8 @@ Relay *relay_free(Relay *relay)
 	expiries_done(&relay->silence);
 	expiries_done(&relay->deadline);
 	expiries_done(&relay->writing);
+	expiries_done(&relay->domains.ended);
+	expiries_done(&relay->domains.unstarted);
 	sd_event_unref(relay->event);
 	free(relay);
 	return NULL;

@@ -64,6 +64,7 @@ static int prepare(Service *service, Domain *domain, const char *name, const cha
 		return r;
 	/* What is left of its last run. */
 	domain_forget_qemu(domain);
+	domain_await(domain, &service->relay->domains.unstarted);
 	domain->door = door_free(domain->door);
 	free(domain->socket);
 	domain->socket = strdup(path);
@@ -98,10 +99,8 @@ static int on_prepare(VarlinkCall *call, json_object *parameters, void *userdata
 		r = prepare(service, domain, name, path, &why);
 	if (r >= 0)
 		return varlink_call_reply(call, NULL);
-	if (domain && !domain->door) {
-		records_remove(service->records, domain);
-		domains_remove(&service->relay->domains, domain);
-	}
+	if (domain && !domain->door)
+		records_forget(service->records, service->relay, domain);
 	return answer_refused(call, name, "quote socket", r, why);
 }
 
@@ -147,20 +146,23 @@ static int on_release(VarlinkCall *call, json_object *parameters, void *userdata
 	Service *service = userdata;
 	Domain *domain;
 	Uuid uuid;
-	int r;
 
 	if (read_domain(call, parameters, &uuid))
 		return 0;
 	domain = domains_find(&service->relay->domains, uuid);
-	if (!domain)
-		return varlink_call_reply(call, NULL);
-	r = records_remove(service->records, domain);
-	if (r < 0)
-		log_error("%s: its record cannot be removed from %s: %s; after a restart of "
-			  "tdi-quoted its socket is there again",
-			  domain->label, records_path(service->records), strerror(-r));
-	domains_remove(&service->relay->domains, domain);
+	if (domain)
+		records_forget(service->records, service->relay, domain);
 	return varlink_call_reply(call, NULL);
+}
+
+static void on_forsaken(Domain *domain, void *userdata)
+{
+	Service *service = userdata;
+
+	log_warning("%s: forgotten: it has no QEMU any more, or got none, and tdid has not told of "
+		    "its end; see 'journalctl -u tdid'",
+		    domain->label);
+	records_forget(service->records, service->relay, domain);
 }
 
 static int on_list(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -226,6 +228,8 @@ int service_new(Service **ret, Relay *relay, Records *records, char **ret_error)
 		return -ENOMEM;
 	service->relay = relay;
 	service->records = records;
+	relay->domains.forsaken = on_forsaken;
+	relay->domains.userdata = service;
 	r = varlink_server_new(&service->server, relay->event, &options);
 	if (r >= 0)
 		r = varlink_server_add_interface(service->server, schema_io_tdid_quote, ret_error);

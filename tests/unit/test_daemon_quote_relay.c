@@ -227,6 +227,40 @@ Test(daemon_quote_relay, started_while_there_is_none)
 	cr_assert_eq(n_told, 0);
 }
 
+/* Nor that it has ended, or its socket would stay. */
+Test(daemon_quote_relay, released_while_there_is_none)
+{
+	testing_daemon_start(&d);
+	call("release", WITH, 0);
+	expect("");
+	start_quoted();
+	for (int turns = 0; n_told == 0 && turns < 20; turns++)
+		testing_turn(d.event);
+	expect_told("Release ", TVM0);
+	testing_idle(d.event);
+	cr_assert_eq(n_told, 0);
+}
+
+/* Where there is a tdi-quoted, one that is restarted hears of a domain with a vsock device, too. */
+Test(daemon_quote_relay, domain_with_a_vsock_while_it_is_restarted)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	hang = true;
+	call("started", PORT_AND_VSOCK, getpid());
+	expect("");
+	UNTIL(d.event, n_told == 1);
+	quoted = varlink_server_free(quoted);
+	hanging = varlink_call_unref(hanging);
+	testing_idle(d.event);
+	n_told = 0;
+	hang = false;
+	start_quoted();
+	for (int turns = 0; n_told == 0 && turns < 20; turns++)
+		testing_turn(d.event);
+	expect_told("Started ", "\"cid\":7");
+}
+
 /* What is newer makes it void; and calls come in their order. */
 Test(daemon_quote_relay, released_before_it_could_be_told)
 {

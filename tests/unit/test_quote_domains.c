@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which TVMs there are, and until when: what tests/quote would have to wait too long for. */
+#include "quote/service.h"
+
+#include "../scratch-folder.h"
+
+#include "common/process.h"
+#include "quote/door.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define TVM "11111111-2222-4333-8444-000000000001"
+
+static char root[64], path[128];
+static Config *config;
+static sd_event *event;
+static Relay *relay;
+static Records *records;
+static Service *service;
+static pid_t qemu;
+
+/* A tdi-quoted, for which the two times are short. */
+static void begin(uint64_t ended_usec, uint64_t unstarted_usec)
+{
+	_cleanup_free_ char *error = NULL;
+
+	cr_assert_geq(relay_new(&relay, event, config), 0);
+	relay->domains.ended.length_usec = ended_usec;
+	relay->domains.unstarted.length_usec = unstarted_usec;
+	cr_assert_eq(records_open(&records, config->records, &error), 0, "%s", error);
+	cr_assert_geq(records_restore(records, relay, &error), 0, "%s", error);
+	cr_assert_geq(service_new(&service, relay, records, &error), 0, "%s", error);
+}
+
+/* As at its end in order: the sockets stay. */
+static void end(void)
+{
+	for (Domain *domain = relay->domains.first; domain; domain = domain->next)
+		domain->door = door_leave(domain->door);
+	service = service_free(service);
+	records = records_free(records);
+	relay = relay_free(relay);
+}
+
+static void set_up(void)
+{
+	_cleanup_free_ char *error = NULL, *text = NULL;
+
+	cr_assert(scratch_folder(root, sizeof(root), NULL));
+	cr_assert_geq(asprintf(&text,
+			       "{\"upstreams\": [\"unix:%s/nobody\"], \"control\": \"%s/control\", "
+			       "\"records\": \"%s/records\"}",
+			       root, root, root),
+		      0);
+	cr_assert_eq(config_parse(&config, text, strlen(text), &error), 0, "%s", error);
+	cr_assert_geq(sd_event_new(&event), 0);
+	snprintf(path, sizeof(path), "%s/" TVM ".sock", root);
+	qemu = fork();
+	if (qemu == 0) {
+		pause();
+		_exit(0);
+	}
+}
+
+static void kill_qemu(void)
+{
+	if (qemu > 0) {
+		kill(qemu, SIGKILL);
+		waitpid(qemu, NULL, 0);
+	}
+	qemu = 0;
+}
+
+static void tear_down(void)
+{
+	char command[128];
+
+	kill_qemu();
+	end();
+	sd_event_unref(event);
+	config_free(config);
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	cr_assert_eq(system(command), 0);
+}
+
+TestSuite(quote_domains, .init = set_up, .fini = tear_down, .timeout = 20);
+
+/* With a socket and a record, as Prepare makes it. */
+static Domain *prepared(void)
+{
+	_cleanup_free_ char *error = NULL;
+	Domain *domain;
+	Uuid uuid;
+
+	cr_assert_eq(uuid_from_string(&uuid, TVM), 0);
+	cr_assert_eq(domains_tvm(&relay->domains, uuid, &domain), 1);
+	domain->socket = strdup(path);
+	cr_assert_eq(door_of_domain(&domain->door, relay, domain, path, &error), 0, "%s", error);
+	domain_await(domain, &relay->domains.unstarted);
+	cr_assert_eq(records_write(records, domain), 0);
+	return domain;
+}
+
+static void started(Domain *domain)
+{
+	uint64_t start_time;
+
+	cr_assert_eq(process_start_time(&start_time, "", qemu), 0);
+	cr_assert_eq(domain_begin(domain, event, qemu, start_time), 0);
+	cr_assert_eq(records_write(records, domain), 0);
+}
+
+static bool is_recorded(void)
+{
+	_cleanup_free_ char *record = NULL;
+
+	cr_assert_geq(asprintf(&record, "%s/" TVM ".json", config->records), 0);
+	return access(record, F_OK) == 0;
+}
+
+static void expect_forgotten(void)
+{
+	while (relay->domains.first)
+		cr_assert_geq(sd_event_run(event, UINT64_MAX), 0);
+	cr_assert_not(is_recorded());
+	cr_assert_neq(access(path, F_OK), 0, "its socket is still there");
+}
+
+#define LONG  UINT64_C(3600000000)
+#define SHORT UINT64_C(20000)
+
+/* All that is due for the time that would forget it. */
+static void expect_kept(void)
+{
+	for (int i = 0; i < 5; i++)
+		cr_assert_geq(sd_event_run(event, SHORT), 0);
+	cr_assert_not_null(relay->domains.first);
+	cr_assert(is_recorded());
+	cr_assert_eq(access(path, F_OK), 0);
+}
+
+Test(quote_domains, qemu_has_ended_and_no_release_comes)
+{
+	begin(SHORT, LONG);
+	started(prepared());
+	expect_kept();
+	kill_qemu();
+	expect_forgotten();
+}
+
+Test(quote_domains, qemu_has_ended_while_nobody_looked)
+{
+	begin(LONG, LONG);
+	started(prepared());
+	end();
+	kill_qemu();
+	begin(SHORT, LONG);
+	expect_forgotten();
+}
+
+Test(quote_domains, its_start_never_came)
+{
+	begin(LONG, SHORT);
+	prepared();
+	expect_forgotten();
+}
+
+Test(quote_domains, its_start_never_came_after_a_restart)
+{
+	begin(LONG, LONG);
+	prepared();
+	end();
+	begin(LONG, SHORT);
+	expect_forgotten();
+}
+
+/* It has not started yet: another time counts than for one that has ended. */
+Test(quote_domains, one_that_starts_is_waited_for)
+{
+	Domain *domain;
+
+	begin(SHORT, LONG);
+	domain = prepared();
+	expect_kept();
+	started(domain);
+	expect_kept();
+	end();
+	begin(SHORT, SHORT);
+	expect_kept();
+}
