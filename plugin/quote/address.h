@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Where quotes are asked for: "unix:/run/qgs.socket", "vsock:2:4050", "tcp:127.0.0.1:4050",
- * "tcp:[::1]:4050". To listen at, a vsock address may leave its CID out: "vsock:4050".
+ * "tcp:[::1]:4050". To listen at, a vsock address may leave its CID out: "vsock:4050";
+ * "tcp:[::]:4050" is IPv4's, too.
  *
  * IP addresses are numeric: a name's resolution would block.
  */

@@ -93,6 +93,14 @@ static int stranger(Domains *domains, DomainKind kind, uint32_t cid, const char 
 	return 0;
 }
 
+/* All of 127.0.0.0/8 is this host. */
+static void put_host(char label[static INET_ADDRSTRLEN], struct in_addr host)
+{
+	if (ntohl(host.s_addr) >> 24 == 127)
+		host.s_addr = htonl(INADDR_LOOPBACK);
+	inet_ntop(AF_INET, &host, label, INET_ADDRSTRLEN);
+}
+
 int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domain **ret)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
@@ -109,8 +117,14 @@ int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domai
 		snprintf(label, sizeof(label), "vsock CID %u", cid);
 		return stranger(domains, DOMAIN_CID, cid, label, ret);
 	}
-	/* Whoever has one address of these has as many as he likes. */
-	if (peer->ss_family == AF_INET6) {
+	/* At an IPv6 address for all, IPv4 peers come as ::ffff:a.b.c.d. */
+	if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+		struct in_addr host;
+
+		memcpy(&host, &in6->sin6_addr.s6_addr[12], sizeof(host));
+		put_host(label, host);
+	} else if (peer->ss_family == AF_INET6) {
+		/* Whoever has one address of these has as many as he likes. */
 		struct in6_addr net = in6->sin6_addr;
 
 		if (!IN6_IS_ADDR_LOOPBACK(&net))
@@ -119,11 +133,7 @@ int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domai
 		if (!IN6_IS_ADDR_LOOPBACK(&net))
 			strcat(label, "/64");
 	} else if (peer->ss_family == AF_INET) {
-		struct in_addr host = in->sin_addr;
-
-		if (ntohl(host.s_addr) >> 24 == 127)
-			host.s_addr = htonl(INADDR_LOOPBACK);
-		inet_ntop(AF_INET, &host, label, sizeof(label));
+		put_host(label, in->sin_addr);
 	}
 	return stranger(domains, DOMAIN_HOST, 0, label, ret);
 }
