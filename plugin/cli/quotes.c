@@ -12,6 +12,7 @@ static const TableColumn asker_columns[] = {
 	{ "UNAVAILABLE", .right = true },
 	{ "LATE", .right = true },
 	{ "LIMITED", .right = true },
+	{ "HELD", .right = true },
 	{ "BAD", .right = true },
 	{ "GONE", .right = true },
 	{ "IN FLIGHT", .right = true },
@@ -28,6 +29,11 @@ static const TableColumn upstream_columns[] = {
 	{ "MEDIAN", .right = true },
 	{ "P99", .right = true },
 	{ "TROUBLE" },
+};
+
+static const TableColumn bucket_columns[] = {
+	{ "LATENCY", .right = true },
+	{ "REQUESTS", .right = true },
 };
 
 enum { COLUMN_STATE = 1 };
@@ -55,16 +61,17 @@ static const char *bound(json_object *object, const char *name, char buffer[stat
 static void add_asker(Table *table, json_object *asker)
 {
 	static const char *const outcomes[] = { "ok",	   "error", "unavailable", "late",
-						"limited", "bad",   "gone" };
+						"limited", NULL,    "bad",	   "gone" };
 	json_object *counts = json_get_object(asker, "counts");
 	char n[ELEMENTSOF(outcomes)][NUMBER_SIZE], open[NUMBER_SIZE], median[40], p99[40];
 	const char *cells[ELEMENTSOF(asker_columns)] = { json_get_string(asker, "name") };
 
 	for (size_t i = 0; i < ELEMENTSOF(outcomes); i++)
-		cells[1 + i] = number(counts, outcomes[i], n[i]);
-	cells[8] = number(asker, "in_flight", open);
-	cells[9] = bound(asker, "median_usec", median);
-	cells[10] = bound(asker, "p99_usec", p99);
+		cells[1 + i] = outcomes[i] ? number(counts, outcomes[i], n[i])
+					   : number(asker, "held", n[i]);
+	cells[9] = number(asker, "in_flight", open);
+	cells[10] = bound(asker, "median_usec", median);
+	cells[11] = bound(asker, "p99_usec", p99);
 	table_add(table, cells);
 }
 
@@ -83,6 +90,74 @@ static void add_upstream(Table *table, json_object *upstream)
 	table_tone(table, COLUMN_STATE, strcmp(state, "closed") == 0 ? TABLE_GOOD : TABLE_BAD);
 }
 
+static bool is_called(json_object *asker, const char *who)
+{
+	const char *domain = json_get_string(asker, "domain");
+
+	return strcmp(json_get_string(asker, "name"), who) == 0 ||
+	       (domain && strcasecmp(domain, who) == 0);
+}
+
+/* Of the askers, those that are called so. */
+static json_object *called(json_object *askers, const char *who)
+{
+	json_object *found = json_object_new_array();
+
+	for (size_t i = 0; found && i < json_object_array_length(askers); i++) {
+		json_object *asker = json_object_array_get_idx(askers, i);
+
+		if (is_called(asker, who))
+			json_object_array_add(found, json_object_get(asker));
+	}
+	return found;
+}
+
+static void print_latency(json_object *asker, const TableStyle *style)
+{
+	_cleanup_(table_freep) Table *table = table_new(bucket_columns, ELEMENTSOF(bucket_columns));
+	json_object *buckets = json_get_array(asker, "latency");
+	char up_to[40], requests[NUMBER_SIZE];
+
+	for (size_t i = 0; i < json_object_array_length(buckets); i++) {
+		json_object *bucket = json_object_array_get_idx(buckets, i);
+
+		table_add(table,
+			  (const char *const[]){ bound(bucket, "up_to_usec", up_to) ?: "longer",
+						 number(bucket, "requests", requests) });
+	}
+	if (json_object_array_length(buckets) == 0)
+		return;
+	putchar('\n');
+	table_print(table, style, stdout);
+}
+
+/* What is asked about somebody: one row, and how long each took. */
+static CliStatus print_one(const Cli *cli, json_object *askers, const char *who)
+{
+	_cleanup_(table_freep) Table *table = table_new(asker_columns, ELEMENTSOF(asker_columns));
+	_cleanup_(json_unrefp) json_object *found = called(askers, who);
+	TableStyle style = table_style(stdout);
+	size_t n = found ? json_object_array_length(found) : 0;
+
+	if (n == 0) {
+		cli_error(cli,
+			  "nobody who is called '%s' has asked for a quote; 'tdictl quotes' "
+			  "lists who has",
+			  who);
+		return CLI_REFUSED;
+	}
+	if (cli->json) {
+		cli_print_json(found);
+		return CLI_OK;
+	}
+	for (size_t i = 0; i < n; i++)
+		add_asker(table, json_object_array_get_idx(found, i));
+	table_print(table, &style, stdout);
+	for (size_t i = 0; i < n; i++)
+		print_latency(json_object_array_get_idx(found, i), &style);
+	return CLI_OK;
+}
+
 static CliStatus run(Cli *cli, char **arguments)
 {
 	_cleanup_(table_freep) Table *askers = table_new(asker_columns, ELEMENTSOF(asker_columns));
@@ -95,6 +170,8 @@ static CliStatus run(Cli *cli, char **arguments)
 
 	if (status != CLI_OK)
 		return status;
+	if (arguments[0])
+		return print_one(cli, json_get_array(reply, "askers"), arguments[0]);
 	if (cli->json) {
 		cli_print_json(reply);
 		return CLI_OK;
@@ -117,13 +194,21 @@ static CliStatus run(Cli *cli, char **arguments)
 
 const Command command_quotes = {
 	.name = "quotes",
-	.arguments = "",
+	.arguments = "[WHO]",
 	.summary = "Show who has asked for TDX quotes, and how the quoting services do",
 	.help = "STATE is that of a service's circuit breaker: closed is good; open: it is not "
 		"asked\n"
-		"until it answers a check. LIMITED were turned away, GONE have not waited. MEDIAN\n"
-		"and P99 are bounds. For figures in full: io.tdid.Quote Metrics.\n"
-		"--json prints {askers, upstreams} with the field names of io.tdid.Quote.\n",
+		"until it answers a check. LIMITED were turned away, GONE have not waited. HELD "
+		"is\n"
+		"how often a TVM had to wait before its own socket, for its limits; MEDIAN and "
+		"P99\n"
+		"are bounds, of the time from then on. With WHO, a domain's name or UUID or "
+		"another's\n"
+		"name, how many took how long. For all figures: io.tdid.Quote Metrics.\n"
+		"--json prints {askers, upstreams} with the field names of io.tdid.Quote; with "
+		"WHO\n"
+		"an array of askers.\n",
+	.max_arguments = 1,
 	.run = run,
 	.service = &cli_quoted,
 };

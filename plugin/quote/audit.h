@@ -14,7 +14,7 @@ typedef struct AuditEntry {
 	const char *upstream; /* NULL: none was asked */
 	const char *why;      /* NULL: nothing to be said */
 	size_t quote_size;    /* bytes; 0: none */
-	uint64_t usec;	      /* from the connection on */
+	uint64_t usec;	      /* since its connection was taken */
 } AuditEntry;
 
 /*

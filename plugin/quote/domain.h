@@ -82,7 +82,8 @@ struct Domain {
 	bool in_turn;
 
 	uint64_t counts[QUOTE_OUTCOMES];
-	Histogram latency; /* of all that got an answer, from the connection on */
+	Histogram latency; /* of all that got an answer, since their connection was taken */
+	uint64_t n_held;   /* times that its socket was shut, with somebody before it */
 };
 
 /* For messages. -ENOMEM. */

@@ -236,12 +236,14 @@ static bool may_take(Door *door)
 		return false;
 	}
 	if (domain->lanes[LANE_SOCKET].n_askers >= door->relay->config->limits.in_flight) {
+		domain->n_held++;
 		shut(door, 0);
 		return false;
 	}
 	wait = token_bucket_take(&domain->lanes[LANE_SOCKET].bucket, monotonic_usec());
 	if (wait == 0)
 		return true;
+	domain->n_held++;
 	shut(door, wait);
 	if (may_log(door))
 		log_warning("%s: its quote requests wait: more than %u a second "

@@ -19,23 +19,55 @@ static int counts_build(json_object **ret, const Domain *domain)
 	return r;
 }
 
+/* What is in none of its buckets is left out of them. */
+static int latency_build(json_object **ret, const Histogram *latency)
+{
+	json_object *array = json_object_new_array();
+	int r = array ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i <= HISTOGRAM_BOUNDS; i++) {
+		json_object *bucket;
+
+		if (latency->counts[i] == 0)
+			continue;
+		r = json_build(
+			&bucket,
+			J_INT_IF(i < HISTOGRAM_BOUNDS, "up_to_usec", (int64_t)histogram_bound(i)),
+			J_INT("requests", (int64_t)latency->counts[i]));
+		if (r == 0)
+			r = json_append_take(array, bucket);
+	}
+	if (r < 0)
+		json_object_put(array);
+	else
+		*ret = array;
+	return r;
+}
+
 static int asker_build(json_object **ret, const Domain *domain)
 {
-	json_object *counts;
+	json_object *counts, *latency;
 	char uuid[UUID_STRING_SIZE];
 	bool tvm = domain->kind == DOMAIN_TVM, any = histogram_count(&domain->latency) > 0;
 	int r = counts_build(&counts, domain);
 
 	if (r < 0)
 		return r;
+	r = latency_build(&latency, &domain->latency);
+	if (r < 0) {
+		json_object_put(counts);
+		return r;
+	}
 	return json_build(
 		ret, J_STRING("domain", tvm ? uuid_format(domain->uuid, uuid) : NULL),
 		J_STRING("name", domain->name ?: domain->label), J_STRING("socket", domain->socket),
 		J_INT_IF(domain->cid > 0, "cid", domain->cid),
 		J_INT_IF(domain->pid > 0, "qemu_pid", domain->pid),
 		J_INT("in_flight", domain_askers(domain)), J_TAKE("counts", counts),
+		J_INT("held", (int64_t)domain->n_held),
 		J_INT_IF(any, "median_usec", (int64_t)histogram_quantile(&domain->latency, 50)),
-		J_INT_IF(any, "p99_usec", (int64_t)histogram_quantile(&domain->latency, 99)));
+		J_INT_IF(any, "p99_usec", (int64_t)histogram_quantile(&domain->latency, 99)),
+		J_TAKE("latency", latency));
 }
 
 int view_askers(const Relay *relay, json_object **ret)
@@ -97,7 +129,7 @@ int view_upstreams(const Relay *relay, json_object **ret)
  */
 typedef struct Sum {
 	uint64_t counts[QUOTE_OUTCOMES];
-	uint64_t in_flight;
+	uint64_t in_flight, held;
 	Histogram latency;
 } Sum;
 
@@ -106,6 +138,7 @@ static void add(Sum *sum, const Domain *domain)
 	for (int i = 0; i < QUOTE_OUTCOMES; i++)
 		sum->counts[i] += domain->counts[i];
 	sum->in_flight += domain_askers(domain);
+	sum->held += domain->n_held;
 	histogram_add(&sum->latency, &domain->latency);
 }
 
@@ -161,6 +194,12 @@ static void put_latency(FILE *out, const char *label, const Sum *sum)
 			       &sum->latency);
 }
 
+static void put_held(FILE *out, const char *label, const Sum *sum)
+{
+	open_metrics_sample(out, "tdid_quote_held_total", METRIC_LABELS({ "domain", label }),
+			    sum->held);
+}
+
 static void put_upstreams(FILE *out, const Relay *relay)
 {
 	open_metrics_family(out, "tdid_quote_upstream_usable", METRIC_GAUGE,
@@ -200,8 +239,13 @@ int view_metrics(const Relay *relay, char **ret)
 	for_each_sum(out, relay, put_counts);
 	open_metrics_family(out, "tdid_quote_in_flight", METRIC_GAUGE, "Connections that are open");
 	for_each_sum(out, relay, put_in_flight);
+	open_metrics_family(
+		out, "tdid_quote_held", METRIC_COUNTER,
+		"Times that a TVM's requests had to wait in its socket's queue, for its "
+		"limits");
+	for_each_sum(out, relay, put_held);
 	open_metrics_family(out, "tdid_quote_seconds", METRIC_HISTOGRAM,
-			    "From a request's connection to its answer");
+			    "From the acceptance of a request's connection to its answer");
 	for_each_sum(out, relay, put_latency);
 	put_upstreams(out, relay);
 	open_metrics_end(out);

@@ -78,6 +78,11 @@ uint64_t histogram_count(const Histogram *histogram)
 	return n;
 }
 
+uint64_t histogram_bound(size_t i)
+{
+	return i < HISTOGRAM_BOUNDS ? bounds_usec[i] : UINT64_MAX;
+}
+
 uint64_t histogram_quantile(const Histogram *histogram, unsigned percent)
 {
 	uint64_t all = histogram_count(histogram), n = 0;

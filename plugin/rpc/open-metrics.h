@@ -43,6 +43,8 @@ typedef struct Histogram {
 void histogram_observe(Histogram *histogram, uint64_t usec);
 void histogram_add(Histogram *histogram, const Histogram *other);
 uint64_t histogram_count(const Histogram *histogram);
+/* Of counts[i], in microseconds; UINT64_MAX of the last one. */
+uint64_t histogram_bound(size_t i);
 /* The bound, in microseconds, that so many per cent do not exceed; UINT64_MAX beyond all bounds. */
 uint64_t histogram_quantile(const Histogram *histogram, unsigned percent);
 /* `label` may be NULL. */

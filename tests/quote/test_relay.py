@@ -2,11 +2,13 @@
 """tdi-quoted between TVMs that ask and quoting services that do not always answer."""
 import concurrent.futures
 import hashlib
+import json
 import os
 import re
 import resource
 import socket
 import struct
+import subprocess
 import tempfile
 import time
 
@@ -103,12 +105,27 @@ def test_tdictl_quotes_shows_who_asks_and_who_answers():
         assert upstreams[1][:5] == [f"unix:{up.socket}", "closed", "0", "2", "0"], upstreams
         assert upstreams[2][0] == f"unix:{up.folder}/nobody" and upstreams[2][1] == "open", upstreams
         assert upstreams[2][-1] == "No such file or directory", upstreams
-        assert askers[0] == ["WHO", "OK", "ERROR", "UNAVAILABLE", "LATE", "LIMITED", "BAD", "GONE",
-                             "IN FLIGHT", "MEDIAN", "P99"], askers
+        assert askers[0] == ["WHO", "OK", "ERROR", "UNAVAILABLE", "LATE", "LIMITED", "HELD", "BAD",
+                             "GONE", "IN FLIGHT", "MEDIAN", "P99"], askers
         rows = {row[0]: row[1:] for row in askers[1:]}
-        assert rows["tvm1"][:8] == ["1", "0", "0", "0", "0", "1", "0", "0"], askers
-        assert rows["127.0.0.1"][:8] == ["1", "0", "0", "0", "0", "0", "0", "0"], askers
-        assert all(cell.startswith("<= ") for row in rows.values() for cell in row[8:]), askers
+        assert rows["tvm1"][:9] == ["1", "0", "0", "0", "0", "0", "1", "0", "0"], askers
+        assert rows["127.0.0.1"][:9] == ["1", "0", "0", "0", "0", "0", "0", "0", "0"], askers
+        assert all(cell.startswith("<= ") for row in rows.values() for cell in row[9:]), askers
+        # About one of them: its row, and its requests by how long they took.
+        for who in ("tvm1", uuid(1)):
+            row, latency = ([re.split(r" {2,}", line.strip()) for line in table.splitlines()]
+                            for table in it.tdictl("quotes", who).split("\n\n"))
+            assert row == [askers[0], next(each for each in askers if each[0] == "tvm1")], row
+            assert latency[0] == ["LATENCY", "REQUESTS"], latency
+            assert sum(int(n) for _, n in latency[1:]) == 2, latency
+            assert all(bound.startswith("<= ") for bound, _ in latency[1:]), latency
+        only, = json.loads(it.tdictl("quotes", "tvm1", "--json"))
+        assert sum(each["requests"] for each in only["latency"]) == 2, only
+        try:
+            it.tdictl("quotes", "tvm2")
+            raise AssertionError("tvm2 has not asked")
+        except subprocess.CalledProcessError as error:
+            assert error.returncode == 1
 
 
 def test_service_is_asked_over_tcp():
@@ -388,6 +405,10 @@ def test_domain_that_floods_gets_its_own_limit():
         # 16 at once, 20 a second for 2 s, and those that were begun.
         assert 30 <= served <= 16 + 20 * 3 + 8, served
         assert "tvm1: its quote requests wait: more than 20 a second" in it.said()
+        held = it.asker("tvm1")["held"]
+        assert held > 0 and it.asker("tvm2")["held"] == 0, held
+        text = it.call("Metrics")["text"]
+        assert f'tdid_quote_held_total{{domain="{uuid(1)}"}} {held}\n' in text, text
 
 
 def test_guest_that_makes_a_service_fail_costs_nobody_else_anything():
