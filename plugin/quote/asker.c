@@ -67,10 +67,8 @@ struct Asker {
 /* What a raw report is wrapped in. */
 #define RAW_HEAD (QGS_FRAME_SIZE + QGS_HEADER_SIZE + 8)
 
-Asker *asker_free(Asker *asker)
+static void asker_free(Asker *asker)
 {
-	if (!asker)
-		return NULL;
 	relay_cancel(&asker->request);
 	*asker->link = asker->next;
 	if (asker->next)
@@ -84,8 +82,9 @@ Asker *asker_free(Asker *asker)
 	free(asker->input);
 	free(asker->output);
 	free(asker);
-	return NULL;
 }
+
+static const char not_waited[] = "whoever asked has not waited";
 
 static void on_expired(void *userdata);
 
@@ -177,6 +176,7 @@ static void answer(Asker *asker, const uint8_t *from, size_t size, QuoteOutcome 
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		sent = size;
 		outcome = QUOTE_GONE;
+		why = not_waited;
 	}
 	account(asker, outcome, given, why);
 	if (sent < size) {
@@ -361,8 +361,10 @@ static bool go_on_reading(Asker *asker)
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		if (n <= 0) {
-			domain_count(asker->domain, asker->got ? QUOTE_BAD : QUOTE_GONE,
-				     monotonic_usec() - asker->since_usec);
+			if (asker->got)
+				account(asker, QUOTE_BAD, NULL, "its sender has hung up inside it");
+			else
+				domain_count(asker->domain, QUOTE_GONE, 0); /* nothing was asked */
 			asker_free(asker);
 			return false;
 		}
@@ -384,7 +386,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	case ASKER_READING: go_on_reading(asker); break;
 	case ASKER_WAITING:
 		if (revents & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
-			account(asker, QUOTE_GONE, NULL, "whoever asked has not waited");
+			account(asker, QUOTE_GONE, NULL, not_waited);
 			asker_free(asker);
 		}
 		break;
@@ -394,19 +396,23 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	return 0;
 }
 
-static void late(Asker *asker)
+/* Nobody is asked any more. What one has said before another was asked is better than nothing. */
+static void give_up(Asker *asker, QuoteOutcome outcome, const char *why)
 {
 	const Upstream *upstream = asker->request.upstream;
-	RequestAnswer from = { .outcome = QUOTE_LATE,
+	RequestAnswer from = { .outcome = outcome,
 			       .upstream = upstream ? upstream->config->name : NULL };
 
-	/* What one has said before another was asked is better than nothing. */
-	if (relay_give_up(&asker->request))
-		return;
-	answer_error(asker, QUOTE_LATE, QGS_ERROR_UNEXPECTED,
-		     upstream ? "no quoting service has answered in time"
-			      : "no quoting service had room, or answered its checks, in time",
-		     &from);
+	if (!relay_give_up(&asker->request))
+		answer_error(asker, outcome, QGS_ERROR_UNEXPECTED, why, &from);
+}
+
+static void late(Asker *asker)
+{
+	give_up(asker, QUOTE_LATE,
+		asker->request.upstream
+			? "no quoting service has answered in time"
+			: "no quoting service had room, or answered its checks, in time");
 }
 
 static void on_expired(void *userdata)
@@ -420,6 +426,32 @@ static void on_expired(void *userdata)
 	case ASKER_WAITING: late(asker); break;
 	case ASKER_WRITING:
 	case ASKER_DRAINING: asker_free(asker); break;
+	}
+}
+
+Asker *asker_next(const Asker *asker)
+{
+	return asker->next;
+}
+
+void asker_drop(Asker *asker)
+{
+	if (asker->state == ASKER_WAITING || (asker->state == ASKER_READING && asker->got))
+		account(asker, QUOTE_GONE, NULL, "its domain has ended");
+	asker_free(asker);
+}
+
+void asker_stop(Asker *asker)
+{
+	static const char why[] = "tdi-quoted is being stopped";
+
+	switch (asker->state) {
+	case ASKER_READING:
+		answer_error(asker, QUOTE_UNAVAILABLE, QGS_ERROR_UNEXPECTED, why, NULL);
+		break;
+	case ASKER_WAITING: give_up(asker, QUOTE_UNAVAILABLE, why); break;
+	case ASKER_WRITING:
+	case ASKER_DRAINING: break;
 	}
 }
 

@@ -10,5 +10,11 @@
  */
 int asker_new(Relay *relay, Domain *domain, LaneWay way, int fd);
 
-/* Without an answer: its domain has ended. Returns NULL. */
-Asker *asker_free(Asker *asker);
+/* Of the same domain; NULL: it is the last one. */
+Asker *asker_next(const Asker *asker);
+
+/* Its domain has ended, so nobody waits for an answer. */
+void asker_drop(Asker *asker);
+
+/* tdi-quoted ends: it is answered so, as far as it is not yet. Perhaps it is gone then. */
+void asker_stop(Asker *asker);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One line in the log for each quote. */
+/*
+ * One line in the log for each request, whatever has become of it. Not for those that are turned
+ * away at the door, unread: they are counted, and said once a second, lest whoever is over his
+ * limit fills the log.
+ */
 #pragma once
 
 #include "core/qgs-message.h"

@@ -37,7 +37,17 @@ void domain_count(Domain *domain, QuoteOutcome outcome, uint64_t usec)
 void domain_drop(Domain *domain)
 {
 	while (domain->askers)
-		asker_free(domain->askers);
+		asker_drop(domain->askers);
+}
+
+void domain_stop(Domain *domain)
+{
+	Asker *next;
+
+	for (Asker *asker = domain->askers; asker; asker = next) {
+		next = asker_next(asker);
+		asker_stop(asker);
+	}
 }
 
 /* No character is cut in two. */

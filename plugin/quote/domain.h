@@ -91,6 +91,8 @@ int domain_set_name(Domain *domain, const char *name);
 
 /* Ends every connection that it has: nothing of its requests is left. */
 void domain_drop(Domain *domain);
+/* Answers every request that it has with an error: tdi-quoted ends. */
+void domain_stop(Domain *domain);
 
 /* Told: QEMU runs as this process. -ESRCH when it does not. -errno. */
 int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time);

@@ -54,9 +54,14 @@ static int listen_all(Relay *relay, Door **doors, char **ret_error)
 	return 0;
 }
 
-/* The next of us opens the domains' sockets again: what is at their paths now stays. */
-static void leave_sockets(Relay *relay)
+/*
+ * Nobody is left without an answer. The next of us opens the domains' sockets again: what is at
+ * their paths now stays.
+ */
+static void leave(Relay *relay)
 {
+	for (Domain *domain = relay->domains.first; domain; domain = domain->next)
+		domain_stop(domain);
 	for (Domain *domain = relay->domains.first; domain; domain = domain->next)
 		domain->door = door_leave(domain->door);
 }
@@ -95,7 +100,7 @@ static int serve(const Config *config)
 	for (size_t i = 0; i < config->n_listen; i++)
 		door_free(doors[i]);
 	if (relay)
-		leave_sockets(relay);
+		leave(relay);
 	if (r < 0)
 		log_error("cannot serve: %s", error ?: strerror(-r));
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -77,6 +78,11 @@ class Relay:
 
     def said(self):
         return self.log.read_text(errors="replace")
+
+    def audited(self, who, outcome):
+        """The log's lines about requests of that domain, or peer, that ended so."""
+        begin = re.compile(fr".*quote: {re.escape(who)}( [-0-9a-f]{{36}})? {outcome}\b")
+        return [line for line in self.said().splitlines() if begin.match(line)]
 
     def call(self, method, **parameters):
         """One method of io.tdid.Quote; the reply's parameters."""

@@ -348,6 +348,67 @@ def test_slow_service_is_waited_for():
         assert answer == UNEXPECTED and 1.3 < seconds < 3.5, (answer, seconds)
 
 
+def test_every_end_of_a_request_is_in_the_log():
+    """One line each, with MRTD and REPORTDATA's digest where a whole report had come."""
+    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=400, deadline_ms=400,
+                           silence_ms=300) as it, qemu() as own:
+        path, report = it.prepare(1), report_of(up)
+        it.started(1, own.pid)
+        it.wait(lambda: it.upstream(0)["checks"] == 1)
+        shown = (f" mrtd={MRTD.hex()} report-data=sha384:"
+                 f"{hashlib.sha384(REPORT_DATA).hexdigest()} ")
+
+        def expect(who, outcome, *words):
+            it.wait(lambda: it.audited(who, outcome))
+            line, = it.audited(who, outcome)
+            assert all(word in line for word in words), line
+            assert it.asker(who)["counts"][outcome] == 1
+
+        assert is_quote(qgs.parse(own.ask(path, report)).parts[1])
+        expect("tvm1", "ok", shown, f" upstream=unix:{up.socket} ")
+        altered = bytearray(report)
+        altered[0x50] ^= 1
+        assert error_of(own.ask(path, bytes(altered)))
+        expect("tvm1", "error", shown, ": the quoting service says: ")
+        assert error_of(own.ask(path, report[:-1])) == qgs.INVALID_PARAMETER
+        expect("tvm1", "bad", ": a report that is not a TDREPORT")
+        with qgs.connect(it.tcp) as s:
+            s.sendall(qgs.request(qgs.GET_QUOTE, report, b"")[:100])
+        expect("127.0.0.1", "bad", ": its sender has hung up inside it")
+        up.call("Fail", mishap="close")
+        assert error_of(own.ask(path, report)) == UNEXPECTED
+        expect("tvm1", "unavailable", shown, ": it hung up without a reply")
+        up.call("Delay", milliseconds=200)
+        own.begin(path, report)
+        it.wait(lambda: it.upstream(0)["in_flight"] == 1)
+        it.call("Release", domain=uuid(1))
+        line, = it.audited("tvm1", "gone")
+        assert shown in line and line.endswith(": its domain has ended"), line
+
+
+def test_stopped_in_order_everybody_gets_an_answer():
+    """SIGTERM: who waits for a quote, or is about to ask for one, gets an error in QGS's format."""
+    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+        path, report = it.tvm(1), report_of(up)
+        it.wait(lambda: it.upstream(0)["checks"] == 1)
+        up.call("Delay", milliseconds=10000)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool, qgs.connect(path) as half:
+            asked = [pool.submit(qgs.quote, address, report) for address in (path, path, it.tcp)]
+            bare = pool.submit(qgs.ask, path, report)
+            half.sendall(qgs.request(qgs.GET_QUOTE, report, b"")[:100])
+            it.wait(lambda: it.asker("tvm1")["in_flight"] == 4
+                    and it.asker("127.0.0.1")["in_flight"] == 1
+                    and it.upstream(0)["in_flight"] == 4)
+            it.stop()
+            assert [each.result() for each in asked] == [UNEXPECTED] * 3
+            assert bare.result() == b""
+            assert error_of(qgs.all_of(half)) == UNEXPECTED
+        lines = it.audited("tvm1", "unavailable") + it.audited("127.0.0.1", "unavailable")
+        assert len(lines) == 5, lines
+        assert all(line.endswith(": tdi-quoted is being stopped") for line in lines), lines
+        it.start()
+
+
 def test_thousand_that_say_nothing():
     """1,000 at a domain's socket and 1,000 of one TCP address say nothing: all others are served.
 
