@@ -5,7 +5,8 @@ tests.
 Names: unit/NOUN, explore, sweep/SCENARIO, fuzz/NOUN, quote/WHAT-IT-SHOWS, system/WHAT-IT-SHOWS; a
 name may be the beginning of several. End-to-end tests run once with each TSM (tests/system/lab.py),
 unless their file says otherwise in TSMS, for as long as SYSTEM_TIMEOUT or their file's TIMEOUT;
-those of quotes need no emulated host. The last line is `N passed, N failed` (and `, N skipped`).
+those of quotes need no emulated host, and run with sanitizers. The last line is `N passed, N failed`
+(and `, N skipped`).
 """
 import argparse
 import ast
@@ -27,6 +28,7 @@ BUILD = pathlib.Path(os.environ.get("TDID_BUILD_FOLDER") or REPOSITORY / "build"
 PROGRAMS, SANITIZED, LOGS = BUILD / "programs", BUILD / "unit", BUILD / "logs"
 FUZZ = BUILD / "fuzz"
 os.environ["TDID_BUILD"] = str(PROGRAMS)
+os.environ["TDID_SANITIZED"] = str(SANITIZED)
 sys.path.insert(0, str(TESTS / "system"))
 sys.path.insert(0, str(TESTS / "fuzz"))
 sys.path.insert(0, str(TESTS / "sweep"))
@@ -34,7 +36,8 @@ import fuzz  # noqa: E402
 import lab  # noqa: E402
 import scenarios  # noqa: E402
 
-QE = "plugin/quote/emulated/tdi-qe-emulated"  # of the tests of quotes
+# Of the tests of quotes: they run with sanitizers.
+QUOTES = ("plugin/quote/tdi-quoted", "plugin/quote/emulated/tdi-qe-emulated")
 MACHINES = 2  # emulated hosts at a time: one for each core that the bed's L1 keeps busy
 SYSTEM_TIMEOUT = 420
 # The nested guest stops or hangs in 1 of 20 to 40 hot-plugs (tests/system/README.md); every try but
@@ -391,7 +394,7 @@ def main():
         if thread:
             thread.start()
     if set(chosen) - {*fuzzers, *sweeps}:
-        build_programs("tests/explore/explore", QE)
+        build_programs("tests/explore/explore")
     if units:
         build_sanitized(*(f"tests/unit/test_{name.split('/', 1)[1]}" for name in units))
         begin = time.monotonic()
@@ -409,6 +412,7 @@ def main():
         judge.join()
         if failures:
             raise SystemExit(failures[0])
+        build_sanitized(*QUOTES)
         for test in quotes:
             run_system(test, None, count)
     if bed:

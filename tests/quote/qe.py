@@ -9,9 +9,9 @@ import socket
 import subprocess
 import tempfile
 
-BUILD = pathlib.Path(os.environ.get("TDID_BUILD") or
-                     pathlib.Path(__file__).resolve().parents[2] / "build" / "programs")
-PROGRAM = BUILD / "plugin/quote/emulated/tdi-qe-emulated"
+import sanitized
+
+PROGRAM = sanitized.BUILD / "plugin/quote/emulated/tdi-qe-emulated"
 
 
 class Qe:
@@ -44,12 +44,14 @@ class Qe:
             ready.settimeout(20)
             self.process = subprocess.Popen([PROGRAM, "--config", self.config],
                                             stdin=subprocess.DEVNULL,
-                                            env={**os.environ, "NOTIFY_SOCKET": str(path)}, **options)
+                                            env=sanitized.environment(self.folder, path), **options)
             assert b"READY=1" in ready.recv(4096)
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(20) == 0, self.process.returncode
+        self.process.wait(20)
+        sanitized.expect_none(self.folder)
+        assert self.process.returncode == 0, self.process.returncode
 
     @contextlib.contextmanager
     def controlled(self):

@@ -11,9 +11,11 @@ import sys
 import tempfile
 import time
 
+import sanitized
+
 BUILD = pathlib.Path(os.environ.get("TDID_BUILD") or
                      pathlib.Path(__file__).resolve().parents[2] / "build" / "programs")
-PROGRAM = BUILD / "plugin/quote/tdi-quoted"
+PROGRAM = sanitized.BUILD / "plugin/quote/tdi-quoted"
 TDICTL = BUILD / "plugin/cli/tdictl"
 HERE = pathlib.Path(__file__).resolve().parent
 # A host may be without: a test that asks from a second address does not do that part then.
@@ -64,17 +66,19 @@ class Relay:
             ready.settimeout(20)
             self.process = subprocess.Popen([PROGRAM, "--config", self.config], stderr=log,
                                             stdin=subprocess.DEVNULL,
-                                            env={**os.environ, "NOTIFY_SOCKET": str(path)}, **options)
+                                            env=sanitized.environment(self.folder, path), **options)
             assert b"READY=1" in ready.recv(4096)
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(20) == 0, self.process.returncode
-        assert "Sanitizer" not in self.said(), self.said()
+        self.process.wait(20)
+        sanitized.expect_none(self.folder)
+        assert self.process.returncode == 0, self.process.returncode
 
     def kill(self):
         self.process.kill()
         self.process.wait()
+        sanitized.expect_none(self.folder)
 
     def said(self):
         return self.log.read_text(errors="replace")

@@ -493,7 +493,7 @@ def test_guest_that_makes_the_only_service_fail_costs_others_a_check():
         hostile, innocent, report = it.tvm(1), it.tvm(2), report_of(up)
         it.wait(lambda: it.upstream(0)["checks"] == 1)
         # The check takes long enough for others to come meanwhile.
-        up.call("Delay", milliseconds=700)
+        up.call("Delay", milliseconds=400)
         for _ in range(2):
             up.call("Fail", mishap="close", times=3)
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
