@@ -55,7 +55,8 @@ typedef struct Config {
 	bool collateral;
 	/* "deadline_ms", 15000: from the whole request to an answer, whatever it is */
 	uint64_t deadline_usec;
-	/* "attempt_ms", 6000: of one upstream, before the next is asked */
+	/* "attempt_ms", 6000: of one upstream, before another is asked; where there is none it goes
+	 * on to the deadline, and this is only when it counts as slow */
 	uint64_t attempt_usec;
 	/* "silence_ms", 3000: from the connection to the whole request */
 	uint64_t silence_usec;

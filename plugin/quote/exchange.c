@@ -19,6 +19,7 @@ struct Exchange {
 	int fd;
 	sd_event_source *io;
 	Expiry expiry;
+	Expiries *timeout;
 	const uint8_t *request;
 	size_t size, sent;
 	bool connecting;
@@ -163,6 +164,11 @@ static void on_expired(void *userdata)
 		finish(exchange, EXCHANGE_LATE, "no reply within its time");
 }
 
+void exchange_go_on(Exchange *exchange)
+{
+	expiry_begin(&exchange->expiry, exchange->timeout, monotonic_usec(), on_expired, exchange);
+}
+
 int exchange_begin(Exchange **ret, sd_event *event, const Address *address, const uint8_t *request,
 		   size_t size, QgsType wanted, Expiries *timeout, ExchangeDone done,
 		   void *userdata)
@@ -191,7 +197,8 @@ int exchange_begin(Exchange **ret, sd_event *event, const Address *address, cons
 				    on_io, exchange);
 	if (r < 0)
 		return r;
-	expiry_begin(&exchange->expiry, timeout, monotonic_usec(), on_expired, exchange);
+	exchange->timeout = timeout;
+	exchange_go_on(exchange);
 	*ret = steal_ptr(exchange);
 	return 0;
 }

@@ -13,7 +13,7 @@ typedef enum ExchangeOutcome {
 	EXCHANGE_ANSWERED, /* with a message of the type that is wanted, well-formed */
 	EXCHANGE_REFUSED,  /* nobody there: the connection did not come about */
 	EXCHANGE_BROKEN,   /* the reply is no such message, or the connection ended before it */
-	EXCHANGE_LATE,	   /* nothing within the time */
+	EXCHANGE_LATE,	   /* nothing within the time; exchange_go_on gives it more */
 } ExchangeOutcome;
 
 typedef struct ExchangeResult {
@@ -27,7 +27,10 @@ typedef struct ExchangeResult {
 
 typedef struct Exchange Exchange;
 
-/* The last thing that happens; it frees the exchange, when the reply has gone on its way. */
+/*
+ * The last thing that happens; it frees the exchange, when the reply has gone on its way. Unless it
+ * is late and let go on.
+ */
 typedef void (*ExchangeDone)(Exchange *exchange, const ExchangeResult *result, void *userdata);
 
 /*
@@ -37,6 +40,8 @@ typedef void (*ExchangeDone)(Exchange *exchange, const ExchangeResult *result, v
 int exchange_begin(Exchange **ret, sd_event *event, const Address *address, const uint8_t *request,
 		   size_t size, QgsType wanted, Expiries *timeout, ExchangeDone done,
 		   void *userdata);
+/* In `done`, late: it goes on for as long again, and `done` runs once more. */
+void exchange_go_on(Exchange *exchange);
 /* Closes the connection: `done` will not run any more. */
 Exchange *exchange_free(Exchange *exchange);
 DEFINE_CLEANUP(Exchange, exchange_free);

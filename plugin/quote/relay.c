@@ -183,6 +183,21 @@ static size_t upstream_index(const Relay *relay, const Upstream *upstream)
 	return i;
 }
 
+/* Slow, but there is no other to be asked: to close it would only waste what it has done. */
+static void wait_longer(Request *request, const ExchangeResult *result)
+{
+	Upstream *upstream = request->upstream;
+
+	if (!request->overdue) {
+		log_warning("%s: upstream %s: %s; there is no other to be asked, so it is waited "
+			    "for",
+			    request->domain->label, upstream->config->name, result->why);
+		upstream_tell(upstream, result, monotonic_usec() - request->asked_usec);
+	}
+	request->overdue = true;
+	exchange_go_on(request->exchange);
+}
+
 static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void *userdata)
 {
 	Request *request = userdata;
@@ -194,11 +209,17 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 				 .size = result->size,
 				 .message = &result->message };
 
+	if (result->outcome == EXCHANGE_LATE && !request->error_frame && !any_left(request)) {
+		wait_longer(request, result);
+		return;
+	}
 	request->exchange = NULL;
 	upstream->asked--;
 	if (result->outcome == EXCHANGE_REFUSED)
 		request->tried &= ~(1u << upstream_index(relay, upstream));
-	upstream_tell(upstream, result, monotonic_usec() - request->asked_usec);
+	if (result->outcome != EXCHANGE_LATE || !request->overdue)
+		upstream_tell(upstream, result, monotonic_usec() - request->asked_usec);
+	request->overdue = false;
 	if (result->outcome != EXCHANGE_ANSWERED) {
 		log_warning("%s: upstream %s: %s", request->domain->label, upstream->config->name,
 			    result->why);
@@ -390,7 +411,7 @@ static int init_expiries(Relay *relay)
 		const char *what;
 		uint64_t length_usec;
 	} all[] = {
-		{ &relay->attempt, "what a service does not answer (attempt_ms)",
+		{ &relay->attempt, "what a service has not answered (attempt_ms)",
 		  config->attempt_usec },
 		{ &relay->check, "health checks", CHECK_TIMEOUT_USEC },
 		{ &relay->silence, "connections without a request (silence_ms)",

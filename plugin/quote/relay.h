@@ -5,8 +5,9 @@
  * A request waits in its domain's queue until a service has room; domains take turns, one request
  * each. It goes to the first service in the configuration's order that may be asked and has room,
  * to one that has failed lately last. A service that fails is told to its breaker, and the next is
- * asked, within the request's deadline; after an error of its own just one other. Every request
- * ends with exactly one call of its `done`.
+ * asked, within the request's deadline; after an error of its own just one other. One that is slow
+ * counts as failed, but is waited for as long as there is no other to turn to. Every request ends
+ * with exactly one call of its `done`.
  *
  * While no service may be asked, a request waits in its queue for one that is being checked, or
  * will be before its deadline: what one guest's requests make of a service costs others a check's
@@ -52,6 +53,7 @@ struct Request {
 	unsigned tried;	     /* upstreams that were asked, a bit each */
 	Upstream *upstream;  /* that has it, or had it last */
 	Exchange *exchange;
+	bool overdue; /* its upstream has had its time, and it is waited for */
 	uint64_t asked_usec;
 	uint8_t *error_frame; /* of the last service that answered with an error; for the guest if
 				 no other does better */

@@ -210,7 +210,7 @@ static void put_upstreams(FILE *out, const Relay *relay)
 			METRIC_LABELS({ "upstream", relay->upstreams[i]->config->name }),
 			upstream_is_usable(relay->upstreams[i]));
 	open_metrics_family(out, "tdid_quote_upstream_failures", METRIC_COUNTER,
-			    "Exchanges without a well-formed reply");
+			    "Exchanges without a well-formed reply in time");
 	for (size_t i = 0; i < relay->n_upstreams; i++)
 		open_metrics_sample(
 			out, "tdid_quote_upstream_failures_total",

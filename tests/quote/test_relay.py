@@ -296,8 +296,9 @@ def test_service_that_lies_and_is_the_only_one():
 def test_service_killed_the_other_takes_over_and_it_comes_back():
     """SIGKILL of the first service, with requests under way: the second answers; back without a restart."""
     with qe() as first, qe(platform_key=str(first.key_file)) as second, \
-            relay([f"unix:{first.socket}", f"unix:{second.socket}"]) as it:
+            relay([f"unix:{first.socket}", f"unix:{second.socket}"], check_ms=300) as it:
         path, report = it.tvm(1), report_of(first)
+        it.wait(lambda: it.upstream(0)["checks"])
         first.call("Delay", milliseconds=5000)
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             under_way = [pool.submit(qgs.quote, path, report) for _ in range(4)]
@@ -305,7 +306,9 @@ def test_service_killed_the_other_takes_over_and_it_comes_back():
             first.process.kill()
             first.process.wait()
             assert all(is_quote(each.result()) for each in under_way)
-        assert it.upstream(0)["state"] != "closed" and it.upstream(1)["answered"] >= 4
+        assert it.upstream(1)["answered"] >= 4
+        # While it dies its socket still takes a check, and hangs up: the next one knows.
+        it.wait(lambda: it.upstream(0)["state"] == "open")
         answer, seconds = timed(qgs.quote, path, report)
         assert is_quote(answer) and seconds < 1, seconds
         os.unlink(first.socket)
@@ -337,15 +340,38 @@ def test_wedged_service_costs_the_guest_an_error_in_time():
 
 
 def test_slow_service_is_waited_for():
-    """Slower than the deadline: an error when that is over; faster: the quote."""
-    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=1500, deadline_ms=1500,
+    """The only one, slower than attempt_ms: the quote; than the deadline: an error when that is over."""
+    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=200, deadline_ms=1500,
                            silence_ms=1000) as it:
         path, report = it.tvm(1), report_of(up)
+        it.wait(lambda: it.upstream(0)["checks"] == 1)
         up.call("Delay", milliseconds=700)
         assert is_quote(qgs.quote(path, report))
+        assert (it.upstream(0)["answered"], it.upstream(0)["failed"]) == (1, 1), it.upstream(0)
         up.call("Delay", milliseconds=4000)
         answer, seconds = timed(qgs.quote, path, report)
         assert answer == UNEXPECTED and 1.3 < seconds < 3.5, (answer, seconds)
+
+
+def test_slow_service_is_waited_for_until_another_is_there():
+    """Past attempt_ms, as long as the other is away; once that is back it is asked instead."""
+    with qe() as slow, qe(platform_key=str(slow.key_file)) as other, \
+            relay([f"unix:{slow.socket}", f"unix:{other.socket}"], attempt_ms=300) as it:
+        path, report = it.tvm(1), report_of(slow)
+        other.stop()
+        it.wait(lambda: it.upstream(0)["checks"] == 1)
+        slow.call("Fail", mishap="close")
+        # It fails at one, and is refused by the other, of which that is known then.
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(qgs.quote, path, report)
+            it.wait(lambda: it.upstream(1)["state"] == "open")
+            slow.call("Fail", mishap="silent")
+            silent = pool.submit(qgs.quote, path, report)
+            it.wait(lambda: "there is no other to be asked, so it is waited for" in it.said())
+            assert not waiting.done() and not silent.done()
+            other.start()
+            assert is_quote(waiting.result()) and is_quote(silent.result())
+        assert it.upstream(1)["answered"] == 2, it.upstream(1)
 
 
 def test_every_end_of_a_request_is_in_the_log():
@@ -378,7 +404,9 @@ def test_every_end_of_a_request_is_in_the_log():
         up.call("Fail", mishap="close")
         assert error_of(own.ask(path, report)) == UNEXPECTED
         expect("tvm1", "unavailable", shown, ": it hung up without a reply")
-        up.call("Delay", milliseconds=200)
+        up.call("Delay", milliseconds=10000)
+        assert error_of(own.ask(path, report)) == UNEXPECTED
+        expect("tvm1", "late", shown, ": no quoting service has answered in time")
         own.begin(path, report)
         it.wait(lambda: it.upstream(0)["in_flight"] == 1)
         it.call("Release", domain=uuid(1))
