@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "quote/config.h"
 
+#include "core/domain-xml.h"
 #include "core/refusal.h"
 #include "rpc/json.h"
 
@@ -157,6 +158,30 @@ static int refuse_loops(const Config *config, char **ret_error)
 	return 0;
 }
 
+/* What others go by: domain-xml.c and the hook for the sockets, tdid for the control socket. */
+static int refuse_what_nobody_finds(const Config *config, char **ret_error)
+{
+	_cleanup_free_ char *folder = NULL;
+
+	if (asprintf(&folder, "%s/", config->sockets) < 0) {
+		folder = NULL;
+		return -ENOMEM;
+	}
+	if (!strstr(folder, DOMAIN_XML_QUOTE_FOLDER))
+		return refuse(ret_error, -EINVAL,
+			      "sockets: \"%s\" is not below " DOMAIN_XML_QUOTE_FOLDER
+			      ", and a domain whose XML names a socket elsewhere would start "
+			      "without it: libvirt's hook and tdid do not take that for ours",
+			      json_shown(config->sockets));
+	if (strcmp(strrchr(config->control, '/'), "/io.tdid.Quote") != 0)
+		return refuse(
+			ret_error, -EINVAL,
+			"control: \"%s\": tdid looks for a socket of the name io.tdid.Quote, in "
+			"the directory that tdid.conf calls \"sockets\"",
+			json_shown(config->control));
+	return 0;
+}
+
 static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 {
 	int r;
@@ -178,6 +203,8 @@ static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 		r = settings_path(&config->control, text->control, "control", ret_error);
 	if (r == 0)
 		r = settings_path(&config->records, text->records, "records", ret_error);
+	if (r == 0)
+		r = refuse_what_nobody_finds(config, ret_error);
 	if (r == 0)
 		r = allow(config, text->allow_uids, ret_error);
 	if (r == 0)

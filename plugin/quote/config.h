@@ -37,8 +37,12 @@ typedef struct ConfigLimits {
 } ConfigLimits;
 
 typedef struct Config {
-	char *sockets; /* "sockets": directory of the domains' sockets, UUID.sock each */
-	char *control; /* "control": where io.tdid.Quote is served unless systemd passes a socket */
+	/* "sockets": directory of the domains' sockets, UUID.sock each; in or below /run/tdid, by
+	 * which libvirt's hook and tdid know them for ours */
+	char *sockets;
+	/* "control": where io.tdid.Quote is served unless systemd passes a socket; of this name, in
+	 * the directory that tdid.conf calls "sockets", or tdid does not find it */
+	char *control;
 	char *records; /* "records": directory; survives a restart, need not survive a reboot */
 	/* "allow_uids": who may say which domains there are, beside reading; if absent 0, the own
 	 * uid, and that of a user tdid */

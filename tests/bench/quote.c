@@ -196,6 +196,19 @@ static pid_t start_bare(unsigned usec)
 
 /* --- the relay --- */
 
+/* In a place that tdi-quoted takes. */
+static void make_sockets_folder(void)
+{
+	static const char *const parts[] = { "run", "run/tdid" };
+	char path[64];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, parts[i]);
+		if (mkdir(path, 0700) < 0)
+			die(path);
+	}
+}
+
 static pid_t start_relay(unsigned rate, unsigned burst)
 {
 	char path[128], log[128];
@@ -208,7 +221,8 @@ static pid_t start_relay(unsigned rate, unsigned burst)
 	if (!file)
 		die(path);
 	fprintf(file,
-		"{\"sockets\": \"%s\", \"control\": \"%s/control\", \"records\": \"%s/records\", "
+		"{\"sockets\": \"%s/run/tdid\", \"control\": \"%s/io.tdid.Quote\", "
+		"\"records\": \"%s/records\", "
 		"\"upstreams\": [{\"address\": \"unix:%s/qgs\", \"parallel\": %d}], "
 		"\"rate_per_second\": %u, \"burst\": %u, \"in_flight\": 128}",
 		folder, folder, folder, folder, CLIENTS, rate, burst);
@@ -258,7 +272,7 @@ static struct sockaddr_un address_of_domain(int n)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), UUID "%02d.sock", n);
+	snprintf(name, sizeof(name), "run/tdid/" UUID "%02d.sock", n);
 	return address_of(name);
 }
 
@@ -278,15 +292,15 @@ static void make_domain(int n)
 	snprintf(text, sizeof(text),
 		 "{\"method\":\"io.tdid.Quote.Prepare\",\"parameters\":{\"domain\":\"" UUID
 		 "%02d\","
-		 "\"name\":\"tvm%d\",\"socket\":\"%s/" UUID "%02d.sock\"}}",
+		 "\"name\":\"tvm%d\",\"socket\":\"%s/run/tdid/" UUID "%02d.sock\"}}",
 		 n, n, folder, n);
-	call("control", text);
+	call("io.tdid.Quote", text);
 	snprintf(text, sizeof(text),
 		 "{\"method\":\"io.tdid.Quote.Started\",\"parameters\":{\"domain\":\"" UUID
 		 "%02d\","
 		 "\"name\":\"tvm%d\",\"qemu_pid\":%d,\"qemu_start_time\":%llu}}",
 		 n, n, (int)getpid(), start);
-	call("control", text);
+	call("io.tdid.Quote", text);
 }
 
 /* --- asking --- */
@@ -563,6 +577,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (!scratch_folder(folder, sizeof(folder), "/dev/shm"))
 		die(folder);
+	make_sockets_folder();
 	make_messages();
 	round_trip(false, 0, 3000, 1.3);
 	round_trip(false, 4000, 500, 1.05);

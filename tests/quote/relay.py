@@ -43,12 +43,13 @@ class Refused(Exception):
 class Relay:
     def __init__(self, folder, upstreams, **config):
         self.folder = folder
-        self.control = f"{folder}/control"
-        (folder / "s").mkdir()
+        self.control = f"{folder}/io.tdid.Quote"
+        self.sockets = folder / "run/tdid"  # as they have to be called
+        self.sockets.mkdir(parents=True)
         self.tcp, self.tcp6 = free_address("127.0.0.1"), HAS_IPV6 and free_address("::1")
         self.config = folder / "quoted.conf"
         self.config.write_text(json.dumps({
-            "sockets": f"{folder}/s", "control": self.control, "records": f"{folder}/records",
+            "sockets": str(self.sockets), "control": self.control, "records": f"{folder}/records",
             "upstreams": upstreams, "listen": [f"tcp:127.0.0.1:{self.tcp[1]}",
                                               *([f"tcp:[::1]:{self.tcp6[1]}"] if HAS_IPV6 else [])],
             "rate_per_second": 100000, "burst": 100000, **config}))
@@ -106,7 +107,7 @@ class Relay:
         return reply.get("parameters", {})
 
     def socket_of(self, n):
-        return f"{self.folder}/s/{uuid(n)}.sock"
+        return f"{self.sockets}/{uuid(n)}.sock"
 
     def prepare(self, n):
         """As tdid does when libvirt's hook tells of a start."""

@@ -651,7 +651,7 @@ def test_paths_that_are_not_a_domains_own_are_refused():
     """A socket in another's name, or over another file: refused, and nothing is touched."""
     with qe() as up, relay([f"unix:{up.socket}"]) as it:
         for path in ("/etc/passwd", it.socket_of(2), it.socket_of(1) + "/", "relative", "",
-                     f"{it.folder}/s/../s/{uuid(1)}.sock"):
+                     f"{it.sockets}/../tdid/{uuid(1)}.sock"):
             try:
                 it.call("Prepare", domain=uuid(1), name="tvm1", socket=path)
                 raise AssertionError(path)

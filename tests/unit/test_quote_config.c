@@ -31,7 +31,13 @@ Test(quote_config, bad)
 		{ "{" UP ",\"listen\":[1]}", "listen[0]: not an address" },
 		{ "{" UP ",\"listen\":[\"tcp:localhost:1\"]}", "numeric host" },
 		{ "{" UP ",\"sockets\":\"relative\"}", "sockets" },
+		{ "{" UP ",\"sockets\":\"/run/quote\"}",
+		  "sockets: \"/run/quote\" is not below /run/tdid/" },
+		{ "{" UP ",\"sockets\":\"/run/tdid-quote\"}", "is not below /run/tdid/" },
 		{ "{" UP ",\"control\":\"\"}", "control" },
+		{ "{" UP ",\"control\":\"/run/tdid/quote-control\"}",
+		  "control: \"/run/tdid/quote-control\": tdid looks for a socket of the name "
+		  "io.tdid.Quote" },
 		{ "{" UP ",\"records\":\"x\"}", "records" },
 		{ "{" UP ",\"allow_uids\":[\"no-such-user-here\"]}", "allow_uids[0]" },
 		{ "{" UP ",\"rate_per_second\":4}", "rate_per_second" },
@@ -74,10 +80,10 @@ Test(quote_config, too_long_a_directory)
 	_cleanup_free_ char *error = NULL;
 	char text[256];
 
-	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/%065d\"}", 0);
+	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/run/tdid/%056d\"}", 0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), &error), -EINVAL);
 	cr_assert(strstr(error, "leaves no room"), "%s", error);
-	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/%064d\"}", 0);
+	snprintf(text, sizeof(text), "{" UP ",\"sockets\":\"/run/tdid/%055d\"}", 0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), NULL), 0);
 }
 
@@ -127,6 +133,12 @@ static const char *const documents[] = {
 	"\"parallel\":1}]}",
 	"{" UP ",\"listen\":[\"vsock:4050\",\"vsock:1:2\",\"tcp:0.0.0.0:1\"]}",
 	"{" UP ",\"allow_uids\":[0,\"root\",4294967294],\"collateral\":true}",
+	"{" UP ",\"sockets\":\"/run/tdid\",\"control\":\"/run/other/io.tdid.Quote\"}",
+	"{" UP ",\"sockets\":\"/x/run/tdid/y/\",\"control\":\"/io.tdid.Quote\"}",
+	"{" UP ",\"sockets\":\"/run/quote\"}",
+	"{" UP ",\"sockets\":\"/run/tdid2\"}",
+	"{" UP ",\"control\":\"/run/tdid/control\"}",
+	"{" UP ",\"control\":\"/run/tdid/io.tdid.Quote2\"}",
 	"{" UP ",\"deadline_ms\":10,\"attempt_ms\":10,\"silence_ms\":10,\"check_ms\":3600000}",
 	"{}",
 	"{\"upstreams\":[]}",
@@ -168,5 +180,5 @@ Test(quote_config, schema)
 			     documents[i], said[i], good ? "takes it" : why);
 		taken += good;
 	}
-	cr_assert_eq(taken, 5);
+	cr_assert_eq(taken, 7);
 }

@@ -50,11 +50,12 @@ static void set_up(void)
 	_cleanup_free_ char *error = NULL, *text = NULL;
 
 	cr_assert(scratch_folder(root, sizeof(root), NULL));
-	cr_assert_geq(asprintf(&text,
-			       "{\"upstreams\": [\"unix:%s/nobody\"], \"control\": \"%s/control\", "
-			       "\"records\": \"%s/records\"}",
-			       root, root, root),
-		      0);
+	cr_assert_geq(
+		asprintf(&text,
+			 "{\"upstreams\": [\"unix:%s/nobody\"], \"control\": \"%s/io.tdid.Quote\", "
+			 "\"records\": \"%s/records\"}",
+			 root, root, root),
+		0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), &error), 0, "%s", error);
 	cr_assert_geq(sd_event_new(&event), 0);
 	snprintf(path, sizeof(path), "%s/" TVM ".sock", root);
