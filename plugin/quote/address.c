@@ -155,6 +155,12 @@ const char *address_format(const Address *address, char buffer[static ADDRESS_ST
 	return buffer;
 }
 
+bool address_is_any(const Address *address)
+{
+	return address->storage.ss_family == AF_VSOCK &&
+	       ((const struct sockaddr_vm *)&address->storage)->svm_cid == VMADDR_CID_ANY;
+}
+
 /* The host's own, as vsock and IP have it. */
 static bool is_local(const Address *address)
 {

@@ -19,6 +19,9 @@ typedef struct Address {
 /* "unix:" and the longest path, or "tcp:[...]:65535"; and a NUL. */
 #define ADDRESS_STRING_SIZE 128
 
+/* Good to listen at only: it names no machine. */
+bool address_is_any(const Address *address);
+
 /* 0; -EINVAL with *ret_why, a static sentence. */
 int address_parse(Address *ret, const char *text, const char **ret_why);
 const char *address_format(const Address *address, char buffer[static ADDRESS_STRING_SIZE]);

@@ -128,7 +128,10 @@ static void account(const Asker *asker, QuoteOutcome outcome, const RequestAnswe
 {
 	uint64_t usec = monotonic_usec() - asker->since_usec;
 
-	domain_count(asker->domain, outcome, usec);
+	if (asker->request.type == QGS_GET_QUOTE_REQUEST || outcome == QUOTE_BAD)
+		domain_count(asker->domain, outcome, usec);
+	else
+		asker->domain->n_other++;
 	audit_quote(&(AuditEntry){
 		.domain = asker->domain,
 		.type = asker->request.type,
@@ -251,6 +254,9 @@ static void submit(Asker *asker)
 				  asker->input_size - QGS_FRAME_SIZE, &why);
 
 	asker->minor = message.minor <= QGS_MINOR ? message.minor : QGS_MINOR;
+	/* What it was to be, also if it is malformed: the answer is of the type that follows it. */
+	if (message.major == QGS_MAJOR && message.type < QGS_TYPES && message.type % 2 == 0)
+		asker->request.type = message.type;
 	if (r == -EPROTONOSUPPORT) {
 		refuse(asker, QGS_ERROR_INVALID_VERSION, "a request of another version");
 		return;
@@ -263,7 +269,6 @@ static void submit(Asker *asker)
 		refuse(asker, QGS_ERROR_INVALID_SIZE, why ?: "a malformed request");
 		return;
 	}
-	asker->request.type = message.type;
 	if (message.type == QGS_GET_COLLATERAL_REQUEST && !asker->relay->config->collateral) {
 		refuse(asker, QGS_ERROR_INVALID_TYPE,
 		       "collateral, which is not relayed (\"collateral\")");

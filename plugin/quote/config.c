@@ -89,6 +89,10 @@ static int parse_upstream(ConfigUpstream *ret, json_object *item, const char *wh
 	r = parse_address(&ret->address, text.address, where, ret_error);
 	if (r < 0)
 		return r;
+	if (address_is_any(&ret->address))
+		return refuse(ret_error, -EINVAL,
+			      "%s: \"%s\": which machine's? vsock:2:PORT is the host's", where,
+			      json_shown(text.address));
 	address_format(&ret->address, ret->name);
 	ret->parallel = text.parallel;
 	return 0;

@@ -81,7 +81,8 @@ struct Domain {
 	Domain *turn_next;
 	bool in_turn;
 
-	uint64_t counts[QUOTE_OUTCOMES];
+	uint64_t counts[QUOTE_OUTCOMES]; /* of requests for quotes */
+	uint64_t n_other;  /* requests for something else, whatever has become of them */
 	Histogram latency; /* of all that got an answer, since their connection was taken */
 	uint64_t n_held;   /* times that its socket was shut, with somebody before it */
 };

@@ -142,6 +142,7 @@ static void remember(Forgotten *forgotten, const Domain *domain)
 {
 	for (int i = 0; i < QUOTE_OUTCOMES; i++)
 		forgotten->counts[i] += domain->counts[i];
+	forgotten->n_other += domain->n_other;
 	histogram_add(&forgotten->latency, &domain->latency);
 }
 

@@ -15,6 +15,7 @@
 /* What became of the requests of peers that are forgotten. */
 typedef struct Forgotten {
 	uint64_t counts[QUOTE_OUTCOMES];
+	uint64_t n_other;
 	Histogram latency;
 } Forgotten;
 

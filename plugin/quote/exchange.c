@@ -141,7 +141,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 			error = errno;
 		if (error) {
-			finish(exchange, EXCHANGE_REFUSED, strerror(error));
+			finish(exchange, EXCHANGE_REFUSED,
+			       strerrordesc_np(error) ?: "it cannot be reached");
 			return 0;
 		}
 		exchange->connecting = false;

@@ -18,7 +18,7 @@ typedef enum ExchangeOutcome {
 
 typedef struct ExchangeResult {
 	ExchangeOutcome outcome;
-	const char *why; /* unless answered: what was wrong, in words */
+	const char *why; /* unless answered: what was wrong, in words; static */
 	/* Answered: the reply as it came, frame included, and parsed; both are the exchange's. */
 	uint8_t *frame;
 	size_t size;

@@ -97,9 +97,8 @@ static void give_up(Request *request)
 	RequestAnswer answer = {
 		.outcome = QUOTE_UNAVAILABLE,
 		.error = QGS_ERROR_UNEXPECTED,
-		.why = request->upstream && request->upstream->trouble
-			       ? request->upstream->trouble
-			       : "no quoting service answers its checks; see 'tdictl quotes'",
+		.why = request->failed
+			       ?: "no quoting service answers its checks; see 'tdictl quotes'",
 	};
 	_cleanup_free_ uint8_t *frame = steal_ptr(request->error_frame);
 
@@ -221,6 +220,7 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 		upstream_tell(upstream, result, monotonic_usec() - request->asked_usec);
 	request->overdue = false;
 	if (result->outcome != EXCHANGE_ANSWERED) {
+		request->failed = result->why;
 		log_warning("%s: upstream %s: %s", request->domain->label, upstream->config->name,
 			    result->why);
 		place(request);
@@ -275,6 +275,7 @@ static Asked ask(Request *request, size_t index)
 	 * say. */
 	refused.outcome = r == -EAGAIN ? EXCHANGE_BROKEN : EXCHANGE_REFUSED;
 	refused.why = strerrordesc_np(-r) ?: "it cannot be reached";
+	request->failed = refused.why;
 	upstream_tell(upstream, &refused, 0);
 	return ASKED_IN_VAIN;
 }

@@ -55,6 +55,7 @@ struct Request {
 	Exchange *exchange;
 	bool overdue; /* its upstream has had its time, and it is waited for */
 	uint64_t asked_usec;
+	const char *failed;   /* the last failure, in words; NULL: none */
 	uint8_t *error_frame; /* of the last service that answered with an error; for the guest if
 				 no other does better */
 	size_t error_size;

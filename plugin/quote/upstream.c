@@ -92,6 +92,8 @@ static void checked(Upstream *upstream, const ExchangeResult *result)
 		upstream->heard_usec = now;
 	}
 	breaker_checked(&upstream->breaker, good, now);
+	if (good && !breaker_is_suspect(&upstream->breaker))
+		upstream->trouble = NULL;
 	moved(upstream, from, result->why);
 	if (from == BREAKER_CLOSED && good)
 		set_timer(upstream, now + upstream->check_usec);

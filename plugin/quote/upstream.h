@@ -16,8 +16,10 @@ struct Upstream {
 	const ConfigUpstream *config;
 	sd_event *event;
 	Breaker breaker;
-	const char *trouble; /* static; of the last failure, NULL after an answer */
-	unsigned asked;	     /* requests that it has now */
+	/* Static; of the last failure. NULL after a request's answer, or a check that leaves
+	 * nothing suspect. */
+	const char *trouble;
+	unsigned asked; /* requests that it has now */
 	uint64_t check_usec;
 	uint64_t heard_usec; /* when it answered last, of CLOCK_MONOTONIC */
 	sd_event_source *timer;

@@ -64,7 +64,7 @@ static int asker_build(json_object **ret, const Domain *domain)
 		J_INT_IF(domain->cid > 0, "cid", domain->cid),
 		J_INT_IF(domain->pid > 0, "qemu_pid", domain->pid),
 		J_INT("in_flight", domain_askers(domain)), J_TAKE("counts", counts),
-		J_INT("held", (int64_t)domain->n_held),
+		J_INT("other", (int64_t)domain->n_other), J_INT("held", (int64_t)domain->n_held),
 		J_INT_IF(any, "median_usec", (int64_t)histogram_quantile(&domain->latency, 50)),
 		J_INT_IF(any, "p99_usec", (int64_t)histogram_quantile(&domain->latency, 99)),
 		J_TAKE("latency", latency));
@@ -129,7 +129,7 @@ int view_upstreams(const Relay *relay, json_object **ret)
  */
 typedef struct Sum {
 	uint64_t counts[QUOTE_OUTCOMES];
-	uint64_t in_flight, held;
+	uint64_t in_flight, held, other;
 	Histogram latency;
 } Sum;
 
@@ -139,13 +139,14 @@ static void add(Sum *sum, const Domain *domain)
 		sum->counts[i] += domain->counts[i];
 	sum->in_flight += domain_askers(domain);
 	sum->held += domain->n_held;
+	sum->other += domain->n_other;
 	histogram_add(&sum->latency, &domain->latency);
 }
 
 static Sum sum_of_peers(const Relay *relay)
 {
 	const Forgotten *forgotten = &relay->domains.forgotten;
-	Sum sum = { .latency = forgotten->latency };
+	Sum sum = { .other = forgotten->n_other, .latency = forgotten->latency };
 
 	memcpy(sum.counts, forgotten->counts, sizeof(sum.counts));
 	for (const Domain *domain = relay->domains.first; domain; domain = domain->next)
@@ -194,6 +195,12 @@ static void put_latency(FILE *out, const char *label, const Sum *sum)
 			       &sum->latency);
 }
 
+static void put_other(FILE *out, const char *label, const Sum *sum)
+{
+	open_metrics_sample(out, "tdid_quote_other_requests_total",
+			    METRIC_LABELS({ "domain", label }), sum->other);
+}
+
 static void put_held(FILE *out, const char *label, const Sum *sum)
 {
 	open_metrics_sample(out, "tdid_quote_held_total", METRIC_LABELS({ "domain", label }),
@@ -237,6 +244,9 @@ int view_metrics(const Relay *relay, char **ret)
 	open_metrics_family(out, "tdid_quote_requests", METRIC_COUNTER,
 			    "Requests for quotes, by the TVM that asked and how they ended");
 	for_each_sum(out, relay, put_counts);
+	open_metrics_family(out, "tdid_quote_other_requests", METRIC_COUNTER,
+			    "Requests for platform information or collateral that were relayed");
+	for_each_sum(out, relay, put_other);
 	open_metrics_family(out, "tdid_quote_in_flight", METRIC_GAUGE, "Connections that are open");
 	for_each_sum(out, relay, put_in_flight);
 	open_metrics_family(

@@ -54,7 +54,10 @@ def test_tvm_asks_by_its_socket_and_agent_by_tcp():
         # What is not a quote comes through, too.
         info = qgs.parse(qgs.ask(path, qgs.request(qgs.GET_PLATFORM_INFO)), fixed=4)
         assert (info.type, info.error) == (5, 0), info
-        assert it.asker("tvm1")["counts"]["ok"] == 3 and it.asker("127.0.0.1")["counts"]["ok"] == 1
+        tvm, agent = it.asker("tvm1"), it.asker("127.0.0.1")
+        assert (tvm["counts"]["ok"], tvm["other"]) == (2, 1), tvm
+        assert (agent["counts"]["ok"], agent["other"]) == (1, 0), agent
+        assert sum(each["requests"] for each in tvm["latency"]) == 2, tvm
         assert it.upstream(0)["state"] == "closed"
         lines = [line for line in it.said().splitlines() if f"quote: tvm1 {uuid(1)} ok" in line]
         digest = hashlib.sha384(REPORT_DATA).hexdigest()
@@ -62,7 +65,8 @@ def test_tvm_asks_by_its_socket_and_agent_by_tcp():
         assert all(f" mrtd={MRTD.hex()} report-data=sha384:{digest} " in line
                    for line in lines[:2]), lines
         text = it.call("Metrics")["text"]
-        assert f'tdid_quote_requests_total{{domain="{uuid(1)}",outcome="ok"}} 3' in text, text
+        assert f'tdid_quote_requests_total{{domain="{uuid(1)}",outcome="ok"}} 2\n' in text, text
+        assert f'tdid_quote_other_requests_total{{domain="{uuid(1)}"}} 1\n' in text, text
 
 
 def test_metrics_have_the_latency_of_each_domain():
@@ -142,6 +146,7 @@ def test_service_is_asked_over_tcp():
         assert it.upstream(0)["trouble"] == "Connection refused", it.upstream(0)
         up.start()
         it.wait(lambda: it.upstream(0)["state"] == "closed")
+        assert "trouble" not in it.upstream(0), it.upstream(0)
         assert is_quote(qgs.quote(path, report))
 
 
@@ -186,7 +191,8 @@ def test_collateral_is_relayed_where_the_configuration_says_so():
         for address in (it.tvm(1), it.tcp):
             assert qgs.ask(address, request) == answers[qgs.GET_COLLATERAL]
         assert asked.count(request) == 2
-        assert it.asker("tvm1")["counts"]["ok"] == 1
+        tvm = it.asker("tvm1")
+        assert (tvm["counts"]["ok"], tvm["other"]) == (0, 1), tvm
         assert f"quote: tvm1 {uuid(1)} ok (GET_COLLATERAL request) " in it.said(), it.said()
 
 
@@ -210,6 +216,8 @@ def test_requests_that_are_none():
         "collateral": (qgs.request(qgs.GET_COLLATERAL, b"fmspc6", b"platform\0"), INVALID_TYPE),
         "more than the service reads at once": (
             qgs.request(qgs.GET_QUOTE, report, bytes(16 * 200)), INVALID_SIZE),
+        "malformed platform information": (
+            qgs.request(qgs.GET_PLATFORM_INFO, b"something"), INVALID_SIZE),
         "size in the header": (altered(12, b"\0"), INVALID_SIZE),
         "report longer than the message": (altered(20, b"\xff\xff\xff\xff"), INVALID_SIZE),
         "report of 1,023 bytes": (qgs.request(qgs.GET_QUOTE, report[:-1], b""),
@@ -222,6 +230,10 @@ def test_requests_that_are_none():
                 answer, seconds = timed(qgs.ask, address, data)
                 assert error_of(answer) == error, (name, answer)
                 assert seconds < 5, (name, seconds)
+                # Of the type that belongs to what was asked, as far as that can be told.
+                kind, = struct.unpack_from("<I", answer, 8)
+                assert kind == (3 if name == "collateral" else
+                                5 if name == "malformed platform information" else 1), (name, kind)
         # Half a request: the answer comes when its time is over.
         assert error_of(qgs.ask(path, good[:100])) == INVALID_SIZE
         # Nothing at all, and the end in the middle.

@@ -21,6 +21,9 @@ Test(quote_config, bad)
 		{ "{\"upstreams\":[7]}", "upstreams[0]: neither" },
 		{ "{\"upstreams\":[\"qgs\"]}", "begins with unix:" },
 		{ "{\"upstreams\":[{}]}", "upstreams[0]: " },
+		{ "{\"upstreams\":[\"vsock:4050\"]}",
+		  "upstreams[0]: \"vsock:4050\": which machine's?" },
+		{ "{\"upstreams\":[{\"address\":\"vsock:4294967295:1\"}]}", "which machine's?" },
 		{ "{\"upstreams\":[{\"address\":\"unix:/x\",\"parallel\":0}]}", "parallel" },
 		{ "{\"upstreams\":[{\"address\":\"unix:/x\",\"other\":0}]}", "other" },
 		{ "{\"upstreams\":[\"unix:/x\",\"unix:/x\"]}",
@@ -145,6 +148,17 @@ static const char *const documents[] = {
 	"{\"upstreams\":[7]}",
 	"{\"upstreams\":[\"/q\"]}",
 	"{\"upstreams\":[\"unix:q\"]}",
+	"{\"upstreams\":[\"vsock:4050\"]}",
+	"{\"upstreams\":[\"vsock:2:0\"]}",
+	"{\"upstreams\":[\"tcp:localhost:1\"]}",
+	"{\"upstreams\":[\"tcp:127.0.0.1:65535\",\"tcp:255.0.10.199:0443\"]}",
+	"{\"upstreams\":[\"tcp:127.0.0.1:65536\"]}",
+	"{\"upstreams\":[\"tcp:127.0.0.256:1\"]}",
+	"{" UP ",\"listen\":[\"tcp:localhost:1\"]}",
+	"{" UP ",\"listen\":[\"tcp:127.0.0.1:0\"]}",
+	"{" UP ",\"listen\":[\"tcp:::1:1\"]}",
+	"{" UP ",\"listen\":[\"vsock:0\"]}",
+	"{" UP ",\"listen\":[\"tcp:[::]:4050\",\"vsock:4294967295:1\"]}",
 	"{\"upstreams\":[{\"parallel\":1}]}",
 	"{\"upstreams\":[{\"address\":\"unix:/q\",\"parallel\":1025}]}",
 	"{\"upstreams\":[{\"address\":\"unix:/q\",\"more\":1}]}",
@@ -180,5 +194,5 @@ Test(quote_config, schema)
 			     documents[i], said[i], good ? "takes it" : why);
 		taken += good;
 	}
-	cr_assert_eq(taken, 7);
+	cr_assert_eq(taken, 9);
 }
