@@ -110,7 +110,8 @@ int domains_of_peer(Domains *domains, const struct sockaddr_storage *peer, Domai
 
 	if (peer->ss_family == AF_VSOCK) {
 		for (Domain *domain = domains->first; domain; domain = domain->next)
-			if (domain->kind == DOMAIN_TVM && domain->pid && domain->cid == cid) {
+			if (domain->kind == DOMAIN_TVM && domain->pid && cid &&
+			    domain->cid == cid) {
 				*ret = domain;
 				return 0;
 			}

@@ -5,11 +5,14 @@
 #include "../scratch-folder.h"
 
 #include "common/process.h"
+#include "quote/asker.h"
 #include "quote/door.h"
+#include "quote/monotonic.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define TVM "11111111-2222-4333-8444-000000000001"
@@ -105,13 +108,18 @@ static Domain *prepared(void)
 	return domain;
 }
 
-static void started(Domain *domain)
+static void started_as(Domain *domain, pid_t pid)
 {
 	uint64_t start_time;
 
-	cr_assert_eq(process_start_time(&start_time, "", qemu), 0);
-	cr_assert_eq(domain_begin(domain, event, qemu, start_time), 0);
+	cr_assert_eq(process_start_time(&start_time, "", pid), 0);
+	cr_assert_eq(domain_begin(domain, event, pid, start_time), 0);
 	cr_assert_eq(records_write(records, domain), 0);
+}
+
+static void started(Domain *domain)
+{
+	started_as(domain, qemu);
 }
 
 static bool is_recorded(void)
@@ -191,4 +199,48 @@ Test(quote_domains, one_that_starts_is_waited_for)
 	end();
 	begin(SHORT, SHORT);
 	expect_kept();
+}
+
+/* As its QEMU, which is this process. */
+static int at_its_socket(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, path);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* Agents use up what they may over vsock: its kernel, by QEMU, is served all the same. */
+Test(quote_domains, agents_do_not_cost_it_its_own_socket)
+{
+	unsigned limit = config->limits.in_flight;
+	Lane *own, *network;
+	Domain *domain;
+	int ends[2];
+
+	begin(LONG, LONG);
+	domain = prepared();
+	started_as(domain, getpid());
+	own = &domain->lanes[LANE_SOCKET];
+	network = &domain->lanes[LANE_NETWORK];
+	for (unsigned i = 0; i < limit; i++) {
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+		cr_assert_eq(asker_new(relay, domain, LANE_NETWORK, ends[0]), 0);
+	}
+	while (token_bucket_take(&network->bucket, monotonic_usec()) == 0)
+		;
+	for (unsigned i = 1; i <= limit; i++) {
+		at_its_socket();
+		while (domain_askers(domain) < limit + i)
+			cr_assert_geq(sd_event_run(event, UINT64_MAX), 0);
+	}
+	cr_assert_eq(network->n_askers, limit);
+	/* One more is not taken, and waits. */
+	at_its_socket();
+	while (domain->n_held == 0)
+		cr_assert_geq(sd_event_run(event, UINT64_MAX), 0);
+	cr_assert_eq(own->n_askers, limit);
+	cr_assert_eq(domain_askers(domain), 2 * limit);
 }

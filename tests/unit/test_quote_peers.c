@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <linux/vm_sockets.h>
 
 static const ConfigLimits limits = { .rate_per_second = 20, .burst = 40, .in_flight = 16 };
 static Domains domains;
@@ -59,4 +60,45 @@ Test(quote_peers, hosts)
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++)
 		cr_assert_str_eq(label_of(cases[i].address), cases[i].label);
 	cr_assert_eq(domains.n_strangers[DOMAIN_HOST], 7);
+}
+
+static Domain *domain_of_cid(uint32_t cid)
+{
+	struct sockaddr_storage peer = {};
+	Domain *domain;
+
+	*(struct sockaddr_vm *)&peer =
+		(struct sockaddr_vm){ .svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = 1024 };
+	cr_assert_eq(domains_of_peer(&domains, &peer, &domain), 0);
+	return domain;
+}
+
+static Domain *tvm(uint8_t number, pid_t pid, uint32_t cid)
+{
+	Domain *domain;
+
+	cr_assert_eq(domains_tvm(&domains, (Uuid){ .bytes = { number } }, &domain), 1);
+	domain->pid = pid;
+	domain->cid = cid;
+	return domain;
+}
+
+/* A CID is a TVM's while its QEMU runs. */
+Test(quote_peers, cids)
+{
+	Domain *first = tvm(1, 1001, 7), *second = tvm(2, 1002, 8), *none = tvm(3, 1003, 0);
+	Domain *stranger = domain_of_cid(9);
+
+	cr_assert_eq(domain_of_cid(7), first);
+	cr_assert_eq(domain_of_cid(8), second);
+	cr_assert_neq(domain_of_cid(0), none, "it has no vsock device");
+	cr_assert_eq(stranger->kind, DOMAIN_CID);
+	cr_assert_str_eq(stranger->label, "vsock CID 9");
+	cr_assert_eq(domain_of_cid(9), stranger);
+	/* It has ended, and another has its CID. */
+	domain_forget_qemu(first);
+	cr_assert_eq(domain_of_cid(7)->kind, DOMAIN_CID);
+	second->cid = 7;
+	cr_assert_eq(domain_of_cid(7), second);
+	cr_assert_eq(domain_of_cid(8)->kind, DOMAIN_CID);
 }
