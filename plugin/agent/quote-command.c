@@ -2,6 +2,7 @@
 #include "agent/quote-command.h"
 
 #include "agent/configfs-report.h"
+#include "agent/output-file.h"
 #include "agent/policy.h"
 #include "agent/qgs-client.h"
 #include "agent/report-call.h"
@@ -15,7 +16,6 @@
 #include "rpc/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -333,20 +333,9 @@ static int get_quote(Quoting *q)
 static int write_quote(const Quoting *q)
 {
 	const char *out = q->arguments->out;
-	int fd = out ? open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : STDOUT_FILENO;
-	size_t done = 0;
-	int r = fd < 0 ? -errno : 0;
+	int r = out ? output_file_write(out, q->quote, q->quote_size)
+		    : output_write_all(STDOUT_FILENO, q->quote, q->quote_size);
 
-	while (r == 0 && done < q->quote_size) {
-		ssize_t n = write(fd, q->quote + done, q->quote_size - done);
-
-		if (n < 0 && errno != EINTR)
-			r = -errno;
-		else if (n > 0)
-			done += (size_t)n;
-	}
-	if (out && fd >= 0 && close(fd) < 0 && r == 0)
-		r = -errno;
 	if (r < 0)
 		log_error("%s: the quote could not be written: %s",
 			  out ? json_shown(out) : "standard output", strerror(-r));

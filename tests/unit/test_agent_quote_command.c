@@ -7,6 +7,9 @@
 #include "testing-tree.h"
 
 #include <criterion/redirect.h>
+#include <glob.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 #define HEX "0102030405060708090a"
@@ -280,4 +283,61 @@ Test(agent_quote_command, not_writable)
 	testing_qgs_stop(&qgs);
 	agent_stop(&agent);
 	said("/dev/full: the quote could not be written");
+}
+
+static void has_old(const char *path)
+{
+	const Tree here = { .root = "" };
+	_cleanup_free_ char *got = NULL;
+	size_t size;
+
+	cr_assert_eq(tree_read(&here, &got, &size, 64, "%s", path), 0);
+	cr_assert_eq(size, 3);
+	cr_assert_arr_eq(got, "old", 3);
+}
+
+/* Half a quote is not left behind, nor is what was there before lost. */
+Test(agent_quote_command, no_room_for_all_of_it)
+{
+	struct rlimit limit, little;
+	Agent agent = {};
+	TestingQgs qgs;
+	glob_t found;
+	char pattern[160];
+
+	agent_start(&agent);
+	testing_qgs_start(&qgs, QGS_GOOD);
+	testing_put(&t, "/quote", "old");
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	little = (struct rlimit){ 100, limit.rlim_max };
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+	cr_assert_eq(QUOTE(HEX, "--tcp", qgs.address, "--via", "tcp"), 1);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	testing_qgs_stop(&qgs);
+	agent_stop(&agent);
+	said("the quote could not be written: File too large");
+	has_old(out);
+	snprintf(pattern, sizeof(pattern), "%s?*", out);
+	cr_assert_eq(glob(pattern, 0, NULL, &found), GLOB_NOMATCH);
+}
+
+/* What a symbolic link leads to, and a longer file: the quote alone is there, and the link. */
+Test(agent_quote_command, over_a_file)
+{
+	Agent agent = {};
+	TestingQgs qgs;
+	struct stat st;
+	char link[160];
+
+	agent_start(&agent);
+	testing_qgs_start(&qgs, QGS_GOOD);
+	testing_put(&t, "/quote", "%020000d", 0);
+	snprintf(link, sizeof(link), "%s-link", out);
+	cr_assert_eq(symlink(out, link), 0);
+	cr_assert_eq(QUOTE(HEX, "--tcp", qgs.address, "--via", "tcp", "--out", link), 0);
+	testing_qgs_stop(&qgs);
+	agent_stop(&agent);
+	wrote(HEX, 4);
+	cr_assert(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A file that a command was told to write: all of it, or what was there before. */
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * By way of a file beside it, fsync and rename; mode 0644 less the umask. What is no regular file
+ * (a pipe, /dev/stdout) is written to. -errno: open(2)'s, write(2)'s, fsync(2)'s, rename(2)'s;
+ * -ENOMEM.
+ */
+int output_file_write(const char *path, const void *data, size_t size);
+
+/* To an open file, also in several pieces. */
+int output_write_all(int fd, const void *data, size_t size);
