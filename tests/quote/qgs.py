@@ -2,9 +2,11 @@
 """A client of a TDX quoting service, made without this project's C: layout of core/qgs-message.h."""
 import collections
 import contextlib
+import fcntl
 import socket
 import socketserver
 import struct
+import termios
 import threading
 
 GET_QUOTE, GET_COLLATERAL, GET_PLATFORM_INFO = 0, 2, 4
@@ -32,6 +34,11 @@ def message(kind, fixed, parts):
     body = fixed + b"".join(struct.pack("<I", len(part)) for part in parts) + b"".join(parts)
     message = struct.pack("<HHIII", 1, 1, kind, 16 + len(body), 0) + body
     return struct.pack(">I", len(message)) + message
+
+
+def unread(s):
+    """How much of what was sent has not been taken at the other end, of a unix socket."""
+    return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 def all_of(s):

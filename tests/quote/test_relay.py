@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import pathlib
 import re
 import resource
 import socket
@@ -256,8 +257,7 @@ def test_request_in_two_pieces_reaches_the_service_in_one():
             with qgs.connect(it.tvm(1)) as s:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
                 s.sendall(data[:cut])
-                it.wait(lambda: it.asker("tvm1")["in_flight"] == 1)
-                time.sleep(0.02)
+                it.wait(lambda: not qgs.unread(s))
                 s.sendall(data[cut:])
                 assert is_quote(qgs.parse(qgs.all_of(s)).parts[1])
 
@@ -638,7 +638,7 @@ def test_only_its_own_qemu_may_use_a_domains_socket():
         report, path = report_of(up), it.prepare(1)
         # It asks before the hook has told, and waits.
         own.begin(path, report)
-        time.sleep(0.2)
+        it.wait(lambda: pathlib.Path("/proc/net/unix").read_text().count(path) == 2)
         it.started(1, own.pid)
         assert is_quote(qgs.parse(own.end()).parts[1])
         assert other.ask(path, report) in (b"", "[Errno 104] Connection reset by peer",
@@ -738,20 +738,34 @@ def test_killed_and_started_again_the_next_request_works():
 
 def test_out_of_descriptors_and_back():
     """With no descriptor left requests wait, and are answered when there are some again."""
-    with qe() as up, relay([f"unix:{up.socket}"], in_flight=100, silence_ms=2000) as it:
+    limit = 40
+    with qe() as up, relay([f"unix:{up.socket}"], in_flight=100, silence_ms=10000,
+                           deadline_ms=10000) as it:
         it.stop()
-        it.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+        it.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
         path, report = it.tvm(1), report_of(up)
-        silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
-        for each in silent:
-            each.connect(path)
-        answer, seconds = timed(qgs.quote, path, report)
-        assert is_quote(answer) or answer == UNEXPECTED, answer
-        assert seconds < 25, seconds
-        for each in silent:
-            each.close()
-        it.wait(lambda: it.upstream(0)["state"] == "closed")
-        assert is_quote(qgs.quote(path, report))
+        it.wait(lambda: it.upstream(0)["checks"] == 1 and up.call("GetStatus")["connections"] == 0)
+        opened = pathlib.Path(f"/proc/{it.process.pid}/fd")
+
+        def say_nothing(n):
+            return [qgs.connect(path) for _ in range(n)]
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            silent = say_nothing(limit - it.descriptors() - 1)
+            it.wait(lambda: len(list(opened.iterdir())) == limit - 1)
+            # The last one is the request's own: none is left to ask the service with.
+            first = pool.submit(qgs.quote, path, report)
+            it.wait(lambda: len(list(opened.iterdir())) == limit)
+            # And none to take another one.
+            silent += say_nothing(5)
+            second = pool.submit(qgs.quote, path, report)
+            it.wait(lambda: "cannot take a quote request: Too many open files; it waits"
+                    in it.said())
+            assert not first.done() and not second.done()
+            for each in silent:
+                each.close()
+            assert is_quote(first.result()) and is_quote(second.result())
+        assert it.upstream(0)["failed"] == 0, it.upstream(0)
 
 
 def test_reader_is_not_let_act():
