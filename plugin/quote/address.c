@@ -172,7 +172,8 @@ static bool is_local(const Address *address)
 	case AF_VSOCK: return cid == VMADDR_CID_LOCAL || cid == VMADDR_CID_HOST;
 	case AF_INET6:
 		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
-		       IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+		       IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) ||
+		       (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
 	default: return ntohl(in->sin_addr.s_addr) >> 24 == 127 || in->sin_addr.s_addr == 0;
 	}
 }

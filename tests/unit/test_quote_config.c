@@ -54,6 +54,8 @@ Test(quote_config, bad)
 		{ "{\"upstreams\":[\"tcp:[::1]:1\"],\"listen\":[\"tcp:127.0.0.2:2\",\"tcp:[::]:1\"]"
 		  "}",
 		  "(listen[1])" },
+		{ "{\"upstreams\":[\"tcp:[::ffff:127.0.0.1]:1\"],\"listen\":[\"tcp:127.0.0.1:1\"]}",
+		  "itself listens" },
 		{ "{\"upstreams\":[\"tcp:10.0.0.1:1\"],\"listen\":[\"tcp:10.0.0.1:1\"]}",
 		  "itself" },
 		{ "{" UP ",\"burst\":15}", "burst" },
