@@ -7,6 +7,8 @@
 #include "core/qgs-message.h"
 #include "quote/address.h"
 
+#include <errno.h>
+
 #include <systemd/sd-event.h>
 
 typedef enum ExchangeOutcome {
@@ -33,9 +35,19 @@ typedef struct Exchange Exchange;
  */
 typedef void (*ExchangeDone)(Exchange *exchange, const ExchangeResult *result, void *userdata);
 
+/* Of what exchange_begin returns: of our own making, and passing. */
+static inline bool exchange_is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS;
+}
+
+/* Until there may be descriptors, say, again. */
+#define EXCHANGE_AGAIN_USEC UINT64_C(100000)
+
 /*
  * Sends `request`, framed, in one write: QGS loses one that comes in two. Borrowed until the end.
- * `done` never runs in here. -errno when nothing was begun: that counts as EXCHANGE_REFUSED.
+ * `done` never runs in here. -errno when nothing was begun: that counts as EXCHANGE_REFUSED, or is
+ * a shortage.
  */
 int exchange_begin(Exchange **ret, sd_event *event, const Address *address, const uint8_t *request,
 		   size_t size, QgsType wanted, Expiries *timeout, ExchangeDone done,

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define AGAIN_USEC UINT64_C(100000) /* until there may be descriptors again */
-
 /* --- queues --- */
 
 static void turn_append(Relay *relay, Domain *domain)
@@ -235,12 +233,6 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 	look_for_work(relay);
 }
 
-/* Of our own making, and passing. */
-static bool is_shortage(int r)
-{
-	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS;
-}
-
 typedef enum Asked {
 	ASKED,
 	ASKED_IN_VAIN, /* it could not even be begun */
@@ -259,9 +251,9 @@ static Asked ask(Request *request, size_t index)
 	r = exchange_begin(&request->exchange, relay->event, &upstream->config->address,
 			   request->frame, request->size, (QgsType)(request->type + 1),
 			   &relay->attempt, on_exchanged, request);
-	if (is_shortage(r)) {
+	if (exchange_is_shortage(r)) {
 		relay->short_of = true;
-		sd_event_source_set_time_relative(relay->again, AGAIN_USEC);
+		sd_event_source_set_time_relative(relay->again, EXCHANGE_AGAIN_USEC);
 		sd_event_source_set_enabled(relay->again, SD_EVENT_ONESHOT);
 		return ASKED_LATER;
 	}

@@ -123,11 +123,15 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 		return 0;
 	}
 	breaker_wait_over(&upstream->breaker, now);
-	upstream->n_checks++;
 	upstream->check_began_usec = now;
 	r = exchange_begin(&upstream->check, upstream->event, &upstream->config->address,
 			   check_request, sizeof(check_request), QGS_GET_PLATFORM_INFO_RESPONSE,
 			   upstream->check_timeout, on_checked, upstream);
+	if (exchange_is_shortage(r)) {
+		set_timer(upstream, now + EXCHANGE_AGAIN_USEC);
+		return 0;
+	}
+	upstream->n_checks++;
 	if (r < 0) {
 		refused.why = strerrordesc_np(-r) ?: "it cannot be reached";
 		checked(upstream, &refused);
