@@ -16,7 +16,7 @@ bool domain_xml_alias_valid(const char *alias)
 int domain_reader_check_alias(DomainReader *reader, const xmlNode *node, const char *alias)
 {
 	if (!domain_xml_alias_valid(alias))
-		return xml_refuse(reader->ret_error, node, -EINVAL,
+		return xml_refuse(&reader->why, node, -EINVAL,
 				  "alias '%s' is not 1 to %u of the characters a-z, A-Z, 0-9, "
 				  "hyphen, underscore",
 				  xml_shown(alias), DOMAIN_XML_MAX_ALIAS);
@@ -133,20 +133,17 @@ static Policy policy_of(DomainReader *reader, const char *alias)
 	return named ? policy_tighten(&reader->policy, &named->policy) : reader->policy;
 }
 
-static int add_device(DomainReader *reader, const DomainHost *host)
+/* To the trusted ones, or to the others. */
+static int add_device(DomainReader *reader, const DomainHost *host, DomainDevice **list, size_t *n)
 {
-	DomainXml *domain = reader->domain;
 	const char *managed = xml_attribute(host->node, "managed");
 	DomainDevice *more;
 
-	if (managed && strcmp(managed, "yes") != 0 && strcmp(managed, "no") != 0)
-		return xml_refuse(reader->ret_error, host->node, -EINVAL,
-				  "managed='%s' is neither yes nor no", xml_shown(managed));
-	more = reallocarray(domain->devices, domain->n_devices + 1, sizeof(*more));
+	more = reallocarray(*list, *n + 1, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
-	domain->devices = more;
-	more[domain->n_devices] = (DomainDevice){
+	*list = more;
+	more[*n] = (DomainDevice){
 		.alias = strdup(host->alias),
 		.host = host->host,
 		.kind = is_interface_of_host(host->node) ? DOMAIN_DEVICE_INTERFACE
@@ -156,9 +153,9 @@ static int add_device(DomainReader *reader, const DomainHost *host)
 		.policy = policy_of(reader, host->alias),
 		.line = xmlGetLineNo((xmlNode *)host->node),
 	};
-	if (!more[domain->n_devices].alias)
+	if (!more[*n].alias)
 		return -ENOMEM;
-	domain->n_devices++;
+	(*n)++;
 	return 0;
 }
 
@@ -172,12 +169,12 @@ static int read_alias(const char **ret_alias, unsigned int *ret_mark, DomainRead
 
 	*ret_alias = NULL;
 	*ret_mark = 0;
-	r = xml_only_child(&child, device, "alias", reader->ret_error);
+	r = xml_only_child(&child, device, "alias", &reader->why);
 	if (r < 0 || !child)
 		return r;
 	alias = xml_attribute(child, "name");
 	if (!alias || !*alias)
-		return xml_refuse(reader->ret_error, child, -EINVAL, "<%s> has an empty alias",
+		return xml_refuse(&reader->why, child, -EINVAL, "<%s> has an empty alias",
 				  xml_shown((const char *)device->name));
 	if (strncmp(alias, DOMAIN_XML_ALIAS_PREFIX, strlen(DOMAIN_XML_ALIAS_PREFIX)) == 0)
 		*ret_mark |= DOMAIN_MARK_ALIAS;
@@ -195,13 +192,21 @@ static bool is_missing(const DomainXml *domain, const char *alias)
 	return false;
 }
 
+static int refuse_same_alias(DomainReader *reader, const xmlNode *device, const char *alias,
+			     const xmlNode *other)
+{
+	return xml_refuse(&reader->why, device, -EINVAL,
+			  "two devices have the alias '%s' (the other is in line %ld)", alias,
+			  xmlGetLineNo((xmlNode *)other));
+}
+
 /* A device that is no PCI device of the host's, or not yet. */
 static int read_other_device(DomainReader *reader, const xmlNode *device, const char *alias)
 {
 	DomainNamed *named = domain_reader_named(reader, alias);
 
 	if (!xml_is_element(device, "interface") || !xml_attribute_is(device, "type", "network"))
-		return xml_refuse(reader->ret_error, device, -EINVAL,
+		return xml_refuse(&reader->why, device, -EINVAL,
 				  "alias '%s' says that this is a trusted device, but a <%s> of "
 				  "type '%s' is no PCI device of the host's",
 				  alias, xml_shown((const char *)device->name),
@@ -209,10 +214,13 @@ static int read_other_device(DomainReader *reader, const xmlNode *device, const 
 					  ? xml_shown(xml_attribute(device, "type"))
 					  : "none");
 	if (is_missing(reader->domain, alias))
-		return xml_refuse(reader->ret_error, device, -EINVAL,
-				  "two devices have the alias '%s'", alias);
+		return xml_refuse(&reader->why, device, -EINVAL, "two devices have the alias '%s'",
+				  alias);
+	for (size_t i = 0; i < reader->n_hosts; i++)
+		if (reader->hosts[i].mark && strcmp(reader->hosts[i].alias, alias) == 0)
+			return refuse_same_alias(reader, device, alias, reader->hosts[i].node);
 	if (reader->domain->n_missing == DOMAIN_XML_MAX_ITEMS)
-		return xml_refuse(reader->ret_error, device, -E2BIG,
+		return xml_refuse(&reader->why, device, -E2BIG,
 				  "more than %u trusted interfaces wait for their function",
 				  DOMAIN_XML_MAX_ITEMS);
 	if (named)
@@ -220,8 +228,40 @@ static int read_other_device(DomainReader *reader, const xmlNode *device, const 
 	return domain_reader_add_missing(reader, alias);
 }
 
-int domain_reader_device(DomainReader *reader, const xmlNode *device)
+static int refuse_same_function(DomainReader *reader, const DomainHost *host,
+				const DomainHost *other)
 {
+	char text[BDF_STRING_SIZE];
+
+	return xml_refuse(&reader->why, host->node, -EINVAL,
+			  "'%s' is host device %s, and so is the device in line %ld", host->alias,
+			  bdf_format(host->host, text), xmlGetLineNo((xmlNode *)other->node));
+}
+
+/* A trusted one, whose alias and function have to be its own among those before it. */
+static int add_trusted(DomainReader *reader, const DomainHost *host)
+{
+	const char *managed = xml_attribute(host->node, "managed");
+	DomainXml *domain = reader->domain;
+
+	if (managed && strcmp(managed, "yes") != 0 && strcmp(managed, "no") != 0)
+		return xml_refuse(&reader->why, host->node, -EINVAL,
+				  "managed='%s' is neither yes nor no", xml_shown(managed));
+	if (is_missing(domain, host->alias))
+		return xml_refuse(&reader->why, host->node, -EINVAL,
+				  "two devices have the alias '%s'", host->alias);
+	for (const DomainHost *other = reader->hosts; other < host; other++) {
+		if (other->mark && strcmp(other->alias, host->alias) == 0)
+			return refuse_same_alias(reader, host->node, host->alias, other->node);
+		if (other->mark && bdf_equal(other->host, host->host))
+			return refuse_same_function(reader, host, other);
+	}
+	return add_device(reader, host, &domain->devices, &domain->n_devices);
+}
+
+int domain_reader_device(DomainReader *reader, const xmlNode *device, bool *ret_ours)
+{
+	DomainXml *domain = reader->domain;
 	DomainHost *host;
 	unsigned int mark;
 	const char *alias;
@@ -229,62 +269,46 @@ int domain_reader_device(DomainReader *reader, const xmlNode *device)
 	int r;
 
 	r = read_alias(&alias, &mark, reader, device);
+	*ret_ours = mark != 0;
 	if (r < 0)
 		return r;
 	if (!is_pci_of_host(device))
 		return mark ? read_other_device(reader, device, alias) : 0;
 	if (reader->n_hosts == DOMAIN_XML_MAX_ITEMS)
-		return xml_refuse(reader->ret_error, device, -E2BIG,
+		return xml_refuse(&reader->why, device, -E2BIG,
 				  "the domain has more than %u PCI devices of the host's",
 				  DOMAIN_XML_MAX_ITEMS);
-	host = &reader->hosts[reader->n_hosts++];
+	host = &reader->hosts[reader->n_hosts];
 	*host = (DomainHost){ .node = device, .alias = alias, .mark = mark };
 	if (!mark) {
-		/* Only for comparison with the trusted ones. */
+		reader->n_hosts++;
 		host->has_host = read_host_address(&host->host, device, NULL) == 0;
-		return 0;
+		return host->has_host && alias && domain_xml_alias_valid(alias)
+			       ? add_device(reader, host, &domain->others, &domain->n_others)
+			       : 0;
 	}
-	r = read_host_address(&host->host, device, reader->ret_error);
+	r = read_host_address(&host->host, device, &reader->why);
 	if (r < 0)
 		return r;
 	host->has_host = true;
+	r = add_trusted(reader, host);
+	if (r < 0)
+		return r;
+	reader->n_hosts++;
 	named = domain_reader_named(reader, alias);
 	if (named)
 		named->found = true;
-	return add_device(reader, host);
+	return 0;
 }
 
 int domain_reader_compare(DomainReader *reader)
 {
-	char text[BDF_STRING_SIZE];
+	for (size_t i = 0; i < reader->n_hosts; i++)
+		for (size_t k = 0; reader->hosts[i].mark && k < reader->n_hosts; k++) {
+			const DomainHost *host = &reader->hosts[i], *other = &reader->hosts[k];
 
-	for (size_t i = 0; i < reader->n_hosts; i++) {
-		const DomainHost *host = &reader->hosts[i];
-
-		if (!host->mark)
-			continue;
-		if (is_missing(reader->domain, host->alias))
-			return xml_refuse(reader->ret_error, host->node, -EINVAL,
-					  "two devices have the alias '%s'", host->alias);
-		for (size_t k = 0; k < reader->n_hosts; k++) {
-			const DomainHost *other = &reader->hosts[k];
-
-			/* Two trusted ones are compared once. */
-			if (k == i || (other->mark && k > i))
-				continue;
-			if (other->mark && strcmp(other->alias, host->alias) == 0)
-				return xml_refuse(reader->ret_error, host->node, -EINVAL,
-						  "two devices have the alias '%s' (the other is "
-						  "in line %ld)",
-						  host->alias,
-						  xmlGetLineNo((xmlNode *)other->node));
-			if (other->has_host && bdf_equal(other->host, host->host))
-				return xml_refuse(reader->ret_error, host->node, -EINVAL,
-						  "'%s' is host device %s, and so is the device "
-						  "in line %ld",
-						  host->alias, bdf_format(host->host, text),
-						  xmlGetLineNo((xmlNode *)other->node));
+			if (!other->mark && other->has_host && bdf_equal(other->host, host->host))
+				return refuse_same_function(reader, host, other);
 		}
-	}
 	return 0;
 }

@@ -23,7 +23,7 @@ typedef struct DomainHost {
 
 typedef struct DomainReader {
 	DomainXml *domain;
-	char **ret_error;
+	char *why; /* of the last refusal */
 	DomainNamed named[DOMAIN_XML_MAX_ITEMS];
 	size_t n_named;
 	DomainHost hosts[DOMAIN_XML_MAX_ITEMS];
@@ -46,8 +46,8 @@ int domain_reader_add_missing(DomainReader *reader, const char *alias);
 int domain_reader_policy(DomainReader *reader, const xmlNode *node, const char *known,
 			 Policy *policy);
 
-/* Any child element of <devices>, after the metadata. */
-int domain_reader_device(DomainReader *reader, const xmlNode *device);
+/* Any child element of <devices>, after the metadata. *ret_ours: it is said to be a trusted one. */
+int domain_reader_device(DomainReader *reader, const xmlNode *device, bool *ret_ours);
 
-/* At the end: alias and host function of a trusted device are its own. */
+/* At the end: no other device is the host function of a trusted one. */
 int domain_reader_compare(DomainReader *reader);

@@ -36,23 +36,76 @@ static int read_identity(DomainReader *reader, const xmlNode *root)
 	int r;
 
 	if (!xml_is_element(root, "domain"))
-		return xml_refuse(reader->ret_error, root, -EBADMSG, "<%s> instead of <domain>",
+		return xml_refuse(&reader->why, root, -EBADMSG, "<%s> instead of <domain>",
 				  xml_shown((const char *)root->name));
 	if (!type || !*type)
-		return xml_refuse(reader->ret_error, root, -EBADMSG, "<domain> has no type");
+		return xml_refuse(&reader->why, root, -EBADMSG, "<domain> has no type");
 	r = copy_text(&domain->type, type);
 	if (r < 0)
 		return r;
-	r = xml_child_text(&text, root, "uuid", reader->ret_error);
+	r = xml_child_text(&text, root, "uuid", &reader->why);
 	if (r < 0)
 		return r;
 	if (uuid_from_string(&domain->uuid, text) < 0)
-		return xml_refuse(reader->ret_error, root, -EBADMSG, "'%s' is not a UUID",
+		return xml_refuse(&reader->why, root, -EBADMSG, "'%s' is not a UUID",
 				  xml_shown(text));
-	r = xml_child_text(&text, root, "name", reader->ret_error);
+	r = xml_child_text(&text, root, "name", &reader->why);
 	if (r < 0)
 		return r;
 	return copy_text(&domain->name, text);
+}
+
+/* What concerns one declaration only, when it has been read: the others count all the same. */
+static int note(DomainReader *reader, int r)
+{
+	DomainXml *domain = reader->domain;
+
+	if (r != -EINVAL && r != -E2BIG)
+		return r;
+	if (!domain->defect)
+		domain->defect = steal_ptr(reader->why);
+	free(reader->why);
+	reader->why = NULL;
+	return domain->defect ? 0 : -ENOMEM;
+}
+
+static int note_ours(DomainReader *reader, int r)
+{
+	if (r == -EINVAL || r == -E2BIG)
+		reader->domain->markers |= DOMAIN_MARKER_DEFECT;
+	return note(reader, r);
+}
+
+/* Whichever device it is meant for, its policy tightens that one's. */
+static int read_named(DomainReader *reader, const xmlNode *node)
+{
+	const char *alias = xml_attribute(node, "alias");
+	DomainNamed *named = alias ? domain_reader_named(reader, alias) : NULL;
+	bool valid = alias && domain_xml_alias_valid(alias);
+	bool twice = named != NULL;
+	Policy *policy;
+	int r;
+
+	if (valid && !named && reader->n_named < DOMAIN_XML_MAX_ITEMS) {
+		named = &reader->named[reader->n_named++];
+		*named = (DomainNamed){ .alias = alias, .policy = policy_lenient };
+	}
+	policy = named ? &named->policy : &reader->policy;
+	r = domain_reader_policy(reader, node, "alias", policy);
+	if (r < 0)
+		return r;
+	if (!alias)
+		return xml_refuse(&reader->why, node, -EINVAL,
+				  "<device> of " DOMAIN_XML_NAMESPACE " has no alias");
+	if (!valid)
+		return domain_reader_check_alias(reader, node, alias);
+	if (twice)
+		return xml_refuse(&reader->why, node, -EINVAL,
+				  "the metadata names alias '%s' twice", alias);
+	if (!named)
+		return xml_refuse(&reader->why, node, -E2BIG,
+				  "the metadata names more than %u devices", DOMAIN_XML_MAX_ITEMS);
+	return 0;
 }
 
 /* Goes down through elements of our namespace only; xml_tree_parse() has bounded the depth. */
@@ -61,8 +114,6 @@ static int read_metadata(DomainReader *reader, const xmlNode *parent)
 	int r;
 
 	for (const xmlNode *child = xml_first_child(parent); child; child = xml_next(child)) {
-		const char *alias;
-
 		if (!is_ours(child))
 			continue;
 		if (strcmp((const char *)child->name, "policy") == 0) {
@@ -77,24 +128,7 @@ static int read_metadata(DomainReader *reader, const xmlNode *parent)
 				return r;
 			continue;
 		}
-		alias = xml_attribute(child, "alias");
-		if (!alias)
-			return xml_refuse(reader->ret_error, child, -EINVAL,
-					  "<device> of " DOMAIN_XML_NAMESPACE " has no alias");
-		r = domain_reader_check_alias(reader, child, alias);
-		if (r < 0)
-			return r;
-		if (domain_reader_named(reader, alias))
-			return xml_refuse(reader->ret_error, child, -EINVAL,
-					  "the metadata names alias '%s' twice", alias);
-		if (reader->n_named == DOMAIN_XML_MAX_ITEMS)
-			return xml_refuse(reader->ret_error, child, -E2BIG,
-					  "the metadata names more than %u devices",
-					  DOMAIN_XML_MAX_ITEMS);
-		reader->named[reader->n_named] =
-			(DomainNamed){ .alias = alias, .policy = policy_lenient };
-		r = domain_reader_policy(reader, child, "alias",
-					 &reader->named[reader->n_named++].policy);
+		r = note_ours(reader, read_named(reader, child));
 		if (r < 0)
 			return r;
 	}
@@ -106,12 +140,12 @@ static int read_guest_port(DomainReader *reader, const xmlNode *channel)
 	const xmlNode *target;
 	int r;
 
-	r = xml_only_child(&target, channel, "target", reader->ret_error);
+	r = xml_only_child(&target, channel, "target", &reader->why);
 	if (r < 0 || !target || !xml_attribute_is(target, "type", "virtio") ||
 	    !xml_attribute_is(target, "name", DOMAIN_XML_GUEST_PORT))
 		return r;
 	if (reader->domain->has_guest_port)
-		return xml_refuse(reader->ret_error, channel, -EINVAL,
+		return xml_refuse(&reader->why, channel, -EINVAL,
 				  "a second channel " DOMAIN_XML_GUEST_PORT);
 	reader->domain->has_guest_port = true;
 	return 0;
@@ -124,7 +158,7 @@ static int read_vsock(DomainReader *reader, const xmlNode *vsock)
 	const xmlNode *cid;
 	unsigned long long v;
 	char *end;
-	int r = xml_only_child(&cid, vsock, "cid", reader->ret_error);
+	int r = xml_only_child(&cid, vsock, "cid", &reader->why);
 
 	text = r < 0 || !cid ? NULL : xml_attribute(cid, "address");
 	if (!text || *text < '0' || *text > '9')
@@ -138,18 +172,20 @@ static int read_vsock(DomainReader *reader, const xmlNode *vsock)
 
 static int read_devices(DomainReader *reader, const xmlNode *devices)
 {
+	bool ours;
 	int r;
 
 	for (const xmlNode *child = xml_first_child(devices); child; child = xml_next(child)) {
 		if (child->ns)
 			continue;
-		r = domain_reader_device(reader, child);
+		r = domain_reader_device(reader, child, &ours);
+		r = ours ? note_ours(reader, r) : note(reader, r);
 		if (r < 0)
 			return r;
 		if (xml_is_element(child, "channel"))
-			r = read_guest_port(reader, child);
+			r = note(reader, read_guest_port(reader, child));
 		else if (xml_is_element(child, "vsock"))
-			r = read_vsock(reader, child);
+			r = note(reader, read_vsock(reader, child));
 		if (r < 0)
 			return r;
 	}
@@ -165,10 +201,10 @@ static int read_fwcfg_entry(DomainReader *reader, const xmlNode *entry, const ch
 
 	for (size_t i = 0; i < domain->n_fwcfg; i++)
 		if (strcmp(domain->fwcfg[i].name, name) == 0)
-			return xml_refuse(reader->ret_error, entry, -EINVAL,
+			return xml_refuse(&reader->why, entry, -EINVAL,
 					  "a second fw_cfg entry '%s'", xml_shown(name));
 	if (domain->n_fwcfg == DOMAIN_XML_MAX_ITEMS)
-		return xml_refuse(reader->ret_error, entry, -E2BIG,
+		return xml_refuse(&reader->why, entry, -E2BIG,
 				  "more than %u fw_cfg entries below " DOMAIN_XML_FWCFG_PREFIX,
 				  DOMAIN_XML_MAX_ITEMS);
 	if (copy_text(&name_copy, name) < 0 || (file && copy_text(&file_copy, file) < 0))
@@ -194,7 +230,7 @@ static int read_sysinfo(DomainReader *reader, const xmlNode *sysinfo)
 		if (!xml_is_element(child, "entry") || !name ||
 		    strncmp(name, DOMAIN_XML_FWCFG_PREFIX, strlen(DOMAIN_XML_FWCFG_PREFIX)) != 0)
 			continue;
-		r = read_fwcfg_entry(reader, child, name);
+		r = note(reader, read_fwcfg_entry(reader, child, name));
 		if (r < 0)
 			return r;
 	}
@@ -209,9 +245,9 @@ static int read_launch_security(DomainReader *reader, const xmlNode *node)
 	int r;
 
 	if (domain->launch_security != LAUNCH_SECURITY_NONE)
-		return xml_refuse(reader->ret_error, node, -EINVAL, "a second <launchSecurity>");
+		return xml_refuse(&reader->why, node, -EINVAL, "a second <launchSecurity>");
 	if (!type || !*type)
-		return xml_refuse(reader->ret_error, node, -EINVAL, "<launchSecurity> has no type");
+		return xml_refuse(&reader->why, node, -EINVAL, "<launchSecurity> has no type");
 	domain->launch_security = LAUNCH_SECURITY_OTHER;
 	for (LaunchSecurity i = LAUNCH_SECURITY_SEV; i < LAUNCH_SECURITY_OTHER; i++)
 		if (strcmp(type, launch_security_name(i)) == 0)
@@ -219,7 +255,7 @@ static int read_launch_security(DomainReader *reader, const xmlNode *node)
 	r = copy_text(&domain->launch_security_type, type);
 	if (r < 0)
 		return r;
-	r = xml_only_child(&quote, node, "quoteGenerationService", reader->ret_error);
+	r = xml_only_child(&quote, node, "quoteGenerationService", &reader->why);
 	if (r < 0 || !quote)
 		return r;
 	path = xml_attribute(quote, "path");
@@ -246,18 +282,18 @@ static int read_domain(DomainReader *reader, const xmlNode *root)
 		else if (xml_is_element(child, "sysinfo"))
 			r = read_sysinfo(reader, child);
 		else if (xml_is_element(child, "launchSecurity"))
-			r = read_launch_security(reader, child);
+			r = note(reader, read_launch_security(reader, child));
 		if (r < 0)
 			return r;
 	}
-	r = domain_reader_compare(reader);
+	r = note_ours(reader, domain_reader_compare(reader));
 	for (size_t i = 0; i < reader->n_named && r >= 0; i++)
 		if (!reader->named[i].found)
 			r = domain_reader_add_missing(reader, reader->named[i].alias);
 	if (r < 0)
 		return r;
 
-	domain->markers =
+	domain->markers |=
 		(domain->n_devices ? DOMAIN_MARKER_DEVICE : 0) |
 		(domain->n_missing ? DOMAIN_MARKER_MISSING : 0) |
 		(domain->has_guest_port ? DOMAIN_MARKER_GUEST_PORT : 0) |
@@ -283,12 +319,55 @@ int domain_xml_parse(DomainXml **ret, const char *text, size_t size, char **ret_
 	if (!domain || !reader)
 		return -ENOMEM;
 	reader->domain = domain;
-	reader->ret_error = ret_error;
 	reader->policy = policy_lenient;
 	r = read_domain(reader, xmlDocGetRootElement(doc));
-	if (r < 0)
+	if (r < 0) {
+		if (ret_error)
+			*ret_error = steal_ptr(reader->why);
+		free(reader->why);
 		return r;
+	}
 	*ret = steal_ptr(domain);
+	return 0;
+}
+
+/* Of libvirt's XML only the domain's name comes before its UUID, and in that '<' is escaped. */
+int domain_xml_identify(DomainXml **ret, const char *text)
+{
+	static const char tag[] = "<uuid>";
+	const char *found = strstr(text, tag);
+	char uuid[UUID_STRING_SIZE];
+	DomainXml *domain;
+
+	domain = calloc(1, sizeof(*domain));
+	if (!domain)
+		return -ENOMEM;
+	if (found)
+		snprintf(uuid, sizeof(uuid), "%s", found + strlen(tag));
+	if (!found || uuid_from_string(&domain->uuid, uuid) < 0) {
+		domain_xml_free(domain);
+		return -EBADMSG;
+	}
+	*ret = domain;
+	return 0;
+}
+
+int domain_xml_trust(DomainXml *domain, const char *alias, Bdf host)
+{
+	for (size_t i = 0; i < domain->n_others; i++) {
+		DomainDevice *other = &domain->others[i], *more;
+
+		if (strcmp(other->alias, alias) != 0 || !bdf_equal(other->host, host))
+			continue;
+		more = reallocarray(domain->devices, domain->n_devices + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		domain->devices = more;
+		more[domain->n_devices++] = *other;
+		*other = domain->others[--domain->n_others];
+		domain->markers |= DOMAIN_MARKER_DEVICE;
+		return 0;
+	}
 	return 0;
 }
 
@@ -298,6 +377,8 @@ DomainXml *domain_xml_free(DomainXml *domain)
 		return NULL;
 	for (size_t i = 0; i < domain->n_devices; i++)
 		free(domain->devices[i].alias);
+	for (size_t i = 0; i < domain->n_others; i++)
+		free(domain->others[i].alias);
 	for (size_t i = 0; i < domain->n_missing; i++)
 		free(domain->missing[i]);
 	for (size_t i = 0; i < domain->n_fwcfg; i++) {
@@ -305,9 +386,11 @@ DomainXml *domain_xml_free(DomainXml *domain)
 		free(domain->fwcfg[i].file);
 	}
 	free(domain->devices);
+	free(domain->others);
 	free(domain->missing);
 	free(domain->fwcfg);
 	free(domain->policy_trouble);
+	free(domain->defect);
 	free(domain->quote_socket);
 	free(domain->launch_security_type);
 	free(domain->name);

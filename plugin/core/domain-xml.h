@@ -53,6 +53,7 @@ enum {
 	DOMAIN_MARKER_GUEST_PORT = 1 << 2,
 	DOMAIN_MARKER_FWCFG = 1 << 3,
 	DOMAIN_MARKER_QUOTE_SOCKET = 1 << 4, /* its path has DOMAIN_XML_QUOTE_FOLDER in it */
+	DOMAIN_MARKER_DEFECT = 1 << 5,	     /* a declaration of a trusted device makes no sense */
 };
 
 typedef struct DomainDevice {
@@ -83,6 +84,8 @@ typedef struct DomainXml {
 
 	DomainDevice *devices; /* trusted ones only, in the order of the XML */
 	size_t n_devices;
+	DomainDevice *others; /* PCI devices of the host's that have an alias, but no mark */
+	size_t n_others;
 	/*
 	 * Aliases that are said to be trusted but that no PCI host device carries: to be attached
 	 * later, or an <interface type='network'> that has not been given its function yet.
@@ -95,6 +98,12 @@ typedef struct DomainXml {
 	 * the same.
 	 */
 	char *policy_trouble;
+	/*
+	 * The first declaration that makes no sense or is beyond a bound, with its line, or NULL.
+	 * It is left out, the others are here: no domain is to start with it, but one that runs has
+	 * to be looked after. Whatever device it is meant for, its policy tightens that one's.
+	 */
+	char *defect;
 	DomainFwcfg *fwcfg; /* entries below DOMAIN_XML_FWCFG_PREFIX */
 	size_t n_fwcfg;
 } DomainXml;
@@ -103,13 +112,22 @@ typedef struct DomainXml {
  * `text` of `size` bytes is UTF-8 and needs no NUL. Anything with a DOCTYPE is refused; nothing is
  * loaded from elsewhere and nothing is printed. From any thread, after xmlInitParser when there are
  * several.
- * 0; -EBADMSG (not well-formed, not a domain), -EINVAL (what concerns tdid in it makes no sense) or
- * -E2BIG (beyond a bound), each with a sentence in *ret_error (may be NULL), where possible with
- * the line; -ENOMEM.
+ * 0, also with a defect; -EBADMSG (not well-formed, not a domain), -EINVAL (no name or UUID) or
+ * -E2BIG (beyond a bound of xml-tree.h), each with a sentence in *ret_error (may be NULL), where
+ * possible with the line; -ENOMEM.
  */
 int domain_xml_parse(DomainXml **ret, const char *text, size_t size, char **ret_error);
 DomainXml *domain_xml_free(DomainXml *domain);
 DEFINE_CLEANUP(DomainXml, domain_xml_free);
+
+/*
+ * What is to be known of a domain whose XML cannot be parsed: its UUID, as libvirt writes it, and
+ * nothing else (name and type are NULL). -EBADMSG: not even that. -ENOMEM.
+ */
+int domain_xml_identify(DomainXml **ret, const char *text);
+
+/* One of the others is trusted all the same: known to be so from before a defect. -ENOMEM. */
+int domain_xml_trust(DomainXml *domain, const char *alias, Bdf host);
 
 /* The trusted device of this alias, or NULL. */
 const DomainDevice *domain_xml_device(const DomainXml *domain, const char *alias);

@@ -74,11 +74,17 @@ static void ready_without_agent(Tdid *tdid, const Assignment *a)
 			       NULL);
 }
 
-/* What the metadata cannot loosen; and one that is being taken out is not to come back. */
+/*
+ * What the metadata cannot loosen, nor what was there before a defect of it; and one that is being
+ * taken out is not to come back.
+ */
 static Policy policy_of(const Tdid *tdid, const DomainDevice *device, const Assignment *a)
 {
+	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	Policy policy = policy_tighten(&tdid->config->policy, &device->policy);
 
+	if (a->tvm->domain && a->tvm->domain->defect && e && e->present)
+		policy = policy_tighten(&policy, &e->policy);
 	if (assignments_service_is_detaching(tdid->assignments, a))
 		policy.on_reject = policy.on_timeout = policy.on_error = POLICY_DETACH;
 	return policy;
@@ -317,7 +323,49 @@ static void tell_quoted(Tdid *tdid, const Domain *domain, const DomainXml *xml)
 	tvm->quotes_told = true;
 }
 
-static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml, DomainRead *read)
+/* Nothing of it can be compared; but whatever waits for a read of it need not wait longer. */
+static void not_read(Tdid *tdid, const Domain *domain, const DomainRead *read)
+{
+	Assignment *a;
+
+	for (uint32_t p = 0; domain && domain->tvm && (a = registry_next_of_tvm(domain->tvm, &p));)
+		look(tdid, a, read);
+}
+
+/* Which of its devices a malformed declaration is about, nobody knows: none is trusted less. */
+static int keep_known(Tdid *tdid, const Tvm *tvm, DomainXml *xml)
+{
+	Assignment *a;
+	int r = 0;
+
+	for (uint32_t p = 0; r >= 0 && xml->defect && (a = registry_next_of_tvm(tvm, &p));)
+		if (a->reset || engine_assignment(tdid->engine, a->id)->present)
+			r = domain_xml_trust(xml, a->alias, a->tdi->bdf);
+	return r;
+}
+
+/* Once, and again when it is another one. */
+static void say_defect(Tdid *tdid, Domain *domain, const char *defect)
+{
+	Assignment *a;
+
+	if (strcmp(domain->defect ?: "", defect ?: "") == 0)
+		return;
+	free(domain->defect);
+	domain->defect = defect ? strdup(defect) : NULL;
+	if (defect)
+		log_error("%s: %s. It is left out: what is known already is kept and not "
+			  "loosened, and the domain does not start again like this. Set it right "
+			  "with 'virsh metadata' or 'virsh edit'",
+			  domain->name, defect);
+	else
+		log_info("%s: its XML has no defect any more", domain->name);
+	for (uint32_t p = 0; domain->tvm && (a = registry_next_of_tvm(domain->tvm, &p));)
+		director_mark(tdid, a, defect ? "domain XML: defect" : "domain XML: mended",
+			      defect);
+}
+
+static void take_running(Tdid *tdid, const VmmDomain *seen, DomainXml *xml, DomainRead *read)
 {
 	Domain *domain;
 
@@ -337,10 +385,16 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, const DomainXml *xml
 	}
 	if (!domain->name)
 		return;
+	say_defect(tdid, domain, xml->defect);
 	if (!domain->tvm)
 		find_incarnation(tdid, domain);
 	if (!domain->tvm)
 		return;
+	if (keep_known(tdid, domain->tvm, xml) < 0) {
+		log_error("%s: its devices cannot be compared: out of memory", domain->name);
+		not_read(tdid, domain, read);
+		return;
+	}
 	tell_quoted(tdid, domain, xml);
 	if (domain->has_guest_port && guest_port_open(domain->tvm) < 0)
 		log_error("%s: guest port: out of memory", domain->name);
@@ -368,22 +422,15 @@ void domains_forget(Tdid *tdid, Domain *domain)
 	registry_remove_domain(tdid->registry, domain);
 }
 
-/* Nothing of it can be compared; but whatever waits for a read of it need not wait longer. */
-static void not_read(Tdid *tdid, const Domain *domain, const DomainRead *read)
-{
-	Assignment *a;
-
-	for (uint32_t p = 0; domain && domain->tvm && (a = registry_next_of_tvm(domain->tvm, &p));)
-		look(tdid, a, read);
-}
-
 void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen)
 {
 	if (!seen->active) {
 		if (domain && domain->tvm)
 			compare(read->tdid, domain->tvm, NULL, read, NULL);
 	} else if (!seen->xml) {
-		log_error("%s: its XML: %s", seen->name, seen->xml_error);
+		log_error("%s: its XML: %s. What is known of its devices is kept, and nothing new "
+			  "is seen of it until that is set right with 'virsh edit'",
+			  seen->name, seen->xml_error);
 		not_read(read->tdid, domain, read);
 	} else if (seen->xml->markers || domain) {
 		take_running(read->tdid, seen, seen->xml, read);

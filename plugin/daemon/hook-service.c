@@ -39,14 +39,25 @@ int hook_refuse(const HookService *service, VarlinkCall *call, const char *forma
 	return varlink_call_errorb(call, "Refused", J_STRING("message", message));
 }
 
+/* By it a domain comes to run, which it need not. */
+static bool is_refusable(const char *operation)
+{
+	return strcmp(operation, "prepare") == 0 || strcmp(operation, "migrate") == 0 ||
+	       strcmp(operation, "restore") == 0;
+}
+
 /* Takes `xml`. */
 static int prepare(HookService *service, VarlinkCall *call, const char *name, DomainXml *xml)
 {
 	bool devices = xml->markers & (DOMAIN_MARKER_DEVICE | DOMAIN_MARKER_MISSING);
+	_cleanup_(domain_xml_freep) DomainXml *kept = NULL;
 
-	if (!devices || xml->has_guest_port)
+	if (!xml->defect && (!devices || xml->has_guest_port))
 		return hook_call_begin(service, call, name, xml, "prepare");
-	domain_xml_free(xml);
+	kept = xml;
+	if (xml->defect)
+		return hook_refuse(service, call, "%s: its %s. Set it right with 'virsh edit'",
+				   name, xml->defect);
 	return hook_refuse(
 		service, call,
 		"%s: it declares trusted devices, but has no guest port over which its agent could "
@@ -86,6 +97,22 @@ static void started(HookService *service, const char *name, const DomainXml *xml
 	domains_read(tdid, domain);
 }
 
+/*
+ * What ends, or runs already, is gone through also when its XML cannot be read: which one it is is
+ * enough. -EBADMSG: not even that.
+ */
+static int read_xml(DomainXml **ret, const char *text, const char *name, const char *operation,
+		    char **ret_why)
+{
+	int r = domain_xml_parse(ret, text, strlen(text), ret_why);
+
+	if (r >= 0 || is_refusable(operation))
+		return r;
+	log_error("hook: %s %s: its XML: %s. It goes on with the domain's UUID alone", name,
+		  operation, *ret_why ?: strerror(-r));
+	return domain_xml_identify(ret, text);
+}
+
 static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	HookService *service = userdata;
@@ -96,33 +123,30 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 	_cleanup_(domain_xml_freep) DomainXml *xml = NULL;
 	_cleanup_free_ char *why = NULL;
 	Domain *domain;
-	int r = domain_xml_parse(&xml, text, strlen(text), &why);
-	bool starts = strcmp(operation, "prepare") == 0;
+	int r = read_xml(&xml, text, name, operation, &why);
 
-	if (r < 0) {
-		if (starts)
-			return hook_refuse(service, call, "%s: its XML: %s", name,
-					   why ?: strerror(-r));
-		log_error("hook: %s %s: its XML: %s", name, operation, why ?: strerror(-r));
+	if (r < 0 && is_refusable(operation))
+		return hook_refuse(service, call, "%s: its XML: %s", name, why ?: strerror(-r));
+	if (r < 0)
 		return hook_let_go_on(service, call);
-	}
-	if (!xml->markers)
+	domain = registry_find_domain(tdid->registry, xml->uuid);
+	/* Without a name it is one that could not be read, but tdi-hook has found a marker in. */
+	if (!xml->markers && xml->name && (!domain || is_refusable(operation)))
 		return hook_let_go_on(service, call);
-	if (starts)
+	if (strcmp(operation, "prepare") == 0)
 		return prepare(service, call, name, steal_ptr(xml));
 	if (strcmp(operation, "started") == 0 || strcmp(operation, "reconnect") == 0) {
 		started(service, name, xml, parameters);
 		return hook_let_go_on(service, call);
 	}
 	if ((strcmp(operation, "migrate") == 0 || strcmp(operation, "restore") == 0) &&
-	    (xml->markers & DOMAIN_MARKER_DEVICE))
+	    (xml->markers & (DOMAIN_MARKER_DEVICE | DOMAIN_MARKER_DEFECT)))
 		return hook_refuse(
 			service, call,
 			"%s: a domain with trusted devices cannot be migrated or restored: the "
 			"TSM's bind does not travel. Detach them first",
 			name);
 	if (strcmp(operation, "stopped") == 0) {
-		domain = registry_find_domain(tdid->registry, xml->uuid);
 		if (domain && domain->tvm)
 			director_event(
 				tdid,

@@ -359,6 +359,7 @@ void registry_remove_domain(Registry *registry, Domain *domain)
 			slots_remove(&registry->domains, id);
 	added_marks_free(domain->added);
 	free(domain->name);
+	free(domain->defect);
 	free(domain);
 }
 

@@ -56,6 +56,7 @@ typedef struct Domain {
 	bool listed; /* libvirt has it: seen in the latest read */
 	bool paused;
 	bool policy_trouble; /* that of its metadata makes no sense, which has been said */
+	char *defect;	     /* of its XML, which has been said; NULL: none */
 	/* libvirt answers them in their order */
 	uint64_t reads_begun, reads_ended;
 } Domain;

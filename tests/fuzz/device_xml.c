@@ -29,7 +29,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	int r;
 
 	domain_xml_parse(&domain, (const char *)data, size, NULL);
-	if (domain && domain->n_devices > 0) {
+	if (domain && !domain->defect && domain->n_devices > 0) {
 		const DomainDevice *device = &domain->devices[0];
 
 		r = device_xml_cut(&cut, (const char *)data, size, device->alias, device->host,

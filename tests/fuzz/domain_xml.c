@@ -30,6 +30,7 @@ static void check_markers(const DomainXml *domain)
 	CHECK(!(domain->markers & DOMAIN_MARKER_MISSING) == (domain->n_missing == 0));
 	CHECK(!(domain->markers & DOMAIN_MARKER_FWCFG) == (domain->n_fwcfg == 0));
 	CHECK(!(domain->markers & DOMAIN_MARKER_GUEST_PORT) == !domain->has_guest_port);
+	CHECK(!(domain->markers & DOMAIN_MARKER_DEFECT) || domain->defect);
 	CHECK(!(domain->markers & DOMAIN_MARKER_QUOTE_SOCKET) || domain->quote_socket);
 	CHECK((domain->launch_security == LAUNCH_SECURITY_NONE) == !domain->launch_security_type);
 	CHECK(domain->launch_security < LAUNCH_SECURITY_N);
@@ -66,5 +67,5 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	check_devices(domain);
 	check_markers(domain);
 	check_scan(domain, data, size);
-	return true;
+	return !domain->defect;
 }

@@ -131,6 +131,63 @@ Test(daemon_domains, xml_that_cannot_be_read)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
 }
 
+#define GPU   "ua-gpu"
+#define LATER "ua-tdi-later"
+#define NAMED(metadata, more)                                                                      \
+	"<domain type='kvm'><name>tvm</name><uuid>" TVM0                                           \
+	"</uuid><metadata><t:d xmlns:t='urn:tdid:domain:1'>" metadata                              \
+	"</t:d></metadata><devices>" TESTING_PORT                                                  \
+	TESTING_HOSTDEV(GPU, "1") more "</devices></domain>"
+
+static Policy policy(const char *alias)
+{
+	return engine_assignment(d.tdid.engine, testing_assignment(&d, 0, alias)->id)->policy;
+}
+
+static bool is_marked(const char *alias, const char *mark)
+{
+	const Timeline *timeline = &testing_assignment(&d, 0, alias)->timeline;
+	_cleanup_(json_unrefp) json_object *marks = NULL;
+
+	cr_assert_eq(timeline_to_json(timeline, &marks), 0);
+	return strstr(json_object_to_json_string(marks), mark);
+}
+
+/* The mark of the one device is gone, and its policy; the other is new. */
+Test(daemon_domains, malformed_declaration)
+{
+	d.config = "\"on_error\":\"rebind\",";
+	fake_vmm_place(GPU, 5, 0, 0);
+	fake_vmm_place(LATER, 6, 0, 0);
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NAMED("<t:device alias='" GPU "' on-error='hold'/>", ""));
+	EXPECT_STATE(&d, GPU, ASSIGNMENT_WAITING);
+	cr_assert_eq(policy(GPU).on_error, POLICY_HOLD);
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
+			      NAMED("<t:device alias='gpu ua'/>", TESTING_HOSTDEV(LATER, "2")));
+	EXPECT_STATE(&d, LATER, ASSIGNMENT_WAITING);
+	cr_assert_eq(testing_state(&d, 0, GPU), ASSIGNMENT_WAITING);
+	cr_assert_eq(policy(GPU).on_error, POLICY_HOLD);
+	cr_assert(is_marked(GPU, "'gpu ua' is not"));
+	/* One that has left the domain has left it. */
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, LATER,
+			      NAMED("<t:device alias='gpu ua'/>", ""));
+	EXPECT_STATE(&d, LATER, ASSIGNMENT_RELEASED);
+	cr_assert_eq(testing_state(&d, 0, GPU), ASSIGNMENT_WAITING);
+	/* Its guest is reset: it comes back. */
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	EXPECT_STATE(&d, GPU, ASSIGNMENT_WAITING);
+	/* Mended: what it says counts again. */
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
+			      NAMED("<t:device alias='" GPU "'/>", ""));
+	UNTIL(d.event, is_marked(GPU, "mended"));
+	testing_idle(d.event);
+	cr_assert_eq(policy(GPU).on_error, POLICY_REBIND);
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL, NAMED("", ""));
+	EXPECT_STATE(&d, GPU, ASSIGNMENT_RELEASED);
+}
+
 /* No event follows the refusal by itself. */
 Test(daemon_domains, read_that_libvirt_refuses_is_tried_again)
 {

@@ -293,6 +293,62 @@ Test(daemon_hook_service, stopped_waits_for_the_unbind)
 	cr_assert_eq(d.tsm->calls[FAKE_RELEASE], 1);
 }
 
+#define MALFORMED                                                                                  \
+	"<domain type='kvm'><name>tvm</name><uuid>" TVM0                                           \
+	"</uuid><metadata><d:device "                                                              \
+	"xmlns:d='urn:tdid:domain:1'/></metadata><devices>" TESTING_PORT                           \
+	TESTING_HOSTDEV(ALIAS, "1") "</devices></domain>"
+#define CUT_OFF "<domain type='kvm'><name>tvm</name><uuid>" TVM0 "</uuid><devices><hostdev"
+
+/* Of that the UUID is enough. */
+static void stop_waits_whatever_its_xml(const char *xml)
+{
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	call("stopped", xml, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 0);
+	fake_tsm_let_go(d.tsm);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+	call("release", xml, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_RELEASE], 1);
+}
+
+Test(daemon_hook_service, stopped_with_a_malformed_declaration)
+{
+	d.stop_timeout_ms = 60000;
+	stop_waits_whatever_its_xml(MALFORMED);
+}
+
+Test(daemon_hook_service, stopped_with_xml_that_cannot_be_read)
+{
+	d.stop_timeout_ms = 60000;
+	stop_waits_whatever_its_xml(CUT_OFF);
+}
+
+/* What marked it has gone from its XML meanwhile. */
+Test(daemon_hook_service, stopped_without_a_marker)
+{
+	d.stop_timeout_ms = 60000;
+	stop_waits_whatever_its_xml(TESTING_DOMAIN(TVM0, ""));
+}
+
+Test(daemon_hook_service, start_with_a_malformed_declaration)
+{
+	testing_daemon_start(&d);
+	call("prepare", MALFORMED, 0);
+	expect("tvm0: its XML, line 1: <device> of urn:tdid:domain:1 has no alias. Set it right");
+	call("migrate", MALFORMED, 0);
+	expect("cannot be migrated");
+	call("restore", CUT_OFF, 0);
+	expect("its XML");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 0);
+}
+
 Test(daemon_hook_service, stopped_goes_on_after_a_while)
 {
 	testing_daemon_start(&d);

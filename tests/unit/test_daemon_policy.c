@@ -442,16 +442,27 @@ Test(daemon_policy, read_that_joins_a_failed_one)
 	}
 }
 
-/* Metadata that cannot be read is no reason to wait for ever. */
-Test(daemon_policy, xml_that_cannot_be_read)
+static void error_under(const char *xml)
 {
 	testing_daemon_start(&d);
 	run();
-	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
-			      "<domain type='kvm'><name>tvm</name><uuid>" TVM0
-			      "</uuid><metadata><tdi:device xmlns:tdi='urn:tdid:domain:1'/>"
-			      "</metadata></domain>");
+	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL, xml);
 	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_RUNNING);
 	fake_tsm_set(d.tsm, tdi(), "error", true);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+}
+
+/* What cannot be read is no reason to wait for ever. */
+Test(daemon_policy, xml_that_cannot_be_read)
+{
+	error_under("<domain type='kvm'><name>tvm</name><uuid>" TVM0 "</uuid><metadata>");
+}
+
+Test(daemon_policy, malformed_declaration)
+{
+	error_under("<domain type='kvm'><name>tvm</name><uuid>" TVM0
+		    "</uuid><metadata><tdi:device xmlns:tdi='urn:tdid:domain:1'/>"
+		    "</metadata><devices>" TESTING_PORT TESTING_HOSTDEV(ALIAS, "1") "</devices>"
+										    "</domain>");
 }

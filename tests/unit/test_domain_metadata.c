@@ -77,7 +77,8 @@ static bool is_taken(const char *metadata)
 			      "<metadata>%s</metadata></domain>",
 			      metadata),
 		     0);
-	return domain_xml_parse(&domain, text, strlen(text), NULL) == 0 && !domain->policy_trouble;
+	return domain_xml_parse(&domain, text, strlen(text), NULL) == 0 &&
+	       !domain->policy_trouble && !domain->defect;
 }
 
 Test(domain_metadata, bad_ones)

@@ -30,7 +30,7 @@ typedef struct Watch {
 	int r;
 	char message[512];
 	bool present, active, paused, persistent, has_pci;
-	char why[64], type[16], xml_error[256], pci_error[256];
+	char why[64], type[16], xml_error[256], defect[256], pci_error[256];
 } Watch;
 
 static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
@@ -88,6 +88,8 @@ static void on_read(int r, const VmmDomain *d, const char *message, void *userda
 	snprintf(w->why, sizeof(w->why), "%s", d->reason ?: "");
 	snprintf(w->type, sizeof(w->type), "%s", d->xml ? d->xml->type : "");
 	snprintf(w->xml_error, sizeof(w->xml_error), "%s", d->xml_error ?: "");
+	snprintf(w->defect, sizeof(w->defect), "%s",
+		 d->xml && d->xml->defect ? d->xml->defect : "");
 	snprintf(w->pci_error, sizeof(w->pci_error), "%s", d->pci_error ?: "");
 }
 
@@ -253,7 +255,7 @@ Test(vmm, reads_a_running_domain)
 }
 
 /* The live one: what is defined knows nothing of it. */
-Test(vmm, reads_a_domain_whose_xml_makes_no_sense)
+Test(vmm, reads_a_domain_whose_metadata_makes_no_sense)
 {
 	virDomainPtr domain;
 	Watch w;
@@ -268,8 +270,8 @@ Test(vmm, reads_a_domain_whose_xml_makes_no_sense)
 	run_while(&w, w.n_replies == 0);
 	cr_expect_eq(w.r, 0);
 	cr_expect(w.present && w.active);
-	cr_expect_str_eq(w.type, "");
-	cr_expect(strstr(w.xml_error, "has no alias"), "%s", w.xml_error);
+	cr_expect_str_eq(w.type, "test", "%s", w.xml_error);
+	cr_expect(strstr(w.defect, "has no alias"), "%s", w.defect);
 	close_other(domain);
 	close_vmm(&w);
 }
