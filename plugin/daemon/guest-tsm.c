@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/guest-tsm.h"
 
+#include "rpc/log.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -18,9 +20,11 @@
 /* The port may be closed or have another session when it is back. */
 typedef struct GuestCall {
 	GuestTsm *guest;
-	ProviderCall *provider_call; /* NULL: held back */
+	ProviderCall *provider_call;
+	bool is_sent; /* else it is held back */
 	sd_event_source *hold;
 	const char *reason; /* why it is held back */
+	bool waits_for_place;
 	json_object *asked;
 	char session[GUEST_SESSION_LEN + 1];
 	int64_t id;
@@ -36,7 +40,72 @@ struct GuestTsm {
 	unsigned int n_calls;
 	uint64_t round;	  /* one for each time that a provider is ready */
 	GuestCall *first; /* in the order of arrival */
+	bool is_in_line;
+	GuestTsm *next_in_line;
 };
+
+/* --- whose turn it is --- */
+
+static int on_turn(sd_event_source *source, void *userdata);
+
+/* Later, since whoever makes a place free may be ending its guest. */
+static void look_for_place(Tdid *tdid)
+{
+	GuestTurns *turns = &tdid->guest_turns;
+	int r = 0;
+
+	if (!turns->first || turns->in_flight >= CALLS_MAX_ALL)
+		return;
+	if (!turns->next)
+		r = sd_event_add_defer(tdid->event, &turns->next, on_turn, tdid);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(turns->next, SD_EVENT_ONESHOT);
+	if (r < 0)
+		log_error("guests' TSM requests: %s; what waits goes on with the next one",
+			  strerror(-r));
+}
+
+static void join_line(GuestTsm *guest)
+{
+	GuestTsm **link = &guest->tdid->guest_turns.first;
+
+	if (guest->is_in_line)
+		return;
+	while (*link)
+		link = &(*link)->next_in_line;
+	*link = guest;
+	guest->next_in_line = NULL;
+	guest->is_in_line = true;
+	look_for_place(guest->tdid);
+}
+
+static void leave_line(GuestTsm *guest)
+{
+	GuestTsm **link = &guest->tdid->guest_turns.first;
+
+	if (!guest->is_in_line)
+		return;
+	while (*link != guest)
+		link = &(*link)->next_in_line;
+	*link = guest->next_in_line;
+	guest->is_in_line = false;
+}
+
+static GuestCall *first_that_waits(const GuestTsm *guest)
+{
+	GuestCall *call = guest->first;
+
+	while (call && !call->waits_for_place)
+		call = call->next;
+	return call;
+}
+
+void guest_turns_done(GuestTurns *turns)
+{
+	turns->next = sd_event_source_disable_unref(turns->next);
+}
+
+/* --- one guest's --- */
 
 int guest_tsm_new(GuestTsm **ret, Tdid *tdid, Tvm *tvm,
 		  void (*answered)(void *userdata, const GuestTsmAnswer *answer), void *userdata)
@@ -63,8 +132,10 @@ static void guest_call_end(GuestCall *call)
 		link = &(*link)->next;
 	*link = call->next;
 	guest->n_calls--;
-	if (!call->hold)
-		guest->tdid->guest_calls--;
+	if (call->is_sent) {
+		guest->tdid->guest_turns.in_flight--;
+		look_for_place(guest->tdid);
+	}
 	call->hold = sd_event_source_disable_unref(call->hold);
 	call->asked = json_unref(call->asked);
 }
@@ -80,6 +151,7 @@ GuestTsm *guest_tsm_free(GuestTsm *guest)
 {
 	if (!guest)
 		return NULL;
+	leave_line(guest);
 	while (guest->first)
 		guest_call_free(guest->first);
 	free(guest);
@@ -163,48 +235,71 @@ static int guest_call_new(GuestCall **ret, GuestTsm *guest, const GuestFrame *fr
 		link = &(*link)->next;
 	*link = call;
 	guest->n_calls++;
-	guest->tdid->guest_calls++;
 	*ret = call;
 	return 0;
 }
 
+/* However often it is held back, its time is that of the first. */
 static int hold_back(GuestCall *call, const char *reason)
 {
-	int r = 0;
-
 	call->reason = reason;
 	if (call->hold)
 		return 0;
-	r = sd_event_add_time_relative(call->guest->tdid->event, &call->hold, CLOCK_MONOTONIC,
-				       HOLD_USEC, 0, on_hold, call);
-	if (r < 0)
-		return r;
-	call->guest->tdid->guest_calls--; /* it is no connection */
-	return 0;
+	return sd_event_add_time_relative(call->guest->tdid->event, &call->hold, CLOCK_MONOTONIC,
+					  HOLD_USEC, 0, on_hold, call);
 }
 
-static void carry(GuestCall *call)
+static int send_call(GuestCall *call, Provider *provider)
+{
+	call->hold = sd_event_source_disable_unref(call->hold);
+	call->is_sent = true;
+	call->guest->tdid->guest_turns.in_flight++;
+	return call_provider(call, provider);
+}
+
+/* `turn`: it has waited for its place; any other one is behind those that wait. */
+static void carry(GuestCall *call, bool turn)
 {
 	GuestTsm *guest = call->guest;
+	const GuestTurns *turns = &guest->tdid->guest_turns;
 	Provider *provider = tsm_of(guest);
-	unsigned int others = guest->tdid->guest_calls - !call->hold;
 	int r;
 
+	call->waits_for_place = false;
 	if (!provider || !provider_is_ready(provider)) {
 		r = hold_back(call, "the TSM's provider is not there");
-	} else if (others >= CALLS_MAX_ALL) {
+	} else if (turns->in_flight >= CALLS_MAX_ALL || (turns->first && !turn)) {
 		r = hold_back(call, "too many requests at once");
+		call->waits_for_place = r >= 0;
+		if (r >= 0)
+			join_line(guest);
 	} else {
-		if (call->hold)
-			guest->tdid->guest_calls++;
-		call->hold = sd_event_source_disable_unref(call->hold);
-		r = call_provider(call, provider);
+		r = send_call(call, provider);
 	}
 	if (r < 0) {
 		guest_call_end(call);
 		answer(guest, call->session, call->id, NULL, "TsmUnavailable", strerror(-r));
 		free(call);
 	}
+}
+
+static int on_turn(sd_event_source *source, void *userdata)
+{
+	Tdid *tdid = userdata;
+	GuestTsm *guest;
+	GuestCall *call;
+
+	while (tdid->guest_turns.in_flight < CALLS_MAX_ALL && (guest = tdid->guest_turns.first)) {
+		leave_line(guest);
+		call = first_that_waits(guest);
+		if (!call)
+			continue;
+		call->waits_for_place = false;
+		if (first_that_waits(guest))
+			join_line(guest);
+		carry(call, true);
+	}
+	return 0;
 }
 
 void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
@@ -217,14 +312,14 @@ void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame)
 		return;
 	}
 	if (guest_call_new(&call, guest, frame) == 0)
-		carry(call);
+		carry(call, false);
 }
 
 /* The first that waits and has not had its turn. */
 static GuestCall *next_of_round(GuestTsm *guest)
 {
 	for (GuestCall *call = guest->first; call; call = call->next)
-		if (call->hold && call->round != guest->round)
+		if (!call->is_sent && call->round != guest->round)
 			return call;
 	return NULL;
 }
@@ -239,7 +334,7 @@ void guest_tsm_provider_ready(GuestTsm *guest)
 	guest->round++;
 	while ((call = next_of_round(guest))) {
 		call->round = guest->round;
-		carry(call);
+		carry(call, false);
 	}
 }
 
@@ -249,7 +344,7 @@ void guest_tsm_end_session(GuestTsm *guest)
 
 	for (GuestCall *call = guest ? guest->first : NULL; call; call = next) {
 		next = call->next;
-		if (call->hold)
+		if (!call->is_sent)
 			guest_call_free(call);
 	}
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The requests of one guest to its TSM, on their way. tdid carries them and reads nothing of them:
- * they are sealed. How many may be in flight is bounded, for one guest and for all of them.
+ * they are sealed. How many may be in flight is bounded, for one guest and for all of them; where
+ * all have as many as there may be, guests take turns: whoever waits gets the next free place, one
+ * request of each guest after the other, each guest's oldest first.
  */
 #pragma once
 
 #include "daemon/tdid.h"
 #include "rpc/frame.h"
-
-typedef struct GuestTsm GuestTsm;
 
 /* What goes back under the session and id of the request: `reply`, or an error of io.tdid.Guest. */
 typedef struct GuestTsmAnswer {
@@ -32,5 +32,8 @@ void guest_tsm_request(GuestTsm *guest, const GuestFrame *frame);
 
 /* One is there again: what was held back goes to it now, in the order of arrival. NULL-safe. */
 void guest_tsm_provider_ready(GuestTsm *guest);
+/* Of all guests; nobody waits any more. */
+void guest_turns_done(GuestTurns *turns);
+
 /* What is held back is forgotten: nobody waits for it, and it might change something. NULL-safe. */
 void guest_tsm_end_session(GuestTsm *guest);

@@ -10,6 +10,7 @@
 #include "daemon/domain-read.h"
 #include "daemon/domains.h"
 #include "daemon/evidence-store.h"
+#include "daemon/guest-tsm.h"
 #include "daemon/hook-service.h"
 #include "daemon/quote-relay.h"
 #include "daemon/metrics.h"
@@ -127,6 +128,7 @@ void tdid_stop(Tdid *tdid)
 	tdid->assignments = assignments_service_free(tdid->assignments);
 	tdid->operations = operations_free(tdid->operations);
 	tdid->registry = registry_free(tdid->registry);
+	guest_turns_done(&tdid->guest_turns);
 	tdid->vmm = vmm_free(tdid->vmm);
 	domain_reads_stop(tdid);
 	for (size_t i = 0; tdid->providers && i < tdid->config->n_tsms; i++)

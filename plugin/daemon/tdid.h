@@ -19,10 +19,18 @@
 typedef struct DomainRead DomainRead;
 typedef struct EvidenceStore EvidenceStore;
 typedef struct EventQueue EventQueue;
+typedef struct GuestTsm GuestTsm;
 typedef struct HookService HookService;
 typedef struct AssignmentsService AssignmentsService;
 typedef struct Metrics Metrics;
 typedef struct QuoteRelay QuoteRelay;
+
+/* guest-tsm.c: the TSM requests of all guests. All zero: there are none. */
+typedef struct GuestTurns {
+	unsigned int in_flight;
+	GuestTsm *first;       /* of the guests that wait for a place */
+	sd_event_source *next; /* there may be one */
+} GuestTurns;
 
 typedef struct Tdid {
 	sd_event *event;
@@ -36,7 +44,7 @@ typedef struct Tdid {
 	Provider **providers; /* as many as config->n_tsms */
 	Vmm *vmm;
 	DomainRead *failed_reads; /* domains.c */
-	unsigned int guest_calls; /* TSM requests of all guests in flight */
+	GuestTurns guest_turns;
 	EvidenceStore *evidence;
 	QuoteRelay *quotes;
 	HookService *hook;

@@ -48,7 +48,7 @@ static void describe(FILE *f, const Tdid *tdid)
 	Tvm *tvm;
 
 	fprintf(f, "{\"ready\":%s,\"guest_calls\":%u,\"attaching\":%s,\"kept_connections\":%zu",
-		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_calls,
+		tdid_providers_ready(tdid) ? "true" : "false", tdid->guest_turns.in_flight,
 		assignments_service_attach_requests(tdid->assignments)->first ? "true" : "false",
 		provider_kept_connections(tdid->providers[0]));
 	fprintf(f, ",\"tvms\":[");

@@ -218,12 +218,16 @@ static int hold(FakeTsm *tsm, VarlinkCall *call, FakeVerb verb)
 	return 0;
 }
 
+void fake_tsm_let_one_go(FakeTsm *tsm)
+{
+	succeed(tsm, tsm->held[0], tsm->held_verb[0]);
+	forget_held(tsm, 0);
+}
+
 void fake_tsm_let_go(FakeTsm *tsm)
 {
-	while (tsm->n_held > 0) {
-		succeed(tsm, tsm->held[0], tsm->held_verb[0]);
-		forget_held(tsm, 0);
-	}
+	while (tsm->n_held > 0)
+		fake_tsm_let_one_go(tsm);
 }
 
 static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)

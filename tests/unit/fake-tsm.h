@@ -73,8 +73,8 @@ typedef struct FakeTsm {
 		    [32]; /* the last operation that was: so it is when it is repeated */
 	int64_t requester_id;
 	bool forced; /* the last Unbind or Disconnect */
-	VarlinkCall *held[16];
-	FakeVerb held_verb[16];
+	VarlinkCall *held[64];
+	FakeVerb held_verb[64];
 	size_t n_held;
 	VarlinkCall *watches[4];
 	int64_t sequence;
@@ -85,7 +85,8 @@ FakeTsm *fake_tsm_free(FakeTsm *tsm);
 /* Serves, or closes every socket. */
 void fake_tsm_start(FakeTsm *tsm);
 void fake_tsm_stop(FakeTsm *tsm);
-/* Carries out what was held. */
+/* Carries out the first of what was held; carries out all of it. */
+void fake_tsm_let_one_go(FakeTsm *tsm);
 void fake_tsm_let_go(FakeTsm *tsm);
 /* The TDI changes by itself; whoever watches is told. */
 void fake_tsm_set(FakeTsm *tsm, FakeTdi *tdi, const char *state, bool accepted);

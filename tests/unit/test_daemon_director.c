@@ -76,7 +76,7 @@ Test(daemon_director, guest_asks_while_the_provider_is_away)
 	fake_tsm_start(d.tsm);
 	UNTIL(d.event, d.tsm->calls[FAKE_GUEST_REQUEST] == 1);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RUNNING);
-	UNTIL(d.event, d.tdid.guest_calls == 0);
+	UNTIL(d.event, d.tdid.guest_turns.in_flight == 0);
 }
 
 Test(daemon_director, guests_word_alone_does_not_make_it_run)

@@ -227,7 +227,7 @@ Test(daemon_guest_port, provider_that_is_away_is_said_late)
 		testing_turn(d.event);
 	}
 	cr_assert_geq(now() - begin, 4900);
-	cr_assert_eq(d.tdid.guest_calls, 0);
+	cr_assert_eq(d.tdid.guest_turns.in_flight, 0);
 }
 
 /* After a restart of tdid an agent may ask before the provider has been heard of. */
@@ -241,11 +241,11 @@ Test(daemon_guest_port, provider_that_comes_back_gets_what_waited)
 	begin = now();
 	testing_guest_send(TSM_CALL(SESSION_A, "3"));
 	testing_idle(d.event);
-	cr_assert_eq(d.tdid.guest_calls, 0);
+	cr_assert_eq(d.tdid.guest_turns.in_flight, 0);
 	fake_tsm_start(d.tsm);
 	cr_assert(testing_guest_gets(&d, "\"reply\":\"TsmRequest\",\"parameters\""));
 	cr_assert_lt(now() - begin, 4000);
-	cr_assert_eq(d.tdid.guest_calls, 0);
+	cr_assert_eq(d.tdid.guest_turns.in_flight, 0);
 }
 
 static const char *held_message(size_t i)
@@ -278,7 +278,7 @@ Test(daemon_guest_port, provider_that_comes_back_after_the_agents_restart)
 	cr_assert_str_eq(held_message(1), "Mg==");
 	fake_tsm_let_go(d.tsm);
 	cr_assert(testing_guest_gets(&d, "\"id\":5"));
-	cr_assert_eq(d.tdid.guest_calls, 0);
+	cr_assert_eq(d.tdid.guest_turns.in_flight, 0);
 }
 
 Test(daemon_guest_port, provider_that_comes_back_after_a_reset)
@@ -294,7 +294,7 @@ Test(daemon_guest_port, provider_that_comes_back_after_a_reset)
 	UNTIL(d.event, provider_is_ready(d.tdid.providers[0]));
 	testing_idle(d.event);
 	cr_assert_eq(d.tsm->calls[FAKE_GUEST_REQUEST], 0);
-	cr_assert_eq(d.tdid.guest_calls, 0);
+	cr_assert_eq(d.tdid.guest_turns.in_flight, 0);
 }
 
 Test(daemon_guest_port, guest_that_does_not_read)
