@@ -51,6 +51,19 @@ static int refuse_unserved(const Tdid *tdid, char **ret_why)
 		more);
 }
 
+char *admission_rivals(const Provider *provider, const Provider *rival)
+{
+	char *text;
+
+	return asprintf(&text,
+			"tsm %s and tsm %s both serve it, and neither knows what the other holds "
+			"of it. Have one of the two serve it no longer, in its own configuration, "
+			"or take that one out of `tsms` in tdid.conf and restart tdid",
+			provider_name(provider), provider_name(rival)) < 0
+		       ? NULL
+		       : text;
+}
+
 static bool is_drained(const Tdid *tdid, Bdf dsm)
 {
 	const Dsm *d = registry_find_dsm(tdid->registry, dsm);
@@ -64,6 +77,7 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	Provider *provider = tdid_provider_of(tdid, device->host, ret_dsm);
 	ConfigRequireTvm require = tdid->config->require_tvm;
 	char text[BDF_STRING_SIZE];
+	const Provider *rival;
 	const char *excluded;
 
 	*ret_provider = provider;
@@ -75,6 +89,11 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 			"trusted device. Take that out there and restart tdid, or use another "
 			"device ('tdictl devices')",
 			excluded);
+	rival = provider ? tdid_rival_of(tdid, provider, &device->host, *ret_dsm) : NULL;
+	if (rival && ret_why && !*ret_why)
+		*ret_why = admission_rivals(provider, rival);
+	if (rival)
+		return ret_why && !*ret_why ? -ENOMEM : 1;
 	if (provider && is_drained(tdid, *ret_dsm))
 		return refuse(ret_why, 1,
 			      "its DSM %s is being drained, so that nobody gets a device of it. "

@@ -12,6 +12,9 @@
 int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf *ret_dsm,
 			Provider **ret_provider, char **ret_why);
 
+/* Why nobody may have what both serve, and the way out; allocated, NULL: no memory. */
+char *admission_rivals(const Provider *provider, const Provider *rival);
+
 /* Whether nobody else has it, and somebody may; returns as above. dsm: what the former has said. */
 int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
 		      char **ret_why);

@@ -9,6 +9,7 @@
  */
 #include "daemon/dsm-requests.h"
 
+#include "daemon/admission.h"
 #include "daemon/inventory.h"
 #include "daemon/refusal.h"
 
@@ -97,11 +98,17 @@ static int answer_in_use(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, const As
 }
 
 /* 1 when it has been refused. */
-static int refuse_connect(VarlinkCall *call, const Dsm *dsm, DsmState state)
+static int refuse_connect(Tdid *tdid, VarlinkCall *call, const Dsm *dsm, DsmState state)
 {
+	const Provider *rival = tdid_rival_of(tdid, dsm->provider, NULL, dsm->bdf);
+	_cleanup_free_ char *why = rival ? admission_rivals(dsm->provider, rival) : NULL;
 	int r = 0;
 
-	if (state == DSM_QUARANTINED)
+	if (rival && !why)
+		return -ENOMEM;
+	if (rival)
+		r = refusal_answer(call, dsm->bdf, VERB_CONNECT, "%s", why);
+	else if (state == DSM_QUARANTINED)
 		r = refusal_answer(call, dsm->bdf, VERB_CONNECT,
 				   "it is quarantined (%s). Reclaim it first",
 				   dsm->reason ?: "the outcome of a verb is not known");
@@ -227,7 +234,7 @@ int dsm_requests_take(Tdid *tdid, TimedCalls *calls, Verb verb, const char *text
 		return r < 0 ? r : 0;
 	e = engine_dsm(tdid->engine, dsm->id);
 	state = e ? e->state : DSM_IDLE;
-	r = verb == VERB_CONNECT ? refuse_connect(call, dsm, state)
+	r = verb == VERB_CONNECT ? refuse_connect(tdid, call, dsm, state)
 				 : refuse_reclaim(tdid, call, dsm, state);
 	if (r != 0)
 		return r < 0 ? r : 0;

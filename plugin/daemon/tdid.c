@@ -29,6 +29,21 @@ Provider *tdid_provider_of(Tdid *tdid, Bdf device, Bdf *ret_dsm)
 	return NULL;
 }
 
+const Provider *tdid_rival_of(const Tdid *tdid, const Provider *provider, const Bdf *device,
+			      Bdf dsm)
+{
+	for (size_t i = 0; i < tdid->config->n_tsms; i++) {
+		const Provider *other = tdid->providers[i];
+		Bdf others_dsm;
+
+		if (other && other != provider &&
+		    ((device && provider_serves(other, *device, &others_dsm)) ||
+		     provider_has_dsm(other, dsm)))
+			return other;
+	}
+	return NULL;
+}
+
 bool tdid_providers_ready(const Tdid *tdid)
 {
 	for (size_t i = 0; i < tdid->config->n_tsms; i++)

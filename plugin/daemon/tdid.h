@@ -51,8 +51,14 @@ typedef struct Tdid {
 	AssignmentsService *assignments;
 } Tdid;
 
-/* The provider that serves the device, or NULL. */
+/* The first provider of tdid.conf that serves the device, or NULL. */
 Provider *tdid_provider_of(Tdid *tdid, Bdf device, Bdf *ret_dsm);
+/*
+ * Another provider than that one, which says that it serves the device (may be NULL: it is not
+ * looked at) or any function of the DSM; or NULL. Nobody is to have those.
+ */
+const Provider *tdid_rival_of(const Tdid *tdid, const Provider *provider, const Bdf *device,
+			      Bdf dsm);
 /* Every provider has been asked what it serves at least once since it was last lost. */
 bool tdid_providers_ready(const Tdid *tdid);
 

@@ -292,11 +292,12 @@ static int on_capabilities(VarlinkCall *call, json_object *parameters, void *use
 				   J_TAKE("capabilities", c));
 }
 
-static json_object *device(const char *address, bool tdi)
+static json_object *device(const FakeTsm *tsm, const char *address, bool tdi)
 {
 	json_object *o;
 
-	cr_assert_eq(json_build(&o, J_STRING("device", address), J_STRING("dsm", FAKE_TSM_DSM),
+	cr_assert_eq(json_build(&o, J_STRING("device", address),
+				J_STRING("dsm", tsm->dsm_text ?: FAKE_TSM_DSM),
 				J_BOOL("tee_io", tdi), J_BOOL("is_virtual_function", tdi),
 				J_INT("vendor_id", 1), J_INT("device_id", 2),
 				J_INT("class_code", 3), J_STRING("driver", tdi ? "vfio-pci" : NULL),
@@ -310,12 +311,15 @@ static int on_devices(VarlinkCall *call, json_object *parameters, void *userdata
 	FakeTsm *tsm = userdata;
 	json_object *devices = json_object_new_array();
 
-	for (size_t i = FAKE_TSM_TDIS; i-- > 0;)
-		json_append_take(devices, device(i == 0 && tsm->device_text ? tsm->device_text
+	if (tsm->only_device)
+		json_append_take(devices, device(tsm, tsm->only_device, true));
+	for (size_t i = FAKE_TSM_TDIS; !tsm->only_device && i-- > 0;)
+		json_append_take(devices, device(tsm,
+						 i == 0 && tsm->device_text ? tsm->device_text
 									    : tsm->tdis[i].device,
 						 true));
 	if (tsm->plain)
-		json_append_take(devices, device(tsm->plain, false));
+		json_append_take(devices, device(tsm, tsm->plain, false));
 	return varlink_call_replyb(call, J_TAKE("devices", devices));
 }
 

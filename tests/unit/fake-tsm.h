@@ -55,6 +55,8 @@ typedef struct FakeTsm {
 	const char *state_source; /* NULL: "tsm" */
 	const char *bind_when;	  /* NULL: "guest_ready" */
 	const char *device_text;  /* ListDevices: instead of the first device's address */
+	const char *only_device;  /* ListDevices: it alone */
+	const char *dsm_text;	  /* ListDevices: another DSM of all of them */
 	const char *query_text;	  /* Query: instead of the first TDI's address */
 	const char *key_file;
 	const char *instance; /* NULL: "1" */

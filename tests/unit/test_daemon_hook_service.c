@@ -127,6 +127,28 @@ Test(daemon_hook_service, devices_that_cannot_be_had)
 	expect("quarantined");
 }
 
+Test(daemon_hook_service, start_with_a_device_that_two_tsms_serve)
+{
+	char path[96], entry[192];
+	FakeTsm *rival;
+
+	snprintf(path, sizeof(path), "%s/rival", d.directory);
+	snprintf(entry, sizeof(entry), ",{\"name\":\"rival\",\"socket\":\"%s\",\"uid\":0}", path);
+	d.tsms = entry;
+	rival = fake_tsm_new(d.event, path);
+	rival->only_device = "0000:41:00.1";
+	rival->dsm_text = "0000:42:00.0";
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("device " ALIAS " (0000:41:00.1): tsm fake and tsm rival both serve it");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE] + rival->calls[FAKE_PREPARE], 0);
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")), 0);
+	expect("");
+	client = varlink_client_free(client);
+	testing_daemon_stop(&d);
+	fake_tsm_free(rival);
+}
+
 Test(daemon_hook_service, tsm_that_can_do_nothing)
 {
 	d.tsm->stalled = "no TSM is registered with the kernel";
@@ -294,8 +316,7 @@ Test(daemon_hook_service, stopped_waits_for_the_unbind)
 }
 
 #define MALFORMED                                                                                  \
-	"<domain type='kvm'><name>tvm</name><uuid>" TVM0                                           \
-	"</uuid><metadata><d:device "                                                              \
+	"<domain type='kvm'><name>tvm</name><uuid>" TVM0 "</uuid><metadata><d:device "             \
 	"xmlns:d='urn:tdid:domain:1'/></metadata><devices>" TESTING_PORT                           \
 	TESTING_HOSTDEV(ALIAS, "1") "</devices></domain>"
 #define CUT_OFF "<domain type='kvm'><name>tvm</name><uuid>" TVM0 "</uuid><devices><hostdev"

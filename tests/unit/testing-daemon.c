@@ -83,11 +83,11 @@ void testing_daemon_start(TestingDaemon *d)
 		     "\"require_tvm\":\"%s\",\"idle_grace_ms\":%u,"
 		     "\"guest_timeout_ms\":%u,\"boot_timeout_ms\":%u,\"operation_deadline_ms\":%u,"
 		     "\"stop_timeout_ms\":%u,"
-		     "\"tsms\":[{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}]}",
+		     "\"tsms\":[{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}%s]}",
 		     d->config ?: "", d->records, d->directory, d->directory,
 		     d->require_tvm ?: "protected", d->idle_grace_ms, d->guest_timeout_ms,
 		     d->boot_timeout_ms ?: d->guest_timeout_ms, d->operation_deadline_ms,
-		     d->stop_timeout_ms, d->socket, (unsigned int)getuid());
+		     d->stop_timeout_ms, d->socket, (unsigned int)getuid(), d->tsms ?: "");
 	d->tdid = (Tdid){ .event = sd_event_ref(d->event) };
 	cr_assert_eq(config_parse(&d->tdid.config, text, (size_t)n, "test", &why), 0, "%s", why);
 	cr_assert_geq(tdid_start(&d->tdid, &why), 0, "%s", why);
