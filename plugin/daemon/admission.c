@@ -21,7 +21,7 @@ static bool is_on_this_host(const Tdid *tdid, Bdf device)
 /* What the providers have to say for themselves, as far as it may be the cause. */
 static char *troubles(const Tdid *tdid)
 {
-	char *text = strdup("");
+	char *text = strdup(tdid->config->n_tsms == 0 ? ": tdid.conf names none (`tsms`)" : "");
 
 	for (size_t i = 0; text && i < tdid->config->n_tsms; i++) {
 		const char *trouble = provider_trouble(tdid->providers[i]);

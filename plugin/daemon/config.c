@@ -149,11 +149,11 @@ static int take_tsms(Config *config, json_object *array, const char *origin, cha
 {
 	size_t n = json_object_array_length(array);
 
-	if (n == 0 || n > TSMS_MAX)
+	if (n > TSMS_MAX)
 		return refuse(ret_error, -EINVAL,
-			      "%s: tsms: has to name 1 to %d providers, and names %zu", origin,
+			      "%s: tsms: has to name at most %d providers, and names %zu", origin,
 			      TSMS_MAX, n);
-	config->tsms = calloc(n, sizeof(*config->tsms));
+	config->tsms = calloc(n + 1, sizeof(*config->tsms));
 	if (!config->tsms)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {

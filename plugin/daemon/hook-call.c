@@ -8,6 +8,11 @@
  *   release: ReleaseTvm of each provider
  *
  * prepare is refused when its time is over; stopped and release go on whatever happens.
+ *
+ * A TSM in which the TVM was not prepared at its start can give it no device as long as it runs. So
+ * prepare waits for every provider; but for half of its time only, where those that serve the
+ * devices in the XML are there: one that is broken is not to keep all VMs from starting. What has
+ * nothing but a quote socket is no TSM's business.
  */
 #include "daemon/hook-private.h"
 
@@ -30,6 +35,7 @@ void hook_call_free(HookCall *hook)
 		*link = hook->next;
 	provider_call_forget(hook->provider_call);
 	quote_call_forget(hook->quote_call);
+	sd_event_source_disable_unref(hook->patience);
 	sd_event_source_disable_unref(hook->timeout);
 	varlink_call_unref(hook->call);
 	free(hook->domain);
@@ -73,6 +79,43 @@ static bool serves_any(const Provider *provider, const DomainXml *xml)
 		if (provider_serves(provider, xml->devices[i].host, &dsm))
 			return true;
 	return false;
+}
+
+/* Whether the domain cannot start without it, or nobody knows. */
+static bool is_needed(const HookCall *hook, const Provider *provider)
+{
+	const DomainXml *xml = hook->xml;
+	Bdf dsm;
+
+	if (xml->n_missing > 0)
+		return true;
+	if (xml->n_devices == 0)
+		return key_file_of(xml) != NULL; /* whose, its answer says */
+	for (size_t i = 0; i < xml->n_devices; i++)
+		if (!tdid_provider_of(hook->service->tdid, xml->devices[i].host, &dsm))
+			return true;
+	return serves_any(provider, xml);
+}
+
+static bool concerns_no_tsm(const DomainXml *xml)
+{
+	return xml->markers == DOMAIN_MARKER_QUOTE_SOCKET;
+}
+
+/* As many as it takes. */
+static bool providers_are_there(const HookCall *hook)
+{
+	const Tdid *tdid = hook->service->tdid;
+	size_t n_ready = 0;
+
+	if (concerns_no_tsm(hook->xml) || tdid_providers_ready(tdid))
+		return true;
+	for (size_t i = 0; i < tdid->config->n_tsms; i++)
+		if (provider_is_ready(tdid->providers[i]))
+			n_ready++;
+		else if (is_needed(hook, tdid->providers[i]))
+			return false;
+	return hook->is_impatient && n_ready > 0;
 }
 
 /* NULL: the XML hands the TVM's key on, or the TSM needs none. Else a sentence, allocated. */
@@ -203,6 +246,25 @@ static void prepare_quotes(HookCall *hook)
 		give_up(hook, "out of memory");
 }
 
+/* Those that it does without. */
+static void skip_providers(HookCall *hook)
+{
+	const Tdid *tdid = hook->service->tdid;
+
+	if (concerns_no_tsm(hook->xml))
+		hook->provider = tdid->config->n_tsms;
+	for (; hook->prepare && hook->provider < tdid->config->n_tsms; hook->provider++) {
+		const Provider *provider = tdid->providers[hook->provider];
+
+		if (provider_is_ready(provider) || is_needed(hook, provider))
+			return;
+		log_warning("hook: %s: starts without tsm %s, whose provider is not there (%s): it "
+			    "can get none of its devices as long as it runs",
+			    hook->domain, provider_name(provider),
+			    provider_trouble(provider) ?: "not reached yet");
+	}
+}
+
 void hook_call_go_on(HookCall *hook)
 {
 	Tdid *tdid = hook->service->tdid;
@@ -220,37 +282,44 @@ void hook_call_go_on(HookCall *hook)
 			return;
 		}
 		/* A release does not wait: the next PrepareTvm makes a new key anyway. */
-		if (!tdid_providers_ready(tdid) && !hook->release)
+		if (!hook->release && !providers_are_there(hook))
 			return;
 		hook->step = HOOK_CALLS;
 		if (hook->prepare && refuse_devices(hook))
 			return;
 	}
+	skip_providers(hook);
 	if (hook->provider < tdid->config->n_tsms)
 		call_provider(hook);
 	else
 		prepare_quotes(hook);
 }
 
-/* The first provider that is not there, and why. */
-static char *who_is_away(const Tdid *tdid)
+/* The first provider that is not there, of those that are needed if there is one; and why. */
+static char *who_is_away(const HookCall *hook)
 {
-	char *text = NULL;
+	const Tdid *tdid = hook->service->tdid;
+	const Provider *away = NULL;
+	const char *socket = NULL;
+	char *text;
 
 	for (size_t i = 0; i < tdid->config->n_tsms; i++) {
 		const Provider *provider = tdid->providers[i];
 
-		if (provider_is_ready(provider))
+		if (provider_is_ready(provider) ||
+		    (away && (is_needed(hook, away) || !is_needed(hook, provider))))
 			continue;
-		if (asprintf(&text,
-			     "the provider of tsm %s is not there (%s: %s). Start the one that "
-			     "tdid.conf names",
-			     provider_name(provider), tdid->config->tsms[i].socket,
-			     provider_trouble(provider) ?: "not reached yet") < 0)
-			return NULL;
-		return text;
+		away = provider;
+		socket = tdid->config->tsms[i].socket;
 	}
-	return strdup("a TSM's provider does not answer");
+	if (!away)
+		return strdup("a TSM's provider does not answer");
+	if (asprintf(&text,
+		     "the provider of tsm %s is not there (%s: %s). Start the one that tdid.conf "
+		     "names",
+		     provider_name(away), socket, provider_trouble(away) ?: "not reached yet") < 0)
+		return NULL;
+	return text;
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
@@ -268,8 +337,17 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 		give_up(hook, "tdi-quoted does not answer in time; see 'journalctl -u tdi-quoted'");
 		return 0;
 	}
-	away = who_is_away(hook->service->tdid);
+	away = who_is_away(hook);
 	give_up(hook, away ?: "out of memory");
+	return 0;
+}
+
+static int on_impatient(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	HookCall *hook = userdata;
+
+	hook->is_impatient = true;
+	hook_call_go_on(hook);
 	return 0;
 }
 
@@ -302,6 +380,10 @@ int hook_call_begin(HookService *service, VarlinkCall *call, const char *domain,
 	r = sd_event_add_time_relative(service->tdid->event, &hook->timeout, CLOCK_MONOTONIC,
 				       service->tdid->config->stop_timeout_usec, 0, on_timeout,
 				       hook);
+	if (r >= 0 && hook->prepare)
+		r = sd_event_add_time_relative(
+			service->tdid->event, &hook->patience, CLOCK_MONOTONIC,
+			service->tdid->config->stop_timeout_usec / 2, 0, on_impatient, hook);
 	if (!hook->domain || r < 0) {
 		hook_call_free(hook);
 		return r < 0 ? r : -ENOMEM;

@@ -22,7 +22,8 @@ struct HookCall {
 	size_t provider; /* the next one to call */
 	ProviderCall *provider_call;
 	QuoteCall *quote_call;
-	sd_event_source *timeout;
+	sd_event_source *timeout, *patience;
+	bool is_impatient; /* half of its time is over */
 	HookCall *next;
 };
 

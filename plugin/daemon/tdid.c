@@ -84,7 +84,7 @@ static int start_providers(Tdid *tdid)
 {
 	int r = 0;
 
-	tdid->providers = calloc(tdid->config->n_tsms, sizeof(*tdid->providers));
+	tdid->providers = calloc(tdid->config->n_tsms + 1, sizeof(*tdid->providers));
 	if (!tdid->providers)
 		return -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < tdid->config->n_tsms; i++)

@@ -127,26 +127,120 @@ Test(daemon_hook_service, devices_that_cannot_be_had)
 	expect("quarantined");
 }
 
-Test(daemon_hook_service, start_with_a_device_that_two_tsms_serve)
-{
-	char path[96], entry[192];
-	FakeTsm *rival;
+static char second_entry[192];
 
-	snprintf(path, sizeof(path), "%s/rival", d.directory);
-	snprintf(entry, sizeof(entry), ",{\"name\":\"rival\",\"socket\":\"%s\",\"uid\":0}", path);
-	d.tsms = entry;
-	rival = fake_tsm_new(d.event, path);
-	rival->only_device = "0000:41:00.1";
-	rival->dsm_text = "0000:42:00.0";
-	testing_daemon_start(&d);
-	call("prepare", WITH, 0);
-	expect("device " ALIAS " (0000:41:00.1): tsm fake and tsm rival both serve it");
-	cr_assert_eq(d.tsm->calls[FAKE_PREPARE] + rival->calls[FAKE_PREPARE], 0);
-	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")), 0);
-	expect("");
+/* A second provider, of one device. */
+static FakeTsm *add_second(const char *device)
+{
+	static char path[96];
+	FakeTsm *second;
+
+	snprintf(path, sizeof(path), "%s/second", d.directory);
+	snprintf(second_entry, sizeof(second_entry),
+		 ",{\"name\":\"second\",\"socket\":\"%s\",\"uid\":0}", path);
+	d.tsms = second_entry;
+	second = fake_tsm_new(d.event, path);
+	second->only_device = device;
+	second->dsm_text = "0000:42:00.0";
+	return second;
+}
+
+static void end_with(FakeTsm *second)
+{
 	client = varlink_client_free(client);
 	testing_daemon_stop(&d);
-	fake_tsm_free(rival);
+	fake_tsm_free(second);
+}
+
+Test(daemon_hook_service, start_with_a_device_that_two_tsms_serve)
+{
+	FakeTsm *second = add_second("0000:41:00.1");
+
+	d.stop_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("device " ALIAS " (0000:41:00.1): tsm fake and tsm second both serve it");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE] + second->calls[FAKE_PREPARE], 0);
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")), 0);
+	expect("");
+	end_with(second);
+}
+
+/* One that serves none of its devices. */
+Test(daemon_hook_service, start_without_another_tsm)
+{
+	FakeTsm *second = add_second("0000:42:00.1");
+
+	fake_tsm_stop(second);
+	d.stop_timeout_ms = 400;
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 1);
+	call("prepare", PORT_ONLY, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 2);
+	/* What nobody serves may be its own, and so may the key. */
+	call("prepare", TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "7")), 0);
+	expect("the provider of tsm second is not there");
+	call("prepare",
+	     "<domain type='kvm'><name>tvm0</name><uuid>" TVM0 "</uuid><sysinfo type='fwcfg'>"
+	     "<entry name='opt/io.tdid/tvm-key' file='/run/tdid/tvm/a.key'/></sysinfo>"
+	     "<devices>" TESTING_PORT "</devices></domain>",
+	     0);
+	expect("the provider of tsm second is not there");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 2);
+	end_with(second);
+}
+
+/* It is waited for all the same. */
+Test(daemon_hook_service, start_with_another_tsm_that_comes)
+{
+	FakeTsm *second = add_second("0000:42:00.1");
+
+	fake_tsm_stop(second);
+	d.stop_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	call("prepare", WITH, 0);
+	testing_idle(d.event);
+	cr_assert_eq(n_answers, 0);
+	fake_tsm_start(second);
+	expect("");
+	cr_assert_eq(second->calls[FAKE_PREPARE], 1);
+	end_with(second);
+}
+
+#define QUOTES_ONLY                                                                                \
+	"<domain type='kvm'><name>tvm0</name><uuid>" TVM0 "</uuid><launchSecurity type='tdx'>"     \
+	"<quoteGenerationService path='/run/tdid/quote/" TVM0 ".sock'/></launchSecurity></domain>"
+
+Test(daemon_hook_service, quotes_need_no_tsm)
+{
+	fake_tsm_stop(d.tsm);
+	d.stop_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	/* That far it comes; there is no tdi-quoted here. */
+	call("prepare", QUOTES_ONLY, 0);
+	expect("its quote socket");
+	fake_tsm_start(d.tsm);
+	UNTIL(d.event, provider_is_ready(d.tdid.providers[0]));
+	call("prepare", QUOTES_ONLY, 0);
+	expect("its quote socket");
+	call("release", QUOTES_ONLY, 0);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE] + d.tsm->calls[FAKE_RELEASE], 0);
+}
+
+Test(daemon_hook_service, host_without_a_tsm)
+{
+	d.no_tsms = true;
+	testing_daemon_start(&d);
+	call("prepare", PORT_ONLY, 0);
+	expect("");
+	call("prepare", WITH, 0);
+	expect("no TSM serves it as a TEE-IO device: tdid.conf names none");
+	call("release", PORT_ONLY, 0);
+	expect("");
 }
 
 Test(daemon_hook_service, tsm_that_can_do_nothing)

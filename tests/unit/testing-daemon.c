@@ -74,25 +74,27 @@ void testing_daemon_init(TestingDaemon *d)
 
 void testing_daemon_start(TestingDaemon *d)
 {
-	char text[1024];
+	char text[1024], tsm[256];
 	char *why = NULL;
 	int n;
 
+	snprintf(tsm, sizeof(tsm), "{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}", d->socket,
+		 (unsigned int)getuid());
 	n = snprintf(text, sizeof(text),
 		     "{%s\"records\":\"%s\",\"sockets\":\"%s\",\"sysfs\":\"%s/sys\","
 		     "\"require_tvm\":\"%s\",\"idle_grace_ms\":%u,"
 		     "\"guest_timeout_ms\":%u,\"boot_timeout_ms\":%u,\"operation_deadline_ms\":%u,"
 		     "\"stop_timeout_ms\":%u,"
-		     "\"tsms\":[{\"name\":\"fake\",\"socket\":\"%s\",\"uid\":%u}%s]}",
+		     "\"tsms\":[%s%s]}",
 		     d->config ?: "", d->records, d->directory, d->directory,
 		     d->require_tvm ?: "protected", d->idle_grace_ms, d->guest_timeout_ms,
 		     d->boot_timeout_ms ?: d->guest_timeout_ms, d->operation_deadline_ms,
-		     d->stop_timeout_ms, d->socket, (unsigned int)getuid(), d->tsms ?: "");
+		     d->stop_timeout_ms, d->no_tsms ? "" : tsm, d->tsms ?: "");
 	d->tdid = (Tdid){ .event = sd_event_ref(d->event) };
 	cr_assert_eq(config_parse(&d->tdid.config, text, (size_t)n, "test", &why), 0, "%s", why);
 	cr_assert_geq(tdid_start(&d->tdid, &why), 0, "%s", why);
 	fake_vmm_connect();
-	if (d->tsm->server)
+	if (d->tsm->server && !d->no_tsms)
 		UNTIL(d->event, provider_is_ready(d->tdid.providers[0]));
 }
 

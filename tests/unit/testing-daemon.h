@@ -33,6 +33,7 @@ typedef struct TestingDaemon {
 	unsigned int boot_timeout_ms; /* 0: as long as the guest's */
 	unsigned int idle_grace_ms, guest_timeout_ms, operation_deadline_ms, stop_timeout_ms;
 	const char *require_tvm; /* NULL: the default */
+	bool no_tsms;		 /* tdid.conf names none */
 	const char *tsms;	 /* more of them, each with a comma before it, or NULL */
 	const char *config;	 /* more of tdid.conf: "\"excluded\":[]," or NULL */
 	pid_t qemu[2];		 /* of TVM0, TVM1; 0: none */
