@@ -2,6 +2,7 @@
 #include "daemon/idle-timer.h"
 
 #include "daemon/director.h"
+#include "daemon/retry-timer.h"
 #include "rpc/log.h"
 
 #include <string.h>
@@ -10,10 +11,22 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	Dsm *dsm = userdata;
 
-	idle_timer_stop(dsm);
+	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	dsm->idle_tries++;
 	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id },
 		       NULL);
 	return 0;
+}
+
+/* The reason is that of the reclaim before, unless that was done. */
+static uint64_t wait_usec(Dsm *dsm)
+{
+	uint64_t grace = dsm->tdid->config->idle_grace_usec, backoff;
+
+	if (!dsm->reason)
+		dsm->idle_tries = 0;
+	backoff = dsm->idle_tries > 0 ? retry_backoff_usec(dsm->tdid, dsm->idle_tries) : 0;
+	return backoff > grace ? backoff : grace;
 }
 
 /* Without a timer there is no grace, rather than no end of it. */
@@ -23,9 +36,9 @@ void idle_timer_start(Dsm *dsm)
 	char device[BDF_STRING_SIZE];
 	int r;
 
-	idle_timer_stop(dsm);
-	r = sd_event_add_time_relative(tdid->event, &dsm->idle, CLOCK_BOOTTIME,
-				       tdid->config->idle_grace_usec, 0, on_timer, dsm);
+	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	r = sd_event_add_time_relative(tdid->event, &dsm->idle, CLOCK_BOOTTIME, wait_usec(dsm), 0,
+				       on_timer, dsm);
 	if (r < 0) {
 		log_error("%s: no timer can be set for its idle grace: %s; it is reclaimed now, "
 			  "unless something needs it",
@@ -37,4 +50,5 @@ void idle_timer_start(Dsm *dsm)
 void idle_timer_stop(Dsm *dsm)
 {
 	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	dsm->idle_tries = 0;
 }

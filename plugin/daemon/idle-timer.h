@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How long a DSM that nobody uses stays connected. */
+/*
+ * How long a DSM that nobody uses stays connected: for the grace, and where its TSM has refused to
+ * take it back, for a while that is twice as long each time (retry-timer.h) if that is longer.
+ */
 #pragma once
 
 #include "daemon/tdid.h"

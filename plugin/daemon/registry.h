@@ -88,6 +88,7 @@ struct Dsm {
 	Provider *provider; /* NULL: no provider serves it */
 	char *reason;	    /* why it is in its state; NULL when that is plain */
 	sd_event_source *idle;
+	uint32_t idle_tries; /* idle-timer.c: since it was used last */
 	Slots assignments;
 	Operation *operations; /* operations.c: its verbs, the first under way or to be sent */
 	Dsm *next_due;

@@ -30,11 +30,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static uint64_t backoff(const Assignment *a, const EngineAssignment *e)
+uint64_t retry_backoff_usec(const Tdid *tdid, uint32_t tries)
 {
-	uint32_t doublings = e->rebinds > DOUBLINGS_MAX ? DOUBLINGS_MAX : e->rebinds - 1;
+	uint32_t doublings = tries > DOUBLINGS_MAX ? DOUBLINGS_MAX : tries - 1;
 
-	return a->tdid->config->rebind_backoff_usec << doublings;
+	return tdid->config->rebind_backoff_usec << doublings;
 }
 
 static void tell(Assignment *a, const EngineAssignment *e, uint64_t usec)
@@ -50,7 +50,8 @@ void retry_timer_start(Assignment *a)
 {
 	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
 	bool waits = e->state == ASSIGNMENT_ATTACHED;
-	uint64_t usec = waits ? backoff(a, e) : a->tdid->config->rebind_steady_usec;
+	uint64_t usec = waits ? retry_backoff_usec(a->tdid, e->rebinds)
+			      : a->tdid->config->rebind_steady_usec;
 	_cleanup_free_ char *object = NULL;
 	int r;
 

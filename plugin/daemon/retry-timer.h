@@ -7,6 +7,9 @@
 
 #include "daemon/tdid.h"
 
+/* Before the next one after so many, of which there was one at least. */
+uint64_t retry_backoff_usec(const Tdid *tdid, uint32_t tries);
+
 /* By the state that the engine has it in; when it goes off, EVENT_RETRY_TIMEOUT goes there. */
 void retry_timer_start(Assignment *assignment);
 void retry_timer_stop(Assignment *assignment);

@@ -8,6 +8,7 @@
 #include "testing-tdi.h"
 
 #include "daemon/director.h"
+#include "daemon/idle-timer.h"
 
 #include <signal.h>
 #include <string.h>
@@ -37,6 +38,43 @@ Test(daemon_director, from_attach_to_reclaim)
 	testing_guest_event(SESSION_A, "Ready", READY);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 	cr_assert_eq(tdi()->generation, 2);
+}
+
+#define DOUBLED 8
+
+/* Whatever the grace: twice as long each time. */
+Test(daemon_director, reclaim_that_is_refused_is_asked_for_less_and_less_often)
+{
+	Dsm *object;
+
+	d.idle_grace_ms = 0;
+	d.config = "\"rebind_backoff_ms\":3600000,";
+	d.tsm->answers[FAKE_DISCONNECT] = FAKE_REFUSE;
+	testing_daemon_start(&d);
+	lock();
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	UNTIL(d.event, d.tsm->calls[FAKE_DISCONNECT] > 0 && dsm()->state == DSM_CONNECTED);
+	for (int turns = 0; turns < 100 && testing_turn(d.event); turns++)
+		;
+	cr_assert_eq(d.tsm->calls[FAKE_DISCONNECT], 1);
+	/* The time is over. */
+	object = registry_dsm_at(d.tdid.registry, 0);
+	d.tdid.config->rebind_backoff_usec = 1;
+	idle_timer_start(object);
+	UNTIL(d.event, object->idle_tries == DOUBLED);
+	d.tsm->answers[FAKE_DISCONNECT] = FAKE_DONE;
+	UNTIL(d.event, dsm()->state == DSM_IDLE);
+	/* What was refused before counts no more. */
+	d.tdid.config->rebind_backoff_usec = 3600000 * UINT64_C(1000);
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_ADDED, ALIAS, WITH);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_guest_event(SESSION_A, "Ready", READY);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	UNTIL(d.event, dsm()->state == DSM_IDLE);
+	cr_assert_eq(d.tsm->calls[FAKE_CONNECT], 2);
 }
 
 #define OTHER "ua-tdi-nic1"
