@@ -7,9 +7,12 @@
 #include "daemon/guest-timer.h"
 #include "daemon/records.h"
 #include "daemon/retry-timer.h"
+#include "rpc/event-loop.h"
 #include "rpc/log.h"
 
 #include <string.h>
+
+#define CHANGES_USEC (30 * UINT64_C(1000000))
 
 /* --- whether it is still the same --- */
 
@@ -103,6 +106,14 @@ void guest_boot_reset(Tdid *tdid, Tvm *tvm)
 		domains_read(tdid, tvm->domain);
 }
 
+bool guest_boot_is_too_soon(const Tvm *tvm, const char *boot_id)
+{
+	uint64_t oldest = tvm->boot_changes[tvm->n_boot_changes % TVM_BOOT_CHANGES];
+
+	return tvm->guest_boot && strcmp(tvm->guest_boot, boot_id) != 0 &&
+	       tvm->n_boot_changes >= TVM_BOOT_CHANGES && boottime_usec() < oldest + CHANGES_USEC;
+}
+
 /*
  * The new boot id is recorded when the old boot is forgotten, and not before: a tdid that ended in
  * between would take the bind of the boot before for this one's.
@@ -120,8 +131,10 @@ void guest_boot_said(Tdid *tdid, Tvm *tvm, const char *boot_id)
 	copy = strdup(boot_id);
 	if (!copy)
 		return;
-	if (!first)
+	if (!first) {
+		tvm->boot_changes[tvm->n_boot_changes++ % TVM_BOOT_CHANGES] = boottime_usec();
 		forget_boot(tdid, tvm);
+	}
 	end_doubt(tvm);
 	free(tvm->guest_boot);
 	tvm->guest_boot = copy;

@@ -8,6 +8,10 @@
  * may take. A reset of the guest resets its functions, which is a fault of theirs to the TSM:
  * meanwhile such a fault is left to what the agent says, and no policy takes the device away for
  * it, or binds it again.
+ *
+ * Another boot costs verbs, records and questions to libvirt, and an agent can say it as often as
+ * it likes. More often than TVM_BOOT_CHANGES times in 30 s no guest boots: until that is over such
+ * a Hello opens no session. The agent says it again.
  */
 #pragma once
 
@@ -23,6 +27,9 @@ bool guest_boot_doubted(const Assignment *assignment);
  * over. What the TSM said of the functions because of that comes before.
  */
 void guest_boot_reset(Tdid *tdid, Tvm *tvm);
+
+/* Whether that is yet another one, and so too soon. */
+bool guest_boot_is_too_soon(const Tvm *tvm, const char *boot_id);
 
 /*
  * The guest's agent says which boot it runs in. After a reset every bind of before is void: each

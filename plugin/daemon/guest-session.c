@@ -128,9 +128,17 @@ static void ask_addresses(GuestPort *port)
 
 static void on_hello(GuestPort *port, const GuestFrame *frame)
 {
+	const char *boot_id = json_get_string(frame->parameters, "boot_id");
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	char uuid[UUID_STRING_SIZE];
 
+	if (guest_boot_is_too_soon(port->tvm, boot_id)) {
+		/* Nothing of either boot is listened to: the one has ended. */
+		port->session[0] = '\0';
+		guest_tsm_end_session(port->tsm);
+		complain(port, "Hello of another boot more often than a guest boots: not answered");
+		return;
+	}
 	if (strcmp(port->session, frame->session) != 0)
 		guest_tsm_end_session(port->tsm);
 	snprintf(port->session, sizeof(port->session), "%s", frame->session);
@@ -140,7 +148,7 @@ static void on_hello(GuestPort *port, const GuestFrame *frame)
 		       J_STRING("tvm", uuid_format(port->tvm->uuid, uuid))) < 0)
 		return;
 	send_reply(port, port->session, frame->id, "Hello", parameters);
-	guest_boot_said(port->tdid, port->tvm, json_get_string(frame->parameters, "boot_id"));
+	guest_boot_said(port->tdid, port->tvm, boot_id);
 	tell_everything(port);
 	ask_addresses(port);
 }

@@ -61,6 +61,8 @@ typedef struct Domain {
 	uint64_t reads_begun, reads_ended;
 } Domain;
 
+#define TVM_BOOT_CHANGES 6
+
 /* An incarnation of a domain: one QEMU process. */
 struct Tvm {
 	Tdid *tdid;
@@ -77,7 +79,9 @@ struct Tvm {
 	bool littered;	   /* one of its assignments' records could not be removed */
 	char *guest_boot;  /* boot id of the guest, as its agent said it last; NULL: not yet */
 	bool boot_doubted; /* guest-boot.c: that may have changed */
-	sd_event_source *boot_doubt; /* its end */
+	sd_event_source *boot_doubt;		 /* its end */
+	uint64_t boot_changes[TVM_BOOT_CHANGES]; /* when its agent said another one, in a ring */
+	unsigned int n_boot_changes;
 	Slots assignments;
 };
 

@@ -146,6 +146,65 @@ Test(daemon_guest_port, hello_twice)
 	cr_assert(testing_guest_gets(&d, "\"id\":9"));
 }
 
+static void hello_of_boot(unsigned int boot)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "|{\"session\":\"" SESSION_A "\",\"id\":%u,\"call\":\"Hello\",\"parameters\":{"
+		 "\"protocol\":1,\"agent\":\"a\",\"boot_id\":\"%u\"}}|",
+		 boot, boot);
+	testing_guest_send(text);
+}
+
+static void expect_hello_of_boot(unsigned int boot)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "\"id\":%u,\"reply\":\"Hello\"", boot);
+	testing_guest_received(&d);
+	hello_of_boot(boot);
+	cr_assert(testing_guest_gets(&d, text), "boot %u", boot);
+}
+
+/* However often its agent says so: so fast no guest boots. */
+Test(daemon_guest_port, another_boot_again_and_again)
+{
+	Tvm *tvm = testing_assignment(&d, 0, ALIAS)->tvm;
+	uint64_t reads;
+
+	for (unsigned int i = 0; i <= TVM_BOOT_CHANGES; i++)
+		expect_hello_of_boot(i);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	testing_guest_received(&d);
+	reads = tvm->domain->reads_begun;
+	for (unsigned int i = 100; i < 200; i++) {
+		hello_of_boot(i);
+		testing_turn(d.event);
+	}
+	testing_idle(d.event);
+	cr_assert_str_eq(testing_guest_received(&d), "");
+	cr_assert_eq(tvm->domain->reads_begun, reads);
+	/* Nothing is believed of it, and nothing of the boot before. */
+	testing_guest_event(SESSION_A, "Ready",
+			    "\"name\":\"" ALIAS "\",\"address\":\"0000:05:00.0\"");
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	/* An agent that merely starts again. */
+	expect_hello_of_boot(TVM_BOOT_CHANGES);
+	/* That time is over, for one boot. */
+	hello_of_boot(200);
+	testing_idle(d.event);
+	tvm->boot_changes[0] -= 31 * UINT64_C(1000000);
+	expect_hello_of_boot(201);
+	testing_idle(d.event);
+	testing_guest_received(&d);
+	hello_of_boot(202);
+	testing_idle(d.event);
+	cr_assert_null(strstr(testing_guest_received(&d), "Hello"));
+}
+
 Test(daemon_guest_port, too_many_requests)
 {
 	char text[512];
