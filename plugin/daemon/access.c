@@ -186,9 +186,15 @@ static bool is_listed(const Access *access, AccessClass class, const struct ucre
 	return false;
 }
 
+AccessClass access_deciding(const Access *access, AccessClass class)
+{
+	return access && !access->given[class] ? ACCESS_READ : class;
+}
+
 bool access_allows(const Access *access, AccessClass class, const struct ucred *peer,
 		   const gid_t *groups, size_t n_groups)
 {
+	class = access_deciding(access, class);
 	if (peer->uid == 0 || !access || !access->given[class])
 		return true;
 	if (is_listed(access, class, peer, groups, n_groups))

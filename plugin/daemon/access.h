@@ -4,9 +4,9 @@
  *
  *   "access": { "read": { "users": ["monitor"], "groups": [101] }, "act": { "groups": ["cloud"] } }
  *
- * read: what only tells. act: everything else, and reading. root may do all. A class that is not
- * given is open to everybody whom the socket's mode lets in; `{}` is root's alone. Names are
- * resolved when the file is read.
+ * read: what only tells. act: everything else, and reading. root may do all. Without `act` those
+ * may act who may read; without `read` everybody may read whom the socket's mode lets in. `{}` is
+ * root's alone. Names are resolved when the file is read.
  */
 #pragma once
 
@@ -32,6 +32,9 @@ typedef struct Access Access;
 int access_parse(Access **ret, json_object *object, char **ret_error);
 Access *access_free(Access *access);
 DEFINE_CLEANUP(Access, access_free);
+
+/* Whose entries decide about this class. */
+AccessClass access_deciding(const Access *access, AccessClass class);
 
 /* `groups`: the peer's supplementary ones, beside peer->gid. */
 bool access_allows(const Access *access, AccessClass class, const struct ucred *peer,

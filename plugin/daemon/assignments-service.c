@@ -333,8 +333,8 @@ static int authorize(VarlinkCall *call, void *userdata)
 		     "%s: tdid.conf's access.%s does not let uid %u (gid %u) call it. Be one of "
 		     "those "
 		     "that it lists, or root",
-		     method, access_class_name(class), (unsigned)peer->uid,
-		     (unsigned)peer->gid) < 0)
+		     method, access_class_name(access_deciding(tdid->config->access, class)),
+		     (unsigned)peer->uid, (unsigned)peer->gid) < 0)
 		message = NULL;
 	log_warning("refused: pid %d: %s", (int)peer->pid, message ?: method);
 	varlink_call_errorb(call, "PermissionDenied", J_STRING("method", method),

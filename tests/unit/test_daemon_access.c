@@ -96,6 +96,19 @@ Test(daemon_access, by_user_and_by_each_kind_of_group)
 	cr_assert_not(allows(ACCESS_READ, 99, 99, 99));
 }
 
+/* Who may not even look is not to act. */
+Test(daemon_access, act_is_no_wider_than_read)
+{
+	cr_assert_eq(parse("{\"read\":{\"users\":[6]}}"), 0, "%s", why);
+	cr_assert_not(allows(ACCESS_READ, 5, 5, 5));
+	cr_assert_not(allows(ACCESS_ACT, 5, 5, 5));
+	cr_assert(allows(ACCESS_READ, 6, 5, 5) && allows(ACCESS_ACT, 6, 5, 5));
+	cr_assert_eq(access_deciding(access_, ACCESS_ACT), ACCESS_READ);
+	cr_assert_eq(parse("{\"read\":{}}"), 0, "%s", why);
+	cr_assert_not(allows(ACCESS_ACT, 5, 5, 5));
+	cr_assert(allows(ACCESS_ACT, 0, 0, 0));
+}
+
 Test(daemon_access, classes)
 {
 	static const char *const acting[] = {
