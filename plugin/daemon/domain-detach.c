@@ -22,10 +22,14 @@
 #define AGAIN_LAST_USEC	 (60 * UINT64_C(1000000))
 #define AGAIN_GUEST_USEC (15 * UINT64_C(1000000)) /* the first time, where the guest was asked */
 
+/*
+ * The answer may come when another assignment has the id, or when this one is being taken out once
+ * more: it counts only if it is the one that the assignment waits for.
+ */
 typedef struct Detach {
 	Tdid *tdid;
 	uint32_t assignment;
-	uint64_t generation;
+	uint64_t number;
 } Detach;
 
 static void detach_failed(Tdid *tdid, const Assignment *a, const char *why)
@@ -119,7 +123,7 @@ static void on_detached(int r, const char *message, void *userdata)
 		return;
 	e = engine_assignment(tdid->engine, detach->assignment);
 	a = registry_assignment_at(tdid->registry, detach->assignment);
-	if (!e || !a || e->generation != detach->generation)
+	if (!e || !a || a->detach_number != detach->number)
 		return;
 	if (r == VMM_DETACH_REQUESTED) {
 		if (e->state != ASSIGNMENT_DETACHING) /* it has been let go meanwhile */
@@ -141,7 +145,6 @@ static void on_detached(int r, const char *message, void *userdata)
 
 static void ask(Tdid *tdid, Assignment *a)
 {
-	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	_cleanup_free_ Detach *detach = malloc(sizeof(*detach));
 	char uuid[UUID_STRING_SIZE], device[BDF_STRING_SIZE];
 	int r = -ENOMEM;
@@ -149,7 +152,8 @@ static void ask(Tdid *tdid, Assignment *a)
 	a->detach_again = false;
 	a->detach_timer = sd_event_source_disable_unref(a->detach_timer);
 	if (detach) {
-		*detach = (Detach){ tdid, a->id, e->generation };
+		a->detach_number = ++tdid->n_detaches;
+		*detach = (Detach){ tdid, a->id, a->detach_number };
 		r = vmm_detach(tdid->vmm, uuid_format(a->tvm->uuid, uuid), a->alias,
 			       bdf_format(a->tdi->bdf, device), 0, on_detached, detach);
 	}

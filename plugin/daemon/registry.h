@@ -147,6 +147,7 @@ typedef struct Assignment {
 	bool detach_pending;	  /* and that has not come to its end yet */
 	/* domain-detach.c: libvirt was busy or away, and is asked at the next read or after that */
 	bool detach_again;
+	uint64_t detach_number; /* of all that libvirt was asked for, the last one; 0: none */
 	uint64_t detach_wait_usec;
 	uint64_t detach_guest_usec; /* the same where the guest was asked, and says nothing */
 	bool detach_told;	    /* that the guest does not let it go */

@@ -44,6 +44,7 @@ typedef struct Tdid {
 	Provider **providers; /* as many as config->n_tsms */
 	Vmm *vmm;
 	DomainRead *failed_reads; /* domains.c */
+	uint64_t n_detaches;	  /* domain-detach.c: that libvirt was asked for */
 	GuestTurns guest_turns;
 	EvidenceStore *evidence;
 	QuoteRelay *quotes;

@@ -193,9 +193,11 @@ static void answer_first(Vmm *vmm, int r)
 	answer(vmm, &vmm->first, r);
 }
 
-/* Behind an attach of its domain, or that itself. */
+/* A detach, or behind an attach of its domain, or that itself. */
 static bool is_held(const Vmm *vmm, const Pending *pending)
 {
+	if (fake_vmm.hold_detaches && pending->detach)
+		return true;
 	for (const Pending *p = vmm->first; fake_vmm.hold_attaches; p = p->next) {
 		if (p->attach && strcmp(p->uuid, pending->uuid) == 0)
 			return true;

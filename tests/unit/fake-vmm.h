@@ -13,7 +13,8 @@ typedef struct FakeVmm {
 	Vmm *vmm;	    /* NULL: tdid has none */
 	bool hold;	    /* calls pile up unanswered */
 	bool hold_attaches; /* in a domain, from the first attach on */
-	bool paused;	    /* every domain is */
+	bool hold_detaches;
+	bool paused; /* every domain is */
 	int read_result;
 	int read_refused;   /* not even queued */
 	int detach_refused; /* not even queued */

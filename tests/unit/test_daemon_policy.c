@@ -51,6 +51,43 @@ Test(daemon_policy, held)
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_FAILED);
 }
 
+/* Ids are used again, and every TDI counts its generations from 1. */
+Test(daemon_policy, detach_of_another_one_that_is_answered_late)
+{
+	uint32_t id;
+
+	testing_daemon_start(&d);
+	lock();
+	id = testing_assignment(&d, 0, ALIAS)->id;
+	fake_vmm.hold_detaches = true;
+	reject();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_DETACHING);
+	UNTIL(d.event, fake_vmm.detaches == 1);
+	testing_daemon_kill(&d, 0);
+	UNTIL(d.event, !testing_assignment(&d, 0, ALIAS));
+	close(fake_vmm.guest_fd);
+	fake_vmm.guest_fd = -1;
+	testing_daemon_run(&d, 1, TESTING_DOMAIN(TVM1, TESTING_PORT TESTING_HOSTDEV(ALIAS, "2")));
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_WAITING);
+	UNTIL(d.event, fake_vmm.guest_fd >= 0);
+	testing_guest_hello(SESSION_A);
+	cr_assert(testing_guest_gets(&d, "\"Offer\""));
+	testing_guest_event(SESSION_A, "Ready", READY);
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_LOCKED);
+	reject();
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_DETACHING);
+	UNTIL(d.event, fake_vmm.detaches == 2);
+	cr_assert_eq(testing_assignment(&d, 1, ALIAS)->id, id);
+	cr_assert_eq(engine_assignment(d.tdid.engine, id)->generation, 1);
+	fake_vmm.detach_result = VMM_DETACH_REFUSED;
+	fake_vmm_answer_one();
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 1, ALIAS), ASSIGNMENT_DETACHING);
+	/* That is its own. */
+	fake_vmm_answer_one();
+	UNTIL(d.event, testing_state(&d, 1, ALIAS) == ASSIGNMENT_HELD);
+}
+
 Test(daemon_policy, bound_again)
 {
 	d.config = "\"on_error\":\"rebind\",\"rebind_backoff_ms\":1,\"rebinds\":1,";
