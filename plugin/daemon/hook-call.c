@@ -313,13 +313,28 @@ static char *who_is_away(const HookCall *hook)
 		socket = tdid->config->tsms[i].socket;
 	}
 	if (!away)
-		return strdup("a TSM's provider does not answer");
+		return strdup("its time is over");
 	if (asprintf(&text,
 		     "the provider of tsm %s is not there (%s: %s). Start the one that tdid.conf "
 		     "names",
 		     provider_name(away), socket, provider_trouble(away) ?: "not reached yet") < 0)
 		return NULL;
 	return text;
+}
+
+/* One of those that are there. */
+static char *who_is_late(const HookCall *hook)
+{
+	const Provider *provider = hook->service->tdid->providers[hook->provider];
+	char *text;
+
+	return asprintf(
+		       &text,
+		       "%s: tsm %s does not answer in time. See its provider's log, and start that "
+		       "again",
+		       hook->prepare ? "PrepareTvm" : "ReleaseTvm", provider_title(provider)) < 0
+		       ? NULL
+		       : text;
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
@@ -337,7 +352,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 		give_up(hook, "tdi-quoted does not answer in time; see 'journalctl -u tdi-quoted'");
 		return 0;
 	}
-	away = who_is_away(hook);
+	away = hook->provider_call ? who_is_late(hook) : who_is_away(hook);
 	give_up(hook, away ?: "out of memory");
 	return 0;
 }

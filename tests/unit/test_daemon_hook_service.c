@@ -190,6 +190,10 @@ Test(daemon_hook_service, start_without_another_tsm)
 	     0);
 	expect("the provider of tsm second is not there");
 	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 2);
+	/* Who is away is not the cause. */
+	d.tsm->answers[FAKE_PREPARE] = FAKE_HOLD;
+	call("prepare", WITH, 0);
+	expect("PrepareTvm: tsm fake (emulated, no protection) does not answer in time");
 	end_with(second);
 }
 
