@@ -77,7 +77,6 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 	Provider *provider = tdid_provider_of(tdid, device->host, ret_dsm);
 	ConfigRequireTvm require = tdid->config->require_tvm;
 	char text[BDF_STRING_SIZE];
-	const Provider *rival;
 	const char *excluded;
 
 	*ret_provider = provider;
@@ -89,11 +88,6 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 			"trusted device. Take that out there and restart tdid, or use another "
 			"device ('tdictl devices')",
 			excluded);
-	rival = provider ? tdid_rival_of(tdid, provider, &device->host, *ret_dsm) : NULL;
-	if (rival && ret_why && !*ret_why)
-		*ret_why = admission_rivals(provider, rival);
-	if (rival)
-		return ret_why && !*ret_why ? -ENOMEM : 1;
 	if (provider && is_drained(tdid, *ret_dsm))
 		return refuse(ret_why, 1,
 			      "its DSM %s is being drained, so that nobody gets a device of it. "
@@ -116,6 +110,16 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 			"so nothing would be protected by it. Make it one, or see require_tvm "
 			"in tdid.conf and require-tvm in its metadata");
 	return 0;
+}
+
+int admission_of_server(Tdid *tdid, const Provider *provider, Bdf host, Bdf dsm, char **ret_why)
+{
+	const Provider *rival = tdid_rival_of(tdid, provider, &host, dsm);
+	_cleanup_free_ char *why = rival ? admission_rivals(provider, rival) : NULL;
+
+	if (!rival)
+		return 0;
+	return why ? refuse(ret_why, 1, "%s", why) : -ENOMEM;
 }
 
 int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
@@ -163,7 +167,7 @@ bool admission_excludes(Bdf dsm, Bdf one, Bdf other)
 }
 
 /* Who has the DSM's own function while this is another one of it, or the other way round. */
-static const Assignment *find_rival(const Tdid *tdid, Bdf host, const Dsm *dsm)
+static const Assignment *find_excluding(const Tdid *tdid, Bdf host, const Dsm *dsm)
 {
 	const Assignment *a;
 
@@ -175,7 +179,7 @@ static const Assignment *find_rival(const Tdid *tdid, Bdf host, const Dsm *dsm)
 
 int admission_beside_dsm(Tdid *tdid, Bdf host, Bdf dsm, char **ret_why)
 {
-	const Assignment *a = find_rival(tdid, host, registry_find_dsm(tdid->registry, dsm));
+	const Assignment *a = find_excluding(tdid, host, registry_find_dsm(tdid->registry, dsm));
 	char text[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
 	const char *owner;
 
@@ -253,6 +257,8 @@ int admission_of_start(Tdid *tdid, const DomainXml *xml, char **ret_why)
 		int r;
 
 		r = admission_of_device(tdid, xml, device, &dsm, &provider, &why);
+		if (r == 0 && provider)
+			r = admission_of_server(tdid, provider, device->host, dsm, &why);
 		if (r == 0 && provider)
 			r = admission_of_hold(tdid, xml, device, dsm, &why);
 		if (r == 0 && provider)

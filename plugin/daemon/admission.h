@@ -15,6 +15,9 @@ int admission_of_device(Tdid *tdid, const DomainXml *xml, const DomainDevice *de
 /* Why nobody may have what both serve, and the way out; allocated, NULL: no memory. */
 char *admission_rivals(const Provider *provider, const Provider *rival);
 
+/* Whether this provider is the only one to serve it; returns as above. */
+int admission_of_server(Tdid *tdid, const Provider *provider, Bdf host, Bdf dsm, char **ret_why);
+
 /* Whether nobody else has it, and somebody may; returns as above. dsm: what the former has said. */
 int admission_of_hold(Tdid *tdid, const DomainXml *xml, const DomainDevice *device, Bdf dsm,
 		      char **ret_why);

@@ -106,6 +106,8 @@ static int check_device(Tdid *tdid, const AttachQuestion *question, const Domain
 	if (r == 0)
 		r = check_provider(tdid, ret->provider, ret_why);
 	if (r == 0)
+		r = admission_of_server(tdid, ret->provider, question->device, ret->dsm, ret_why);
+	if (r == 0)
 		r = admission_of_hold(tdid, xml, &device, ret->dsm, ret_why);
 	if (r == 0)
 		r = admission_beside_dsm(tdid, question->device, ret->dsm, ret_why);

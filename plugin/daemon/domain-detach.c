@@ -123,11 +123,10 @@ static void on_detached(int r, const char *message, void *userdata)
 		return;
 	e = engine_assignment(tdid->engine, detach->assignment);
 	a = registry_assignment_at(tdid->registry, detach->assignment);
-	if (!e || !a || a->detach_number != detach->number)
+	/* It may have been let go meanwhile, and be there again. */
+	if (!e || !a || a->detach_number != detach->number || e->state != ASSIGNMENT_DETACHING)
 		return;
 	if (r == VMM_DETACH_REQUESTED) {
-		if (e->state != ASSIGNMENT_DETACHING) /* it has been let go meanwhile */
-			return;
 		start_timer(tdid, a, &a->detach_guest_usec, AGAIN_GUEST_USEC);
 		return;
 	}

@@ -83,7 +83,7 @@ static Policy policy_of(const Tdid *tdid, const DomainDevice *device, const Assi
 	const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 	Policy policy = policy_tighten(&tdid->config->policy, &device->policy);
 
-	if (a->tvm->domain && a->tvm->domain->defect && e && e->present)
+	if (a->tvm->domain && a->tvm->domain->defect && e && (e->present || a->reset))
 		policy = policy_tighten(&policy, &e->policy);
 	if (assignments_service_is_detaching(tdid->assignments, a))
 		policy.on_reject = policy.on_timeout = policy.on_error = POLICY_DETACH;
@@ -147,6 +147,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	_cleanup_free_ char *reason = NULL;
 	Bdf dsm_bdf = device->host;
 	Provider *provider;
+	Policy policy;
 	bool refused;
 	Tdi *tdi;
 	Dsm *dsm;
@@ -154,6 +155,8 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 	refused = admission_of_device(tdid, xml, device, &dsm_bdf, &provider, &reason) != 0;
 	if (!provider && !refused)
 		return; /* read again when the providers are there */
+	if (!refused && provider && !was_admitted(tdid, a))
+		refused = admission_of_server(tdid, provider, device->host, dsm_bdf, &reason) != 0;
 	if (!refused && !was_admitted(tdid, a))
 		refused = admission_beside_dsm(tdid, device->host, dsm_bdf, &reason) != 0;
 	/* The engine refuses that by itself; here is why. */
@@ -185,6 +188,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 				     : "seen",
 			  NULL) < 0)
 		return;
+	policy = policy_of(tdid, device, a);
 	a->reset = false;
 	a->announced = added_usec;
 	a->deleted_usec = 0;
@@ -198,7 +202,7 @@ static void appear(Tdid *tdid, Tvm *tvm, const DomainXml *xml, const DomainDevic
 				       .tdi = tdi->id,
 				       .unserved = refused,
 				       .guest_ready = is_ready_without_agent(a),
-				       .policy = policy_of(tdid, device, a) },
+				       .policy = policy },
 		       reason);
 	if (!engine_assignment(tdid->engine, a->id)) {
 		registry_remove_assignment(tdid->registry, a); /* the engine has said why */
@@ -299,6 +303,7 @@ static void connect_ahead(Tdid *tdid, const DomainXml *xml, const DomainDevice *
 	Bdf dsm;
 
 	if (admission_of_device(tdid, xml, device, &dsm, &provider, &why) == 0 && provider &&
+	    admission_of_server(tdid, provider, device->host, dsm, &why) == 0 &&
 	    admission_of_hold(tdid, xml, device, dsm, &why) == 0 &&
 	    admission_beside_dsm(tdid, device->host, dsm, &why) == 0)
 		director_connect_ahead(tdid, device->host, dsm, provider);
@@ -356,7 +361,7 @@ static void say_defect(Tdid *tdid, Domain *domain, const char *defect)
 	if (defect)
 		log_error("%s: %s. It is left out: what is known already is kept and not "
 			  "loosened, and the domain does not start again like this. Set it right "
-			  "with 'virsh metadata' or 'virsh edit'",
+			  "with 'virsh metadata' or 'virsh edit', or detach that device",
 			  domain->name, defect);
 	else
 		log_info("%s: its XML has no defect any more", domain->name);

@@ -11,8 +11,8 @@
  *
  * A TSM in which the TVM was not prepared at its start can give it no device as long as it runs. So
  * prepare waits for every provider; but for half of its time only, where those that serve the
- * devices in the XML are there: one that is broken is not to keep all VMs from starting. What has
- * nothing but a quote socket is no TSM's business.
+ * devices in the XML are there, and goes on without one that then falls silent: one that is broken
+ * is not to keep all VMs from starting. What has nothing but a quote socket is no TSM's business.
  */
 #include "daemon/hook-private.h"
 
@@ -141,6 +141,25 @@ static char *key_trouble(const HookCall *hook, const Provider *provider, const c
 	return r < 0 ? strdup("out of memory") : reason;
 }
 
+static bool another_is_there(const HookCall *hook, const Provider *provider)
+{
+	const Tdid *tdid = hook->service->tdid;
+
+	for (size_t i = 0; i < tdid->config->n_tsms; i++)
+		if (tdid->providers[i] != provider && provider_is_ready(tdid->providers[i]))
+			return true;
+	return false;
+}
+
+static void go_without(HookCall *hook, const char *why)
+{
+	log_warning("hook: %s: starts without tsm %s (%s): it can get none of its devices as long "
+		    "as it runs",
+		    hook->domain, provider_name(hook->service->tdid->providers[hook->provider]),
+		    why);
+	hook->provider++;
+}
+
 static void on_provider_reply(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	HookCall *hook = userdata;
@@ -154,6 +173,12 @@ static void on_provider_reply(const VarlinkReply *reply, const char *error, void
 			log_warning("hook: %s: ReleaseTvm: tsm %s: %s", hook->domain,
 				    provider_title(provider), why ?: "out of memory");
 			hook->provider++;
+			hook_call_go_on(hook);
+			return;
+		}
+		if (reply->status < 0 && !is_needed(hook, provider) &&
+		    another_is_there(hook, provider)) {
+			go_without(hook, why ?: "out of memory");
 			hook_call_go_on(hook);
 			return;
 		}
@@ -246,23 +271,23 @@ static void prepare_quotes(HookCall *hook)
 		give_up(hook, "out of memory");
 }
 
-/* Those that it does without. */
-static void skip_providers(HookCall *hook)
+/* Those that it does without. False: the next one may come yet. */
+static bool skip_providers(HookCall *hook)
 {
 	const Tdid *tdid = hook->service->tdid;
 
 	if (concerns_no_tsm(hook->xml))
 		hook->provider = tdid->config->n_tsms;
-	for (; hook->prepare && hook->provider < tdid->config->n_tsms; hook->provider++) {
+	while (hook->prepare && hook->provider < tdid->config->n_tsms) {
 		const Provider *provider = tdid->providers[hook->provider];
 
 		if (provider_is_ready(provider) || is_needed(hook, provider))
-			return;
-		log_warning("hook: %s: starts without tsm %s, whose provider is not there (%s): it "
-			    "can get none of its devices as long as it runs",
-			    hook->domain, provider_name(provider),
-			    provider_trouble(provider) ?: "not reached yet");
+			return true;
+		if (!hook->is_impatient)
+			return false;
+		go_without(hook, provider_trouble(provider) ?: "not reached yet");
 	}
+	return true;
 }
 
 void hook_call_go_on(HookCall *hook)
@@ -288,7 +313,8 @@ void hook_call_go_on(HookCall *hook)
 		if (hook->prepare && refuse_devices(hook))
 			return;
 	}
-	skip_providers(hook);
+	if (!skip_providers(hook))
+		return;
 	if (hook->provider < tdid->config->n_tsms)
 		call_provider(hook);
 	else

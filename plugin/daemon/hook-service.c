@@ -161,25 +161,24 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 	return hook_let_go_on(service, call);
 }
 
-static void go_on_all(HookService *service, HookStep step)
+static void go_on_all(HookService *service)
 {
 	HookCall *next;
 
 	for (HookCall *hook = service ? service->first : NULL; hook; hook = next) {
 		next = hook->next;
-		if (hook->step == step)
-			hook_call_go_on(hook);
+		hook_call_go_on(hook);
 	}
 }
 
 void hook_service_tvm_quiet(HookService *service)
 {
-	go_on_all(service, HOOK_QUIET);
+	go_on_all(service);
 }
 
 void hook_service_provider_ready(HookService *service)
 {
-	go_on_all(service, HOOK_PROVIDERS);
+	go_on_all(service);
 }
 
 static bool allow(const struct ucred *peer, void *userdata)

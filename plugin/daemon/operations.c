@@ -46,7 +46,7 @@ struct Operations {
 	void *userdata;
 	Operation *all;
 	Dsm *due, **last_due;
-	size_t n_due;
+	size_t n_due, n_force;
 	sd_event_source *deferred, *again;
 };
 
@@ -175,6 +175,7 @@ static void finish(Operation *operation, const OperationResult *result)
 	told.timed = operation->begun_usec > 0 && !request.resumed;
 	told.duration_usec = told.timed ? boottime_usec() - operation->begun_usec : 0;
 	take_out(operation);
+	operations->n_force -= has_force(&request);
 	operation_free(operation);
 	if (request.dsm->operations) {
 		add_due(operations, request.dsm);
@@ -367,19 +368,27 @@ static void send_operation(Operation *operation)
 		       &(OperationResult){ .outcome = OUTCOME_REFUSED, .reason = strerror(-r) });
 }
 
-/* True: something could not be sent that may be. */
-static bool send_what_may_be(Dsm *dsm)
+/* Hardly ever there is one behind the first. */
+static Operation *next_that_may_be(const Operations *operations, Operation *o)
 {
-	bool left = false;
+	for (; o && !may_be_sent(o); o = o->next)
+		if (operations->n_force == 0)
+			return NULL;
+	return o;
+}
 
-	for (Operation *o = dsm->operations, *next; o; o = next) {
-		next = o->next;
-		if (may_be_sent(o) && dsm->provider && provider_is_ready(dsm->provider))
+/* True: something could not be sent that may be. */
+static bool send_what_may_be(const Operations *operations, Dsm *dsm)
+{
+	bool ready = dsm->provider && provider_is_ready(dsm->provider);
+
+	for (Operation *o = dsm->operations, *next; ready && o; o = next) {
+		o = next_that_may_be(operations, o);
+		next = o ? o->next : NULL;
+		if (o)
 			send_operation(o);
 	}
-	for (Operation *o = dsm->operations; o; o = o->next)
-		left |= may_be_sent(o);
-	return left;
+	return next_that_may_be(operations, dsm->operations);
 }
 
 static int on_deferred(sd_event_source *source, void *userdata)
@@ -390,7 +399,7 @@ static int on_deferred(sd_event_source *source, void *userdata)
 	for (size_t n = operations->n_due; n > 0; n--) {
 		Dsm *dsm = take_due(operations);
 
-		if (send_what_may_be(dsm))
+		if (send_what_may_be(operations, dsm))
 			add_due(operations, dsm);
 	}
 	return 0;
@@ -433,6 +442,7 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 	operation->request = *request;
 	/* An unbind has to be sent, whatever is in the way. */
 	operation->sent = request->resumed || request->verb == VERB_UNBIND;
+	operations->n_force += has_force(request);
 	operation->next_of_all = operations->all;
 	operation->link_of_all = &operations->all;
 	if (operations->all)

@@ -191,7 +191,6 @@ size_t provider_kept_connections(const Provider *provider)
 	return provider_pool_count(provider->pool);
 }
 
-/* "TvmBusy: it still holds 0000:01:10.0": what that means for a start, and the way out. */
 static char *tvm_busy_reason(json_object *parameters)
 {
 	json_object *devices = json_get_array(parameters, "devices");
@@ -205,8 +204,8 @@ static char *tvm_busy_reason(json_object *parameters)
 	if (n > 1)
 		snprintf(more, sizeof(more), " and %zu more", n - 1);
 	if (asprintf(&text,
-		     "TvmBusy: %s%s is still bound to the TVM that had this UUID before. 'tdictl "
-		     "clear %s' ends that",
+		     "TvmBusy: %s%s is still bound to a TVM of this UUID. If that is over, 'tdictl "
+		     "clear %s' ends the bind",
 		     first, more, first) < 0)
 		return NULL;
 	return text;

@@ -152,6 +152,8 @@ static int read_tdi(ProviderTdi *ret, json_object *o)
 	if (bdf_parse(&ret->device, json_get_string(o, "device")) < 0 ||
 	    tdisp_state_parse(&ret->state, json_get_string(o, "state")) < 0)
 		return -EBADMSG;
+	/* A platform may not know for whom. */
+	ret->bound |= ret->state == TDISP_CONFIG_LOCKED || ret->state == TDISP_RUN;
 	return 0;
 }
 

@@ -136,6 +136,17 @@ Test(daemon_clear_requests, bind_of_which_there_is_no_record)
 	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1, "there is nothing to be cleared any more");
 }
 
+/* A kernel without a record of its own says no more than the state. */
+Test(daemon_clear_requests, bind_for_nobody_knows_whom)
+{
+	testing_daemon_start(&d);
+	UNTIL(d.event, provider_is_ready(d.tdid.providers[0]));
+	fake_tsm_set(d.tsm, tdi(), "config_locked", false);
+	testing_idle(d.event);
+	expect(TDI, "\"quarantined\":false");
+	cr_assert_eq(d.tsm->calls[FAKE_UNBIND], 1);
+}
+
 Test(daemon_clear_requests, bind_of_which_there_is_no_record_and_that_does_not_end)
 {
 	testing_daemon_start(&d);

@@ -178,6 +178,7 @@ Test(daemon_domains, malformed_declaration)
 	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
 	testing_idle(d.event);
 	EXPECT_STATE(&d, GPU, ASSIGNMENT_WAITING);
+	cr_assert_eq(policy(GPU).on_error, POLICY_HOLD);
 	/* Mended: what it says counts again. */
 	testing_daemon_change(&d, 0, VMM_DIRTY_METADATA, NULL,
 			      NAMED("<t:device alias='" GPU "'/>", ""));

@@ -166,13 +166,50 @@ Test(daemon_hook_service, start_with_a_device_that_two_tsms_serve)
 	end_with(second);
 }
 
+Test(daemon_hook_service, another_tsm_falls_silent_within_a_start)
+{
+	FakeTsm *second = add_second("0000:42:00.1");
+
+	d.stop_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	UNTIL(d.event, tdid_providers_ready(&d.tdid));
+	second->answers[FAKE_PREPARE] = FAKE_HOLD;
+	call("prepare", WITH, 0);
+	UNTIL(d.event, second->n_held == 1);
+	fake_tsm_stop(second);
+	expect("");
+	cr_assert_eq(d.tsm->calls[FAKE_PREPARE], 1);
+	end_with(second);
+}
+
+/* As long as there is time it is waited for. */
+Test(daemon_hook_service, another_tsm_is_started_again_within_a_start)
+{
+	FakeTsm *second = add_second("0000:42:00.1");
+
+	d.stop_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	UNTIL(d.event, tdid_providers_ready(&d.tdid));
+	d.tsm->answers[FAKE_PREPARE] = FAKE_HOLD;
+	call("prepare", WITH, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	fake_tsm_stop(second);
+	UNTIL(d.event, !provider_is_ready(d.tdid.providers[1]));
+	fake_tsm_let_go(d.tsm);
+	testing_idle(d.event);
+	fake_tsm_start(second);
+	expect("");
+	cr_assert_eq(second->calls[FAKE_PREPARE], 1);
+	end_with(second);
+}
+
 /* One that serves none of its devices. */
 Test(daemon_hook_service, start_without_another_tsm)
 {
 	FakeTsm *second = add_second("0000:42:00.1");
 
 	fake_tsm_stop(second);
-	d.stop_timeout_ms = 400;
+	d.stop_timeout_ms = 800;
 	testing_daemon_start(&d);
 	call("prepare", WITH, 0);
 	expect("");
@@ -329,7 +366,8 @@ Test(daemon_hook_service, prepare_says_what_the_tsm_still_holds)
 	d.tsm->busy = "0000:41:00.2";
 	call("prepare", PORT_ONLY, 0);
 	expect("PrepareTvm: tsm fake (emulated, no protection): TvmBusy: 0000:41:00.2 is still "
-	       "bound to the TVM that had this UUID before. 'tdictl clear 0000:41:00.2' ends that");
+	       "bound to a TVM of this UUID. If that is over, 'tdictl clear 0000:41:00.2' ends the "
+	       "bind");
 	d.tsm->busy = "../../41";
 	call("prepare", PORT_ONLY, 0);
 	expect("PrepareTvm: tsm fake (emulated, no protection): TvmBusy");

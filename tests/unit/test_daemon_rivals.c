@@ -87,4 +87,7 @@ Test(daemon_rivals, rival_that_comes_later)
 	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
 	testing_idle(d.event);
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_REBOOT, NULL);
+	testing_idle(d.event);
+	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_WAITING, "its guest was reset");
 }
