@@ -4,7 +4,8 @@ import json
 import re
 import signal
 
-from lab import LIBEXEC, PF, TSM, TSM_SOCKET, Lab, fault, lab, start_tdid, tvm
+from lab import (LIBEXEC, PF, TSM, TSM_SOCKET, Lab, fault, lab, start_tdid,
+                 start_tdid_with_deadline, tvm)
 
 NIC0, NIC1, NIC2 = "ua-tdi-nic0", "ua-tdi-nic1", "ua-tdi-nic2"
 VF0 = "0000:01:10.0"
@@ -70,10 +71,7 @@ def test_hung_bind_is_quarantined_and_others_go_on_and_clear_is_the_way_out():
     """tdi_bind that never answers: deadline, quarantined; a VF of another device runs; 'tdictl clear' ends it."""
     with lab() as host:
         l = Lab(host)
-        host.run("sed -i 's/{/{\"operation_deadline_ms\": 3000, /' /etc/tdid/tdid.conf")
-        host.process("tdid").kill()
-        host.process("tdid").wait(20)
-        start_tdid(host, "tdid2")
+        start_tdid_with_deadline(host, 3000)
         watch = l.watch()
         fault(host, "FailVerb", device=VF0, verb="bind", fault="hang")
         l.tvm0.attach(0)

@@ -3,7 +3,7 @@
 test_linux.py.)"""
 import signal
 
-from lab import PF, Lab, fault, lab, start_tdid
+from lab import PF, Lab, fault, lab, start_tdid_with_deadline
 
 TSMS = ("emulated",)
 NIC0 = "ua-tdi-nic0"
@@ -13,10 +13,7 @@ def test_hung_connect_and_a_frozen_provider_have_a_way_out():
     """device_connect that never answers: 'tdictl reclaim'; a provider that is stopped: tdid says so, and goes on."""
     with lab() as host:
         l = Lab(host)
-        host.run("sed -i 's/{/{\"operation_deadline_ms\": 3000, /' /etc/tdid/tdid.conf")
-        host.process("tdid").kill()
-        host.process("tdid").wait(20)
-        start_tdid(host, "tdid2")
+        start_tdid_with_deadline(host, 3000)
         watch = l.watch()
         fault(host, "FailVerb", device=PF, verb="connect", fault="hang")
         l.tvm0.attach(0)
