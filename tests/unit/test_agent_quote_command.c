@@ -333,6 +333,7 @@ Test(agent_quote_command, over_a_file)
 	agent_start(&agent);
 	testing_qgs_start(&qgs, QGS_GOOD);
 	testing_put(&t, "/quote", "%020000d", 0);
+	cr_assert_eq(chmod(out, 0600), 0);
 	snprintf(link, sizeof(link), "%s-link", out);
 	cr_assert_eq(symlink(out, link), 0);
 	cr_assert_eq(QUOTE(HEX, "--tcp", qgs.address, "--via", "tcp", "--out", link), 0);
@@ -340,4 +341,52 @@ Test(agent_quote_command, over_a_file)
 	agent_stop(&agent);
 	wrote(HEX, 4);
 	cr_assert(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+	cr_assert(stat(out, &st) == 0 && (st.st_mode & 07777) == 0600);
+}
+
+static void got_out(const char *path, int status)
+{
+	Agent agent = {};
+	TestingQgs qgs;
+
+	agent_start(&agent);
+	testing_qgs_start(&qgs, QGS_GOOD);
+	cr_assert_eq(QUOTE(HEX, "--tcp", qgs.address, "--via", "tcp", "--out", path), status);
+	testing_qgs_stop(&qgs);
+	agent_stop(&agent);
+}
+
+/* As /dev/stdout of a pipeline: a link to what has no name. The link stays, here by another link.
+ */
+Test(agent_quote_command, into_a_pipe)
+{
+	uint8_t data[TDREPORT_DATA_SIZE] = {}, wanted[TESTING_QUOTE_ROOM], got[TESTING_QUOTE_ROOM];
+	char link[160], to[64];
+	struct stat st;
+	int ends[2];
+
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	snprintf(to, sizeof(to), "/proc/self/fd/%d", ends[1]);
+	snprintf(link, sizeof(link), "%s-link", out);
+	cr_assert_eq(symlink(to, link), 0);
+	got_out(link, 0);
+	close(ends[1]);
+	cr_assert(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+	cr_assert_eq(hex_decode(data, strlen(HEX) / 2, HEX), 0);
+	cr_assert_eq(read(ends[0], got, sizeof(got)), (ssize_t)testing_quote_make(wanted, 4, data));
+	cr_assert_arr_eq(got, wanted, TESTING_QUOTE_SIZE);
+	close(ends[0]);
+}
+
+Test(agent_quote_command, over_a_link_to_nothing)
+{
+	struct stat st;
+	char link[160];
+
+	snprintf(link, sizeof(link), "%s-link", out);
+	cr_assert_eq(symlink(out, link), 0);
+	got_out(link, 1);
+	said("this symbolic link leads to no file");
+	cr_assert(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+	wrote_nothing();
 }
