@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Calls wait in a list, in their order; `begin` is the loop's turn to send the first. One that
- * could not be delivered and is worth it goes to the list's end, and all wait for `begin`'s time.
+ * could not be delivered, or was answered with NotNow, and is worth it goes to the list's end; when
+ * there is no other than such, they wait for `begin`'s time.
  */
 #include "daemon/quote-relay.h"
 
@@ -27,6 +28,7 @@ struct QuoteCall {
 	json_object *parameters;
 	bool needed;		/* else nothing is lost where there is no tdi-quoted */
 	bool again;		/* to be told until it is taken */
+	bool missed;		/* told in vain before */
 	QuotePrepared prepared; /* NULL: into the log */
 	void *userdata;
 	QuoteCall *next;
@@ -121,16 +123,16 @@ static void tell(QuoteCall *call, const char *why)
 		prepared(why, userdata);
 }
 
-/* Somebody waits for one. */
-static bool any_without_again(const QuoteRelay *relay)
+static bool any_untold(const QuoteRelay *relay)
 {
 	for (const QuoteCall *call = relay->first; call; call = call->next)
-		if (!call->again)
+		if (!call->missed)
 			return true;
 	return false;
 }
 
-/* The first could not be delivered. `absent`: there is no socket of tdi-quoted. */
+/* The first could not be delivered, or is not taken now. `absent`: there is no socket of
+ * tdi-quoted. */
 static void not_delivered(QuoteRelay *relay, const char *why, bool absent)
 {
 	QuoteCall *call = relay->first;
@@ -140,11 +142,12 @@ static void not_delivered(QuoteRelay *relay, const char *why, bool absent)
 	if (call->again && missed) {
 		log_warning("%s: %s: %s; told again", call->name, call->method, why);
 		remove_call(call);
+		call->missed = true;
 		append(relay, call);
 		relay->again_usec = relay->again_usec ? 2 * relay->again_usec : AGAIN_USEC;
 		if (relay->again_usec > AGAIN_MAX_USEC)
 			relay->again_usec = AGAIN_MAX_USEC;
-		begin_in(relay, any_without_again(relay) ? 0 : relay->again_usec);
+		begin_in(relay, any_untold(relay) ? 0 : relay->again_usec);
 		return;
 	}
 	tell(call, missed ? why : NULL);
@@ -165,10 +168,14 @@ static void on_replied(VarlinkClient *client, const VarlinkReply *reply, void *u
 			      false);
 		return;
 	}
-	relay->again_usec = 0;
 	message = json_get_string(reply->parameters, "message");
 	if (reply->error)
 		why = bounded_text(message ?: reply->error, MESSAGE_MAX);
+	if (reply->error && strcmp(reply->error, "io.tdid.Quote.NotNow") == 0) {
+		not_delivered(relay, why ?: "out of memory", false);
+		return;
+	}
+	relay->again_usec = 0;
 	tell(relay->first, reply->error ? why ?: "out of memory" : NULL);
 }
 
@@ -257,8 +264,8 @@ static int add(QuoteRelay *relay, const DomainXml *xml, const char *name, const 
 	call->parameters = parameters;
 	call->needed = xml->markers & DOMAIN_MARKER_QUOTE_SOCKET;
 	append(relay, call);
-	if (relay->first == call)
-		begin_in(relay, 0);
+	/* Not behind the time of those that were told in vain. */
+	begin_in(relay, 0);
 	if (ret)
 		*ret = call;
 	return 0;
@@ -277,9 +284,6 @@ int quote_relay_prepare(QuoteRelay *relay, const DomainXml *xml, const char *nam
 
 	if (r >= 0)
 		r = add(relay, xml, name, &what, parameters, ret);
-	/* Somebody waits for it: not behind the time of others. */
-	if (r >= 0)
-		begin_in(relay, 0);
 	return r;
 }
 

@@ -3,7 +3,7 @@
  * What tdid tells tdi-quoted (io.tdid.Quote) of domains: a start, which QEMU it is, an end.
  *
  * One call at a time, so that they come in order. Which QEMU it is, and that it has ended, is told
- * until it has been answered, as long as nothing newer is to be told of the domain. A domain
+ * until it has been taken or refused for good, as long as nothing newer is to be told of the domain. A domain
  * without a quote socket, which has to do with it by its vsock device only, is told of where there
  * is a tdi-quoted: one that has been reached before, or whose socket is there. tdi-quoted has
  * records of its own; a call that finds it restarting waits in its socket's queue.

@@ -83,14 +83,20 @@ void domain_forget_qemu(Domain *domain)
 	domain->exit = sd_event_source_disable_unref(domain->exit);
 	domain->pid = 0;
 	domain->cid = 0;
+	domain->unheld = (DomainQemu){};
 	domain_drop(domain);
 }
 
 static void on_forsaken(void *userdata)
 {
 	Domain *domain = userdata;
+	const DomainQemu qemu = domain->unheld;
 
-	domain->domains->forsaken(domain, domain->domains->userdata);
+	if (qemu.pid > 0)
+		domain_resume(domain, sd_event_source_get_event(domain->domains->unheld.timer),
+			      &qemu);
+	else
+		domain->domains->forsaken(domain, domain->domains->userdata);
 }
 
 void domain_await(Domain *domain, Expiries *expiries)
@@ -130,4 +136,17 @@ int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time
 	if (domain->door)
 		door_known(domain->door);
 	return 0;
+}
+
+int domain_resume(Domain *domain, sd_event *event, const DomainQemu *qemu)
+{
+	int r = domain_begin(domain, event, qemu->pid, qemu->start_time);
+
+	if (r == 0) {
+		domain->cid = qemu->cid;
+		return 0;
+	}
+	domain->unheld = r == -ESRCH ? (DomainQemu){} : *qemu;
+	domain_await(domain, r == -ESRCH ? &domain->domains->ended : &domain->domains->unheld);
+	return r;
 }

@@ -55,6 +55,13 @@ typedef struct Lane {
 	unsigned n_askers; /* connections that are open */
 } Lane;
 
+/* Which process it is, and its vsock device's CID. */
+typedef struct DomainQemu {
+	pid_t pid; /* 0: none */
+	uint64_t start_time;
+	uint32_t cid; /* 0: none */
+} DomainQemu;
+
 struct Domain {
 	Domains *domains;
 	DomainKind kind;
@@ -72,6 +79,7 @@ struct Domain {
 	sd_event_source *exit; /* its pidfd */
 	uint32_t cid;	       /* 0: none */
 	Expiry forsaken;       /* runs while pid is 0: domains.h */
+	DomainQemu unheld;     /* by the record, and to be held as soon as that can be done */
 
 	Lane lanes[LANES];
 	Asker *askers;
@@ -97,6 +105,11 @@ void domain_stop(Domain *domain);
 
 /* Told: QEMU runs as this process. -ESRCH when it does not. -errno. */
 int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time);
+/*
+ * The same by its record: what fails for a want is tried again (domains.h), and the domain is not
+ * forsaken meanwhile. -ESRCH: it has ended, and is waited for. Another -errno: tried again.
+ */
+int domain_resume(Domain *domain, sd_event *event, const DomainQemu *qemu);
 
 /* It has ended, or another is about to start: its connections end, too. */
 void domain_forget_qemu(Domain *domain);

@@ -23,16 +23,19 @@ typedef struct Forgotten {
  * A TVM goes when libvirt's release is told of. That may get lost, with tdid for one; so it goes by
  * itself when it has no QEMU for longer than libvirt lets it wait: a minute after one has ended,
  * since the next start begins with another Prepare; an hour after Prepare, because a QEMU with much
- * memory takes its time, but not that long.
+ * memory takes its time, but not that long. Both times begin anew with each of our own starts. A
+ * QEMU that by its record there is, but cannot be held for want of a descriptor, say, is neither:
+ * that is tried each second, until it can be or has ended.
  */
 #define DOMAINS_ENDED_USEC     UINT64_C(60000000)
 #define DOMAINS_UNSTARTED_USEC UINT64_C(3600000000)
+#define DOMAINS_UNHELD_USEC    UINT64_C(1000000)
 
 /* It is to be removed, and what else is kept of it. */
 typedef void (*DomainForsaken)(Domain *domain, void *userdata);
 
 struct Domains {
-	Expiries ended, unstarted;
+	Expiries ended, unstarted, unheld;
 	DomainForsaken forsaken;
 	void *userdata;
 	const ConfigLimits *limits;

@@ -107,6 +107,9 @@ typedef struct Record {
 
 static int restore(const Records *records, Relay *relay, const Record *record, char **ret_error)
 {
+	const DomainQemu qemu = { .pid = (pid_t)record->pid,
+				  .start_time = (uint64_t)record->start_time,
+				  .cid = record->cid };
 	Domain *domain;
 	Uuid uuid;
 	int r;
@@ -117,16 +120,17 @@ static int restore(const Records *records, Relay *relay, const Record *record, c
 	if (r <= 0)
 		return r < 0 ? r : -EEXIST;
 	domain_set_name(domain, record->name);
-	domain_await(domain, record->pid > 0 ? &relay->domains.ended : &relay->domains.unstarted);
 	if (record->pid > 0) {
-		r = domain_begin(domain, relay->event, (pid_t)record->pid,
-				 (uint64_t)record->start_time);
-		if (r < 0)
-			log_info("%s: its QEMU %d, by the record in %s, is not served any more: %s",
-				 domain->label, (int)record->pid, records->path,
-				 r == -ESRCH ? "it has ended" : strerror(-r));
-		else
-			domain->cid = record->cid;
+		r = domain_resume(domain, relay->event, &qemu);
+		if (r == -ESRCH)
+			log_info("%s: its QEMU %d, by the record in %s, has ended", domain->label,
+				 (int)record->pid, records->path);
+		else if (r < 0)
+			log_warning("%s: its QEMU %d, by the record in %s, cannot be held: %s; "
+				    "tried again each second",
+				    domain->label, (int)record->pid, records->path, strerror(-r));
+	} else {
+		domain_await(domain, &relay->domains.unstarted);
 	}
 	if (!record->socket)
 		return 0;

@@ -414,6 +414,7 @@ static int init_expiries(Relay *relay)
 		{ &relay->writing, "answers that nobody takes", WRITING_USEC },
 		{ &relay->domains.ended, "TVMs that have ended", DOMAINS_ENDED_USEC },
 		{ &relay->domains.unstarted, "TVMs that do not start", DOMAINS_UNSTARTED_USEC },
+		{ &relay->domains.unheld, "waits for a QEMU to be held", DOMAINS_UNHELD_USEC },
 	};
 	int r = 0;
 
@@ -471,6 +472,7 @@ Relay *relay_free(Relay *relay)
 	expiries_done(&relay->writing);
 	expiries_done(&relay->domains.ended);
 	expiries_done(&relay->domains.unstarted);
+	expiries_done(&relay->domains.unheld);
 	sd_event_unref(relay->event);
 	free(relay);
 	return NULL;

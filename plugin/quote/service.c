@@ -17,15 +17,27 @@ struct Service {
 	VarlinkServer *server;
 };
 
-static int answer_refused(VarlinkCall *call, const char *label, const char *step, int error,
-			  const char *why)
+static int answer_error(VarlinkCall *call, const char *name, const char *label, const char *step,
+			int error, const char *why)
 {
 	_cleanup_free_ char *message = NULL;
 
 	if (asprintf(&message, "%s: %s: %s", label, step, why ?: strerror(-error)) < 0)
 		return -ENOMEM;
 	log_warning("%s", message);
-	return varlink_call_errorb(call, "Refused", J_STRING("message", message));
+	return varlink_call_errorb(call, name, J_STRING("message", message));
+}
+
+static int answer_refused(VarlinkCall *call, const char *label, const char *step, int error,
+			  const char *why)
+{
+	return answer_error(call, "Refused", label, step, error, why);
+}
+
+/* It lacks what it takes, and whoever has told is to tell again. */
+static int answer_not_now(VarlinkCall *call, const char *label, const char *step, int error)
+{
+	return answer_error(call, "NotNow", label, step, error, NULL);
 }
 
 /* 1: answered already. */
@@ -128,17 +140,15 @@ static int on_started(VarlinkCall *call, json_object *parameters, void *userdata
 				 (uint64_t)json_get_int(parameters, "qemu_start_time", 0));
 	if (r < 0 && is_new > 0)
 		domains_remove(&service->relay->domains, domain);
+	if (r == -ESRCH)
+		return answer_refused(call, name, "its QEMU", r, "there is no such process");
 	if (r < 0)
-		return answer_refused(call, name, "its QEMU", r,
-				      r == -ESRCH ? "there is no such process" : NULL);
+		return answer_not_now(call, name, "its QEMU", r);
 	domain->cid = (uint32_t)cid;
 	r = records_write(service->records, domain);
-	if (r < 0)
-		/* It is served; only the next of us would not know. */
-		log_error("%s: its record cannot be written to %s: %s; after a restart of "
-			  "tdi-quoted its QEMU is not known until tdid is restarted, too",
-			  domain->label, records_path(service->records), strerror(-r));
-	return varlink_call_reply(call, NULL);
+	/* It is served; but the next of us would not know of it, and forsake it. */
+	return r < 0 ? answer_not_now(call, name, records_path(service->records), r)
+		     : varlink_call_reply(call, NULL);
 }
 
 static int on_release(VarlinkCall *call, json_object *parameters, void *userdata)

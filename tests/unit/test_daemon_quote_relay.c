@@ -12,6 +12,7 @@
 #define WITH	       HEAD QUOTES "<devices/></domain>"
 #define VSOCK	       "<vsock model='virtio'><cid auto='yes' address='7'/></vsock>"
 #define PORT_AND_VSOCK HEAD "<devices>" TESTING_PORT VSOCK "</devices></domain>"
+#define OTHER_VSOCK    TESTING_DOMAIN(TVM1, TESTING_PORT VSOCK)
 #define ELSEWHERE                                                                                  \
 	HEAD "<launchSecurity type='tdx'><quoteGenerationService "                                 \
 	     "path='/var/run/tdx-qgs/qgs.socket'/></launchSecurity><devices>" TESTING_PORT         \
@@ -20,7 +21,7 @@
 static VarlinkServer *quoted;
 static char told[1024]; /* what came last */
 static unsigned int n_told;
-static bool refuse, hang;
+static bool refuse, hang, not_now;
 static VarlinkCall *hanging;
 
 static void set_up(void)
@@ -56,6 +57,9 @@ static int on_told(VarlinkCall *call, json_object *parameters, void *userdata)
 	if (refuse)
 		return varlink_call_errorb(call, "Refused",
 					   J_STRING("message", "tvm0: no room; tidy up"));
+	if (not_now)
+		return varlink_call_errorb(call, "NotNow",
+					   J_STRING("message", "tvm0: Too many open files"));
 	return varlink_call_reply(call, NULL);
 }
 
@@ -226,6 +230,28 @@ Test(daemon_quote_relay, started_while_there_is_none)
 	expect_told("Started ", "\"qemu_pid\":");
 	testing_idle(d.event);
 	cr_assert_eq(n_told, 0);
+}
+
+/* Nor by what tdi-quoted lacks for a while. */
+Test(daemon_quote_relay, started_while_it_lacks_something)
+{
+	testing_daemon_start(&d);
+	start_quoted();
+	not_now = true;
+	call("started", WITH, getpid());
+	expect("");
+	UNTIL(d.event, n_told == 1);
+	/* Another's does not wait for its time. */
+	call("started", OTHER_VSOCK, getpid());
+	expect("");
+	UNTIL(d.event, strstr(told, TVM1));
+	not_now = false;
+	n_told = 0;
+	for (int turns = 0; n_told < 2 && turns < 20; turns++)
+		testing_turn(d.event);
+	cr_assert_eq(n_told, 2);
+	testing_idle(d.event);
+	cr_assert_eq(n_told, 2, "one that was taken is not told again");
 }
 
 /* Nor that it has ended, or its socket would stay. */

@@ -8,10 +8,13 @@
 #include "quote/asker.h"
 #include "quote/door.h"
 #include "quote/monotonic.h"
+#include "rpc/varlink-client.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -196,6 +199,98 @@ Test(quote_domains, one_that_starts_is_waited_for)
 	expect_kept();
 	started(domain);
 	expect_kept();
+	end();
+	begin(SHORT, SHORT);
+	expect_kept();
+}
+
+/* No descriptor for its QEMU, which runs: it is not forsaken, and held when there is one. */
+Test(quote_domains, no_descriptor_after_a_restart)
+{
+	struct rlimit limit, little;
+	int first_free, second_free;
+
+	begin(LONG, LONG);
+	started(prepared());
+	end();
+	cr_assert_geq(relay_new(&relay, event, config), 0);
+	relay->domains.ended.length_usec = SHORT;
+	relay->domains.unheld.length_usec = SHORT;
+	cr_assert_eq(records_open(&records, config->records, NULL), 0);
+	first_free = dup(STDERR_FILENO);
+	second_free = dup(STDERR_FILENO);
+	close(first_free);
+	close(second_free);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* The folder, and one more: a pidfd, or what the record is read by, but not two. */
+	little = (struct rlimit){ (rlim_t)second_free + 1, limit.rlim_max };
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &little), 0);
+	cr_assert_geq(records_restore(records, relay, NULL), 0);
+	cr_assert_not_null(relay->domains.first);
+	cr_assert_eq(relay->domains.first->pid, 0);
+	/* Then with none at all. */
+	little.rlim_cur = (rlim_t)first_free;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &little), 0);
+	expect_kept();
+	cr_assert_eq(relay->domains.first->pid, 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_assert_geq(service_new(&service, relay, records, NULL), 0);
+	while (relay->domains.first && relay->domains.first->pid == 0)
+		cr_assert_geq(sd_event_run(event, UINT64_MAX), 0);
+	expect_kept();
+	kill_qemu();
+	expect_forgotten();
+}
+
+static bool replied;
+static char error[64];
+
+static void on_replied(VarlinkClient *client, const VarlinkReply *reply, void *userdata)
+{
+	cr_assert_eq(reply->status, 0);
+	snprintf(error, sizeof(error), "%s", reply->error ?: "");
+	replied = true;
+}
+
+/* Tells of `qemu`, and wants this answer. */
+static void tell_started(const char *wanted)
+{
+	_cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
+	_cleanup_(json_unrefp) json_object *parameters = NULL;
+	uint64_t start_time;
+
+	cr_assert_eq(process_start_time(&start_time, "", qemu), 0);
+	cr_assert_eq(json_build(&parameters, J_STRING("domain", TVM), J_STRING("name", "tvm1"),
+				J_INT("qemu_pid", qemu),
+				J_INT("qemu_start_time", (int64_t)start_time)),
+		     0);
+	cr_assert_eq(varlink_client_connect(&client, event, config->control, NULL, NULL), 0);
+	replied = false;
+	cr_assert_eq(varlink_client_call(client, "io.tdid.Quote.Started", parameters, 0, 0,
+					 on_replied, NULL),
+		     0);
+	while (!replied)
+		cr_assert_geq(sd_event_run(event, UINT64_MAX), 0);
+	cr_assert_str_eq(error, wanted);
+}
+
+/* tdid has to tell again: the next of us would forsake a domain that runs. */
+Test(quote_domains, start_that_cannot_be_recorded)
+{
+	char record[160], obstacle[192];
+
+	begin(LONG, LONG);
+	prepared();
+	snprintf(record, sizeof(record), "%s/" TVM ".json", config->records);
+	snprintf(obstacle, sizeof(obstacle), "%s/x", record);
+	cr_assert_eq(unlink(record), 0);
+	cr_assert_eq(mkdir(record, 0700), 0);
+	cr_assert_eq(mkdir(obstacle, 0700), 0);
+	tell_started("io.tdid.Quote.NotNow");
+	cr_assert_eq(relay->domains.first->pid, qemu, "it is served all the same");
+	cr_assert_eq(rmdir(obstacle), 0);
+	cr_assert_eq(rmdir(record), 0);
+	tell_started("");
 	end();
 	begin(SHORT, SHORT);
 	expect_kept();
