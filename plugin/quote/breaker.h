@@ -8,8 +8,8 @@
  *	PROBING  one health check is under way. It answers: CLOSED. It fails: OPEN
  *
  * What answers its check after such failures is CLOSED and suspect: one more is a check again, and
- * others are preferred. A request's answer, or the next regular check, makes it as good as new; the
- * wait is forgotten only with a request's answer.
+ * others are preferred. A request's answer, or the next regular check, makes it as good as new, and
+ * forgets how long the wait was: what only comes back now and then is waited for longer each time.
  *
  * While it is not CLOSED a request may wait for it: breaker_is_worth_waiting_for.
  *
@@ -101,6 +101,8 @@ static inline void breaker_checked(Breaker *breaker, bool good, uint64_t now_use
 	if (!good) {
 		breaker_open(breaker, now_usec);
 	} else {
+		if (breaker->state == BREAKER_CLOSED)
+			breaker->wait_usec = 0;
 		breaker->failures = breaker->state == BREAKER_PROBING && !breaker->until_usec
 					    ? BREAKER_FAILURES - 1
 					    : 0;

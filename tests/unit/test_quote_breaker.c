@@ -74,6 +74,15 @@ Test(quote_breaker, probes_one_at_a_time_and_waits_longer)
 	breaker_answered(&breaker);
 	breaker_failed(&breaker, true, 0);
 	cr_assert_eq(breaker.until_usec, BREAKER_WAIT_USEC, "an answer forgets");
+	/* Nor has anybody to ask for it to be good for some time. */
+	cr_assert(breaker_wait_over(&breaker, BREAKER_WAIT_USEC));
+	breaker_checked(&breaker, false, 0);
+	cr_assert_eq(breaker.wait_usec, 2 * BREAKER_WAIT_USEC);
+	cr_assert(breaker_wait_over(&breaker, 2 * BREAKER_WAIT_USEC));
+	breaker_checked(&breaker, true, 0);
+	breaker_checked(&breaker, true, 0);
+	breaker_failed(&breaker, true, 0);
+	cr_assert_eq(breaker.until_usec, BREAKER_WAIT_USEC, "a regular check forgets");
 }
 
 Test(quote_breaker, check_of_one_that_is_asked)
