@@ -54,7 +54,7 @@ class Relay:
                                               *([f"tcp:[::1]:{self.tcp6[1]}"] if HAS_IPV6 else [])],
             "rate_per_second": 100000, "burst": 100000, **config}))
         self.log = folder / "quoted.log"
-        self.process = None
+        self.process = self.connection = None
         self.start()
 
     def start(self, **options):
@@ -70,13 +70,20 @@ class Relay:
                                             env=sanitized.environment(self.folder, path), **options)
             assert b"READY=1" in ready.recv(4096)
 
+    def hang_up(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
     def stop(self):
+        self.hang_up()
         self.process.terminate()
         self.process.wait(20)
         sanitized.expect_none(self.folder)
         assert self.process.returncode == 0, self.process.returncode
 
     def kill(self):
+        self.hang_up()
         self.process.kill()
         self.process.wait()
         sanitized.expect_none(self.folder)
@@ -90,17 +97,18 @@ class Relay:
         return [line for line in self.said().splitlines() if begin.match(line)]
 
     def call(self, method, **parameters):
-        """One method of io.tdid.Quote; the reply's parameters."""
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
-            s.connect(self.control)
-            s.sendall(json.dumps({"method": f"io.tdid.Quote.{method}",
-                                  "parameters": parameters}).encode() + b"\0")
-            data = b""
-            while not data.endswith(b"\0"):
-                piece = s.recv(1 << 20)
-                assert piece, "no answer"
-                data += piece
+        """One method of io.tdid.Quote; the reply's parameters. All go over one connection."""
+        if not self.connection:
+            self.connection = socket.socket(socket.AF_UNIX)
+            self.connection.settimeout(20)
+            self.connection.connect(self.control)
+        self.connection.sendall(json.dumps({"method": f"io.tdid.Quote.{method}",
+                                            "parameters": parameters}).encode() + b"\0")
+        data = b""
+        while not data.endswith(b"\0"):
+            piece = self.connection.recv(1 << 20)
+            assert piece, "no answer"
+            data += piece
         reply = json.loads(data[:-1])
         if "error" in reply:
             raise Refused(f"{reply['error']}: {reply['parameters']}")
@@ -143,11 +151,9 @@ class Relay:
             time.sleep(0.01)
 
     def descriptors(self):
-        """Once it has noticed that our last call is over, which nothing announces."""
-        folder, last = f"/proc/{self.process.pid}/fd", None
-        while last != (last := sorted(os.listdir(folder))):
-            time.sleep(0.1)
-        return len(last)
+        """How many it has, our own connection among them."""
+        self.call("List")
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
 
 @contextlib.contextmanager

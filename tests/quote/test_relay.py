@@ -370,8 +370,10 @@ def test_slow_service_is_waited_for_until_another_is_there():
     with qe() as slow, qe(platform_key=str(slow.key_file)) as other, \
             relay([f"unix:{slow.socket}", f"unix:{other.socket}"], attempt_ms=300) as it:
         path, report = it.tvm(1), report_of(slow)
+        for n, service in enumerate((slow, other)):
+            it.wait(lambda: it.upstream(n)["checks"] == 1
+                    and service.call("GetStatus")["connections"] == 0)
         other.stop()
-        it.wait(lambda: it.upstream(0)["checks"] == 1)
         slow.call("Fail", mishap="close")
         # It fails at one, and is refused by the other, of which that is known then.
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -388,8 +390,7 @@ def test_slow_service_is_waited_for_until_another_is_there():
 
 def test_every_end_of_a_request_is_in_the_log():
     """One line each, with MRTD and REPORTDATA's digest where a whole report had come."""
-    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=400, deadline_ms=400,
-                           silence_ms=300) as it, qemu() as own:
+    with qe() as up, relay([f"unix:{up.socket}"]) as it, qemu() as own:
         path, report = it.prepare(1), report_of(up)
         it.started(1, own.pid)
         it.wait(lambda: it.upstream(0)["checks"] == 1)
@@ -417,13 +418,21 @@ def test_every_end_of_a_request_is_in_the_log():
         assert error_of(own.ask(path, report)) == UNEXPECTED
         expect("tvm1", "unavailable", shown, ": it hung up without a reply")
         up.call("Delay", milliseconds=10000)
-        assert error_of(own.ask(path, report)) == UNEXPECTED
-        expect("tvm1", "late", shown, ": no quoting service has answered in time")
         own.begin(path, report)
         it.wait(lambda: it.upstream(0)["in_flight"] == 1)
         it.call("Release", domain=uuid(1))
         line, = it.audited("tvm1", "gone")
         assert shown in line and line.endswith(": its domain has ended"), line
+        own.end()
+        # The others may take their time.
+        it.stop()
+        it.config.write_text(json.dumps({**json.loads(it.config.read_text()),
+                                         "attempt_ms": 400, "deadline_ms": 400}))
+        it.start()
+        it.prepare(1)
+        it.started(1, own.pid)
+        assert error_of(own.ask(path, report)) == UNEXPECTED
+        expect("tvm1", "late", shown, ": no quoting service has answered in time")
 
 
 def test_stopped_in_order_everybody_gets_an_answer():
@@ -524,7 +533,7 @@ def test_guest_that_makes_a_service_fail_costs_nobody_else_anything():
             assert answer == UNEXPECTED, answer
             answer, seconds = timed(qgs.quote, innocent, report)
             assert is_quote(answer) and seconds < 2, (answer, seconds)
-        assert it.upstream(0)["state"] == it.upstream(1)["state"] == "closed"
+        it.wait(lambda: it.upstream(0)["state"] == it.upstream(1)["state"] == "closed")
 
 
 def test_guest_that_makes_the_only_service_fail_costs_others_a_check():
@@ -533,7 +542,7 @@ def test_guest_that_makes_the_only_service_fail_costs_others_a_check():
         hostile, innocent, report = it.tvm(1), it.tvm(2), report_of(up)
         it.wait(lambda: it.upstream(0)["checks"] == 1)
         # The check takes long enough for others to come meanwhile.
-        up.call("Delay", milliseconds=400)
+        up.call("Delay", milliseconds=1500)
         for _ in range(2):
             up.call("Fail", mishap="close", times=3)
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -564,15 +573,16 @@ def test_service_that_is_restarted_costs_nobody_a_quote():
 def test_service_that_answers_checks_only_is_asked_last():
     """GET_PLATFORM_INFO works, quotes hang: after three in a row the other is asked first."""
     with qe() as half, qe(platform_key=str(half.key_file)) as good, \
-            relay([f"unix:{half.socket}", f"unix:{good.socket}"], attempt_ms=300) as it:
+            relay([f"unix:{half.socket}", f"unix:{good.socket}"], attempt_ms=1000) as it:
         path, report = it.tvm(1), report_of(half)
         for _ in range(3):
             half.call("Fail", mishap="silent")
             assert is_quote(qgs.quote(path, report))
         it.wait(lambda: it.upstream(0)["state"] == "closed")
+        failed = it.upstream(0)["failed"]
         for _ in range(3):
-            answer, seconds = timed(qgs.quote, path, report)
-            assert is_quote(answer) and seconds < 0.25, seconds
+            assert is_quote(qgs.quote(path, report))
+        assert it.upstream(0)["failed"] == failed, it.upstream(0)
         assert it.upstream(0)["answered"] == 0 and it.upstream(1)["answered"] == 6
 
 
@@ -587,7 +597,7 @@ def test_requests_that_wait_for_different_services():
             # It fails at the fast one, as does the next, which then waits for the slow one.
             fast.call("Fail", mishap="close", times=2)
             waiting = [pool.submit(qgs.quote, a, report) for _ in range(2)]
-            it.wait(lambda: it.upstream(1)["in_flight"] == 1 and it.upstream(0)["in_flight"] == 0)
+            it.wait(lambda: it.upstream(1)["in_flight"] == 1 and it.upstream(0)["failed"] == 2)
             fast.call("Delay", milliseconds=50)
             many, seconds = timed(list, pool.map(lambda _: qgs.quote(b, report), range(12)))
             assert all(is_quote(each) for each in many)
@@ -648,7 +658,8 @@ def test_only_its_own_qemu_may_use_a_domains_socket():
         # Whoever comes before it is known is not left to wait for ever, and hears of it.
         early, seconds = timed(other.ask, it.prepare(2), report)
         assert error_of(early) == UNEXPECTED and 2 < seconds < 8, (early, seconds)
-        assert "libvirt's hook has not told" in it.said()
+        # It is answered first, and logged then.
+        it.wait(lambda: "libvirt's hook has not told" in it.said())
         # Nobody but the hook's caller may say who it is, and a process that is none is refused.
         for bad in ({"qemu_pid": own.pid, "qemu_start_time": 1},
                     {"qemu_pid": 2**31 - 1, "qemu_start_time": 1}):
