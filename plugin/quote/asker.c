@@ -147,8 +147,8 @@ static void account(const Asker *asker, QuoteOutcome outcome, const RequestAnswe
 	});
 }
 
-/* Returns when there is nothing more now. */
-static void go_on_draining(Asker *asker)
+/* True: there is nothing more now. False: it is at its end, or beyond what is read. */
+static bool drain(Asker *asker)
 {
 	uint8_t buffer[4096];
 
@@ -158,12 +158,16 @@ static void go_on_draining(Asker *asker)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n > 0 && (asker->drained += (size_t)n) <= DRAIN_MAX)
-			continue;
-		asker_free(asker);
-		return;
+			return true;
+		if (n <= 0 || (asker->drained += (size_t)n) > DRAIN_MAX)
+			return false;
 	}
+}
+
+static void go_on_draining(Asker *asker)
+{
+	if (!drain(asker))
+		asker_free(asker);
 }
 
 /*
@@ -182,6 +186,13 @@ static void answer(Asker *asker, const uint8_t *from, size_t size, QuoteOutcome 
 		why = not_waited;
 	}
 	account(asker, outcome, given, why);
+	if (asker->relay->stopping) {
+		/* No event comes any more. What is unread would cost a TCP peer its answer. */
+		shutdown(asker->fd, SHUT_WR);
+		drain(asker);
+		asker_free(asker);
+		return;
+	}
 	if (sent < size) {
 		asker->output = malloc(size - sent);
 		asker->output_size = size - sent;

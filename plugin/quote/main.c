@@ -60,6 +60,7 @@ static int listen_all(Relay *relay, Door **doors, char **ret_error)
  */
 static void leave(Relay *relay)
 {
+	relay->stopping = true;
 	for (Domain *domain = relay->domains.first; domain; domain = domain->next)
 		domain_stop(domain);
 	for (Domain *domain = relay->domains.first; domain; domain = domain->next)

@@ -77,6 +77,7 @@ struct Relay {
 	sd_event_source *defer; /* looks for work when no caller waits for us on the stack */
 	sd_event_source *again; /* and when there was no descriptor for it */
 	bool short_of;
+	bool stopping; /* the loop has ended: nothing can be waited for */
 };
 
 int relay_new(Relay **ret, sd_event *event, const Config *config);

@@ -437,23 +437,26 @@ def test_every_end_of_a_request_is_in_the_log():
 
 def test_stopped_in_order_everybody_gets_an_answer():
     """SIGTERM: who waits for a quote, or is about to ask for one, gets an error in QGS's format."""
-    with qe() as up, relay([f"unix:{up.socket}"]) as it:
+    with qe() as up, relay([{"address": f"unix:{up.socket}", "parallel": 8}]) as it:
         path, report = it.tvm(1), report_of(up)
         it.wait(lambda: it.upstream(0)["checks"] == 1)
         up.call("Delay", milliseconds=10000)
-        with concurrent.futures.ThreadPoolExecutor(8) as pool, qgs.connect(path) as half:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool, qgs.connect(path) as half, \
+                qgs.connect(it.tcp) as more:
             asked = [pool.submit(qgs.quote, address, report) for address in (path, path, it.tcp)]
             bare = pool.submit(qgs.ask, path, report)
             half.sendall(qgs.request(qgs.GET_QUOTE, report, b"")[:100])
+            # What comes behind a request is never read: it must not cost the answer.
+            more.sendall(qgs.request(qgs.GET_QUOTE, report, b"") + b"more" * 1000)
             it.wait(lambda: it.asker("tvm1")["in_flight"] == 4
-                    and it.asker("127.0.0.1")["in_flight"] == 1
-                    and it.upstream(0)["in_flight"] == 4)
+                    and it.asker("127.0.0.1")["in_flight"] == 2
+                    and it.upstream(0)["in_flight"] == 5)
             it.stop()
             assert [each.result() for each in asked] == [UNEXPECTED] * 3
             assert bare.result() == b""
-            assert error_of(qgs.all_of(half)) == UNEXPECTED
+            assert error_of(qgs.all_of(half)) == error_of(qgs.all_of(more)) == UNEXPECTED
         lines = it.audited("tvm1", "unavailable") + it.audited("127.0.0.1", "unavailable")
-        assert len(lines) == 5, lines
+        assert len(lines) == 6, lines
         assert all(line.endswith(": tdi-quoted is being stopped") for line in lines), lines
         it.start()
 
