@@ -126,8 +126,11 @@ int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time
 		return fd;
 	domain_forget_qemu(domain);
 	r = sd_event_add_io(event, &domain->exit, fd, EPOLLIN, on_exit_event, domain);
-	if (r < 0)
+	if (r < 0) {
+		/* Nobody watches over the one that it had, either. */
+		domain_await(domain, &domain->domains->ended);
 		return r;
+	}
 	sd_event_source_set_io_fd_own(domain->exit, true);
 	steal_fd(&fd);
 	expiry_end(&domain->forsaken);
