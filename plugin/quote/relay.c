@@ -214,7 +214,8 @@ static void on_exchanged(Exchange *exchange, const ExchangeResult *result, void 
 	upstream->asked--;
 	if (result->outcome == EXCHANGE_REFUSED)
 		request->tried &= ~(1u << upstream_index(relay, upstream));
-	if (result->outcome != EXCHANGE_LATE || !request->overdue)
+	/* That it is late has been told; how that ends badly is no second failure. */
+	if (result->outcome == EXCHANGE_ANSWERED || !request->overdue)
 		upstream_tell(upstream, result, monotonic_usec() - request->asked_usec);
 	request->overdue = false;
 	if (result->outcome != EXCHANGE_ANSWERED) {

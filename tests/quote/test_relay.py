@@ -365,6 +365,23 @@ def test_slow_service_is_waited_for():
         assert answer == UNEXPECTED and 1.3 < seconds < 3.5, (answer, seconds)
 
 
+def test_slow_service_that_hangs_up_has_failed_once():
+    """Past attempt_ms, and then the connection's end: one failure of the service, not two."""
+    with qe() as up, relay([f"unix:{up.socket}"], attempt_ms=300) as it:
+        path, report = it.tvm(1), report_of(up)
+        it.wait(lambda: it.upstream(0)["checks"] == 1 and up.call("GetStatus")["connections"] == 0)
+        up.call("Delay", milliseconds=10000)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(qgs.quote, path, report)
+            it.wait(lambda: it.upstream(0)["failed"])
+            up.process.kill()
+            up.process.wait()
+            assert waiting.result() == UNEXPECTED
+        assert it.upstream(0)["failed"] == 1, it.upstream(0)
+        os.unlink(up.socket)
+        up.start()
+
+
 def test_slow_service_is_waited_for_until_another_is_there():
     """Past attempt_ms, as long as the other is away; once that is back it is asked instead."""
     with qe() as slow, qe(platform_key=str(slow.key_file)) as other, \
