@@ -258,15 +258,12 @@ static Asked ask(Request *request, size_t index)
 		sd_event_source_set_enabled(relay->again, SD_EVENT_ONESHOT);
 		return ASKED_LATER;
 	}
-	if (r == 0 || r == -EAGAIN)
-		request->tried |= 1u << index;
 	if (r == 0) {
+		request->tried |= 1u << index;
 		upstream->asked++;
 		return ASKED;
 	}
-	/* A full queue at its socket is one failure; that nobody is there, all that there is to
-	 * say. */
-	refused.outcome = r == -EAGAIN ? EXCHANGE_BROKEN : EXCHANGE_REFUSED;
+	/* Nobody is there; or does not take connections, and its socket's queue is full. */
 	refused.why = strerrordesc_np(-r) ?: "it cannot be reached";
 	request->failed = refused.why;
 	upstream_tell(upstream, &refused, 0);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """tdi-quoted between TVMs that ask and quoting services that do not always answer."""
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -588,6 +589,36 @@ def test_service_that_is_restarted_costs_nobody_a_quote():
             up.start()
             assert all(is_quote(each.result()) for each in asked)
         assert it.upstream(0)["state"] == "closed"
+
+
+def test_service_that_takes_no_connection_costs_nobody_a_quote():
+    """Its socket's queue is full, so it was not asked: who has asked waits, and gets a quote later."""
+    quote = os.urandom(2048)
+    answers = {qgs.GET_PLATFORM_INFO: PLATFORM_INFO, qgs.GET_QUOTE: qgs.message(1, b"", (b"", quote))}
+    report = b"\x81" + bytes(1023)
+    with tempfile.TemporaryDirectory(prefix="tdid-qgs-") as folder, contextlib.ExitStack() as stack:
+        address = f"{folder}/qgs"
+        with qgs.service(address, answers):
+            it = stack.enter_context(relay([f"unix:{address}"]))
+            path = it.tvm(1)
+            assert qgs.quote(path, report) == quote
+        os.unlink(address)
+        with socket.socket(socket.AF_UNIX) as full:
+            full.bind(address)
+            full.listen(0)
+            try:
+                while True:
+                    waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                    waiting.setblocking(False)
+                    waiting.connect(address)
+            except BlockingIOError:
+                pass
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
+            asked = pool.submit(qgs.quote, path, report)
+            it.wait(lambda: it.upstream(0)["failed"])
+        os.unlink(address)
+        with qgs.service(address, answers):
+            assert asked.result() == quote
 
 
 def test_service_that_answers_checks_only_is_asked_last():
