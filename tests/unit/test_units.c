@@ -54,4 +54,7 @@ Test(units, are_tried_for_ever)
 	assert_tried_for_ever(TESTING_REPOSITORY
 			      "/plugin/tsm/emulated/units/tdi-tsm-emulated.service.in");
 	assert_tried_for_ever(TESTING_REPOSITORY "/plugin/agent/units/tdi-agent.service.in");
+	assert_tried_for_ever(TESTING_REPOSITORY "/plugin/quote/units/tdi-quoted.service.in");
+	assert_tried_for_ever(TESTING_REPOSITORY
+			      "/plugin/quote/emulated/units/tdi-qe-emulated.service.in");
 }
