@@ -6,7 +6,8 @@
  * each. It goes to the first service in the configuration's order that may be asked and has room,
  * to one that has failed lately last. A service that fails is told to its breaker, and the next is
  * asked, within the request's deadline; after an error of its own just one other. One that is slow
- * counts as failed, but is waited for as long as there is no other to turn to. Every request ends
+ * counts as failed, but is waited for as long as there is no other to turn to: a request at which
+ * the only service hangs keeps one of its `parallel` places until deadline_ms. Every request ends
  * with exactly one call of its `done`.
  *
  * While no service may be asked, a request waits in its queue for one that is being checked, or
