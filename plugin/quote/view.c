@@ -245,7 +245,7 @@ int view_metrics(const Relay *relay, char **ret)
 			    "Requests for quotes, by the TVM that asked and how they ended");
 	for_each_sum(out, relay, put_counts);
 	open_metrics_family(out, "tdid_quote_other_requests", METRIC_COUNTER,
-			    "Requests for platform information or collateral that were relayed");
+			    "Requests for platform information or collateral, however they ended");
 	for_each_sum(out, relay, put_other);
 	open_metrics_family(out, "tdid_quote_in_flight", METRIC_GAUGE, "Connections that are open");
 	for_each_sum(out, relay, put_in_flight);
