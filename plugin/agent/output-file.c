@@ -77,7 +77,12 @@ static int replace(const char *path, mode_t mode, const void *data, size_t size)
 		unlink(temporary);
 		return r;
 	}
-	return fsync_folder(path);
+	/* It is there; a folder that cannot be read or synced is no reason to say that it is not.
+	 */
+	r = fsync_folder(path);
+	if (r < 0)
+		log_debug("%s: its folder cannot be synced: %s", json_shown(path), strerror(-r));
+	return 0;
 }
 
 /* There is no way to ask but to set it. */

@@ -127,8 +127,8 @@ int domain_begin(Domain *domain, sd_event *event, pid_t pid, uint64_t start_time
 	domain_forget_qemu(domain);
 	r = sd_event_add_io(event, &domain->exit, fd, EPOLLIN, on_exit_event, domain);
 	if (r < 0) {
-		/* Nobody watches over the one that it had, either. */
-		domain_await(domain, &domain->domains->ended);
+		/* Nobody watches over the one that it had, either; tdid tells it again. */
+		domain_await(domain, &domain->domains->unstarted);
 		return r;
 	}
 	sd_event_source_set_io_fd_own(domain->exit, true);

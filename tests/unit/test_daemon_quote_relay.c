@@ -225,7 +225,7 @@ Test(daemon_quote_relay, started_while_there_is_none)
 	expect("");
 	cr_assert_eq(n_told, 0);
 	start_quoted();
-	for (int turns = 0; n_told == 0 && turns < 20; turns++)
+	for (int turns = 0; n_told == 0 && turns < 60; turns++)
 		testing_turn(d.event); /* half a second at most, each */
 	expect_told("Started ", "\"qemu_pid\":");
 	testing_idle(d.event);
@@ -247,7 +247,7 @@ Test(daemon_quote_relay, started_while_it_lacks_something)
 	UNTIL(d.event, strstr(told, TVM1));
 	not_now = false;
 	n_told = 0;
-	for (int turns = 0; n_told < 2 && turns < 20; turns++)
+	for (int turns = 0; n_told < 2 && turns < 60; turns++)
 		testing_turn(d.event);
 	cr_assert_eq(n_told, 2);
 	testing_idle(d.event);
@@ -261,7 +261,7 @@ Test(daemon_quote_relay, released_while_there_is_none)
 	call("release", WITH, 0);
 	expect("");
 	start_quoted();
-	for (int turns = 0; n_told == 0 && turns < 20; turns++)
+	for (int turns = 0; n_told == 0 && turns < 60; turns++)
 		testing_turn(d.event);
 	expect_told("Release ", TVM0);
 	testing_idle(d.event);
@@ -283,7 +283,7 @@ Test(daemon_quote_relay, domain_with_a_vsock_while_it_is_restarted)
 	n_told = 0;
 	hang = false;
 	start_quoted();
-	for (int turns = 0; n_told == 0 && turns < 20; turns++)
+	for (int turns = 0; n_told == 0 && turns < 60; turns++)
 		testing_turn(d.event);
 	expect_told("Started ", "\"cid\":7");
 }
