@@ -10,8 +10,11 @@ import sys
 
 from lab import LIBEXEC, PLATFORM_KEY, Lab, lab, put_json, tvm
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "quote"))
+QUOTE_TOOLS = pathlib.Path(__file__).resolve().parent.parent / "quote"
+sys.path.insert(0, str(QUOTE_TOOLS))
 import judge  # noqa: E402
+import qgs  # noqa: E402,F401
+import tdreport  # noqa: E402,F401
 
 TSMS = ("emulated",)  # the report's way to the TSM is that of every sealed message
 CID, PORT = 7, 4050

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """From power-on to a trusted device in RUN on a host as one installs it: see whole_host.py."""
+import base64
 import json
 import re
 import time
@@ -7,8 +8,8 @@ import time
 import lab
 import whole_host
 from bedlib import progress
-from test_quote import TD_SOCKET, td_xml
-from whole_host import LIBEXEC, UNITS
+from test_quote import QUOTE_TOOLS, TD_SOCKET, judge, qgs, td_xml, tdreport
+from whole_host import LIBEXEC, QE, UNITS
 
 TSMS = ()  # it has a way of its own to the TSM: all of it
 TIMEOUT = 900  # s; a boot with systemd in emulation, on a machine that does more than this
@@ -190,6 +191,32 @@ def check_start_while_tdid_is_stopped(host, domain):
     assert show(host, "tdid.service", "ActiveState") == "active"
 
 
+def check_quote(host, hook):
+    """Its QEMU is known by the hook's word, and gets a quote that the independent judge accepts."""
+    key = base64.b64decode(host.run(["base64", "-w0", QE["platform_key"]]).out)
+    for name in ("fake_qemu.py", "qgs.py"):
+        host.put((QUOTE_TOOLS / name).read_bytes(), f"/run/qemu/{name}")
+    qemu = host.spawn("td0-qemu", "until test -e /run/qemu/request; do sleep 0.2; done; "
+                      "exec python3 /run/qemu/fake_qemu.py </run/qemu/request")
+    host.run(f"echo {qemu.pid} >/run/libvirt/qemu/td0.pid")
+    host.run(f"{hook} started begin - </run/td0.xml", timeout=60)
+    pid = qemu.pid
+    host.wait_for(lambda: json.loads(host.run(["tdictl", "quotes", "--json"]).out)
+                  ["askers"][0].get("qemu_pid") == pid, timeout=60)
+    host.put(f"{TD_SOCKET} {tdreport.make(key, b'nonce').hex()}\n".encode(), "/run/qemu/new")
+    host.run("mv /run/qemu/new /run/qemu/request")
+    line, _ = qemu.wait_log("^(ok|failed) ", 60)
+    assert line.startswith("ok "), line
+    quote, root = host.folder / "td0.quote", host.folder / "root.pem"
+    quote.write_bytes(qgs.parse(bytes.fromhex(line.split()[1])).parts[1])
+    root.write_text(host.run([f"{LIBEXEC}/tdi-qe-emulated", "--config",
+                              "/etc/tdid/qe-emulated.conf", "root"]).out)
+    judge.verify(quote, root)
+    host.wait_for(["journalctl", "-q", "-b", "-u", "tdi-quoted", "-g", "quote: td0 .* ok mrtd="],
+                  timeout=20)
+    host.run("rm /run/libvirt/qemu/td0.pid")
+
+
 def check_quotes(host):
     """libvirt's hook, run as libvirt runs it: tdid asks tdi-quoted, each in its sandbox; and back."""
     hook = "/etc/libvirt/hooks/qemu.d/50-tdid td0"
@@ -202,6 +229,7 @@ def check_quotes(host):
     assert [a["name"] for a in shown["askers"]] == ["td0"], shown
     host.wait_for(lambda: json.loads(host.run(["tdictl", "quotes", "--json"]).out)
                   ["upstreams"][0]["state"] == "closed", timeout=60)
+    check_quote(host, hook)
     host.run(f"{hook} release end - </run/td0.xml", timeout=60)
     host.wait_for(f"! test -e {TD_SOCKET}", timeout=20)
 
