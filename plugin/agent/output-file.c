@@ -2,6 +2,7 @@
 #include "agent/output-file.h"
 
 #include "core/cleanup.h"
+#include "rpc/fd-write.h"
 #include "rpc/json.h"
 #include "rpc/log.h"
 
@@ -14,23 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int output_write_all(int fd, const void *data, size_t size)
-{
-	const char *at = data;
-
-	while (size > 0) {
-		ssize_t n = write(fd, at, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int write_in_place(const char *path, const void *data, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -38,7 +22,7 @@ static int write_in_place(const char *path, const void *data, size_t size)
 
 	if (fd < 0)
 		return -errno;
-	r = output_write_all(fd, data, size);
+	r = fd_write_all(fd, data, size);
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;
@@ -70,7 +54,7 @@ static int replace(const char *path, mode_t mode, const void *data, size_t size)
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = output_write_all(fd, data, size);
+	r = fd_write_all(fd, data, size);
 	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
 		r = -errno;
 	if (r < 0) {

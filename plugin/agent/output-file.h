@@ -11,6 +11,3 @@
  * a line in the log; -ENOMEM.
  */
 int output_file_write(const char *path, const void *data, size_t size);
-
-/* To an open file, also in several pieces. */
-int output_write_all(int fd, const void *data, size_t size);

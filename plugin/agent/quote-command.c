@@ -12,6 +12,7 @@
 #include "core/hex.h"
 #include "core/refusal.h"
 #include "core/tdx-quote.h"
+#include "rpc/fd-write.h"
 #include "rpc/json.h"
 #include "rpc/log.h"
 
@@ -334,7 +335,7 @@ static int write_quote(const Quoting *q)
 {
 	const char *out = q->arguments->out;
 	int r = out ? output_file_write(out, q->quote, q->quote_size)
-		    : output_write_all(STDOUT_FILENO, q->quote, q->quote_size);
+		    : fd_write_all(STDOUT_FILENO, q->quote, q->quote_size);
 
 	if (r < 0)
 		log_error("%s: the quote could not be written: %s",

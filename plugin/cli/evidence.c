@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 #include "rpc/base64.h"
+#include "rpc/fd-write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,21 +17,6 @@
 
 static const char *const part_names[N_PARTS] = { "certificates", "vca", "measurements", "report" };
 
-static int write_all(int fd, const uint8_t *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int write_part(int directory, const EvidencePart *part, const char *name)
 {
 	_cleanup_close_ int fd = openat(
@@ -38,7 +24,7 @@ static int write_part(int directory, const EvidencePart *part, const char *name)
 
 	if (fd < 0)
 		return -errno;
-	return write_all(fd, part->data, part->size);
+	return fd_write_all(fd, part->data, part->size);
 }
 
 static CliStatus write_parts(const Cli *cli, const EvidencePart *parts)

@@ -3,6 +3,7 @@
 
 #include "core/cleanup.h"
 #include "core/refusal.h"
+#include "rpc/fd-write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,23 +52,6 @@ int state_directory_open(const char *path, mode_t mode, char **ret_error)
 	return fd;
 }
 
-int state_write_all(int fd, const void *from, size_t size)
-{
-	const uint8_t *data = from;
-
-	while (size) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int write_temporary(int directory, const char *name, mode_t mode, gid_t group,
 			   const void *data, size_t size)
 {
@@ -80,7 +64,7 @@ static int write_temporary(int directory, const char *name, mode_t mode, gid_t g
 	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = state_write_all(fd, data, size);
+	r = fd_write_all(fd, data, size);
 	if (r < 0)
 		return r;
 	if (group != STATE_FILE_NO_GROUP && fchown(fd, (uid_t)-1, group) < 0)

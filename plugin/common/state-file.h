@@ -21,9 +21,6 @@ int state_directory_open(const char *path, mode_t mode, char **ret_error);
 int state_file_write(int directory, const char *name, mode_t mode, gid_t group, const void *data,
 		     size_t size);
 
-/* Also in several pieces. */
-int state_write_all(int fd, const void *data, size_t size);
-
 /*
  * Reads a regular file of at most `max` bytes; a symbolic link is not followed. -ENOENT; -EBADF if
  * it is not a regular file; -E2BIG.

@@ -4,6 +4,7 @@
 #include "common/state-file.h"
 #include "daemon/journal-private.h"
 #include "rpc/event-loop.h"
+#include "rpc/fd-write.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -172,7 +173,7 @@ static int replace(Journal *journal, const JournalImage *image)
 	fd = create(journal->directory, temporary);
 	if (fd < 0)
 		return fd;
-	r = state_write_all(fd, text, size);
+	r = fd_write_all(fd, text, size);
 	if (r >= 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r >= 0 &&
