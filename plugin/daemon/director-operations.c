@@ -13,6 +13,7 @@
 #include "rpc/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* It could not even be sent. */
@@ -132,6 +133,25 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	if (request->dsm->loss_noticed) {
 		request->dsm->loss_noticed = false;
 		provider_ask_again(request->dsm->provider);
+	}
+}
+
+void director_stop_overdue(Tdid *tdid, Uuid domain)
+{
+	_cleanup_free_ char *reason = NULL;
+	Tvm *tvm;
+
+	if (asprintf(&reason,
+		     "no outcome within the %" PRIu64 " ms for which its domain's stop waits, and "
+		     "libvirt gives the device back to the host",
+		     tdid->config->stop_timeout_usec / 1000) < 0)
+		reason = NULL;
+	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));) {
+		const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
+
+		if (uuid_equal(tvm->uuid, domain) && e && e->stopping)
+			operations_give_up(tdid->operations, tvm,
+					   reason ?: "its domain's stop waits no longer");
 	}
 }
 

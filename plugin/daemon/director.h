@@ -21,6 +21,12 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
  */
 void director_connect_ahead(Tdid *tdid, Bdf device, Bdf dsm, Provider *provider);
 
+/*
+ * The time is over for which libvirt's stop of this domain waits: what is still being bound or
+ * unbound of it is quarantined.
+ */
+void director_stop_overdue(Tdid *tdid, Uuid domain);
+
 /* Marks a point in the assignment's life, now. detail may be NULL. */
 void director_mark(Tdid *tdid, Assignment *assignment, const char *name, const char *detail);
 

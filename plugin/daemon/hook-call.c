@@ -5,9 +5,11 @@
  *   prepare: this domain's own previous unbind -> the providers are there -> are its devices to be
  *            had? -> PrepareTvm of each -> its quote socket listens
  *   stopped: unbind of whatever is still bound
- *   release: ReleaseTvm of each provider
+ *   release: likewise (tdid may have been started again since) -> ReleaseTvm of each provider
  *
- * prepare is refused when its time is over; stopped and release go on whatever happens.
+ * prepare is refused when its time is over; stopped and release go on whatever happens. After
+ * release libvirt gives the devices back to the host's drivers, so what is not unbound when its
+ * time is over is quarantined.
  *
  * A TSM in which the TVM was not prepared at its start can give it no device as long as it runs. So
  * prepare waits for every provider; but for half of its time only, where those that serve the
@@ -17,6 +19,7 @@
 #include "daemon/hook-private.h"
 
 #include "daemon/admission.h"
+#include "daemon/director.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -294,7 +297,7 @@ void hook_call_go_on(HookCall *hook)
 {
 	Tdid *tdid = hook->service->tdid;
 
-	if (hook->provider_call || hook->quote_call)
+	if (hook->provider_call || hook->quote_call || hook->is_over)
 		return;
 	if (hook->step == HOOK_QUIET) {
 		if (!is_quiet(hook))
@@ -368,6 +371,12 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 	_cleanup_free_ char *away = NULL;
 	HookCall *hook = userdata;
 
+	if (!hook->prepare && hook->step == HOOK_QUIET) {
+		hook->is_over = true; /* what is given up must not have it go on as well */
+		director_stop_overdue(hook->service->tdid, hook->xml->uuid);
+		give_up(hook, "trusted devices that are not unbound yet are quarantined");
+		return 0;
+	}
 	if (hook->step == HOOK_QUIET) {
 		give_up(hook,
 			"a trusted device of its last run is still being unbound. See 'tdictl "

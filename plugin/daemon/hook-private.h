@@ -24,6 +24,7 @@ struct HookCall {
 	QuoteCall *quote_call;
 	sd_event_source *timeout, *patience;
 	bool is_impatient; /* half of its time is over */
+	bool is_over;	   /* all of it is */
 	HookCall *next;
 };
 

@@ -146,19 +146,16 @@ static int on_run(VarlinkCall *call, json_object *parameters, void *userdata)
 			"%s: a domain with trusted devices cannot be migrated or restored: the "
 			"TSM's bind does not travel. Detach them first",
 			name);
-	if (strcmp(operation, "stopped") == 0) {
-		if (domain && domain->tvm)
-			director_event(
-				tdid,
-				&(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = domain->tvm->id },
-				NULL);
-		return hook_call_begin(service, call, name, steal_ptr(xml), operation);
-	}
+	if (strcmp(operation, "stopped") != 0 && strcmp(operation, "release") != 0)
+		return hook_let_go_on(service, call);
+	/* The second is news where tdid was started again in between. */
+	if (domain && domain->tvm)
+		director_event(tdid,
+			       &(EngineEvent){ .type = EVENT_TVM_STOPPING, .id = domain->tvm->id },
+			       NULL);
 	if (strcmp(operation, "release") == 0 && quote_relay_concerns(xml))
 		quote_relay_release(tdid->quotes, xml, name);
-	if (strcmp(operation, "release") == 0)
-		return hook_call_begin(service, call, name, steal_ptr(xml), operation);
-	return hook_let_go_on(service, call);
+	return hook_call_begin(service, call, name, steal_ptr(xml), operation);
 }
 
 static void go_on_all(HookService *service)

@@ -8,9 +8,10 @@
  *
  * A lost connection takes sent and started ones back to waiting; the deadline of a started one goes
  * on. When only that connection was lost, and not the provider, a timer sends it again: there is no
- * event for "the provider takes connections again". Everything is driven from the loop: submit only
- * arms a deferred source. That goes before what else there is to be read, because verbs take long
- * elsewhere, and after the providers' watches.
+ * event for "the provider takes connections again". What is given up is over here; what the
+ * provider does with it all the same is found by the force of the clear that it takes. Everything
+ * is driven from the loop: submit only arms a deferred source. That goes before what else there is
+ * to be read, because verbs take long elsewhere, and after the providers' watches.
  */
 #include "daemon/operations.h"
 
@@ -23,7 +24,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define AGAIN_USEC (200 * UINT64_C(1000))
+#define AGAIN_USEC  (200 * UINT64_C(1000))
+#define CANCEL_USEC (5 * UINT64_C(1000000))
 
 struct Operation {
 	Operations *operations;
@@ -249,6 +251,54 @@ static void unbind_later(Operation *operation, const VarlinkReply *reply, const 
 	try_again(operation->operations);
 }
 
+/* After a restart of tdid the ids come in the same order, each with the answer that it had. */
+static void format_id(char *ret, size_t size, const Operation *operation)
+{
+	if (operation->refusals == 0)
+		snprintf(ret, size, "%016" PRIx64, operation->request.number);
+	else
+		snprintf(ret, size, "%016" PRIx64 "-%u", operation->request.number,
+			 operation->refusals);
+}
+
+/* Whether it was still queued there changes nothing any more. */
+static void on_cancelled(const VarlinkReply *reply, const char *error, void *userdata)
+{
+}
+
+/* What is queued behind something else must not be carried out when nobody expects it. */
+static void take_back(const Operation *operation)
+{
+	Provider *provider = operation->request.dsm->provider;
+	_cleanup_(json_unrefp) json_object *parameters = NULL;
+	char number[32];
+
+	format_id(number, sizeof(number), operation);
+	if (operation->call && json_build(&parameters, J_STRING("operation", number)) >= 0)
+		provider_call(provider, "io.tdid.Tsm.Cancel", parameters, PROVIDER_CALL_OWN,
+			      CANCEL_USEC, on_cancelled, NULL, NULL);
+}
+
+static Operation *find_of_tvm(const Operations *operations, const Tvm *tvm)
+{
+	for (Operation *o = operations->all; o; o = o->next_of_all)
+		if (o->request.assignment && o->request.assignment->tvm == tvm)
+			return o;
+	return NULL;
+}
+
+void operations_give_up(Operations *operations, const Tvm *tvm, const char *reason)
+{
+	Operation *operation;
+
+	while ((operation = find_of_tvm(operations, tvm))) {
+		take_back(operation);
+		finish(operation, &(OperationResult){ .outcome = operation->sent ? OUTCOME_UNKNOWN
+										 : OUTCOME_REFUSED,
+						      .reason = reason });
+	}
+}
+
 static void on_reply(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	Operation *operation = userdata;
@@ -299,16 +349,6 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	    !result.device_confirmed)
 		result.reason = "the device has not confirmed STOP";
 	finish(operation, &result);
-}
-
-/* After a restart of tdid the ids come in the same order, each with the answer that it had. */
-static void format_id(char *ret, size_t size, const Operation *operation)
-{
-	if (operation->refusals == 0)
-		snprintf(ret, size, "%016" PRIx64, operation->request.number);
-	else
-		snprintf(ret, size, "%016" PRIx64 "-%u", operation->request.number,
-			 operation->refusals);
 }
 
 static int build_parameters(const Operation *operation, json_object **ret)

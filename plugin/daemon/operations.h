@@ -67,5 +67,12 @@ DEFINE_CLEANUP(Operations, operations_free);
 /* -ENOMEM. The request is copied; what it points to has to stay until it is done. */
 int operations_submit(Operations *operations, const OperationRequest *request);
 
+/*
+ * Nobody waits any longer for what is under way of this TVM's assignments: each ends here and now,
+ * of unknown outcome unless it has never been sent. A queued one is taken back where the provider
+ * still can; `reason` is each one's.
+ */
+void operations_give_up(Operations *operations, const Tvm *tvm, const char *reason);
+
 /* The provider is there (again): what waits for it is sent. */
 void operations_provider_ready(Operations *operations);

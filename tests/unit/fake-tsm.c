@@ -18,6 +18,7 @@ static const char *const verbs[FAKE_VERB_N] = {
 	[FAKE_GUEST_REQUEST] = "GuestRequest",
 	[FAKE_GET_EVIDENCE] = "GetEvidence",
 	[FAKE_QUERY] = "Query",
+	[FAKE_CANCEL] = "Cancel",
 };
 
 static json_object *evidence(void)
@@ -176,6 +177,7 @@ static int succeed(FakeTsm *tsm, VarlinkCall *call, FakeVerb verb)
 		return varlink_call_replyb(call, J_STRING("progress", "done"),
 					   J_BOOL("freed", true),
 					   J_BOOL("device_confirmed", !tsm->unconfirmed));
+	case FAKE_CANCEL: return varlink_call_replyb(call, J_BOOL("cancelled", false));
 	case FAKE_PREPARE: return varlink_call_replyb(call, J_STRING("key_file", tsm->key_file));
 	case FAKE_GUEST_REQUEST: return varlink_call_replyb(call, J_STRING("message", "b2s="));
 	case FAKE_GET_EVIDENCE: return varlink_call_replyb(call, J_TAKE("evidence", evidence()));
@@ -367,7 +369,6 @@ void fake_tsm_start(FakeTsm *tsm)
 	varlink_server_bind(tsm->server, "io.tdid.Tsm.ListDevices", 0, on_devices, tsm);
 	varlink_server_bind(tsm->server, "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY, on_monitor, tsm);
 	varlink_server_bind(tsm->server, "io.tdid.Tsm.Measure", 0, on_other, tsm);
-	varlink_server_bind(tsm->server, "io.tdid.Tsm.Cancel", 0, on_other, tsm);
 	cr_assert_eq(varlink_server_listen(tsm->server, tsm->path, 0600, NULL), 0);
 }
 

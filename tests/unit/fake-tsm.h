@@ -21,6 +21,7 @@ typedef enum FakeVerb {
 	FAKE_GUEST_REQUEST,
 	FAKE_GET_EVIDENCE,
 	FAKE_QUERY,
+	FAKE_CANCEL,
 	FAKE_VERB_N,
 } FakeVerb;
 

@@ -31,14 +31,24 @@ static void tear_down(void)
 
 TestSuite(daemon_hook_service, .init = set_up, .fini = tear_down);
 
-static void run_until_locked(void)
+static void run_until_waiting(void)
 {
 	testing_daemon_run(&d, 0, WITH);
 	UNTIL(d.event, fake_vmm.guest_fd >= 0);
 	testing_guest_hello(SESSION_A);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+}
+
+static void guest_is_ready(void)
+{
 	testing_guest_event(SESSION_A, "Ready",
 			    "\"name\":\"" ALIAS "\",\"address\":\"0000:05:00.0\"");
+}
+
+static void run_until_locked(void)
+{
+	run_until_waiting();
+	guest_is_ready();
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_LOCKED);
 }
 
@@ -508,19 +518,60 @@ Test(daemon_hook_service, start_with_a_malformed_declaration)
 
 Test(daemon_hook_service, stopped_goes_on_after_a_while)
 {
+	char unbind[32];
+
 	testing_daemon_start(&d);
 	run_until_locked();
 	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
 	call("stopped", WITH, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	snprintf(unbind, sizeof(unbind), "%s",
+		 json_get_string(varlink_call_parameters(d.tsm->held[0]), "operation"));
 	expect("");
-	cr_assert_eq(d.tsm->n_held, 1);
-	/* A new start of the same domain is not had before that is over. */
-	call("prepare", WITH, 0);
-	expect("still being unbound");
-	fake_tsm_let_go(d.tsm);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "its domain's stop waits"));
+	/* A queued one must not be carried out some time later. */
+	UNTIL(d.event, d.tsm->calls[FAKE_CANCEL] == 1);
+	cr_assert_str_eq(d.tsm->operation[FAKE_CANCEL], unbind);
+	/* libvirt has given it back to the host: that it is unbound now does not count. */
+	d.tsm->tdis[0].generation = 0;
+	fake_tsm_set(d.tsm, &d.tsm->tdis[0], "config_unlocked", false);
 	testing_idle(d.event);
-	call("prepare", WITH, 0);
+	call("release", WITH, 0);
 	expect("");
+	call("prepare", WITH, 0);
+	expect("quarantined");
+}
+
+/* Where tdid was started again the stopped before it has not waited. */
+Test(daemon_hook_service, release_goes_on_after_a_while)
+{
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	testing_daemon_change(&d, 0, VMM_DIRTY_DEVICE_REMOVED, ALIAS, PORT_ONLY);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	call("stopped", WITH, 0);
+	testing_daemon_stop(&d);
+	client = varlink_client_free(client);
+	testing_daemon_start(&d);
+	call("release", WITH, 0);
+	expect("");
+	call("prepare", WITH, 0);
+	expect("quarantined");
+}
+
+/* Nothing is unknown of what was never sent. */
+Test(daemon_hook_service, stopped_before_the_bind_was_sent)
+{
+	testing_daemon_start(&d);
+	run_until_waiting();
+	fake_tsm_stop(d.tsm);
+	guest_is_ready();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_BINDING);
+	call("stopped", WITH, 0);
+	expect("");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
 }
 
 Test(daemon_hook_service, release_that_fails_does_not_stop_libvirt)
