@@ -14,6 +14,7 @@ typedef enum EngineInput {
 	IN_GUEST_READY,
 	IN_BIND_LOCKED,
 	IN_BIND_BOUND, /* bound, and left in CONFIG_UNLOCKED */
+	IN_BIND_ERROR, /* bound, and on the way there it went to ERROR */
 	IN_BIND_REFUSED,
 	IN_BIND_UNKNOWN,
 	IN_LOCKED, /* the TSM says CONFIG_LOCKED */

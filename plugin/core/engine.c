@@ -202,8 +202,10 @@ static void bind_done(Engine *engine, const EngineEvent *event)
 	engine_next_turn(engine, &engine->dsms[a->dsm]);
 	if (event->outcome == OUTCOME_REFUSED)
 		engine_assignment_input(engine, event->id, IN_BIND_REFUSED);
-	else if (event->outcome == OUTCOME_UNKNOWN || event->tdi_state == TDISP_ERROR)
+	else if (event->outcome == OUTCOME_UNKNOWN)
 		engine_assignment_input(engine, event->id, IN_BIND_UNKNOWN);
+	else if (event->tdi_state == TDISP_ERROR)
+		engine_assignment_input(engine, event->id, IN_BIND_ERROR);
 	else if (event->tdi_state == TDISP_CONFIG_UNLOCKED)
 		engine_assignment_input(engine, event->id, IN_BIND_BOUND);
 	else

@@ -40,8 +40,7 @@ static void answer(Model *model, Operation *operation, bool *unknown, EngineEven
 {
 	bool tells = operation->outcome == OUTCOME_UNKNOWN ||
 		     (operation->verb == VERB_UNBIND &&
-		      (operation->outcome != OUTCOME_DONE || !operation->confirmed)) ||
-		     (operation->verb == VERB_BIND && operation->tdi_state == TDISP_ERROR);
+		      (operation->outcome != OUTCOME_DONE || !operation->confirmed));
 	bool before = *unknown;
 
 	*unknown |= tells;

@@ -36,6 +36,8 @@ static const Mistake mistakes[] = {
 	{ "waiters do not hear of a refusal",        S(CONNECTING), IN_DSM_REFUSED, GUARD_NONE, SKIP, 0, DROPS },
 	{ "an unknown bind leaves its TDI free",     S(BINDING), IN_BIND_UNKNOWN, GUARD_NONE, S(FAILED), ACT_DISOWN, DROPS },
 	{ "an unknown bind does not keep its DSM",   S(BINDING), IN_BIND_UNKNOWN, GUARD_NONE, S(FAILED), ACT_QUARANTINE, DROPS },
+	{ "a bind that ended in ERROR is taken",     S(BINDING), IN_BIND_ERROR, GUARD_NONE, S(LOCKED), ACT_TELL_LOCKED | ACT_TIMER, DROPS },
+	{ "a bind that ended in ERROR is let go",    S(BINDING), IN_BIND_ERROR, GUARD_LEFT, S(RELEASED), ACT_DISOWN, DROPS },
 	{ "an unknown unbind leaves its TDI free",   S(UNBINDING), IN_UNBIND_UNKNOWN, GUARD_NONE, S(RELEASED), ACT_DISOWN, DROPS },
 	{ "the end of a quarantine is not heard",    S(QUARANTINED), IN_CLEARED, GUARD_NONE, SKIP, 0, DROPS },
 	{ "a cleared TDI stays its assignment's",    S(QUARANTINED), IN_CLEARED, GUARD_NONE, S(FAILED), 0, DROPS },

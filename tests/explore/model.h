@@ -157,6 +157,7 @@ typedef enum Execution {
 	EXECUTE_UNKNOWN_NOT_DONE,
 	EXECUTE_UNKNOWN_DONE,
 	EXECUTE_UNCONFIRMED, /* freed, but the device did not confirm: unbind only */
+	EXECUTE_TO_ERROR,    /* done, but in ERROR, and that is answered: bind only */
 } Execution;
 
 /* `cut`: the engine's process dies before that lasting effect of its step, from 1 on; 0: never. */

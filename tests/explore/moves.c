@@ -198,6 +198,8 @@ static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
 	add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNKNOWN_DONE);
 	if (a->operation.verb == VERB_UNBIND)
 		add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNCONFIRMED);
+	else
+		add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_TO_ERROR);
 }
 
 /* Not while the provider is away, and not what would change nothing: both are refused before. */

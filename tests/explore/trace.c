@@ -13,8 +13,12 @@ static const char *verb_text(uint8_t verb)
 
 static const char *how_text(uint8_t how)
 {
-	static const char *const texts[] = { "well", "refused", "not done, outcome unknown",
-					     "done, outcome unknown", "done, not confirmed" };
+	static const char *const texts[] = { "well",
+					     "refused",
+					     "not done, outcome unknown",
+					     "done, outcome unknown",
+					     "done, not confirmed",
+					     "done, and in ERROR" };
 
 	return texts[how];
 }

@@ -110,6 +110,8 @@ void world_execute_tdi(Model *model, uint32_t id, Execution how)
 		tdi->generation = operation->generation;
 		tdi->state =
 			model->scenario->guest_locks ? TDISP_CONFIG_UNLOCKED : TDISP_CONFIG_LOCKED;
+		if (how == EXECUTE_TO_ERROR)
+			tdi->state = TDISP_ERROR;
 		tdi->accepted = false;
 	} else if (tdi->holder == id) {
 		tdi->holder = ENGINE_NONE;

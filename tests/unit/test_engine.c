@@ -961,6 +961,23 @@ Test(engine, session_lost_under_a_bind)
 	ends_failed(0, FAULT_ERROR);
 }
 
+/* Nothing of that is unknown: what is bound is unbound, and the policy has its say. */
+Test(engine, bound_and_in_error)
+{
+	to_binding(0);
+	bind_done(0, OUTCOME_DONE, TDISP_ERROR);
+	is(0, ASSIGNMENT_UNBINDING, FAULT_ERROR);
+	cr_assert_eq(count(EFFECT_UNBIND), 1);
+	cr_assert_eq(count(EFFECT_TELL_LOCKED), 0);
+	unbind_done(0, OUTCOME_DONE, true);
+	is(0, ASSIGNMENT_ATTACHED, FAULT_ERROR);
+	effect(EFFECT_LOOK);
+	to_binding(1);
+	simple(EVENT_GONE, 1);
+	bind_done(1, OUTCOME_DONE, TDISP_ERROR);
+	is(1, ASSIGNMENT_UNBINDING, FAULT_NONE);
+}
+
 /* Whether the TSM reports ERROR of each of them or not. */
 Test(engine, session_lost_takes_every_tdi_in_one_step)
 {
