@@ -24,7 +24,7 @@
 #define ENGINE_EFFECTS_MAX 24
 
 typedef enum AssignmentState {
-	ASSIGNMENT_DECLARED,	/* in the XML of a domain that is not running yet */
+	ASSIGNMENT_DECLARED,	/* in its domain, and not begun: the engine does not know it yet */
 	ASSIGNMENT_WAITING,	/* its DSM is connected; bind-when does not hold yet */
 	ASSIGNMENT_ATTACHED,	/* in the TVM through VFIO, nothing asked of the TSM; with a fault:
 				   what becomes of it is decided, or it waits to be bound again */

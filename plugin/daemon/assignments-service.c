@@ -4,6 +4,7 @@
 #include "daemon/assignment-view.h"
 #include "daemon/attach-requests.h"
 #include "daemon/clear-requests.h"
+#include "daemon/declared.h"
 #include "daemon/detach-requests.h"
 #include "daemon/drain-requests.h"
 #include "daemon/dsm-requests.h"
@@ -33,6 +34,27 @@ struct AssignmentsService {
 	DrainRequests *drain_requests;
 };
 
+static int list_declared(Tdid *tdid, const char *wanted, json_object *array)
+{
+	char uuid[UUID_STRING_SIZE];
+	Domain *domain;
+	int r = 0;
+
+	for (uint32_t p = 0; r >= 0 && (domain = registry_next_domain(tdid->registry, &p));) {
+		if (!assignment_view_domain_is(wanted, uuid_format(domain->uuid, uuid),
+					       domain->name))
+			continue;
+		for (const DeclaredDevice *d = domain->declared; r >= 0 && d; d = d->next) {
+			json_object *o;
+
+			r = declared_to_json(tdid, domain, d, &o);
+			if (r >= 0)
+				r = json_append_take(array, o);
+		}
+	}
+	return r;
+}
+
 static int on_list(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	Tdid *tdid = ((AssignmentsService *)userdata)->tdid;
@@ -52,6 +74,8 @@ static int on_list(VarlinkCall *call, json_object *parameters, void *userdata)
 		if (r >= 0)
 			r = json_append_take(array, o);
 	}
+	if (r >= 0)
+		r = list_declared(tdid, domain, array);
 	return r < 0 ? r : varlink_call_replyb(call, J_REF("assignments", array));
 }
 
@@ -67,12 +91,15 @@ static int on_get(VarlinkCall *call, json_object *parameters, void *userdata)
 	const char *domain = json_get_string(parameters, "domain");
 	const char *name = json_get_string(parameters, "name");
 	Assignment *a = assignment_view_find(tdid, domain, name);
+	const Domain *of = NULL;
+	const DeclaredDevice *declared = a ? NULL : declared_find(tdid, domain, name, &of);
 	json_object *o;
 	int r;
 
-	if (!a)
+	if (!a && !declared)
 		return no_such_assignment(call, domain, name);
-	r = assignment_view_to_json(tdid, a, NULL, &o);
+	r = a ? assignment_view_to_json(tdid, a, NULL, &o)
+	      : declared_to_json(tdid, of, declared, &o);
 	return r < 0 ? r : varlink_call_replyb(call, J_TAKE("assignment", o));
 }
 

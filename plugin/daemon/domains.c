@@ -12,6 +12,7 @@
 #include "core/domain-xml.h"
 #include "daemon/admission.h"
 #include "daemon/assignments-service.h"
+#include "daemon/declared.h"
 #include "daemon/director.h"
 #include "daemon/domain-read.h"
 #include "daemon/guest-boot.h"
@@ -439,6 +440,9 @@ void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen)
 		not_read(read->tdid, domain, read);
 	} else if (seen->xml->markers || domain) {
 		take_running(read->tdid, seen, seen->xml, read);
+		domain = registry_find_domain(read->tdid->registry, read->uuid);
+		if (domain)
+			declared_take(domain, seen->xml);
 	}
 }
 

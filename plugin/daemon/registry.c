@@ -2,6 +2,7 @@
 #include "daemon/registry.h"
 
 #include "daemon/bdf-index.h"
+#include "daemon/declared.h"
 #include "daemon/evidence-store.h"
 #include "daemon/guest-port.h"
 #include "daemon/provider.h"
@@ -360,6 +361,7 @@ void registry_remove_domain(Registry *registry, Domain *domain)
 	added_marks_free(domain->added);
 	free(domain->name);
 	free(domain->defect);
+	declared_free(domain->declared);
 	free(domain);
 }
 

@@ -25,6 +25,7 @@ typedef struct Registry Registry;
 typedef struct Tvm Tvm;
 typedef struct Dsm Dsm;
 typedef struct Operation Operation;
+typedef struct DeclaredDevice DeclaredDevice;
 
 /* Pointers by number; free places are NULL and are used again, lowest first. */
 typedef struct Slots {
@@ -57,6 +58,7 @@ typedef struct Domain {
 	bool paused;
 	bool policy_trouble; /* that of its metadata makes no sense, which has been said */
 	char *defect;	     /* of its XML, which has been said; NULL: none */
+	DeclaredDevice *declared; /* declared.h */
 	/* libvirt answers them in their order */
 	uint64_t reads_begun, reads_ended;
 } Domain;

@@ -115,6 +115,45 @@ Test(daemon_assignments_service, by_name_and_by_address)
 	expect("Get", "tvm0", ALIAS, "\"tdi_state\":\"config_locked\"");
 }
 
+#define OTHER "ua-tdi-other"
+
+/* Of the other one nobody knows yet whose it is: its TSM's provider is not there. */
+Test(daemon_assignments_service, declared_and_not_begun)
+{
+	char socket[128], tsms[256];
+	FakeTsm *second;
+
+	testing_daemon_stop(&d);
+	snprintf(socket, sizeof(socket), "%s/second", d.directory);
+	snprintf(tsms, sizeof(tsms), ",{\"name\":\"second\",\"socket\":\"%s\",\"uid\":%d}", socket,
+		 (int)getuid());
+	d.tsms = tsms;
+	testing_daemon_start(&d);
+	fake_vmm_place(OTHER, 5, 1, 0);
+	testing_daemon_run(&d, 0,
+			   TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1")
+							TESTING_HOSTDEV(OTHER, "5")));
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_WAITING);
+	testing_idle(d.event);
+	expect("Get", "tvm0", OTHER, "\"state\":\"declared\"");
+	expect("Get", TVM0, "0000:41:00.5", "the provider of tsm second is not there");
+	expect("Get", "tvm0", ALIAS, "\"state\":\"waiting\"");
+	expect("List", "tvm0", NULL, "\"name\":\"" OTHER "\"");
+	expect("List", NULL, NULL, "\"device\":\"0000:41:00.5\"");
+	second = fake_tsm_new(d.event, socket);
+	second->only_device = "0000:41:00.5";
+	second->dsm_text = "0000:42:00.0";
+	UNTIL(d.event, testing_assignment(&d, 0, OTHER));
+	testing_idle(d.event);
+	expect("Get", "tvm0", OTHER, "\"tsm\":\"second");
+	cr_assert_null(strstr(log_of_answers, "declared"));
+	expect("List", NULL, NULL, OTHER);
+	cr_assert_null(strstr(log_of_answers, "declared"));
+	client = varlink_client_free(client);
+	testing_daemon_stop(&d);
+	fake_tsm_free(second);
+}
+
 /* libvirt does not mind. */
 Test(daemon_assignments_service, domain_that_is_named_like_anothers_uuid)
 {
