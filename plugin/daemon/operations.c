@@ -228,6 +228,24 @@ static bool is_refusal(const char *error)
 	return false;
 }
 
+/* What a done unbind says of the device. *ret_reason: why it is not clean; to be freed. */
+static bool take_confirmation(const Operation *operation, json_object *p, char **ret_reason)
+{
+	bool confirmed =
+		json_get_bool(p, "freed", false) && json_get_bool(p, "device_confirmed", false);
+	const char *why = json_get_string(p, "reason");
+	char object[BDF_STRING_SIZE];
+
+	if (!confirmed && asprintf(ret_reason, "the device has not confirmed STOP%s%s",
+				   why ? ": " : "", why ?: "") < 0)
+		*ret_reason = NULL;
+	if (confirmed && why)
+		log_info("%s %s: tsm %s: %s", verb_name(operation->request.verb),
+			 bdf_format(operation_object(&operation->request), object),
+			 provider_title(operation->request.dsm->provider), why);
+	return confirmed;
+}
+
 /*
  * A TSM that cannot do anything just now refuses, and nothing is done. What is bound has to be
  * unbound all the same, so it is asked again until its deadline, which counts from here. Under
@@ -343,11 +361,11 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	state = json_get_string(reply->parameters, "state");
 	if (state && tdisp_state_parse(&result.state, state) < 0)
 		result.state = TDISP_ERROR;
-	result.device_confirmed = json_get_bool(reply->parameters, "freed", false) &&
-				  json_get_bool(reply->parameters, "device_confirmed", false);
-	if ((operation->request.verb == VERB_UNBIND || operation->request.verb == VERB_CLEAR) &&
-	    !result.device_confirmed)
-		result.reason = "the device has not confirmed STOP";
+	if (operation->request.verb == VERB_UNBIND || operation->request.verb == VERB_CLEAR) {
+		result.device_confirmed = take_confirmation(operation, reply->parameters, &reason);
+		if (!result.device_confirmed)
+			result.reason = reason ?: "the device has not confirmed STOP";
+	}
 	finish(operation, &result);
 }
 

@@ -90,16 +90,12 @@ char *reason_of_operation(const OperationRequest *request, const OperationResult
 	bdf_format(request->dsm->bdf, dsm);
 	if (request->verb == VERB_CLEAR)
 		r = asprintf(&text,
-			     "%s %s: tsm %s: %s. It stays quarantined: reset it "
-			     "(/sys/bus/pci/devices/%s/reset), or when nothing else of that device "
-			     "is in use end its session (/sys/bus/pci/devices/%s/tsm/disconnect, "
-			     "where it is "
-			     "there) "
-			     "or reset %s, and 'tdictl clear' it again; a reboot of this host ends "
-			     "it in any case",
+			     "%s %s: tsm %s: %s. It stays quarantined: when nothing else of that "
+			     "device is in use, end its session (/sys/bus/pci/devices/%s/tsm/"
+			     "disconnect, where it is there) or reset %s, and 'tdictl clear' it "
+			     "again; a reboot of this host ends it in any case",
 			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, object, dsm,
-			     dsm);
+			     provider_title(request->dsm->provider), result->reason, dsm, dsm);
 	else if (request->verb == VERB_UNBIND ||
 		 (request->verb == VERB_BIND && result->outcome == OUTCOME_UNKNOWN))
 		r = asprintf(&text,

@@ -176,6 +176,7 @@ static int succeed(FakeTsm *tsm, VarlinkCall *call, FakeVerb verb)
 	case FAKE_UNBIND:
 		return varlink_call_replyb(call, J_STRING("progress", "done"),
 					   J_BOOL("freed", true),
+					   J_STRING("reason", tsm->unbind_reason),
 					   J_BOOL("device_confirmed", !tsm->unconfirmed));
 	case FAKE_CANCEL: return varlink_call_replyb(call, J_BOOL("cancelled", false));
 	case FAKE_PREPARE: return varlink_call_replyb(call, J_STRING("key_file", tsm->key_file));

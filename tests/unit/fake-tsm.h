@@ -52,6 +52,7 @@ typedef struct FakeTsm {
 	/* The script */
 	FakeAnswer answers[FAKE_VERB_N];
 	bool unconfirmed; /* Unbind: the device did not answer STOP */
+	const char *unbind_reason;
 	bool protection;
 	const char *state_source; /* NULL: "tsm" */
 	const char *bind_when;	  /* NULL: "guest_ready" */

@@ -169,7 +169,8 @@ Test(daemon_clear_requests, not_confirmed)
 	quarantine();
 	d.tsm->answers[FAKE_UNBIND] = FAKE_REFUSE;
 	expect(TDI, "tdi_unbind " TDI ": tsm fake (emulated, no protection): Refused: not so. It "
-		    "stays quarantined: reset it (/sys/bus/pci/devices/" TDI "/reset)");
+		    "stays quarantined: when nothing else of that device is in use, end its "
+		    "session");
 	cr_assert(strstr(one.answer, "a reboot of this host ends it in any case"));
 	cr_assert_eq(testing_state(&d, 0, ALIAS), ASSIGNMENT_QUARANTINED);
 	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "not so. It stays"));
@@ -178,12 +179,15 @@ Test(daemon_clear_requests, not_confirmed)
 	d.tsm->answers[FAKE_UNBIND] = FAKE_DONE;
 	d.tsm->unconfirmed = true;
 	expect(TDI, "the device has not confirmed STOP. It stays quarantined");
+	d.tsm->unbind_reason = "its reset failed";
+	expect(TDI, "the device has not confirmed STOP: its reset failed. It stays quarantined");
 	d.tsm->answers[FAKE_UNBIND] = FAKE_BREAK_OFF;
 	expect(TDI, "OutcomeUnknown: it broke off. It stays quarantined");
 	cr_assert_eq(tdi_state(), TDI_QUARANTINED);
 
 	d.tsm->answers[FAKE_UNBIND] = FAKE_DONE;
 	d.tsm->unconfirmed = false;
+	d.tsm->unbind_reason = "by a reset";
 	expect(TDI, "ok ");
 }
 
