@@ -370,6 +370,47 @@ Test(emulated_service, operation_outlives_its_caller)
 	testing_tvm_done(&tvm);
 }
 
+static void fail_device(const char *device, const char *fault, const char *other)
+{
+	json_object *faults = json_object_new_array();
+
+	json_append_string(faults, fault);
+	if (other)
+		json_append_string(faults, other);
+	call("io.tdid.TsmEmulated.FailDevice",
+	     OBJECT(J_STRING("device", device), J_TAKE("faults", faults)));
+	cr_assert_str_empty(last_error);
+}
+
+static bool is_confirmed(const char *id, const char *words)
+{
+	call("Unbind", operation(id, "device", VF0));
+	cr_assert_str_empty(last_error);
+	cr_assert(json_get_bool(last_reply, "freed", false));
+	cr_assert(strstr(json_get_string(last_reply, "reason") ?: "", words), "%s",
+		  json_object_to_json_string(last_reply));
+	return json_get_bool(last_reply, "device_confirmed", false);
+}
+
+Test(emulated_service, unbind_that_is_confirmed_by_a_reset)
+{
+	call("PrepareTvm", OBJECT(J_STRING("tvm", TVM_A)));
+	call("Connect", operation("connect", "dsm", PF));
+	call("Bind", bind_parameters("bind", 1));
+	cr_assert_str_empty(last_error);
+	fail_device(VF0, "no_stop", "stuck");
+	cr_assert_not(is_confirmed("u1", "reset (FLR), and still"));
+	cr_assert_str_eq(tdi_state(VF0), "error");
+	fail_device(VF0, "no_stop", "no_reset");
+	cr_assert_not(is_confirmed("u2", "reset (FLR) failed"));
+	cr_assert_not(is_confirmed("u1", "reset (FLR), and still"), "the first one's outcome");
+	fail_device(VF0, "no_stop", NULL);
+	cr_assert(is_confirmed("u3", "only after a reset"));
+	cr_assert_str_eq(tdi_state(VF0), "config_unlocked");
+	cr_assert(is_confirmed("u4", ""), "it is not bound");
+	cr_assert_null(json_get_string(last_reply, "reason"));
+}
+
 Test(emulated_service, faults_of_verbs)
 {
 	VarlinkClient *second = connect_client();

@@ -267,6 +267,90 @@ Test(emulated_tsm, device_that_does_not_stop)
 	cr_assert_eq(status_of(VF0).state, TDISP_ERROR);
 }
 
+static void set_faults(const char *device, unsigned int faults)
+{
+	tsm_refusal_done(&refusal);
+	cr_assert_eq(tsm_set_device_faults(tsm, testing_bdf(device), faults, &refusal), 0);
+}
+
+/* Unbinds it unconfirmed, and resets it. Whether it is confirmed then; `words` are in the reason.
+ */
+static bool is_clean_after_reset(const char *device, const char *words)
+{
+	_cleanup_free_ char *reason = NULL;
+	TsmUnbound unbound;
+
+	cr_assert_eq(unbind(device, &unbound), 0);
+	cr_assert(unbound.freed && !unbound.device_confirmed);
+	cr_assert_eq(tsm_reset_unbound(tsm, testing_bdf(device), &unbound, &reason), 0);
+	cr_assert(strstr(reason, words), "%s", reason);
+	cr_assert_eq(status_of(device).state, unbound.state);
+	cr_assert_eq(unbound.state, unbound.device_confirmed ? TDISP_CONFIG_UNLOCKED : TDISP_ERROR);
+	return unbound.device_confirmed;
+}
+
+Test(emulated_tsm, reset_brings_the_confirmation)
+{
+	prepare(TVM_A);
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(bind_device(VF0, TVM_A, RID_0, 1), 0);
+	cr_assert_eq(bind_device(VF1, TVM_A, RID_1, 1), 0);
+	set_faults(VF0, DEVICE_FAULT_NO_STOP);
+	cr_assert(is_clean_after_reset(VF0, "only after a reset"));
+	cr_assert_str_eq(last_change, VF0 " unbound, by a reset config_unlocked");
+	cr_assert_eq(status_of(VF1).state, TDISP_CONFIG_LOCKED, "another function");
+	cr_assert_eq(bind_device(VF0, TVM_A, RID_0, 2), 0);
+}
+
+Test(emulated_tsm, reset_that_does_not_help)
+{
+	prepare(TVM_A);
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(bind_device(VF0, TVM_A, RID_0, 1), 0);
+	set_faults(VF0, DEVICE_FAULT_NO_STOP | DEVICE_FAULT_NO_RESET);
+	cr_assert_not(is_clean_after_reset(VF0, "reset (FLR) failed"));
+	set_faults(VF0, DEVICE_FAULT_NO_STOP | DEVICE_FAULT_STUCK);
+	cr_assert_not(is_clean_after_reset(VF0, "was reset (FLR), and still"));
+	cr_assert_eq(bind_device(VF0, TVM_A, RID_0, 2), TSM_INVALID_STATE);
+	set_faults(VF0, DEVICE_FAULT_NO_STOP);
+	cr_assert(is_clean_after_reset(VF0, "only after a reset"), "an unbind that comes later");
+}
+
+Test(emulated_tsm, physical_function_is_not_reset_under_others)
+{
+	TsmUnbound unbound;
+
+	prepare(TVM_A);
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(bind_device(PF, TVM_A, RID_0, 1), 0);
+	cr_assert_eq(bind_device(VF1, TVM_A, RID_1, 1), 0);
+	set_faults(PF, DEVICE_FAULT_NO_STOP);
+	cr_assert_not(is_clean_after_reset(PF, "would take " VF1 " to ERROR"));
+	cr_assert_eq(status_of(VF1).state, TDISP_CONFIG_LOCKED);
+	cr_assert_eq(unbind(VF1, &unbound), 0);
+	/* The session goes with it, so the device can be asked over the next one. */
+	cr_assert_not(is_clean_after_reset(PF, "session with its DSM is gone; connect it"));
+	cr_assert_str_eq(last_change, "dsm reset of the physical function");
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(unbind(PF, &unbound), 0);
+	cr_assert(unbound.device_confirmed);
+	cr_assert_eq(bind_device(PF, TVM_A, RID_0, 2), 0);
+}
+
+Test(emulated_tsm, reset_without_a_session)
+{
+	TsmUnbound unbound;
+
+	prepare(TVM_A);
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(bind_device(VF0, TVM_A, RID_0, 1), 0);
+	cr_assert_eq(tsm_lose_session(tsm, testing_bdf(PF), "reset", &refusal), 0);
+	cr_assert_not(is_clean_after_reset(VF0, "session with its DSM is gone; connect it"));
+	cr_assert_eq(connect_device(PF), 0);
+	cr_assert_eq(unbind(VF0, &unbound), 0);
+	cr_assert(unbound.device_confirmed);
+}
+
 Test(emulated_tsm, lost_session_hits_every_tdi)
 {
 	TsmUnbound unbound;

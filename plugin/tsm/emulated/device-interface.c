@@ -33,6 +33,16 @@ void device_interface_violate(DeviceInterface *interface)
 		leave_locked(interface, TDISP_ERROR);
 }
 
+bool device_interface_reset(DeviceInterface *interface)
+{
+	if (interface->faults & DEVICE_FAULT_NO_RESET)
+		return false;
+	device_interface_violate(interface);
+	if (!(interface->faults & DEVICE_FAULT_STUCK))
+		interface->faults &= ~(unsigned int)DEVICE_FAULT_NO_STOP;
+	return true;
+}
+
 /* Takes the last page off every BAR whose last range has more than one. */
 static int spoil_report(DeviceInterface *interface)
 {

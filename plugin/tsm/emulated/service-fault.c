@@ -67,7 +67,7 @@ static int on_fail_verb(VarlinkCall *call, json_object *parameters, void *userda
 static int on_fail_device(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	static const char *const words[] = { "wrong_nonce", "malformed_report", "wrong_report",
-					     "no_stop" };
+					     "no_stop",	    "no_reset",		"stuck" };
 	_cleanup_(tsm_refusal_done) TsmRefusal refusal = {};
 	json_object *list = json_get_array(parameters, "faults");
 	Service *service = userdata;
@@ -108,7 +108,7 @@ static int on_reset_function(VarlinkCall *call, json_object *parameters, void *u
 		r = tsm_lose_session(service->tsm, device, "reset of the physical function",
 				     &refusal);
 	else if (r == 0)
-		r = tsm_violate(service->tsm, device, "function level reset", &refusal);
+		r = tsm_reset_virtual(service->tsm, device, "function level reset", &refusal);
 	if (r != 0)
 		return answer_refused(call, r, &refusal);
 	return varlink_call_reply(call, NULL);

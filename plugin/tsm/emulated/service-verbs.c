@@ -107,14 +107,22 @@ static int run_bind(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 
 static int run_unbind(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 {
+	_cleanup_free_ char *reason = NULL;
+	char name[BDF_STRING_SIZE];
 	TsmUnbound unbound;
 	int r;
 
 	r = tsm_unbind(work->service->tsm, work->device, &unbound, refusal);
+	/* Behind the kernel a reset is the host's: this process is no more than the TSM there. */
+	if (r == 0 && !unbound.device_confirmed && !work->service->door)
+		r = tsm_reset_unbound(work->service->tsm, work->device, &unbound, &reason);
 	if (r != 0)
 		return r;
+	if (reason)
+		log_warning("%s: unbind: %s", bdf_format(work->device, name), reason);
 	return json_build(ret, J_STRING("progress", "done"), J_BOOL("freed", unbound.freed),
 			  J_BOOL("device_confirmed", unbound.device_confirmed),
+			  J_STRING("reason", reason),
 			  J_STRING("state", tdisp_state_name(unbound.state)));
 }
 

@@ -3,7 +3,7 @@
  * tdi_bind and tdi_unbind. Bind goes as far as CONFIG_LOCKED and takes the report; START is not in
  * this file. Whatever breaks after LOCK is undone with STOP; if the device does not confirm that,
  * the record stays behind without a TVM, and no bind of this function succeeds until an unbind
- * does.
+ * does, by itself or with a reset (tsm-reset.c).
  */
 #include "common/random.h"
 #include "tsm-private.h"
@@ -86,7 +86,7 @@ static int check_owners(Tsm *tsm, const TsmBind *bind, const Dsm *dsm, TsmRefusa
 		if (same && !t->bound)
 			return tsm_refuse_device(refusal, TSM_INVALID_STATE, bind->device,
 						 "the device never confirmed the end of its last "
-						 "bind; reset it and unbind it again");
+						 "bind; unbind it again");
 		if (same && own)
 			return tsm_refuse_device(refusal, TSM_INVALID_STATE, bind->device,
 						 "it is bound to this TVM already, as generation "
@@ -203,16 +203,29 @@ static int take_measurements(Tdi *tdi)
 	return r;
 }
 
-/* STOP; the record goes if the device confirms it and stays behind if not. */
-static bool stop_tdi(Tdi *tdi, char **ret_error)
+bool tdi_stop(Tdi *tdi, char **ret_error)
 {
 	TdispState state = tdi->state;
+	int r;
 
-	if (!tdi->dsm->connected ||
-	    requester_stop(&tdi->dsm->requester, tdi->function_id, ret_error) < 0)
+	if (!tdi->dsm->connected) {
+		refuse(ret_error, -ENOTCONN, "the session with its DSM is gone");
 		return false;
-	return requester_state(&tdi->dsm->requester, tdi->function_id, &state, ret_error) == 0 &&
-	       state == TDISP_CONFIG_UNLOCKED;
+	}
+	r = requester_stop(&tdi->dsm->requester, tdi->function_id, ret_error);
+	if (r == 0)
+		r = requester_state(&tdi->dsm->requester, tdi->function_id, &state, ret_error);
+	if (r == 0 && state != TDISP_CONFIG_UNLOCKED)
+		r = refuse(ret_error, -EBADMSG, "after STOP the device is in state %s",
+			   tdisp_state_name(state));
+	return r == 0;
+}
+
+void tdi_end(Tdi *tdi, const char *reason)
+{
+	tdi->state = TDISP_CONFIG_UNLOCKED;
+	tsm_tdi_changed(tdi, reason);
+	tsm_remove_tdi(tdi->dsm->tsm, tdi);
 }
 
 static int undo_lock(Tsm *tsm, Tdi *tdi, const char *why, TsmRefusal *refusal)
@@ -221,13 +234,13 @@ static int undo_lock(Tsm *tsm, Tdi *tdi, const char *why, TsmRefusal *refusal)
 	Bdf bdf = tdi->bdf;
 
 	tdi->bound = false;
-	if (stop_tdi(tdi, &error)) {
+	if (tdi_stop(tdi, &error)) {
 		tsm_remove_tdi(tsm, tdi);
 		return tsm_refuse_device(refusal, TSM_REFUSED, bdf, "%s", why);
 	}
 	tdi->state = TDISP_ERROR;
 	return tsm_refuse_device(refusal, TSM_OUTCOME_UNKNOWN, bdf, "%s; then STOP failed too: %s",
-				 why, error ?: "no session");
+				 why, error ?: "no memory");
 }
 
 int tsm_bind(Tsm *tsm, const TsmBind *bind, TdispState *ret_state, TsmRefusal *refusal)
@@ -293,10 +306,8 @@ int tsm_unbind(Tsm *tsm, Bdf device, TsmUnbound *ret, TsmRefusal *refusal)
 	/* Nothing below brings the TVM back: what the TSM holds of this bind goes first. */
 	tdi_forget_acceptance(tdi);
 	tdi->bound = false;
-	if (stop_tdi(tdi, &error)) {
-		tdi->state = TDISP_CONFIG_UNLOCKED;
-		tsm_tdi_changed(tdi, "unbound");
-		tsm_remove_tdi(tsm, tdi);
+	if (tdi_stop(tdi, &error)) {
+		tdi_end(tdi, "unbound");
 		return 0;
 	}
 	tdi->state = TDISP_ERROR;

@@ -32,23 +32,41 @@ int tsm_set_device_faults(Tsm *tsm, Bdf device, unsigned int faults, TsmRefusal 
 	return r;
 }
 
-int tsm_violate(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
+/* What has happened to a device is for its TSM to see. */
+static int see(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
 {
 	_cleanup_free_ char *error = NULL;
-	DeviceInterface *interface = NULL;
 	Tdi *tdi = tsm_find_tdi(tsm, device);
+	int r = tdi ? tdi_refresh(tdi, reason, &error) : 0;
+
+	if (r < 0)
+		return tsm_refuse_device(refusal, TSM_REFUSED, device, "%s", error ?: strerror(-r));
+	return 0;
+}
+
+int tsm_violate(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
+{
+	DeviceInterface *interface = NULL;
 	Dsm *dsm;
 	int r = fault_target(tsm, device, &dsm, &interface, refusal);
 
 	if (r != 0)
 		return r;
 	device_interface_violate(interface);
-	if (!tdi)
-		return 0;
-	r = tdi_refresh(tdi, reason, &error);
-	if (r < 0)
-		return tsm_refuse_device(refusal, TSM_REFUSED, device, "%s", error ?: strerror(-r));
-	return 0;
+	return see(tsm, device, reason, refusal);
+}
+
+int tsm_reset_virtual(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
+{
+	DeviceInterface *interface = NULL;
+	Dsm *dsm;
+	int r = fault_target(tsm, device, &dsm, &interface, refusal);
+
+	if (r != 0)
+		return r;
+	if (!device_interface_reset(interface))
+		return tsm_refuse_device(refusal, TSM_REFUSED, device, "fault injected: no_reset");
+	return see(tsm, device, reason, refusal);
 }
 
 int tsm_lose_session(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)

@@ -119,6 +119,13 @@ void tsm_dsm_changed(Dsm *dsm, const char *reason);
 
 /* STOP was answered or acceptance has ended for another reason: nothing of it remains. */
 void tdi_forget_acceptance(Tdi *tdi);
+/*
+ * STOP, and the state after it: whether the device has confirmed its end. If not, *ret_error may
+ * hold a sentence why.
+ */
+bool tdi_stop(Tdi *tdi, char **ret_error);
+/* What is over, and confirmed. Frees the TDI. */
+void tdi_end(Tdi *tdi, const char *reason);
 /* Asks the device, and tells whoever watches if the state is another one. Negative errno. */
 int tdi_refresh(Tdi *tdi, const char *reason, char **ret_error);
 /* Measures the TDI, or the DSM alone if `tdi` is NULL. Negative errno. */

@@ -103,6 +103,13 @@ typedef struct TsmUnbound {
 /* Never refuses a device that is configured. */
 int tsm_unbind(Tsm *tsm, Bdf device, TsmUnbound *ret, TsmRefusal *refusal);
 
+/*
+ * After a tsm_unbind() that the device has not confirmed: resets the function, unless that would
+ * take another bound TDI with it, and asks the device again. *unbound becomes what is so then.
+ * *ret_reason: what became of it, a sentence to be freed; also where the device has confirmed now.
+ */
+int tsm_reset_unbound(Tsm *tsm, Bdf device, TsmUnbound *unbound, char **ret_reason);
+
 /* Whether it is bound to a TVM. */
 bool tsm_is_bound(Tsm *tsm, Bdf device);
 
@@ -153,5 +160,7 @@ int tsm_guest_perform(Tsm *tsm, TsmGuestWork *work, TsmGuestReply *ret, TsmRefus
 int tsm_set_device_faults(Tsm *tsm, Bdf device, unsigned int faults, TsmRefusal *refusal);
 /* A security violation of this TDI: it goes to ERROR if it was locked or running. */
 int tsm_violate(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal);
+/* The same of a function level reset of a virtual function. */
+int tsm_reset_virtual(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal);
 /* The DSM loses its session; every TDI of it that was bound goes to ERROR. */
 int tsm_lose_session(Tsm *tsm, Bdf dsm, const char *reason, TsmRefusal *refusal);
