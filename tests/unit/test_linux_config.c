@@ -52,6 +52,7 @@ Test(linux_config, bad)
 	expect_bad("{\"companion\": {\"socket\": \"/x\", \"uid\": 4294967295}}", "uid");
 	expect_bad("{\"deadlines\": {\"bind\": 99}}", "bind");
 	expect_bad("{\"deadlines\": {\"connect\": 3600001}}", "connect");
+	expect_bad("{\"deadlines\": {\"reset\": 99}}", "reset");
 	expect_bad("{\"deadlines\": {\"measure\": 1000}}", "measure");
 }
 
@@ -66,6 +67,7 @@ Test(linux_config, defaults)
 	cr_assert_not(config->unbind_confirms);
 	cr_assert_eq(config->deadlines.connect, 60000);
 	cr_assert_eq(config->deadlines.look, 2000);
+	cr_assert_eq(config->deadlines.reset, 10000);
 }
 
 Test(linux_config, all)

@@ -294,3 +294,68 @@ Test(linux_kernel, observed_bind)
 	run(KERNEL_UNBIND, VF0);
 	cr_assert_eq(report->error, -ETIME);
 }
+
+/* --- resets --- */
+
+Test(linux_kernel, reset_is_an_flr_or_none)
+{
+	static const char *const others[] = { "",	  "bus",    "device_specific flr",
+					      "flr_like", "pm flr", "fl" };
+
+	run(KERNEL_RESET, VF0);
+	expect_guard(KERNEL_GUARD_NO_RESET);
+	testing_attribute(VF0, "reset", "");
+	run(KERNEL_RESET, VF0);
+	expect_guard(KERNEL_GUARD_NO_FLR);
+	for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+		testing_resettable(VF0, others[i]);
+		run(KERNEL_RESET, VF0);
+		expect_guard(KERNEL_GUARD_NO_FLR);
+		cr_assert_str_eq(report->methods, others[i]);
+	}
+	cr_assert_str_empty(testing_resets());
+	testing_resettable(VF0, "flr");
+	run(KERNEL_RESET, VF0);
+	expect_done();
+	cr_assert_str_eq(testing_resets(), VF0 " flr;");
+}
+
+/* The kernel would go on to the others by itself, and not say so. */
+Test(linux_kernel, reset_tries_nothing_after_the_flr)
+{
+	char methods[64] = "";
+	FILE *f;
+
+	testing_resettable(VF0, "flr pm bus");
+	testing_reset_behave("errno 25");
+	run(KERNEL_RESET, VF0);
+	cr_assert_eq(report->error, -ENOTTY);
+	cr_assert_not(report->narrowed);
+	cr_assert_str_eq(testing_resets(), VF0 " flr;");
+	f = fopen(testing_path("sys/bus/pci/devices/" VF0 "/reset_method"), "r");
+	cr_assert(fgets(methods, sizeof(methods), f));
+	fclose(f);
+	cr_assert_str_eq(methods, "flr pm bus\n");
+}
+
+Test(linux_kernel, no_reset_of_or_under_what_is_bound)
+{
+	testing_resettable(VF0, "flr");
+	testing_resettable(PF, "flr");
+	run(KERNEL_CONNECT, PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	run(KERNEL_RESET, VF0);
+	expect_guard(KERNEL_GUARD_BOUND);
+	excluded[0] = functions[1];
+	q.n_excluded = 1;
+	run(KERNEL_RESET, PF);
+	expect_guard(KERNEL_GUARD_BOUND);
+	cr_assert(bdf_equal(report->guard_device, functions[1]));
+	testing_tsm_attribute(VF0, "bound", "rubbish without an end");
+	run(KERNEL_RESET, PF);
+	cr_assert_eq(report->guard, KERNEL_GUARD_UNREADABLE);
+	cr_assert_str_empty(testing_resets());
+	testing_tsm_attribute(VF0, "bound", "\n");
+	run(KERNEL_RESET, PF);
+	expect_done();
+}

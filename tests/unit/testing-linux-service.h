@@ -26,7 +26,7 @@ static unsigned int n_final;
 static bool watch_ended;
 static void (*kill_hook)(int pidfd);
 /* In milliseconds. Short only where a test is about their end: else they cut off what is slow. */
-static unsigned int connect_deadline = 60000, kill_deadline = 60000;
+static unsigned int connect_deadline = 60000, kill_deadline = 60000, reset_deadline = 60000;
 
 /* --- a companion --- */
 
@@ -34,7 +34,8 @@ static VarlinkServer *companion;
 static const char *companion_state = "config_unlocked";
 static bool companion_bound;
 static VarlinkCall *companion_watch;
-static bool companion_holds; /* the next Query */
+static bool companion_holds;  /* the next Query */
+static bool companion_scrubs; /* a reset brings its TDI to config_unlocked */
 static VarlinkCall *companion_query;
 
 static inline int on_capabilities(VarlinkCall *call, json_object *p, void *userdata)
@@ -65,6 +66,8 @@ static inline int companion_answer(VarlinkCall *call)
 {
 	json_object *tdis = json_object_new_array(), *dsms = json_object_new_array(), *d = NULL;
 
+	if (companion_scrubs && *testing_resets())
+		companion_state = "config_unlocked";
 	json_append_take(tdis, companion_tdi_json());
 	json_build(&d, J_STRING("dsm", PF), J_BOOL("connected", true),
 		   J_STRING("certificate_digest", "abcd"));
@@ -172,9 +175,9 @@ static inline void start(const char *extra)
 			       "{\"socket\": \"%s/socket\", \"state\": \"%s/state\","
 			       " \"root\": \"%s\", \"deadlines\": {\"connect\": %u,"
 			       " \"observe\": 200, \"kill\": %u, \"look\": 1000,"
-			       " \"lock\": 1000} %s}",
+			       " \"lock\": 1000, \"reset\": %u} %s}",
 			       testing_root, testing_root, testing_root, connect_deadline,
-			       kill_deadline, extra),
+			       kill_deadline, reset_deadline, extra),
 		      0);
 	cr_assert_eq(config_parse(&config, text, strlen(text), &error), 0, "%s", error);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),

@@ -144,11 +144,11 @@ static inline void testing_release(void)
 	close(fd);
 }
 
-/* 0: do it; 1: say success; negative errno. */
-static inline int testing_behaviour(void)
+/* As `file` says it. 0: do it; 1: say success; negative errno. */
+static inline int testing_behaviour(const char *file)
 {
 	char how[64] = "";
-	FILE *f = fopen(testing_path("behave"), "r");
+	FILE *f = fopen(testing_path("%s", file), "r");
 	int number;
 
 	if (f) {
@@ -163,12 +163,72 @@ static inline int testing_behaviour(void)
 	return strcmp(how, "silent") == 0;
 }
 
+/* Of a function that the made-up kernel can reset: `methods` as reset_method has them. */
+static inline void testing_resettable(const char *bdf, const char *methods)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s\n", methods);
+	testing_attribute(bdf, "reset", "");
+	testing_attribute(bdf, "reset_method", text);
+}
+
+/* How a reset goes, as testing_behave() has it for the rest. */
+static inline void testing_reset_behave(const char *how)
+{
+	if (strcmp(how, "hang") == 0)
+		mkfifo(testing_path("release"), 0600);
+	testing_write(testing_path("behave-reset"), how, strlen(how));
+}
+
+/* The function, and by what it may be reset, of each reset that has begun: "BDF flr;BDF flr;" */
+static inline const char *testing_resets(void)
+{
+	static char text[512];
+	FILE *f = fopen(testing_path("resets"), "r");
+
+	text[0] = '\0';
+	if (f && !fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	if (f)
+		fclose(f);
+	return text;
+}
+
+static inline int testing_kernel_reset(const char *bdf, const char *text)
+{
+	char methods[64] = "";
+	FILE *f;
+
+	if (strcmp(text, "1") != 0)
+		return -EINVAL;
+	f = fopen(testing_path("sys/bus/pci/devices/%s/reset_method", bdf), "r");
+	if (!f || !fgets(methods, sizeof(methods), f))
+		return -EIO;
+	fclose(f);
+	methods[strcspn(methods, "\n")] = '\0';
+	f = fopen(testing_path("resets"), "a");
+	fprintf(f, "%s %s;", bdf, methods);
+	fclose(f);
+	return testing_behaviour("behave-reset");
+}
+
 static inline int testing_kernel_write(const char *path, const char *text)
 {
 	const char *name = strrchr(path, '/') + 1;
 	char bdf[13], value[32];
-	int r = testing_behaviour();
+	int r;
 
+	memcpy(bdf, name - 13, 12);
+	bdf[12] = '\0';
+	if (strcmp(name, "reset") == 0)
+		return testing_kernel_reset(bdf, text);
+	if (strcmp(name, "reset_method") == 0) {
+		snprintf(value, sizeof(value), "%s\n", text);
+		testing_attribute(bdf, name, value);
+		return 0;
+	}
+	r = testing_behaviour("behave");
 	if (r != 0)
 		return r < 0 ? r : 0;
 	memcpy(bdf, name - 4 - 13, 12);
@@ -194,7 +254,7 @@ static inline int testing_kernel_ioctl(const char *path, unsigned long request, 
 	struct tsm_proxy_guest_req *guest = argument;
 	struct tsm_proxy_unbind *unbind = argument;
 	char bdf[BDF_STRING_SIZE];
-	int r = testing_behaviour();
+	int r = testing_behaviour("behave");
 
 	if (r != 0)
 		return r < 0 ? r : 0;

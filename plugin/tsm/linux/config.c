@@ -22,11 +22,17 @@ typedef struct ConfigText {
 static int parse_deadlines(ConfigDeadlines *ret, json_object *object, char **ret_error)
 {
 	static const JsonField fields[] = {
-		DEADLINE(connect), DEADLINE(disconnect),
-		DEADLINE(bind),	   DEADLINE(unbind),
-		DEADLINE(observe), DEADLINE(guest_request),
-		DEADLINE(kill),	   DEADLINE(lock),
-		DEADLINE(look),	   {},
+		DEADLINE(connect),
+		DEADLINE(disconnect),
+		DEADLINE(bind),
+		DEADLINE(unbind),
+		DEADLINE(observe),
+		DEADLINE(guest_request),
+		DEADLINE(kill),
+		DEADLINE(lock),
+		DEADLINE(look),
+		DEADLINE(reset),
+		{},
 	};
 	_cleanup_free_ char *error = NULL;
 	int r;
@@ -41,6 +47,7 @@ static int parse_deadlines(ConfigDeadlines *ret, json_object *object, char **ret
 		.kill = 2000,
 		.lock = 10000,
 		.look = 2000,
+		.reset = 10000,
 	};
 	if (!object)
 		return 0;

@@ -34,6 +34,7 @@ typedef struct ConfigDeadlines {
 	uint32_t unbind;	/* 20000 */
 	uint32_t observe;	/* 10000: for a VMM that binds or unbinds by itself */
 	uint32_t guest_request; /* 20000 */
+	uint32_t reset;		/* 10000: of a function that has not confirmed its unbind */
 	uint32_t kill;		/* 2000: from SIGKILL until the child counts as lost */
 	uint32_t lock;		/* 10000: for which a verb waits for the kernel's lock */
 	uint32_t look;		/* 2000: for which a look at the kernel's state waits for it */
@@ -57,7 +58,8 @@ typedef struct Config {
 	char *platform;
 	/*
 	 * "unbind_confirms", false: this TSM's driver is known to return from unbind only when the
-	 * device has confirmed STOP. The kernel's interface does not tell.
+	 * device has confirmed STOP. The kernel's interface does not tell; so without it, where
+	 * nobody else says so, the function is reset.
 	 */
 	bool unbind_confirms;
 	/*

@@ -2,6 +2,7 @@
 #include "kernel.h"
 
 #include "core/cleanup.h"
+#include "kernel-reset.h"
 #include "tsm/common/tsm-attribute.h"
 #include "worker.h"
 
@@ -15,8 +16,8 @@
 
 const char *kernel_verb_name(KernelVerb verb)
 {
-	static const char *const names[] = { "look", "connect", "disconnect",
-					     "bind", "unbind",	"guest_request" };
+	static const char *const names[] = { "look",   "connect", "disconnect",	  "bind",
+					     "unbind", "reset",	  "guest_request" };
 
 	return names[verb];
 }
@@ -148,7 +149,7 @@ static const KernelFunction *find_unreadable(const KernelRequest *q, const Kerne
 	const Bdf always[] = { q->dsm, q->target };
 	const KernelFunction *f = find_listed(report, always, ELEMENTSOF(always), is_unreadable);
 
-	if (!f && q->verb == KERNEL_BIND)
+	if (!f && (q->verb == KERNEL_BIND || q->verb == KERNEL_RESET))
 		f = find_listed(report, q->excluded, q->n_excluded, is_unreadable);
 	if (!f && q->verb == KERNEL_DISCONNECT)
 		f = find_listed(report, q->functions, q->n_functions, is_unreadable);
@@ -205,6 +206,17 @@ static KernelGuard guard_bind(const KernelRequest *q, KernelReport *report,
 				: KERNEL_GUARD_NONE;
 }
 
+static KernelGuard guard_reset(const KernelRequest *q, KernelReport *report,
+			       const KernelFunction *target)
+{
+	const KernelFunction *bound =
+		target->bound[0] ? target
+				 : find_listed(report, q->excluded, q->n_excluded, is_bound);
+
+	return bound ? guard_about(report, KERNEL_GUARD_BOUND, bound)
+		     : kernel_reset_guard(q, report);
+}
+
 /* What nothing is known of may be bound. */
 static bool may_end_session(const KernelRequest *q, const KernelReport *report,
 			    const KernelFunction *dsm)
@@ -238,6 +250,7 @@ static KernelGuard guard(const KernelRequest *q, KernelReport *report)
 	case KERNEL_UNBIND:
 		return target->bound[0] || may_end_session(q, report, dsm) ? KERNEL_GUARD_NONE
 									   : KERNEL_GUARD_ALREADY;
+	case KERNEL_RESET: return guard_reset(q, report, target);
 	default: return target->bound[0] ? KERNEL_GUARD_NONE : KERNEL_GUARD_DISCONNECTED;
 	}
 }
@@ -327,6 +340,7 @@ static int act(const KernelRequest *q, KernelReport *report)
 		if (!kernel_find(report, q->target)->bound[0])
 			return attribute_write(q, q->dsm, "disconnect", connected);
 		return observes ? observe(q, false) : proxy_unbind(q, report);
+	case KERNEL_RESET: return kernel_reset(q, report);
 	case KERNEL_GUEST_REQUEST: return proxy_guest_request(q, report);
 	default: return -EINVAL;
 	}

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define KERNEL_FUNCTIONS_MAX 8192
+#define KERNEL_METHODS_MAX   64 /* all names there are take 40 */
 /* Between two looks at tsm/bound, which does not notify, while somebody else is to change it. */
 #define KERNEL_OBSERVE_MSEC 50
 
@@ -27,6 +28,7 @@ typedef enum KernelVerb {
 	KERNEL_DISCONNECT,
 	KERNEL_BIND,
 	KERNEL_UNBIND,
+	KERNEL_RESET, /* of what is not bound; see kernel-reset.h */
 	KERNEL_GUEST_REQUEST,
 } KernelVerb;
 
@@ -51,10 +53,12 @@ typedef enum KernelGuard {
 	KERNEL_GUARD_NONE,
 	KERNEL_GUARD_ALREADY,	   /* it is so already: success */
 	KERNEL_GUARD_OTHER_TSM,	   /* it is connected with another TSM, see its `connect` */
-	KERNEL_GUARD_BOUND,	   /* DISCONNECT, BIND: guard_device is bound */
+	KERNEL_GUARD_BOUND,	   /* DISCONNECT, BIND, RESET: guard_device is bound */
 	KERNEL_GUARD_DISCONNECTED, /* BIND, GUEST_REQUEST: its DSM is not connected */
 	KERNEL_GUARD_GONE,	   /* the function is not there (any more) */
 	KERNEL_GUARD_UNREADABLE,   /* an attribute of guard_device cannot be read: `error` */
+	KERNEL_GUARD_NO_RESET,	   /* RESET: the kernel offers none */
+	KERNEL_GUARD_NO_FLR,	   /* RESET: the first of `methods` is another one */
 } KernelGuard;
 
 typedef enum KernelStep {
@@ -70,6 +74,9 @@ typedef struct KernelReport {
 	Bdf guard_device;
 	int error;	 /* of the act: 0 or a negative errno */
 	int unconfirmed; /* UNBIND: why the TSM did not confirm, a negative errno; else 0 */
+	/* RESET: what reset_method said, and whether it says less now. */
+	char methods[KERNEL_METHODS_MAX];
+	bool narrowed;
 	size_t n;
 	KernelFunction functions[KERNEL_FUNCTIONS_MAX]; /* as in the request */
 	size_t reply_size;
@@ -100,7 +107,10 @@ typedef struct KernelRequest {
 	/* What is looked at: all functions of the DSM at least. dsms: LOOK: of each of them. */
 	const Bdf *functions, *dsms;
 	size_t n_functions;
-	/* BIND: those of them that must not be bound when the target is (a PF and its VFs). */
+	/*
+	 * Those of them that must not be bound. BIND: when the target is (a PF and its VFs); RESET:
+	 * what it takes with it.
+	 */
 	const Bdf *excluded;
 	size_t n_excluded;
 	/* BIND; the KVM VM's descriptor is WORKER_FD. */

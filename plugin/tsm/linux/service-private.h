@@ -22,6 +22,7 @@
 #define SERVICE_QUEUE 0
 
 typedef struct VerbWork VerbWork;
+typedef struct ServiceReset ServiceReset;
 
 /* What a held call is answered with. */
 typedef int (*ServiceAnswer)(Service *service, VarlinkCall *call);
@@ -84,6 +85,9 @@ struct Service {
 	Worker *stuck;
 	char *stalled;
 	VerbLock *lock;
+
+	/* service-reset.c: children that are inside the kernel for good. */
+	ServiceReset *hung_resets;
 };
 
 /* --- service-look.c --- */
@@ -129,6 +133,12 @@ void service_unstall(Service *service);
 /* Takes the lock of the state folder, or begins to wait for it. */
 int service_open_lock(Service *service, char **ret_error);
 void service_stall_done(Service *service);
+
+/* --- service-reset.c --- */
+
+/* A reset of a function of this DSM that hangs in the kernel, and may still come. */
+bool service_reset_hangs(const Service *service, Bdf dsm, Bdf *ret_device);
+void service_resets_done(Service *service);
 
 /* --- service-query.c --- */
 

@@ -6,6 +6,7 @@
  *	started --refused, or so already--> done
  *	        --recorded already--> worker looks --> started again
  *	        --worker--> judged --companion asked anew--> done
+ *	                         --nobody confirms an unbind--> reset (service-reset.c) --> done
  *	        --worker that cannot be killed--> stalled: done with an unknown outcome, and nothing
  *						  more is begun until the child comes out
  */
@@ -87,7 +88,7 @@ static bool companion_confirms(const VerbWork *work)
  * Whether somebody who knows has said that the device is clean: the TSM, through the module, at
  * this very unbind; the companion (asked: it has spoken since); or the configuration, for its TSM's
  * driver. What came too late for the module (ENXIO: VFIO had let go of the device) nobody has
- * heard.
+ * heard. After a reset only that counts, and the companion.
  */
 static bool unbind_confirmed(const VerbWork *work, bool asked)
 {
@@ -95,6 +96,8 @@ static bool unbind_confirmed(const VerbWork *work, bool asked)
 	bool acted = work->report && work->report->guard == KERNEL_GUARD_NONE;
 	int heard = -ENXIO;
 
+	if (work->reset_tried)
+		return work->reset_done && (asked ? companion_confirms(work) : !service->companion);
 	if (acted && work->request.binder == KERNEL_BINDER_PROXY)
 		heard = work->report->unconfirmed;
 	if (heard && heard != -ENXIO)
@@ -109,11 +112,19 @@ static bool unbind_confirmed(const VerbWork *work, bool asked)
 	       !bindings_unconfirmed(service->bindings, work->device);
 }
 
+/* Whether the TSM holds nothing of it any more. */
+static bool is_freed(const VerbWork *work, const ViewTdi *tdi)
+{
+	const KernelFunction *k = view_kernel(&work->service->view, work->device);
+
+	return (!k || !k->bound[0]) && !tdi->owned;
+}
+
 static json_object *unbound(VerbWork *work, bool asked)
 {
 	bool confirmed = unbind_confirmed(work, asked);
+	_cleanup_free_ char *reason = service_reset_reason(work, asked, confirmed);
 	const Service *service = work->service;
-	const KernelFunction *k = view_kernel(&service->view, work->device);
 	char name[BDF_STRING_SIZE];
 	json_object *reply = NULL;
 	ViewTdi tdi;
@@ -123,10 +134,12 @@ static json_object *unbound(VerbWork *work, bool asked)
 	if (r < 0)
 		log_warning("%s: the end of its bind cannot be recorded: %s",
 			    bdf_format(work->device, name), strerror(-r));
+	if (work->reset_done)
+		log_warning("%s: %sconfirmed: %s", bdf_format(work->device, name),
+			    confirmed ? "" : "un", reason ?: "no memory");
 	tdi = tdi_now(work);
-	json_build(&reply, J_STRING("progress", "done"),
-		   J_BOOL("freed", (!k || !k->bound[0]) && !tdi.owned),
-		   J_BOOL("device_confirmed", confirmed),
+	json_build(&reply, J_STRING("progress", "done"), J_BOOL("freed", is_freed(work, &tdi)),
+		   J_BOOL("device_confirmed", confirmed), J_STRING("reason", reason),
 		   J_STRING("state", tdisp_state_name(tdi.state)));
 	if (!is_unbound(&tdi))
 		log_warning("%s: the kernel has unbound it, its TSM says %s",
@@ -158,24 +171,48 @@ static void set_success(VerbWork *work, bool asked)
 	outcome_reply(&work->outcome, reply);
 }
 
+/* What is bound no more as far as anybody knows, and may not be clean. */
+static bool is_to_be_reset(const VerbWork *work, bool asked)
+{
+	ViewTdi tdi = tdi_now(work);
+
+	return work->verb == KERNEL_UNBIND && !work->reset_tried && is_freed(work, &tdi) &&
+	       !unbind_confirmed(work, asked);
+}
+
+/* It went well. False: it is over, and its outcome is there. */
+static bool conclude(VerbWork *work, bool asked)
+{
+	if (is_to_be_reset(work, asked) && service_reset_begin(work))
+		return true;
+	set_success(work, asked);
+	return false;
+}
+
 static void on_asked(void *userdata, bool answered)
 {
 	VerbWork *work = userdata;
 
 	service_publish(work->service, kernel_verb_name(work->verb));
-	set_success(work, answered);
-	finish(work);
+	if (!conclude(work, answered))
+		finish(work);
 }
 
-/* What the TSM says of it now is asked first. False: there is nobody to ask, and it is done. */
+/* What the TSM says of it now is asked first, if there is anybody to ask. False: see conclude(). */
 static bool ask_companion(VerbWork *work)
 {
 	Companion *companion = work->service->companion;
 
 	if (companion && companion_refresh(companion, REFRESH_TIMEOUT_USEC, on_asked, work) == 0)
 		return true;
-	set_success(work, false);
-	return false;
+	return conclude(work, false);
+}
+
+void verb_work_reset_ended(VerbWork *work)
+{
+	/* Of one that was not done there is nothing new to hear. */
+	if (!(work->reset_done ? ask_companion(work) : conclude(work, false)))
+		finish(work);
 }
 
 /* --- one verb --- */

@@ -187,6 +187,7 @@ Service *service_free(Service *service)
 	companion_free(service->companion);
 	operations_free(service->operations);
 	service_stall_done(service);
+	service_resets_done(service);
 	monitor_free(service->monitor);
 	watch_free(service->watch);
 	bindings_free(service->bindings);

@@ -13,6 +13,8 @@ VerbWork *verb_work_free(VerbWork *work)
 	if (!work)
 		return NULL;
 	worker_free(work->worker);
+	service_reset_free(work->reset);
+	free(work->reset_reason);
 	qemu_vm_done(&work->vm);
 	operation_outcome_done(&work->outcome);
 	free(work->functions);
@@ -210,7 +212,9 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	const View *view = &service->view;
 	KernelRequest *q = &work->request;
 	const TeeIoFunction *self;
+	char name[BDF_STRING_SIZE];
 	const char *why_not;
+	Bdf hung;
 	int r;
 
 	*q = (KernelRequest){ .verb = work->verb,
@@ -244,6 +248,12 @@ int verb_work_prepare(VerbWork *work, TsmRefusal *refusal)
 	if (!self)
 		return refuse_unserved(work, refusal);
 	q->dsm = self->dsm;
+	if ((work->verb == KERNEL_CONNECT || work->verb == KERNEL_BIND) &&
+	    service_reset_hangs(service, self->dsm, &hung))
+		return tsm_refuse_device(refusal, TSM_REFUSED, work->device,
+					 "nothing was done: a reset of %s hangs in the kernel, and "
+					 "may still come over what is connected and bound by then",
+					 bdf_format(hung, name));
 	r = list_functions(work, view->functions, view->n, self);
 	if (r == 0 && (work->verb == KERNEL_CONNECT || work->verb == KERNEL_DISCONNECT))
 		r = prepare_dsm(work, self, refusal);

@@ -34,6 +34,10 @@ struct VerbWork {
 	bool recorded;		    /* its bind is in the record, and was not before */
 	bool checked;		    /* BIND: what was recorded before was held against the kernel */
 	bool was_bound;		    /* UNBIND: as far as was known before */
+	/* UNBIND, service-reset.c */
+	ServiceReset *reset; /* under way */
+	bool reset_tried, reset_done;
+	char *reset_reason; /* why it was not done */
 	OperationOutcome outcome;
 };
 
@@ -71,6 +75,21 @@ int verb_work_judge_check(const VerbWork *work, WorkerEnd end, const KernelRepor
 /* service-verbs.c: queues it, with the call as its watcher; `work` is taken. */
 int service_submit_verb(Service *service, VarlinkCall *call, const char *id,
 			json_object *parameters, VerbWork *work);
+
+/*
+ * service-reset.c: records that the device has not confirmed the end of its bind, and begins to
+ * reset it: verb_work_reset_ended() follows. False: it must not be reset, or cannot.
+ */
+bool service_reset_begin(VerbWork *work);
+ServiceReset *service_reset_free(ServiceReset *reset);
+/*
+ * Why the device is not clean, or that it is so by a reset only; NULL: it is by itself. To be
+ * freed. asked: the companion has spoken since.
+ */
+char *service_reset_reason(const VerbWork *work, bool asked, bool confirmed);
+
+/* service-verbs.c */
+void verb_work_reset_ended(VerbWork *work);
 
 /* service-guest.c: the outcome of a GUEST_REQUEST that the TSM has answered. */
 void service_guest_outcome(VerbWork *work, const KernelReport *report);

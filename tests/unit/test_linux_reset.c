@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Unbinds that nobody confirms: the function is reset, and who can be asked is asked again. */
+#include "testing-linux-service.h"
+
+TestSuite(linux_reset, .init = set_up, .fini = tear_down);
+
+/* Of the last Unbind. */
+static void expect_reason(const char *words)
+{
+	cr_assert(strstr(reason(), words), "%s", reason());
+}
+
+static void expect_resets(const char *resets)
+{
+	cr_assert_str_eq(testing_resets(), resets);
+}
+
+/* A bind by the VMM that is over: nobody has heard of the end. */
+static void bind_that_ended(const char *device)
+{
+	testing_tsm_attribute(device, "bound", "tsm0\n");
+	call("Query", NULL);
+	testing_tsm_attribute(device, "bound", "\n");
+}
+
+static void take_driver(const char *device)
+{
+	cr_assert_eq(remove(testing_path("sys/bus/pci/devices/%s/driver", device)), 0);
+}
+
+Test(linux_reset, none_where_stop_was_confirmed)
+{
+	testing_resettable(VF0, "flr");
+	start("");
+	verb("Connect", "dsm", PF);
+	cr_assert(is_confirmed(VF0), "there was no bind");
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	cr_assert(is_confirmed(VF0));
+	cr_assert_null(json_get_string(last_reply, "reason"));
+	expect_resets("");
+}
+
+Test(linux_reset, confirms_in_the_place_of_the_device)
+{
+	testing_resettable(VF0, "flr");
+	start("");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	cr_assert(is_confirmed(VF0));
+	expect_reason("by a reset (FLR)");
+	expect_reason("nobody here can ask");
+	expect_resets(VF0 " flr;");
+	cr_assert(is_confirmed(VF0), "it stays so");
+	expect_resets(VF0 " flr;");
+}
+
+Test(linux_reset, confirms_what_the_vmm_has_unbound)
+{
+	testing_resettable(VF0, "flr bus");
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_observed(VF0, TVM_A, 3);
+	expect_ok();
+	testing_tsm_attribute(VF0, "bound", "\n");
+	cr_assert(is_confirmed(VF0));
+	expect_resets(VF0 " flr;");
+}
+
+Test(linux_reset, that_is_not_there_or_fails_and_one_that_comes_later)
+{
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(VF0);
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("the kernel offers no reset");
+	testing_resettable(VF0, "device_specific flr");
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("reset_method is \"device_specific flr\"");
+	expect_resets("");
+	testing_resettable(VF0, "flr");
+	testing_reset_behave("errno 25");
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("has not come back");
+	testing_reset_behave("errno 5");
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason(strerror(5));
+	testing_reset_behave("");
+	cr_assert(is_confirmed(VF0));
+	expect_resets(VF0 " flr;" VF0 " flr;" VF0 " flr;");
+}
+
+Test(linux_reset, not_under_a_driver_of_the_host)
+{
+	testing_resettable(VF0, "flr");
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(VF0);
+	take_driver(VF0);
+	testing_link(VF0, "driver", "../../../../bus/pci/drivers/igbvf");
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("driver igbvf uses it");
+	expect_resets("");
+	take_driver(VF0);
+	cr_assert(is_confirmed(VF0));
+}
+
+Test(linux_reset, not_while_the_tsm_holds_it)
+{
+	testing_resettable(VF0, "flr");
+	start_with_companion();
+	watch();
+	verb("Connect", "dsm", PF);
+	companion_says("run", true);
+	wait_seen("\"run\"");
+	cr_assert_not(is_confirmed(VF0));
+	cr_assert_not(json_get_bool(last_reply, "freed", true));
+	expect_reason("its TSM still holds it");
+	expect_resets("");
+}
+
+/* --- function 0 --- */
+
+Test(linux_reset, physical_function_with_others)
+{
+	testing_resettable(PF, "flr");
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(PF);
+	cr_assert_not(is_confirmed(PF));
+	expect_reason("its virtual function " VF0 ", which vfio-pci uses");
+	/* Somebody's bind that this provider has no record of. */
+	take_driver(VF0);
+	take_driver(VF1);
+	testing_tsm_attribute(VF1, "bound", "tsm0\n");
+	cr_assert_not(is_confirmed(PF));
+	expect_reason("would take " VF1 " to ERROR, which is bound");
+	testing_tsm_attribute(VF1, "bound", "rubbish without an end");
+	cr_assert_not(is_confirmed(PF));
+	expect_reason("whether " VF1 " is bound cannot be read");
+	expect_resets("");
+	testing_tsm_attribute(VF1, "bound", "\n");
+	cr_assert(is_confirmed(PF));
+	expect_reason("session may be gone");
+	expect_resets(PF " flr;");
+}
+
+Test(linux_reset, physical_function_while_another_is_recorded)
+{
+	testing_resettable(PF, "flr");
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(PF);
+	bind_observed(VF0, TVM_A, 3);
+	expect_ok();
+	cr_assert_not(is_confirmed(PF));
+	expect_reason("would take " VF0 " to ERROR, which is bound");
+	expect_resets("");
+}
+
+/* --- the companion's word --- */
+
+Test(linux_reset, companion_is_asked_again)
+{
+	testing_resettable(VF0, "flr");
+	start_with_companion();
+	verb("Connect", "dsm", PF);
+	companion_state = "error";
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("its TSM still says error");
+	expect_resets(VF0 " flr;");
+	cr_assert_eq(remove(testing_path("resets")), 0);
+	companion_scrubs = true;
+	cr_assert(is_confirmed(VF0));
+	expect_reason("the TSM says that it is unlocked");
+}
+
+Test(linux_reset, companion_that_cannot_be_asked)
+{
+	testing_resettable(VF0, "flr");
+	start_with_companion();
+	watch();
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	stop_companion();
+	wait_seen("companion ");
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("cannot be asked");
+	expect_resets(VF0 " flr;");
+}
+
+/* --- in between --- */
+
+/* What is under way goes on meanwhile. */
+static void wait_resets(const char *resets)
+{
+	unsigned int before = n_final;
+
+	while (strcmp(testing_resets(), resets) != 0) {
+		sd_event_run(event, 20000);
+		cr_assert_eq(n_final, before, "answered: %s", reason());
+	}
+}
+
+Test(linux_reset, provider_that_ends_in_between)
+{
+	testing_resettable(VF0, "flr");
+	testing_reset_behave("hang");
+	start("");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	send_call("Unbind", OBJECT(J_STRING("operation", "u"), J_STRING("device", VF0)));
+	wait_resets(VF0 " flr;");
+	stop();
+	testing_reset_behave("errno 5");
+	start("");
+	do
+		call("Query", NULL);
+	while (last_error[0]);
+	cr_assert_not(is_confirmed(VF0), "it is still known");
+	testing_reset_behave("");
+	cr_assert(is_confirmed(VF0));
+	expect_resets(VF0 " flr;" VF0 " flr;" VF0 " flr;");
+}
+
+Test(linux_reset, that_is_late)
+{
+	testing_resettable(VF0, "flr");
+	testing_reset_behave("hang");
+	reset_deadline = 100;
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(VF0);
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("did not return within 100 ms and was killed");
+}
+
+static void kill_nothing(int pidfd)
+{
+}
+
+/* Inside the kernel a reset cannot be killed, and holds none of what other DSMs need. */
+Test(linux_reset, that_hangs)
+{
+	testing_resettable(VF0, "flr");
+	testing_reset_behave("hang");
+	reset_deadline = kill_deadline = 100;
+	kill_hook = kill_nothing;
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(VF0);
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("hangs in the kernel");
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("the reset of " VF0 " still hangs");
+	verb("Connect", "dsm", DISTANT_PF);
+	expect_ok();
+	bind_to(VF1, TVM_A, 3);
+	expect_error("Refused", "a reset of " VF0 " hangs");
+	verb("Connect", "dsm", PF);
+	expect_error("Refused", "a reset of " VF0 " hangs");
+	testing_reset_behave("");
+	testing_release();
+	do
+		verb("Connect", "dsm", PF);
+	while (last_error[0]);
+	expect_resets(VF0 " flr;");
+	cr_assert(is_confirmed(VF0));
+}
