@@ -105,6 +105,22 @@ Test(linux_reset, not_under_a_driver_of_the_host)
 	cr_assert(is_confirmed(VF0));
 }
 
+/* What the module says of an unbind is more than what its TSM's driver is known for. */
+Test(linux_reset, module_that_has_heard_of_no_stop)
+{
+	start(", \"unbind_confirms\": true");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	cr_assert_not(is_confirmed(VF0));
+	cr_assert_not(is_confirmed(VF0), "nothing has happened since");
+	testing_resettable(VF0, "flr");
+	cr_assert(is_confirmed(VF0));
+	bind_that_ended(VF0);
+	cr_assert(is_confirmed(VF0), "the driver's unbind has returned");
+	expect_resets(VF0 " flr;");
+}
+
 Test(linux_reset, not_while_the_tsm_holds_it)
 {
 	testing_resettable(VF0, "flr");

@@ -100,11 +100,14 @@ static void answer_held(Service *service, bool all)
 
 /* --- what is seen --- */
 
-/* A bind that ended without a verb of ours: nobody heard whether the device is clean. */
+/*
+ * A bind that ended without a verb of ours: nobody heard whether the device is clean, if its end
+ * alone does not say so.
+ */
 static void end_bind(Service *service, Bdf device)
 {
 	char name[BDF_STRING_SIZE];
-	int r = bindings_end(service->bindings, device, false);
+	int r = bindings_end(service->bindings, device, service->config->unbind_confirms);
 
 	if (r < 0)
 		log_warning("%s: the end of its bind cannot be recorded: %s",

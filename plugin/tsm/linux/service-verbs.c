@@ -104,12 +104,15 @@ static bool unbind_confirmed(const VerbWork *work, bool asked)
 		return false;
 	if (asked)
 		return companion_confirms(work);
-	if (heard == 0 || service->config->unbind_confirms)
+	if (heard == 0)
 		return true;
+	/* What the module has heard before, of an unbind that the device refused, still holds. */
+	if (bindings_unconfirmed(service->bindings, work->device))
+		return false;
 	/* Where there was no bind, nothing of a TVM is left. */
-	return !acted && !service->companion && !work->was_bound &&
-	       !bindings_find(service->bindings, work->device) &&
-	       !bindings_unconfirmed(service->bindings, work->device);
+	return service->config->unbind_confirms ||
+	       (!acted && !service->companion && !work->was_bound &&
+		!bindings_find(service->bindings, work->device));
 }
 
 /* Whether the TSM holds nothing of it any more. */
