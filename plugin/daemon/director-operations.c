@@ -6,9 +6,11 @@
 #include "daemon/director-private.h"
 
 #include "daemon/guest-timer.h"
+#include "daemon/held-timers.h"
 #include "daemon/idle-timer.h"
 #include "daemon/metrics.h"
 #include "daemon/reason.h"
+#include "daemon/records.h"
 #include "daemon/retry-timer.h"
 #include "rpc/log.h"
 
@@ -160,12 +162,39 @@ const OperationHandlers director_operation_handlers = {
 	.done = on_operation_done,
 };
 
+static void restore_grace(Tdid *tdid, Dsm *dsm, const EngineDsm *e)
+{
+	if (!e->idle_timer)
+		dsm->idle_until_usec = 0;
+	else if (idle_timer_restore(dsm))
+		records_write_dsm(tdid, dsm);
+}
+
+/* What no record tells is put on record, so that it begins anew once only. */
+static void restore_timers(Tdid *tdid, Assignment *a, const EngineAssignment *e)
+{
+	bool anew = false;
+
+	if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
+	    e->state == ASSIGNMENT_LOCKED)
+		anew = guest_timer_restore(a);
+	else
+		guest_timer_stop(a);
+	if (e->retry_timer)
+		anew |= retry_timer_restore(a);
+	else
+		retry_timer_stop(a);
+	if (anew)
+		records_write_assignment(tdid, a);
+}
+
 void director_resume(Tdid *tdid)
 {
 	Assignment *a;
 	Tdi *tdi;
 	Dsm *dsm;
 
+	held_timers_begin(tdid);
 	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
 		const EngineDsm *e = engine_dsm(tdid->engine, dsm->id);
 		EngineEffect effect = { .id = dsm->id, .operation = e ? e->operation : 0 };
@@ -176,8 +205,7 @@ void director_resume(Tdid *tdid)
 			director_submit(tdid, VERB_CONNECT, &effect, 0, true);
 		else if (e->state == DSM_RECLAIMING)
 			director_submit(tdid, VERB_RECLAIM, &effect, 0, true);
-		else if (e->idle_timer)
-			idle_timer_start(dsm);
+		restore_grace(tdid, dsm, e);
 	}
 	for (uint32_t p = 0; (tdi = registry_next_tdi(tdid->registry, &p));) {
 		const EngineTdi *e = engine_tdi(tdid->engine, tdi->id);
@@ -197,11 +225,7 @@ void director_resume(Tdid *tdid)
 			director_submit(tdid, VERB_BIND, &effect, 0, true);
 		else if (e->state == ASSIGNMENT_UNBINDING)
 			director_submit(tdid, VERB_UNBIND, &effect, 0, true);
-		else if (e->state == ASSIGNMENT_WAITING || e->state == ASSIGNMENT_BOUND ||
-			 e->state == ASSIGNMENT_LOCKED)
-			guest_timer_start(a);
-		if (e->retry_timer)
-			retry_timer_start(a);
+		restore_timers(tdid, a, e);
 		a->detach_again = e->state == ASSIGNMENT_DETACHING || a->dsm->drained;
 		director_mark(tdid, a, "tdid restarted", NULL);
 	}

@@ -4,7 +4,9 @@
 
 #include "daemon/director.h"
 
-/* The records of a step, all EFFECT_PERSIST_*. The worst of what came of them, as store_write. */
+/*
+ * The records of a step, whose effects these are. The worst of what came of them, as store_write.
+ */
 int director_persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason);
 
 /*

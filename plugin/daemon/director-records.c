@@ -85,6 +85,14 @@ static void doubt(Tdid *tdid, const EngineEffect *effects, size_t n)
 	}
 }
 
+static bool is_recorded(const EngineEffect *records, size_t n, uint32_t dsm)
+{
+	for (size_t i = 0; i < n; i++)
+		if (records[i].type == EFFECT_PERSIST_DSM && records[i].id == dsm)
+			return true;
+	return false;
+}
+
 /* All or none of them: false. *ret as store_write. */
 static bool write_together(int *ret, Tdid *tdid, const EngineEffect *effects, size_t n,
 			   const char *reason)
@@ -109,9 +117,41 @@ static bool write_together(int *ret, Tdid *tdid, const EngineEffect *effects, si
 	return r >= 0;
 }
 
-int director_persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason)
+/*
+ * The grace of a DSM may begin with an assignment's end, of which its own record tells nothing: so
+ * it is written along. Without memory it is not, and after a restart that grace begins anew.
+ */
+static const EngineEffect *add_graces(const EngineEffect *effects, size_t n, size_t *n_records,
+				      EngineEffect **ret)
 {
+	size_t n_engines = *n_records, n_graces = 0;
+	EngineEffect *all;
+
+	for (size_t i = n_engines; i < n; i++)
+		n_graces += effects[i].type == EFFECT_TIMER_IDLE;
+	all = n_graces > 0 ? calloc(n_engines + n_graces, sizeof(*all)) : NULL;
+	if (!all)
+		return effects;
+	if (n_engines > 0)
+		memcpy(all, effects, n_engines * sizeof(*all));
+	for (size_t i = n_engines; i < n; i++)
+		if (effects[i].type == EFFECT_TIMER_IDLE &&
+		    !is_recorded(all, *n_records, effects[i].id))
+			all[(*n_records)++] =
+				(EngineEffect){ .type = EFFECT_PERSIST_DSM, .id = effects[i].id };
+	return *ret = all;
+}
+
+int director_persist(Tdid *tdid, const EngineEffect *step, size_t n_step, const char *reason)
+{
+	_cleanup_free_ EngineEffect *all = NULL;
+	const EngineEffect *effects;
 	int r, worst = 0;
+	size_t n = 0;
+
+	while (n < n_step && engine_effect_is_record(step[n].type))
+		n++;
+	effects = add_graces(step, n_step, &n, &all);
 
 	if (n > 1 && write_together(&r, tdid, effects, n, reason))
 		return r;

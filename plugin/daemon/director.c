@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One event at a time: the engine's effects are carried out in their order before the next event is
- * looked at. Records come first, in one write; they show the timelines with the marks of this step.
+ * looked at. Records come first, in one write; they show the timelines with the marks of this step,
+ * and when its timers go off.
  * Effects that fail at once (a record that cannot be written, a verb that cannot even be queued)
  * come back as events behind those that wait already.
  */
@@ -141,6 +142,24 @@ static void mark_change(Tdid *tdid, const EngineEffect *effect, const char *reas
 		say_unmarked(a, assignment_state_name(effect->state));
 }
 
+/* What the records of this step are to say beside the engine's state. */
+static void put_on_record(Tdid *tdid, const EngineEffect *effect, const char *reason)
+{
+	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
+	Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
+
+	switch (effect->type) {
+	case EFFECT_CHANGED: mark_change(tdid, effect, reason); break;
+	case EFFECT_TIMER_GUEST: guest_timer_set(a); break;
+	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
+	case EFFECT_TIMER_RETRY: retry_timer_set(a); break;
+	case EFFECT_TIMER_RETRY_OFF: retry_timer_stop(a); break;
+	case EFFECT_TIMER_IDLE: idle_timer_set(dsm); break;
+	case EFFECT_TIMER_IDLE_OFF: idle_timer_stop(dsm); break;
+	default: break;
+	}
+}
+
 static void on_changed(Tdid *tdid, const EngineEffect *effect)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
@@ -211,11 +230,11 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, int record)
 		guest_port_tell_withdrawn(a, effect->generation, a->reason ?: "released");
 		break;
 	case EFFECT_TIMER_GUEST: guest_timer_start(a); break;
-	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
 	case EFFECT_TIMER_RETRY: retry_timer_start(a); break;
-	case EFFECT_TIMER_RETRY_OFF: retry_timer_stop(a); break;
 	case EFFECT_TIMER_IDLE: idle_timer_start(dsm); break;
-	case EFFECT_TIMER_IDLE_OFF: idle_timer_stop(dsm); break;
+	case EFFECT_TIMER_GUEST_OFF:
+	case EFFECT_TIMER_RETRY_OFF:
+	case EFFECT_TIMER_IDLE_OFF: break; /* put_on_record */
 	case EFFECT_CHANGED: on_changed(tdid, effect); break;
 	case EFFECT_TVM_QUIET: hook_service_tvm_quiet(tdid->hook); break;
 	case EFFECT_N_TYPES: break;
@@ -270,8 +289,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	TdiState tdi_before = tdi_state_of(tdid, tdi);
 	_cleanup_free_ char *held = NULL;
 	const EngineEffect *effects;
-	size_t n, n_records = 0;
 	int record;
+	size_t n;
 	int r = engine_step(tdid->engine, event, &effects, &n);
 
 	e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
@@ -288,12 +307,9 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	    engine_assignment(tdid->engine, event->id)->state == ASSIGNMENT_HELD)
 		reason = held = reason_of_hold(registry_assignment_at(tdid->registry, event->id));
 	for (size_t i = 0; i < n; i++)
-		if (effects[i].type == EFFECT_CHANGED)
-			mark_change(tdid, &effects[i], reason);
-	while (n_records < n && engine_effect_is_record(effects[n_records].type))
-		n_records++;
-	record = director_persist(tdid, effects, n_records, reason);
-	for (size_t i = n_records; i < n; i++)
+		put_on_record(tdid, &effects[i], reason);
+	record = director_persist(tdid, effects, n, reason);
+	for (size_t i = 0; i < n; i++)
 		carry_out(tdid, &effects[i], record);
 	if (event->type == EVENT_TVM_ENDED)
 		forget_tvm(tdid, registry_tvm_at(tdid->registry, event->id));

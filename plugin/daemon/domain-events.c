@@ -7,6 +7,7 @@
 #include "daemon/domain-read.h"
 #include "daemon/guest-boot.h"
 #include "daemon/guest-port.h"
+#include "daemon/held-timers.h"
 #include "rpc/log.h"
 
 #include <string.h>
@@ -32,6 +33,7 @@ static void on_connected(const VmmDomainName *domains, size_t n, void *userdata)
 	}
 	/* Also those that are no longer running. */
 	domains_read_all(tdid);
+	held_timers_look(tdid);
 }
 
 static void on_disconnected(const char *reason, void *userdata)

@@ -3,6 +3,7 @@
 
 #include "daemon/assignments-service.h"
 #include "daemon/domains.h"
+#include "daemon/held-timers.h"
 #include "rpc/log.h"
 
 #include <errno.h>
@@ -99,6 +100,7 @@ static void ask(DomainRead *read)
 				read);
 
 	if (r >= 0) {
+		tdid->n_reads++;
 		begun(read, registry_find_domain(tdid->registry, read->uuid));
 		return;
 	}
@@ -214,6 +216,7 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 		read_free(read);
 		return;
 	}
+	tdid->n_reads--;
 	domain = registry_find_domain(tdid->registry, read->uuid);
 	uuid_format(read->uuid, text);
 	if (domain) {
@@ -238,4 +241,5 @@ static void on_read(int r, const VmmDomain *seen, const char *message, void *use
 	}
 	assignments_service_domain_read(tdid->assignments,
 					registry_find_domain(tdid->registry, uuid));
+	held_timers_look(tdid);
 }

@@ -18,6 +18,7 @@
 #include "daemon/guest-boot.h"
 #include "daemon/guest-port.h"
 #include "daemon/guest-timer.h"
+#include "daemon/held-timers.h"
 #include "daemon/incarnation.h"
 #include "daemon/quote-relay.h"
 #include "rpc/event-loop.h"
@@ -336,6 +337,8 @@ static void not_read(Tdid *tdid, const Domain *domain, const DomainRead *read)
 
 	for (uint32_t p = 0; domain && domain->tvm && (a = registry_next_of_tvm(domain->tvm, &p));)
 		look(tdid, a, read);
+	if (domain && domain->tvm)
+		held_timers_compared(domain->tvm);
 }
 
 /* Which of its devices a malformed declaration is about, nobody knows: none is trusted less. */
@@ -416,6 +419,7 @@ static void take_running(Tdid *tdid, const VmmDomain *seen, DomainXml *xml, Doma
 	}
 	compare(tdid, domain->tvm, xml, read, seen->pci);
 	assignments_service_compared(tdid->assignments, domain->tvm, xml, read->number);
+	held_timers_compared(domain->tvm);
 }
 
 void domains_forget(Tdid *tdid, Domain *domain)

@@ -25,7 +25,7 @@ static void end_doubt(Tvm *tvm)
 	tvm->boot_doubted = false;
 	tvm->boot_doubt = sd_event_source_disable_unref(tvm->boot_doubt);
 	for (uint32_t p = 0; (a = registry_next_of_tvm(tvm, &p));)
-		retry_timer_go_on(a);
+		retry_timer_once_more(a);
 	if (!tvm->domain)
 		return;
 	domains_look_lost(tvm->domain);
@@ -146,7 +146,7 @@ void guest_boot_said(Tdid *tdid, Tvm *tvm, const char *boot_id)
 		if (e->present && !e->guest_ready)
 			a->guest_known = false;
 		if (e->state == ASSIGNMENT_WAITING)
-			guest_timer_start(a);
+			guest_timer_renew(a);
 	}
 	if (!first && tvm->domain)
 		domains_read(tdid, tvm->domain);

@@ -7,9 +7,18 @@
 
 #include "daemon/tdid.h"
 
-/* Starts it anew; when it goes off, EVENT_GUEST_TIMEOUT goes to the engine. */
+/* Anew: when it is to go off, or that it stands still. Its record, which says so, comes next. */
+void guest_timer_set(Assignment *assignment);
+/* As it is set; when it goes off, EVENT_GUEST_TIMEOUT goes to the engine. */
 void guest_timer_start(Assignment *assignment);
+/* Sets and starts it, and writes the record. */
+void guest_timer_renew(Assignment *assignment);
 void guest_timer_stop(Assignment *assignment);
 
 /* The domain has been seen paused, or not so: the timers of its assignments follow. */
 void guest_timers_pause(const Tvm *tvm, bool paused);
+
+/* As the record has it, without being started. True: that says nothing of it, so it is set anew. */
+bool guest_timer_restore(Assignment *assignment);
+/* For held-timers.c: nothing holds it any more. */
+void guest_timer_go_on(Assignment *assignment);

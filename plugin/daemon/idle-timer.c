@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * When it goes off (idle_until_usec) is in the DSM's record, and so is how often it has. After a
+ * restart of tdid it is held at first (held-timers.h).
+ */
 #include "daemon/idle-timer.h"
 
+#include "daemon/deadline.h"
 #include "daemon/director.h"
 #include "daemon/retry-timer.h"
 #include "rpc/log.h"
@@ -12,6 +17,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	Dsm *dsm = userdata;
 
 	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	dsm->idle_until_usec = 0;
 	dsm->idle_tries++;
 	director_event(dsm->tdid, &(EngineEvent){ .type = EVENT_IDLE_TIMEOUT, .id = dsm->id },
 		       NULL);
@@ -19,7 +25,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 /* The reason is that of the reclaim before, unless that was done. */
-static uint64_t wait_usec(Dsm *dsm)
+static uint64_t whole_usec(Dsm *dsm)
 {
 	uint64_t grace = dsm->tdid->config->idle_grace_usec, backoff;
 
@@ -29,6 +35,12 @@ static uint64_t wait_usec(Dsm *dsm)
 	return backoff > grace ? backoff : grace;
 }
 
+void idle_timer_set(Dsm *dsm)
+{
+	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	dsm->idle_until_usec = deadline_after(whole_usec(dsm));
+}
+
 /* Without a timer there is no grace, rather than no end of it. */
 void idle_timer_start(Dsm *dsm)
 {
@@ -36,9 +48,11 @@ void idle_timer_start(Dsm *dsm)
 	char device[BDF_STRING_SIZE];
 	int r;
 
+	if (dsm->idle_until_usec == 0 || dsm->idle_held)
+		return;
 	dsm->idle = sd_event_source_disable_unref(dsm->idle);
-	r = sd_event_add_time_relative(tdid->event, &dsm->idle, CLOCK_BOOTTIME, wait_usec(dsm), 0,
-				       on_timer, dsm);
+	r = sd_event_add_time(tdid->event, &dsm->idle, CLOCK_BOOTTIME, dsm->idle_until_usec, 0,
+			      on_timer, dsm);
 	if (r < 0) {
 		log_error("%s: no timer can be set for its idle grace: %s; it is reclaimed now, "
 			  "unless something needs it",
@@ -50,5 +64,14 @@ void idle_timer_start(Dsm *dsm)
 void idle_timer_stop(Dsm *dsm)
 {
 	dsm->idle = sd_event_source_disable_unref(dsm->idle);
+	dsm->idle_until_usec = 0;
 	dsm->idle_tries = 0;
+}
+
+bool idle_timer_restore(Dsm *dsm)
+{
+	bool is_recorded = dsm->idle_until_usec > 0;
+
+	dsm->idle_until_usec = deadline_restored(dsm->idle_until_usec, whole_usec(dsm));
+	return !is_recorded;
 }

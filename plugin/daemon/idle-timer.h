@@ -7,6 +7,11 @@
 
 #include "daemon/tdid.h"
 
-/* Starts it anew; when it goes off, EVENT_IDLE_TIMEOUT goes to the engine. */
+/* Anew. Its record, which says when, comes next. */
+void idle_timer_set(Dsm *dsm);
+/* As it is set; when it goes off, EVENT_IDLE_TIMEOUT goes to the engine. */
 void idle_timer_start(Dsm *dsm);
 void idle_timer_stop(Dsm *dsm);
+
+/* As the record has it, without being started. True: that says nothing of it, so it is set anew. */
+bool idle_timer_restore(Dsm *dsm);

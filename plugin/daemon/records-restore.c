@@ -22,7 +22,8 @@ typedef struct RawRecord {
 		*fault, *reason, *owner, *owner_name, *guest_boot, *on_reject, *on_timeout,
 		*on_error, *attach_token, *detach_token;
 	int64_t pid, owner_pid, start_time, generation, operation, rebinds_max, rebinds,
-		guest_timeout_usec, attach_uid, detach_uid;
+		guest_timeout_usec, attach_uid, detach_uid, guest_until_usec, guest_left_usec,
+		retry_until_usec, idle_until_usec, idle_tries;
 	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved,
 		detach_pending;
 	json_object *timeline;
@@ -35,6 +36,11 @@ typedef struct RawRecord {
 #define NUMBER(field)                                                                              \
 	{                                                                                          \
 #field, JSON_FIELD_INT, 0, offsetof(RawRecord, field), 0, INT64_MAX                \
+	}
+/* Is no ground to set a record aside. */
+#define TIME(field)                                                                                \
+	{                                                                                          \
+#field, JSON_FIELD_INT, 0, offsetof(RawRecord, field)                              \
 	}
 #define BOOLEAN(field)                                                                             \
 	{                                                                                          \
@@ -71,6 +77,11 @@ static const JsonField record_fields[] = {
 	NUMBER(guest_timeout_usec),
 	NUMBER(attach_uid),
 	NUMBER(detach_uid),
+	TIME(guest_until_usec),
+	TIME(guest_left_usec),
+	TIME(retry_until_usec),
+	TIME(idle_until_usec),
+	TIME(idle_tries),
 	BOOLEAN(pinned),
 	BOOLEAN(doubtful),
 	BOOLEAN(quarantined),
@@ -120,6 +131,12 @@ static int restore_tvm(Tdid *tdid, const RawRecord *raw)
 	return 0;
 }
 
+/* What is too long is cut short when the timer is restored, which knows how long it takes. */
+static uint64_t restore_time(int64_t usec)
+{
+	return usec > 0 ? (uint64_t)usec : 0;
+}
+
 static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 {
 	EngineDsm e = { .operation = (uint64_t)raw->operation,
@@ -139,6 +156,9 @@ static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 		if (strcmp(provider_name(tdid->providers[i]), raw->tsm) == 0)
 			dsm->provider = tdid->providers[i];
 	dsm->reason = raw->reason ? strdup(raw->reason) : NULL;
+	dsm->idle_until_usec = restore_time(raw->idle_until_usec);
+	dsm->idle_tries =
+		raw->idle_tries > UINT32_MAX ? UINT32_MAX : (uint32_t)restore_time(raw->idle_tries);
 	return engine_restore_dsm(tdid->engine, dsm->id, &e);
 }
 
@@ -303,6 +323,9 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	a->detach_pending = a->detach_token.text && raw->detach_pending;
 	a->guest_known = raw->guest_address && bdf_parse(&a->guest, raw->guest_address) >= 0;
 	a->reason = raw->reason && e.fault != FAULT_NONE ? strdup(raw->reason) : NULL;
+	a->guest_until_usec = restore_time(raw->guest_until_usec);
+	a->guest_timer_left = restore_time(raw->guest_left_usec);
+	a->retry_until_usec = restore_time(raw->retry_until_usec);
 	a->last_state = e.state;
 	a->last_generation = e.generation;
 	a->last_fault = e.fault;

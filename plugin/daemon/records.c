@@ -89,7 +89,9 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 		J_STRING("tsm", dsm->provider ? provider_name(dsm->provider) : NULL),
 		J_STRING("state", dsm_state_name(e->state)), J_STRING("reason", dsm->reason),
 		J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
-		J_BOOL("doubtful", e->doubtful));
+		J_BOOL("doubtful", e->doubtful),
+		J_INT_IF(dsm->idle_until_usec, "idle_until_usec", (int64_t)dsm->idle_until_usec),
+		J_INT_IF(dsm->idle_tries, "idle_tries", dsm->idle_tries));
 }
 
 int records_write_drain(Tdid *tdid, const Dsm *dsm)
@@ -172,6 +174,9 @@ static int write_assignment(Tdid *tdid, Assignment *a, const EngineAssignment *e
 		J_INT("rebinds_max", e->policy.rebinds),
 		J_INT("guest_timeout_usec", (int64_t)e->policy.guest_timeout_usec),
 		J_INT("rebinds", e->rebinds), J_BOOL("retry_timer", e->retry_timer),
+		J_INT_IF(a->guest_until_usec, "guest_until_usec", (int64_t)a->guest_until_usec),
+		J_INT_IF(a->guest_timer_left, "guest_left_usec", (int64_t)a->guest_timer_left),
+		J_INT_IF(a->retry_until_usec, "retry_until_usec", (int64_t)a->retry_until_usec),
 		J_BOOL("unserved", e->unserved), J_STRING("attach_token", a->attach_token.text),
 		J_INT_IF(a->attach_token.text, "attach_uid", a->attach_token.uid),
 		J_STRING("detach_token", a->detach_token.text),

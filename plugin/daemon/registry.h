@@ -94,7 +94,9 @@ struct Dsm {
 	Provider *provider; /* NULL: no provider serves it */
 	char *reason;	    /* why it is in its state; NULL when that is plain */
 	sd_event_source *idle;
-	uint32_t idle_tries; /* idle-timer.c: since it was used last */
+	uint64_t idle_until_usec; /* deadline.h */
+	uint32_t idle_tries;	  /* idle-timer.c: since it was used last */
+	bool idle_held;		  /* held-timers.h */
 	Slots assignments;
 	Operation *operations; /* operations.c: its verbs, the first under way or to be sent */
 	Dsm *next_due;
@@ -157,8 +159,11 @@ typedef struct Assignment {
 	unsigned int guest_marks; /* of the present generation, director_guest_mark */
 	uint64_t guest_marks_generation;
 	sd_event_source *guest_timer; /* guest-timer.c */
+	uint64_t guest_until_usec;    /* deadline.h */
 	uint64_t guest_timer_left;    /* usec, while it stands still; 0: it does not */
 	sd_event_source *retry_timer; /* retry-timer.c */
+	uint64_t retry_until_usec;    /* deadline.h */
+	bool timers_held;	      /* held-timers.h */
 	uint64_t look_after;	      /* domains.c: the read of its domain that is too old */
 	json_object *evidence;	      /* what the TSM showed to the host, or NULL */
 	uint64_t evidence_generation, evidence_usec;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * After a restart of tdid the time begins anew. What was waited for is not done while nobody knows
- * whether the guest has been reset meanwhile: it waits once more when that is known.
+ * When it goes off (retry_until_usec) is in its assignment's record; after a restart of tdid it is
+ * held at first (held-timers.h). What was waited for is not done while nobody knows whether the
+ * guest has been reset meanwhile: it waits once more when that is known.
  */
 #include "daemon/retry-timer.h"
 
+#include "daemon/deadline.h"
 #include "daemon/director.h"
 #include "daemon/guest-boot.h"
 #include "rpc/log.h"
@@ -46,36 +48,67 @@ static void tell(Assignment *a, const EngineAssignment *e, uint64_t usec)
 	director_mark(a->tdid, a, "rebind", detail);
 }
 
+/* With a fault it waits to be bound again; running, it has been. */
+static bool waits(const EngineAssignment *e)
+{
+	return e->state == ASSIGNMENT_ATTACHED;
+}
+
+static uint64_t whole_usec(const Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
+
+	return waits(e) ? retry_backoff_usec(a->tdid, e->rebinds)
+			: a->tdid->config->rebind_steady_usec;
+}
+
+void retry_timer_set(Assignment *a)
+{
+	retry_timer_stop(a);
+	a->retry_until_usec = deadline_after(whole_usec(a));
+}
+
 void retry_timer_start(Assignment *a)
 {
 	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
-	bool waits = e->state == ASSIGNMENT_ATTACHED;
-	uint64_t usec = waits ? retry_backoff_usec(a->tdid, e->rebinds)
-			      : a->tdid->config->rebind_steady_usec;
 	_cleanup_free_ char *object = NULL;
 	int r;
 
-	retry_timer_stop(a);
-	r = sd_event_add_time_relative(a->tdid->event, &a->retry_timer, CLOCK_BOOTTIME, usec, 0,
-				       on_timer, a);
-	if (waits)
-		tell(a, e, usec);
+	if (a->retry_until_usec == 0 || a->timers_held)
+		return;
+	a->retry_timer = sd_event_source_disable_unref(a->retry_timer);
+	r = sd_event_add_time(a->tdid->event, &a->retry_timer, CLOCK_BOOTTIME, a->retry_until_usec,
+			      0, on_timer, a);
+	if (waits(e))
+		tell(a, e, deadline_left(a->retry_until_usec));
 	if (r >= 0)
 		return;
 	object = assignment_title(a);
 	log_error("%s: no timer can be set %s: %s; not waited for", object ?: a->alias,
-		  waits ? "before it is bound again" : "until its binds count no more",
+		  waits(e) ? "before it is bound again" : "until its binds count no more",
 		  strerror(-r));
+	retry_timer_stop(a);
 	tell_engine(a);
 }
 
-void retry_timer_go_on(Assignment *a)
+void retry_timer_once_more(Assignment *a)
 {
-	if (engine_assignment(a->tdid->engine, a->id)->retry_timer && !a->retry_timer)
-		retry_timer_start(a);
+	if (!engine_assignment(a->tdid->engine, a->id)->retry_timer || a->retry_until_usec > 0)
+		return;
+	retry_timer_set(a);
+	retry_timer_start(a);
 }
 
 void retry_timer_stop(Assignment *a)
 {
 	a->retry_timer = sd_event_source_disable_unref(a->retry_timer);
+	a->retry_until_usec = 0;
+}
+
+bool retry_timer_restore(Assignment *a)
+{
+	bool is_recorded = a->retry_until_usec > 0;
+
+	a->retry_until_usec = deadline_restored(a->retry_until_usec, whole_usec(a));
+	return !is_recorded;
 }

@@ -4,19 +4,20 @@
  * restart of tdid.
  *
  * A record is there whole or not at all, and once it is there a crash does not take it back. The
- * header says {"version": 6, "boot": BOOT_ID}: a journal of another boot is void, because nothing
+ * header says {"version": 7, "boot": BOOT_ID}: a journal of another boot is void, because nothing
  * is bound after a reboot, and gives way to the first record of this one. A newer version is
  * refused.
  *
- * Until 5 a TDI's record told every bind; now its owner's record tells those since it was written.
- * Until 4 each record was a file of its own, NAME.json, which cost 16 to 27 us in memory instead of
- * 3. Those are not read: a start that finds any is refused.
+ * Until 6 no record told when a timer goes off: it begins anew then, once. Until 5 a TDI's record
+ * told every bind; now its owner's record tells those since it was written. Until 4 each record was
+ * a file of its own, NAME.json, which cost 16 to 27 us in memory instead of 3. Those are not read:
+ * a start that finds any is refused.
  */
 #pragma once
 
 #include "rpc/json-text.h"
 
-#define STORE_VERSION	     6
+#define STORE_VERSION	     7
 #define STORE_OLDEST_VERSION 5 /* that can be read; the first write makes it a new one */
 
 typedef struct Store Store;

@@ -44,6 +44,8 @@ typedef struct Tdid {
 	Provider **providers; /* as many as config->n_tsms */
 	Vmm *vmm;
 	DomainRead *failed_reads; /* domains.c */
+	unsigned int n_reads;	  /* domain-read.c: that libvirt has not answered yet */
+	unsigned int n_idle_held; /* held-timers.c */
 	uint64_t n_detaches;	  /* domain-detach.c: that libvirt was asked for */
 	GuestTurns guest_turns;
 	EvidenceStore *evidence;

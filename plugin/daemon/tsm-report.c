@@ -10,6 +10,7 @@
 #include "daemon/director.h"
 #include "daemon/domains.h"
 #include "daemon/guest-port.h"
+#include "daemon/held-timers.h"
 #include "daemon/hook-service.h"
 
 static void show_state(Tdid *tdid, Assignment *a, bool known, TdispState state)
@@ -180,6 +181,7 @@ static void on_ready(Provider *provider, const ProviderTdi *tdis, size_t n_tdis,
 		guest_port_provider_ready(tvm->port);
 	domains_read_all(tdid);
 	hook_service_provider_ready(tdid->hook);
+	held_timers_look(tdid);
 }
 
 /* Until it is back nobody knows what state a TDI is in. */

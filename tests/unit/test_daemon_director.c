@@ -61,6 +61,7 @@ Test(daemon_director, reclaim_that_is_refused_is_asked_for_less_and_less_often)
 	/* The time is over. */
 	object = registry_dsm_at(d.tdid.registry, 0);
 	d.tdid.config->rebind_backoff_usec = 1;
+	idle_timer_set(object);
 	idle_timer_start(object);
 	UNTIL(d.event, object->idle_tries == DOUBLED);
 	d.tsm->answers[FAKE_DISCONNECT] = FAKE_DONE;

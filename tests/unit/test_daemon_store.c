@@ -131,7 +131,7 @@ static void reopen(void)
 	cr_assert_eq(store_open(&store, directory, "this-boot", NULL), 0);
 }
 
-#define HEADER "{\"version\":6,\"boot\":\"this-boot\"}\n"
+#define HEADER "{\"version\":7,\"boot\":\"this-boot\"}\n"
 
 /* Nothing follows from it about what is in the journal. */
 Test(daemon_store, no_descriptor_left_is_not_the_journals_fault)
@@ -227,12 +227,12 @@ Test(daemon_store, what_is_no_journal_is_set_aside)
 {
 	static const char *const texts[] = {
 		"",
-		"{\"version\":6,\"boot\":\"this-boot\"}",
+		"{\"version\":7,\"boot\":\"this-boot\"}",
 		"[]\n",
 		"{\"boot\":\"this-boot\"}\na {\"value\":\"v\"}\n",
-		"{\"version\":6}\na {\"value\":\"v\"}\n",
+		"{\"version\":7}\na {\"value\":\"v\"}\n",
 		"{\"version\":4,\"boot\":\"this-boot\"}\na {\"value\":\"v\"}\n",
-		"{\"version\":\"6\",\"boot\":\"this-boot\"}\n",
+		"{\"version\":\"7\",\"boot\":\"this-boot\"}\n",
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
@@ -295,7 +295,7 @@ Test(daemon_store, newer_version_is_refused)
 	_cleanup_free_ char *why = NULL;
 	Store *other = NULL;
 
-	put("journal", "{\"version\":7,\"boot\":\"this-boot\"}\na {}\n");
+	put("journal", "{\"version\":8,\"boot\":\"this-boot\"}\na {}\n");
 	cr_assert_eq(store_open(&other, directory, "this-boot", &why), -EPROTO);
 	cr_assert(strstr(why, "newer"));
 	cr_assert(exists("journal"));
@@ -304,15 +304,21 @@ Test(daemon_store, newer_version_is_refused)
 /* As of the first write, which a tdid of before could read wrongly, it is one of this version. */
 Test(daemon_store, older_version_is_read)
 {
-	put("journal", "{\"version\":5,\"boot\":\"this-boot\"}\na {\"value\":\"1\"}\n");
-	reopen();
-	expect_walk("a=1 ");
-	cr_assert_eq(write_value("b", "2"), 0);
-	expect_walk("a=1 b=2 ");
-	cr_assert(begins_with_header());
-	reopen();
-	expect_walk("a=1 b=2 ");
-	cr_assert(!exists("journal.unreadable"));
+	char text[128];
+
+	for (int version = STORE_OLDEST_VERSION; version < STORE_VERSION; version++) {
+		snprintf(text, sizeof(text),
+			 "{\"version\":%d,\"boot\":\"this-boot\"}\na {\"value\":\"1\"}\n", version);
+		put("journal", text);
+		reopen();
+		expect_walk("a=1 ");
+		cr_assert_eq(write_value("b", "2"), 0);
+		expect_walk("a=1 b=2 ");
+		cr_assert(begins_with_header());
+		reopen();
+		expect_walk("a=1 b=2 ");
+		cr_assert(!exists("journal.unreadable"));
+	}
 }
 
 Test(daemon_store, callers_error_ends_the_walk)
@@ -326,7 +332,7 @@ Test(daemon_store, callers_error_ends_the_walk)
 
 Test(daemon_store, another_boots_are_void)
 {
-	put("journal", "{\"version\":6,\"boot\":\"that-boot\"}\nold {\"value\":\"v\"}\n");
+	put("journal", "{\"version\":7,\"boot\":\"that-boot\"}\nold {\"value\":\"v\"}\n");
 	reopen();
 	expect_walk("");
 	cr_assert_eq(store_remove(store, "old"), 0);
