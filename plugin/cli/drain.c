@@ -53,7 +53,8 @@ const Command command_drain = {
 		"Waits\n"
 		"until that is done or has failed; after a second standard error\n"
 		"tells each change.\n" VERB_TIMEOUT_HELP "\n"
-		"--json prints {dsm, tsm, state, connected, pinned, drained, reason}.\n",
+		"--json prints {dsm, tsm, state, connected, pinned, pinned_by, connected_by,\n"
+		"drained, reason}.\n",
 	.options = COMMAND_TIMEOUT,
 	.min_arguments = 1,
 	.max_arguments = 1,

@@ -18,4 +18,5 @@ CliStatus dsm_verb_run(const Cli *cli, const char *method, const char *verb, con
 #define DSM_VERB_HELP                                                                              \
 	VERB_TIMEOUT_HELP                                                                          \
 	"\n"                                                                                       \
-	"--json prints {dsm, tsm, state, connected, pinned, reason}.\n"
+	"--json prints {dsm, tsm, state, connected, pinned, pinned_by,\n"                          \
+	"connected_by, reason}.\n"

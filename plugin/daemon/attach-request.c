@@ -292,8 +292,14 @@ static void attach(AttachRequest *request, const AttachFinding *finding)
 			       bdf_format(request->record.device, device), 0, on_attached, asking);
 	if (r >= 0) {
 		request->doubtful = false;
-		director_connect_ahead(tdid, request->record.device, finding->dsm,
-				       finding->provider);
+		director_connect_ahead(
+			tdid, &(ExpectedDevice){ .device = request->record.device,
+						 .dsm = finding->dsm,
+						 .provider = finding->provider,
+						 .domain = request->record.domain,
+						 .domain_name = attach_domain_name(
+							 tdid, request->record.domain, uuid),
+						 .alias = request->alias });
 		return;
 	}
 	free(request->asking);

@@ -143,13 +143,15 @@ static void mark_change(Tdid *tdid, const EngineEffect *effect, const char *reas
 }
 
 /* What the records of this step are to say beside the engine's state. */
-static void put_on_record(Tdid *tdid, const EngineEffect *effect, const char *reason)
+static void put_on_record(Tdid *tdid, EngineEventType event, const EngineEffect *effect,
+			  const char *reason)
 {
 	Assignment *a = registry_assignment_at(tdid->registry, effect->id);
 	Dsm *dsm = registry_dsm_at(tdid->registry, effect->id);
 
 	switch (effect->type) {
 	case EFFECT_CHANGED: mark_change(tdid, effect, reason); break;
+	case EFFECT_CONNECT: dsm_cause_of_connect(dsm, event); break;
 	case EFFECT_TIMER_GUEST: guest_timer_set(a); break;
 	case EFFECT_TIMER_GUEST_OFF: guest_timer_stop(a); break;
 	case EFFECT_TIMER_RETRY: retry_timer_set(a); break;
@@ -285,6 +287,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	Dsm *dsm = dsm_of(tdid, event);
 	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
 	DsmState before = e ? e->state : DSM_IDLE;
+	bool pinned_before = e && e->pinned;
 	Tdi *tdi = tdi_of(tdid, event);
 	TdiState tdi_before = tdi_state_of(tdid, tdi);
 	_cleanup_free_ char *held = NULL;
@@ -296,6 +299,8 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
 	if (e && e->state != before)
 		reason_of_dsm(dsm, event->type == EVENT_APPEARED ? NULL : reason);
+	if (e && e->pinned && !pinned_before)
+		dsm->pinned_by = dsm->asked_by;
 	if (tdi && tdi_state_of(tdid, tdi) != tdi_before)
 		reason_of_tdi(tdi, tdi_state_of(tdid, tdi), reason);
 	if (r < 0) {
@@ -307,7 +312,7 @@ static void step(Tdid *tdid, const EngineEvent *event, const char *reason)
 	    engine_assignment(tdid->engine, event->id)->state == ASSIGNMENT_HELD)
 		reason = held = reason_of_hold(registry_assignment_at(tdid->registry, event->id));
 	for (size_t i = 0; i < n; i++)
-		put_on_record(tdid, &effects[i], reason);
+		put_on_record(tdid, event->type, &effects[i], reason);
 	record = director_persist(tdid, effects, n, reason);
 	for (size_t i = 0; i < n; i++)
 		carry_out(tdid, &effects[i], record);
@@ -345,15 +350,17 @@ void director_event(Tdid *tdid, const EngineEvent *event, const char *reason)
 	queue->draining = false;
 }
 
-void director_connect_ahead(Tdid *tdid, Bdf device, Bdf bdf, Provider *provider)
+void director_connect_ahead(Tdid *tdid, const ExpectedDevice *expected)
 {
 	Dsm *dsm;
 
-	if (bdf_equal(device, bdf))
+	if (bdf_equal(expected->device, expected->dsm))
 		return;
-	if (registry_dsm(tdid->registry, bdf, &dsm) < 0)
+	if (registry_dsm(tdid->registry, expected->dsm, &dsm) < 0)
 		return;
 	if (!dsm->provider)
-		dsm->provider = provider;
+		dsm->provider = expected->provider;
+	dsm_cause_set_device(&dsm->expected, expected->domain, expected->domain_name,
+			     expected->alias);
 	director_event(tdid, &(EngineEvent){ .type = EVENT_CONNECT_AHEAD, .id = dsm->id }, NULL);
 }

@@ -14,12 +14,20 @@ void director_free(Tdid *tdid);
  */
 void director_event(Tdid *tdid, const EngineEvent *event, const char *reason);
 
+/* A device that is about to appear, as it is going to be called. */
+typedef struct ExpectedDevice {
+	Bdf device, dsm;
+	Provider *provider;
+	Uuid domain;
+	const char *domain_name; /* or NULL */
+	const char *alias;
+} ExpectedDevice;
+
 /*
- * A device of this DSM is about to appear. Not for long: what it is for comes with that. Nothing is
- * done for the DSM's own function: libvirt resets what it attaches, and the session would go with
- * that.
+ * Its DSM is needed. Nothing is done for the DSM's own function: libvirt resets what it attaches,
+ * and the session would go with that.
  */
-void director_connect_ahead(Tdid *tdid, Bdf device, Bdf dsm, Provider *provider);
+void director_connect_ahead(Tdid *tdid, const ExpectedDevice *expected);
 
 /*
  * The time is over for which libvirt's stop of this domain waits: what is still being bound or

@@ -298,7 +298,8 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 }
 
 /* It is going to appear when QEMU has said where the guest has it, and its session takes longer. */
-static void connect_ahead(Tdid *tdid, const DomainXml *xml, const DomainDevice *device)
+static void connect_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml,
+			  const DomainDevice *device)
 {
 	_cleanup_free_ char *why = NULL;
 	Provider *provider;
@@ -308,7 +309,12 @@ static void connect_ahead(Tdid *tdid, const DomainXml *xml, const DomainDevice *
 	    admission_of_server(tdid, provider, device->host, dsm, &why) == 0 &&
 	    admission_of_hold(tdid, xml, device, dsm, &why) == 0 &&
 	    admission_beside_dsm(tdid, device->host, dsm, &why) == 0)
-		director_connect_ahead(tdid, device->host, dsm, provider);
+		director_connect_ahead(tdid, &(ExpectedDevice){ .device = device->host,
+								.dsm = dsm,
+								.provider = provider,
+								.domain = tvm->uuid,
+								.domain_name = tvm->domain->name,
+								.alias = device->alias });
 }
 
 static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
@@ -317,7 +323,7 @@ static void connect_all_ahead(Tdid *tdid, const Tvm *tvm, const DomainXml *xml)
 
 	for (size_t i = 0; e && !e->stopping && i < xml->n_devices; i++)
 		if (!registry_find_assignment(tvm, xml->devices[i].alias, xml->devices[i].host))
-			connect_ahead(tdid, xml, &xml->devices[i]);
+			connect_ahead(tdid, tvm, xml, &xml->devices[i]);
 }
 
 /* Also after a restart of tdid, and where the hook could not say which QEMU it is. */

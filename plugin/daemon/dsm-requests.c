@@ -240,6 +240,8 @@ int dsm_requests_take(Tdid *tdid, TimedCalls *calls, Verb verb, const char *text
 		return r < 0 ? r : 0;
 	if (verb == VERB_RECLAIM && !e)
 		return answer_done(tdid, call, dsm); /* nothing was ever asked of it */
+	if (verb == VERB_CONNECT)
+		dsm->asked_by = varlink_call_peer(call)->uid;
 	return timed_calls_begin(calls, call, dsm, dsm->bdf, verb,
 				 &(EngineEvent){ .type = verb == VERB_CONNECT
 								 ? EVENT_CONNECT_REQUESTED

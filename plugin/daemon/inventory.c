@@ -16,14 +16,22 @@ int inventory_dsm_to_json(Tdid *tdid, const Provider *provider, Bdf bdf, json_ob
 {
 	const Dsm *dsm = registry_find_dsm(tdid->registry, bdf);
 	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
+	bool in_use = e && e->state != DSM_IDLE;
 	char text[BDF_STRING_SIZE];
+	json_object *cause = NULL;
+	int r = in_use ? dsm_cause_to_json(&dsm->cause, &cause) : 0;
 
+	if (r < 0)
+		return r;
 	return json_build(
 		ret, J_STRING("dsm", bdf_format(bdf, text)),
 		J_STRING("tsm", provider_title(provider)),
 		J_STRING("state", dsm_state_name(e ? e->state : DSM_IDLE)),
 		J_BOOL("connected", provider_view_dsm_is_connected(provider_view(provider), bdf)),
-		J_BOOL("pinned", e && e->pinned), J_BOOL_IF(dsm && dsm->drained, "drained", true),
+		J_BOOL("pinned", e && e->pinned),
+		J_INT_IF(e && e->pinned && dsm->pinned_by >= 0, "pinned_by",
+			 dsm ? dsm->pinned_by : 0),
+		J_TAKE("connected_by", cause), J_BOOL_IF(dsm && dsm->drained, "drained", true),
 		J_STRING("reason", dsm ? dsm->reason : NULL));
 }
 

@@ -20,10 +20,11 @@
 typedef struct RawRecord {
 	const char *kind, *domain, *domain_name, *name, *device, *dsm, *tsm, *guest_address, *state,
 		*fault, *reason, *owner, *owner_name, *guest_boot, *on_reject, *on_timeout,
-		*on_error, *attach_token, *detach_token;
+		*on_error, *attach_token, *detach_token, *cause_domain, *cause_domain_name,
+		*cause_name;
 	int64_t pid, owner_pid, start_time, generation, operation, rebinds_max, rebinds,
 		guest_timeout_usec, attach_uid, detach_uid, guest_until_usec, guest_left_usec,
-		retry_until_usec, idle_until_usec, idle_tries;
+		retry_until_usec, idle_until_usec, idle_tries, pinned_by, cause_uid;
 	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved,
 		detach_pending;
 	json_object *timeline;
@@ -38,7 +39,7 @@ typedef struct RawRecord {
 #field, JSON_FIELD_INT, 0, offsetof(RawRecord, field), 0, INT64_MAX                \
 	}
 /* Is no ground to set a record aside. */
-#define TIME(field)                                                                                \
+#define LENIENT(field)                                                                             \
 	{                                                                                          \
 #field, JSON_FIELD_INT, 0, offsetof(RawRecord, field)                              \
 	}
@@ -67,6 +68,9 @@ static const JsonField record_fields[] = {
 	STRING(on_error),
 	STRING(attach_token),
 	STRING(detach_token),
+	STRING(cause_domain),
+	STRING(cause_domain_name),
+	STRING(cause_name),
 	NUMBER(pid),
 	NUMBER(owner_pid),
 	NUMBER(start_time),
@@ -77,11 +81,13 @@ static const JsonField record_fields[] = {
 	NUMBER(guest_timeout_usec),
 	NUMBER(attach_uid),
 	NUMBER(detach_uid),
-	TIME(guest_until_usec),
-	TIME(guest_left_usec),
-	TIME(retry_until_usec),
-	TIME(idle_until_usec),
-	TIME(idle_tries),
+	LENIENT(guest_until_usec),
+	LENIENT(guest_left_usec),
+	LENIENT(retry_until_usec),
+	LENIENT(idle_until_usec),
+	LENIENT(idle_tries),
+	LENIENT(pinned_by),
+	LENIENT(cause_uid),
 	BOOLEAN(pinned),
 	BOOLEAN(doubtful),
 	BOOLEAN(quarantined),
@@ -137,6 +143,18 @@ static uint64_t restore_time(int64_t usec)
 	return usec > 0 ? (uint64_t)usec : 0;
 }
 
+/* What makes no sense is no ground to forget the session. */
+static void restore_cause(Dsm *dsm, const RawRecord *raw)
+{
+	Uuid domain;
+
+	dsm->pinned_by = raw->pinned_by <= UINT32_MAX ? raw->pinned_by : -1;
+	if (!raw->cause_domain)
+		dsm_cause_set_request(&dsm->cause, raw->cause_uid);
+	else if (uuid_from_string(&domain, raw->cause_domain) >= 0 && raw->cause_name)
+		dsm_cause_set_device(&dsm->cause, domain, raw->cause_domain_name, raw->cause_name);
+}
+
 static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 {
 	EngineDsm e = { .operation = (uint64_t)raw->operation,
@@ -156,6 +174,7 @@ static int restore_dsm(Tdid *tdid, const RawRecord *raw)
 		if (strcmp(provider_name(tdid->providers[i]), raw->tsm) == 0)
 			dsm->provider = tdid->providers[i];
 	dsm->reason = raw->reason ? strdup(raw->reason) : NULL;
+	restore_cause(dsm, raw);
 	dsm->idle_until_usec = restore_time(raw->idle_until_usec);
 	dsm->idle_tries =
 		raw->idle_tries > UINT32_MAX ? UINT32_MAX : (uint32_t)restore_time(raw->idle_tries);
@@ -356,7 +375,7 @@ static int on_record(const char *name, json_object *record, void *userdata)
 	const char *kind = json_get_string(record, "kind");
 	Restore *restore = userdata;
 	_cleanup_free_ char *why = NULL;
-	RawRecord raw = {};
+	RawRecord raw = { .pinned_by = -1, .cause_uid = -1 };
 	int r;
 
 	if (!kind)

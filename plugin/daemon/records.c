@@ -77,10 +77,12 @@ int records_write_tvm(Tdid *tdid, Tvm *tvm)
 int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 {
 	const EngineDsm *e = dsm ? engine_dsm(tdid->engine, dsm->id) : NULL;
-	char name[NAME_SIZE], bdf[BDF_STRING_SIZE];
+	char name[NAME_SIZE], bdf[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
+	const DsmCause *cause;
 
 	if (!e)
 		return -ENOENT;
+	cause = &dsm->cause;
 	bdf_name(name, "dsm", dsm->bdf);
 	if (e->state == DSM_IDLE)
 		return store_remove(tdid->store, name);
@@ -90,6 +92,12 @@ int records_write_dsm(Tdid *tdid, const Dsm *dsm)
 		J_STRING("state", dsm_state_name(e->state)), J_STRING("reason", dsm->reason),
 		J_INT("operation", (int64_t)e->operation), J_BOOL("pinned", e->pinned),
 		J_BOOL("doubtful", e->doubtful),
+		J_INT_IF(e->pinned && dsm->pinned_by >= 0, "pinned_by", dsm->pinned_by),
+		J_INT_IF(cause->kind == DSM_CAUSE_REQUEST, "cause_uid", cause->uid),
+		J_STRING("cause_domain",
+			 cause->kind == DSM_CAUSE_DEVICE ? uuid_format(cause->domain, uuid) : NULL),
+		J_STRING("cause_domain_name", cause->domain_name),
+		J_STRING("cause_name", cause->name),
 		J_INT_IF(dsm->idle_until_usec, "idle_until_usec", (int64_t)dsm->idle_until_usec),
 		J_INT_IF(dsm->idle_tries, "idle_tries", dsm->idle_tries));
 }

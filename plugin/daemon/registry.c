@@ -104,6 +104,8 @@ Registry *registry_free(Registry *registry)
 		sd_event_source_disable_unref(dsm->idle);
 		free(dsm->assignments.slots);
 		free(dsm->reason);
+		dsm_cause_clear(&dsm->cause);
+		dsm_cause_clear(&dsm->expected);
 		free(dsm);
 	}
 	for (p = 0; (tdi = registry_next_tdi(registry, &p));) {
@@ -173,6 +175,7 @@ int registry_dsm(Registry *registry, Bdf bdf, Dsm **ret)
 			return -ENOMEM;
 		dsm->tdid = registry->tdid;
 		dsm->bdf = bdf;
+		dsm->pinned_by = -1;
 		if (admit(&registry->dsms, &registry->dsms_by_bdf, bdf, dsm, &dsm->id) < 0)
 			return -ENOMEM;
 	}

@@ -11,6 +11,7 @@
 #include "core/engine.h"
 #include "core/uuid.h"
 #include "daemon/client-token.h"
+#include "daemon/dsm-cause.h"
 #include "daemon/timeline.h"
 
 #include <sys/queue.h>
@@ -93,6 +94,10 @@ struct Dsm {
 	Bdf bdf;	    /* function 0 */
 	Provider *provider; /* NULL: no provider serves it */
 	char *reason;	    /* why it is in its state; NULL when that is plain */
+	DsmCause cause;	    /* of its session, or of the device_connect under way */
+	DsmCause expected;  /* of one that EVENT_CONNECT_AHEAD may lead to */
+	int64_t asked_by;   /* the uid of whom EVENT_CONNECT_REQUESTED is */
+	int64_t pinned_by;  /* of whom it was, when it pinned the DSM; -1: not known */
 	sd_event_source *idle;
 	uint64_t idle_until_usec; /* deadline.h */
 	uint32_t idle_tries;	  /* idle-timer.c: since it was used last */

@@ -323,6 +323,49 @@ Test(cli_devices, table)
 	cr_assert_not_null(strstr(text, "\n    tdi state: run\n"));
 }
 
+static const char *printed_dsm(const char *members)
+{
+	static char text[8192];
+	_cleanup_free_ char *dsm = NULL;
+	DeviceView one;
+	FILE *out;
+
+	cr_assert_geq(asprintf(&dsm,
+			       "{\"dsm\": \"" PF
+			       "\", \"tsm\": \"emulated (no protection)\", \"state\": "
+			       "\"connected\", \"connected\": true, %s}",
+			       members),
+		      0);
+	cr_redirect_stdout();
+	serve(TSM, dsm, "");
+	one = view(PF);
+	device_view_print(&one);
+	fflush(stdout);
+	out = cr_get_redirected_stdout();
+	text[fread(text, 1, sizeof(text) - 1, out)] = '\0';
+	return text;
+}
+
+Test(cli_devices, who_had_it_connected)
+{
+	const char *text = printed_dsm("\"pinned\": true, \"pinned_by\": 4294967294, "
+				       "\"connected_by\": {\"uid\": 0}");
+
+	cr_assert_not_null(strstr(text, "\n connected by: root (uid 0), by request\n"), "%s", text);
+	cr_assert_not_null(strstr(text, "\n    pinned by: uid 4294967294\n"), "%s", text);
+}
+
+Test(cli_devices, what_had_it_connected)
+{
+	const char *text = printed_dsm("\"pinned\": false, \"connected_by\": {\"domain\": \"" TVM_A
+				       "\", \"domain_name\": \"tvm0\", \"name\": \"ua-tdi-nic0\"}");
+
+	cr_assert_not_null(strstr(text, "\n connected by: tvm0/ua-tdi-nic0, which needs it or "
+					"did\n"),
+			   "%s", text);
+	cr_assert_null(strstr(text, "pinned by"));
+}
+
 Test(cli_devices, what_nobody_gets)
 {
 	static char text[8192];

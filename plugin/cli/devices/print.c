@@ -5,6 +5,7 @@
 #include "cli/text.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -224,6 +225,32 @@ static void print_doe(const PciFunction *f)
 			   feature_words(f->doe_features[i]));
 }
 
+static char *user_words(int64_t uid)
+{
+	const struct passwd *user = getpwuid((uid_t)uid);
+
+	return user ? text_format("%s (uid %lld)", user->pw_name, (long long)uid)
+		    : text_format("uid %lld", (long long)uid);
+}
+
+/* Who and why, of its session and of its staying connected. */
+static void print_cause(json_object *dsm)
+{
+	json_object *cause = json_get_object(dsm, "connected_by");
+	const char *domain = member(cause, "domain_name") ?: member(cause, "domain");
+	int64_t uid = cause ? json_get_int(cause, "uid", -1) : -1;
+	int64_t pinned_by = json_get_int(dsm, "pinned_by", -1);
+	_cleanup_free_ char *user = user_words(uid), *pinned = user_words(pinned_by);
+
+	if (domain)
+		print_line("connected by:", "%s/%s, which needs it or did", domain,
+			   member(cause, "name") ?: "?");
+	else if (uid >= 0)
+		print_line("connected by:", "%s, by request", user);
+	if (pinned_by >= 0)
+		print_line("pinned by:", "%s", pinned);
+}
+
 static void print_tdid(const DeviceView *view)
 {
 	_cleanup_free_ char *state = dsm_state(view), *held = holder(view);
@@ -243,6 +270,8 @@ static void print_tdid(const DeviceView *view)
 		print_line("dsm state:", "%s%s%s; the TSM says %s", state, reason ? ": " : "",
 			   reason ? reason : "",
 			   json_get_bool(dsm, "connected", false) ? "connected" : "not connected");
+	if (dsm)
+		print_cause(dsm);
 	if (!device)
 		return;
 	print_line("held by:", "%s", held ? held : "nobody");
