@@ -12,11 +12,12 @@
  * What is plugged may be out again before that read: then it ends without having been seen.
  *
  * What libvirt refuses ends it: the record goes, and a DSM that was connected for it is idle, which
- * is not a reference to anything. Where nobody knows what libvirt did (no answer in time, the
- * connection broke, tdid died) it stays `asked`, and doubtful: the assignment may come yet. The
- * next read of the domain tells, and so does another call for the same, which then asks again.
- * Where the connection is no more, libvirt may go on without it, and shows the device only at the
- * end; so what it has not shown counts only when it has had the time that an attach may take.
+ * is not a reference to anything; one that only waits to be connected is not. Where nobody knows
+ * what libvirt did (no answer in time, the connection broke, tdid died) it stays `asked`, and
+ * doubtful: the assignment may come yet. The next read of the domain tells, and so does another
+ * call for the same, which then asks again. Where the connection is no more, libvirt may go on
+ * without it, and shows the device only at the end; so what it has not shown counts only when it
+ * has had the time that an attach may take.
  */
 #include "daemon/attach-private.h"
 
@@ -242,6 +243,9 @@ static void on_attached(int r, const char *message, void *userdata)
 			     : ". Nothing is left of it; look into that and ask again") < 0)
 		why = NULL;
 	say(request, LOG_LEVEL_WARNING, why ?: "out of memory", NULL);
+	if (!request->doubtful)
+		director_connect_needless(
+			registry_find_dsm(request->requests->tdid->registry, request->record.dsm));
 	refuse_untold(request, why ?: "libvirt refused");
 }
 

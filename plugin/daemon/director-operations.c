@@ -106,9 +106,12 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	_cleanup_free_ char *reason = NULL;
 	char object[BDF_STRING_SIZE];
 
-	metrics_verb(tdid->metrics, request->verb, result);
+	if (!result->called_off)
+		metrics_verb(tdid->metrics, request->verb, result);
 	bdf_format(operation_object(request), object);
-	if (result->outcome != OUTCOME_DONE || result->reason) {
+	if (result->called_off) {
+		log_info("%s %s: called off, nothing was done", verb_name(request->verb), object);
+	} else if (result->outcome != OUTCOME_DONE || result->reason) {
 		reason = reason_of_operation(request, result);
 		log_warning("%s", reason ?: "out of memory");
 	} else {
@@ -157,10 +160,45 @@ void director_stop_overdue(Tdid *tdid, Uuid domain)
 	}
 }
 
+static bool is_connect_needed(const Dsm *dsm)
+{
+	const EngineDsm *e = engine_dsm(dsm->tdid->engine, dsm->id);
+
+	return e && (e->users > 0 || e->pinned);
+}
+
+/* The device has been taken out since it began, or its TVM ends: it could only be unbound. */
+static bool is_bind_needed(const Assignment *a)
+{
+	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
+
+	return !e || e->state != ASSIGNMENT_BINDING || !e->left;
+}
+
+static bool on_operation_needed(const OperationRequest *request, void *userdata)
+{
+	return request->verb == VERB_CONNECT ? is_connect_needed(request->dsm)
+	       : request->verb == VERB_BIND  ? is_bind_needed(request->assignment)
+					     : true;
+}
+
 const OperationHandlers director_operation_handlers = {
 	.started = on_operation_started,
 	.done = on_operation_done,
+	.needed = on_operation_needed,
 };
+
+void director_bind_needless(Assignment *a)
+{
+	if (!is_bind_needed(a))
+		operations_call_off(a->tdid->operations, a->dsm, a);
+}
+
+void director_connect_needless(Dsm *dsm)
+{
+	if (dsm && !is_connect_needed(dsm))
+		operations_call_off(dsm->tdid->operations, dsm, NULL);
+}
 
 static void restore_grace(Tdid *tdid, Dsm *dsm, const EngineDsm *e)
 {
@@ -221,9 +259,10 @@ void director_resume(Tdid *tdid)
 					.operation = e->operation,
 					.generation = e->generation };
 
-		if (e->state == ASSIGNMENT_BINDING)
+		if (e->state == ASSIGNMENT_BINDING) {
 			director_submit(tdid, VERB_BIND, &effect, 0, true);
-		else if (e->state == ASSIGNMENT_UNBINDING)
+			director_bind_needless(a);
+		} else if (e->state == ASSIGNMENT_UNBINDING)
 			director_submit(tdid, VERB_UNBIND, &effect, 0, true);
 		restore_timers(tdid, a, e);
 		a->detach_again = e->state == ASSIGNMENT_DETACHING || a->dsm->drained;

@@ -9,6 +9,9 @@
  */
 int director_persist(Tdid *tdid, const EngineEffect *effects, size_t n, const char *reason);
 
+/* If the assignment is being bound, and has left its domain: not any more, if that can be had. */
+void director_bind_needless(Assignment *a);
+
 /*
  * Asks for the verb of an effect; one that cannot even be queued comes back as an event. record:
  * what has come of the records of this step, as store_write says it. resumed: it may have been sent

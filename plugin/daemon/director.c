@@ -171,6 +171,8 @@ static void on_changed(Tdid *tdid, const EngineEffect *effect)
 		return;
 	log_change(a, effect->state, effect->generation);
 	count_change(tdid, a, effect, e ? e->fault : a->last_fault);
+	if (effect->state == ASSIGNMENT_RELEASED)
+		director_connect_needless(a->dsm);
 	if (effect->state == ASSIGNMENT_LOCKED || effect->state == ASSIGNMENT_RUNNING)
 		evidence_store_fetch(a, effect->generation);
 	assignments_service_state(tdid->assignments, a, effect->state, effect->generation);
@@ -217,8 +219,11 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, int record)
 
 	switch (effect->type) {
 	case EFFECT_PERSIST_TDI:
-	case EFFECT_PERSIST_DSM:
-	case EFFECT_PERSIST_ASSIGNMENT: break;
+	case EFFECT_PERSIST_DSM: break;
+	case EFFECT_PERSIST_ASSIGNMENT:
+		if (a)
+			director_bind_needless(a);
+		break;
 	case EFFECT_FORGET_ASSIGNMENT: forget_assignment(tdid, effect->id); break;
 	case EFFECT_CONNECT: director_submit(tdid, VERB_CONNECT, effect, record, false); break;
 	case EFFECT_RECLAIM: director_submit(tdid, VERB_RECLAIM, effect, record, false); break;

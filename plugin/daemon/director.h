@@ -28,6 +28,9 @@ typedef struct ExpectedDevice {
  * and the session would go with that.
  */
 void director_connect_ahead(Tdid *tdid, const ExpectedDevice *expected);
+/* What the DSM (NULL: none) was to be connected for does not come: if nobody else needs it, it is
+ * not, if that can be had. */
+void director_connect_needless(Dsm *dsm);
 
 /*
  * The time is over for which libvirt's stop of this domain waits: what is still being bound or

@@ -12,6 +12,16 @@
  * provider does with it all the same is found by the force of the clear that it takes. Everything
  * is driven from the loop: submit only arms a deferred source. That goes before what else there is
  * to be read, because verbs take long elsewhere, and after the providers' watches.
+ *
+ * What an earlier run of tdid, or this one over a connection that is lost, has sent is sent again
+ * without a look at what Query says of operations: by its id the provider knows it, and tells what
+ * comes of it, whether it is queued, has started, is done or never came.
+ *
+ * One that is called off is refused here if it was never sent. Else the provider is asked to take
+ * it back as soon as it says that it is queued, which answers the verb itself as refused; that it
+ * has started, or no answer, leaves it as it is. A connect may be needed again by the time it is
+ * refused: it goes once more, under another id, and so does one that an earlier run of tdid may
+ * have called off.
  */
 #include "daemon/operations.h"
 
@@ -33,9 +43,12 @@ struct Operation {
 	ProviderCall *call;
 	bool sent; /* once, at least: that it cannot be sent now says nothing about it */
 	bool started;
-	uint64_t begun_usec; /* when it was sent, or said to have started; 0: neither */
-	char *refusal;	     /* of an unbind that is asked again; NULL: none */
-	unsigned int refusals;
+	bool queued; /* as the provider said in answer to `call` */
+	bool called_off;
+	ProviderCall *cancel;
+	uint64_t begun_usec;   /* when it was sent, or said to have started; 0: neither */
+	char *refusal;	       /* of an unbind that is asked again; NULL: none */
+	unsigned int refusals; /* after which it was asked again */
 	Expiry deadline;
 	Operation *next; /* of its DSM */
 	Operation *next_of_all, **link_of_all;
@@ -81,6 +94,7 @@ static void operation_free(Operation *operation)
 	if (operation->next_of_all)
 		operation->next_of_all->link_of_all = operation->link_of_all;
 	provider_call_forget(operation->call);
+	provider_call_forget(operation->cancel);
 	expiry_end(&operation->deadline);
 	free(operation->refusal);
 	free(operation);
@@ -174,7 +188,8 @@ static void finish(Operation *operation, const OperationResult *result)
 	OperationRequest request = operation->request;
 	OperationResult told = *result;
 
-	told.timed = operation->begun_usec > 0 && !request.resumed;
+	told.called_off = operation->called_off && told.outcome == OUTCOME_REFUSED;
+	told.timed = operation->begun_usec > 0 && !request.resumed && !told.called_off;
 	told.duration_usec = told.timed ? boottime_usec() - operation->begun_usec : 0;
 	take_out(operation);
 	operations->n_force -= has_force(&request);
@@ -206,6 +221,8 @@ static void started(Operation *operation)
 	if (operation->started)
 		return;
 	operation->started = true;
+	operation->called_off = false; /* too late */
+	operation->cancel = provider_call_forget(operation->cancel);
 	operation->begun_usec = boottime_usec();
 	expiry_begin(&operation->deadline, &operation->operations->deadlines, operation->begun_usec,
 		     on_deadline, operation);
@@ -280,7 +297,7 @@ static void format_id(char *ret, size_t size, const Operation *operation)
 }
 
 /* Whether it was still queued there changes nothing any more. */
-static void on_cancelled(const VarlinkReply *reply, const char *error, void *userdata)
+static void on_taken_back(const VarlinkReply *reply, const char *error, void *userdata)
 {
 }
 
@@ -294,7 +311,7 @@ static void take_back(const Operation *operation)
 	format_id(number, sizeof(number), operation);
 	if (operation->call && json_build(&parameters, J_STRING("operation", number)) >= 0)
 		provider_call(provider, "io.tdid.Tsm.Cancel", parameters, PROVIDER_CALL_OWN,
-			      CANCEL_USEC, on_cancelled, NULL, NULL);
+			      CANCEL_USEC, on_taken_back, NULL, NULL);
 }
 
 static Operation *find_of_tvm(const Operations *operations, const Tvm *tvm)
@@ -317,6 +334,60 @@ void operations_give_up(Operations *operations, const Tvm *tvm, const char *reas
 	}
 }
 
+static bool is_needed(const Operation *operation)
+{
+	const Operations *operations = operation->operations;
+
+	return operations->handlers.needed(&operation->request, operations->userdata);
+}
+
+/* What has come of it is the verb's own answer to tell. */
+static void on_cancelled(const VarlinkReply *reply, const char *error, void *userdata)
+{
+	Operation *operation = userdata;
+
+	operation->cancel = NULL;
+}
+
+static void cancel(Operation *operation)
+{
+	_cleanup_(json_unrefp) json_object *parameters = NULL;
+	char number[32], object[BDF_STRING_SIZE];
+	int r;
+
+	if (!operation->called_off || !operation->queued || operation->started ||
+	    operation->cancel || is_needed(operation))
+		return;
+	format_id(number, sizeof(number), operation);
+	r = json_build(&parameters, J_STRING("operation", number));
+	if (r >= 0)
+		r = provider_call(operation->request.dsm->provider, "io.tdid.Tsm.Cancel",
+				  parameters, 0, CANCEL_USEC, on_cancelled, operation,
+				  &operation->cancel);
+	if (r < 0)
+		log_warning("%s %s: cannot be called off: %s; it goes on",
+			    verb_name(operation->request.verb),
+			    bdf_format(operation_object(&operation->request), object),
+			    strerror(-r));
+}
+
+/* As if it had not been: it was needed again before it could be refused. */
+static bool connect_after_all(Operation *operation)
+{
+	bool doubtful =
+		operation->called_off || (operation->request.resumed && operation->refusals == 0);
+
+	if (operation->request.verb != VERB_CONNECT || !doubtful || operation->started ||
+	    !is_needed(operation))
+		return false;
+	operation->called_off = false;
+	operation->cancel = provider_call_forget(operation->cancel);
+	operation->refusals++;
+	add_due(operation->operations, operation->request.dsm);
+	arm(operation->operations);
+	return true;
+}
+
 static void on_reply(const VarlinkReply *reply, const char *error, void *userdata)
 {
 	Operation *operation = userdata;
@@ -329,9 +400,13 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 
 		if (progress && strcmp(progress, "started") == 0)
 			started(operation);
+		operation->queued = progress && strcmp(progress, "queued") == 0;
+		cancel(operation);
 		return;
 	}
 	operation->call = NULL;
+	operation->queued = false;
+	operation->cancel = provider_call_forget(operation->cancel);
 	if (reply->status == -ECONNRESET) {
 		add_due(operation->operations, operation->request.dsm);
 		try_again(operation->operations);
@@ -342,6 +417,8 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 		unbind_later(operation, reply, error);
 		return;
 	}
+	if (reply->status >= 0 && error && is_refusal(error) && connect_after_all(operation))
+		return;
 	if (reply->status < 0 || error) {
 		reason = provider_reply_reason(reply, error);
 		result.outcome =
@@ -435,10 +512,23 @@ static Operation *next_that_may_be(const Operations *operations, Operation *o)
 	return o;
 }
 
+/* The first that was never sent, and need not be; or NULL. */
+static Operation *find_needless(const Dsm *dsm)
+{
+	for (Operation *o = dsm->operations; o; o = o->next)
+		if (o->called_off && !o->sent && !is_needed(o))
+			return o;
+	return NULL;
+}
+
 /* True: something could not be sent that may be. */
 static bool send_what_may_be(const Operations *operations, Dsm *dsm)
 {
 	bool ready = dsm->provider && provider_is_ready(dsm->provider);
+
+	for (Operation *o; (o = find_needless(dsm));)
+		finish(o, &(OperationResult){ .outcome = OUTCOME_REFUSED,
+					      .reason = "called off before it was sent" });
 
 	for (Operation *o = dsm->operations, *next; ready && o; o = next) {
 		o = next_that_may_be(operations, o);
@@ -512,6 +602,20 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 	add_due(operations, request->dsm);
 	arm(operations);
 	return 0;
+}
+
+void operations_call_off(Operations *operations, Dsm *dsm, const Assignment *assignment)
+{
+	Verb verb = assignment ? VERB_BIND : VERB_CONNECT;
+
+	for (Operation *o = dsm->operations; o; o = o->next) {
+		if (o->request.verb != verb || o->request.assignment != assignment)
+			continue;
+		o->called_off = true;
+		cancel(o);
+		add_due(operations, dsm);
+		arm(operations);
+	}
 }
 
 void operations_provider_ready(Operations *operations)

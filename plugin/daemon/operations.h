@@ -8,6 +8,9 @@
  *
  * What hangs in a TSM keeps the verbs behind it queued there, for as long as it hangs. The way out
  * is a verb with force, to which it gives way: that one does not wait here for its DSM's others.
+ *
+ * A connect or bind that nobody needs any more can be called off as long as it has not started:
+ * then it is refused, and nothing has been done. One that has started goes on to its outcome.
  */
 #pragma once
 
@@ -45,6 +48,7 @@ typedef struct OperationResult {
 	TdispState state;      /* of bind */
 	bool device_confirmed; /* of unbind and clear */
 	const char *reason;    /* unless done */
+	bool called_off;       /* refused because of operations_call_off */
 	/* From its start to its end; not known of one that an earlier run of tdid has sent. */
 	bool timed;
 	uint64_t duration_usec;
@@ -55,6 +59,8 @@ typedef struct OperationHandlers {
 	/* Never from within operations_submit. The operation is over when this runs. */
 	void (*done)(const OperationRequest *request, const OperationResult *result,
 		     void *userdata);
+	/* Whether somebody needs what has been called off: it may have come back meanwhile. */
+	bool (*needed)(const OperationRequest *request, void *userdata);
 } OperationHandlers;
 
 typedef struct Operations Operations;
@@ -73,6 +79,12 @@ int operations_submit(Operations *operations, const OperationRequest *request);
  * still can; `reason` is each one's.
  */
 void operations_give_up(Operations *operations, const Tvm *tvm, const char *reason);
+
+/*
+ * Nobody needs the bind of this assignment, or (NULL) the connect of the DSM, any more. Nothing
+ * happens where there is none under way. As above, `done` does not run from within.
+ */
+void operations_call_off(Operations *operations, Dsm *dsm, const Assignment *assignment);
 
 /* The provider is there (again): what waits for it is sent. */
 void operations_provider_ready(Operations *operations);

@@ -18,7 +18,6 @@ static const char *const verbs[FAKE_VERB_N] = {
 	[FAKE_GUEST_REQUEST] = "GuestRequest",
 	[FAKE_GET_EVIDENCE] = "GetEvidence",
 	[FAKE_QUERY] = "Query",
-	[FAKE_CANCEL] = "Cancel",
 };
 
 static json_object *evidence(void)
@@ -178,7 +177,6 @@ static int succeed(FakeTsm *tsm, VarlinkCall *call, FakeVerb verb)
 					   J_BOOL("freed", true),
 					   J_STRING("reason", tsm->unbind_reason),
 					   J_BOOL("device_confirmed", !tsm->unconfirmed));
-	case FAKE_CANCEL: return varlink_call_replyb(call, J_BOOL("cancelled", false));
 	case FAKE_PREPARE: return varlink_call_replyb(call, J_STRING("key_file", tsm->key_file));
 	case FAKE_GUEST_REQUEST: return varlink_call_replyb(call, J_STRING("message", "b2s="));
 	case FAKE_GET_EVIDENCE: return varlink_call_replyb(call, J_TAKE("evidence", evidence()));
@@ -198,6 +196,8 @@ static void forget_held(FakeTsm *tsm, size_t i)
 	memmove(&tsm->held[i], &tsm->held[i + 1], (--tsm->n_held - i) * sizeof(tsm->held[0]));
 	memmove(&tsm->held_verb[i], &tsm->held_verb[i + 1],
 		(tsm->n_held - i) * sizeof(tsm->held_verb[0]));
+	memmove(&tsm->held_started[i], &tsm->held_started[i + 1],
+		(tsm->n_held - i) * sizeof(tsm->held_started[0]));
 	varlink_call_unref(call);
 }
 
@@ -216,6 +216,7 @@ static int hold(FakeTsm *tsm, VarlinkCall *call, FakeVerb verb)
 {
 	cr_assert_lt(tsm->n_held, ELEMENTSOF(tsm->held));
 	tsm->held_verb[tsm->n_held] = verb;
+	tsm->held_started[tsm->n_held] = tsm->answers[verb] == FAKE_START_HOLD;
 	tsm->held[tsm->n_held++] = varlink_call_ref(call);
 	varlink_call_on_gone(call, on_held_gone, tsm);
 	return 0;
@@ -233,6 +234,18 @@ void fake_tsm_let_go(FakeTsm *tsm)
 		fake_tsm_let_one_go(tsm);
 }
 
+static void refuse_held(FakeTsm *tsm, size_t i, const char *reason)
+{
+	varlink_call_errorb(tsm->held[i], "Refused", J_STRING("object", "x"),
+			    J_STRING("reason", reason));
+	forget_held(tsm, i);
+}
+
+void fake_tsm_refuse_one(FakeTsm *tsm)
+{
+	refuse_held(tsm, 0, "not so");
+}
+
 static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	FakeTsm *tsm = userdata;
@@ -240,14 +253,19 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 	const char *operation = json_get_string(parameters, "operation");
 	FakeAnswer answer;
 	FakeVerb verb = 0;
+	bool repeated;
 
 	while (strcmp(verbs[verb], name) != 0)
 		verb++;
 	tsm->calls[verb]++;
 	if (verb == FAKE_UNBIND || verb == FAKE_DISCONNECT)
 		tsm->forced = json_get_bool(parameters, "force", false);
-	if (varlink_call_is_more(call) && tsm->answers[verb] != FAKE_HOLD)
-		varlink_call_notifyb(call, J_STRING("progress", "started"));
+	repeated = operation && strcmp(operation, tsm->refused[verb]) == 0;
+	if (varlink_call_is_more(call) && tsm->answers[verb] != FAKE_HOLD && !repeated)
+		varlink_call_notifyb(call,
+				     J_STRING("progress", tsm->answers[verb] == FAKE_QUEUE_HOLD
+								  ? "queued"
+								  : "started"));
 	answer = tsm->answers[verb];
 	if (verb == FAKE_PREPARE && tsm->busy) {
 		json_object *devices = json_object_new_array();
@@ -257,10 +275,11 @@ static int on_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 					   J_STRING("tvm", json_get_string(parameters, "tvm")),
 					   J_TAKE("devices", devices));
 	}
-	if (operation && strcmp(operation, tsm->refused[verb]) == 0)
+	if (repeated)
 		answer = FAKE_REFUSE;
 	switch (answer) {
 	case FAKE_HOLD:
+	case FAKE_QUEUE_HOLD:
 	case FAKE_START_HOLD: return hold(tsm, call, verb);
 	case FAKE_REFUSE:
 		snprintf(tsm->refused[verb], sizeof(tsm->refused[verb]), "%s", operation ?: "");
@@ -350,6 +369,32 @@ static int on_monitor(VarlinkCall *call, json_object *parameters, void *userdata
 	return -ENOBUFS;
 }
 
+/* What has not started is refused, and so it is when it is repeated. */
+static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	FakeTsm *tsm = userdata;
+	const char *operation = json_get_string(parameters, "operation");
+
+	tsm->cancels++;
+	snprintf(tsm->cancel, sizeof(tsm->cancel), "%s", operation);
+	if (tsm->cancel_fails)
+		return -ENOSYS;
+	for (size_t i = 0; i < tsm->n_held; i++) {
+		VarlinkCall *held = tsm->held[i];
+		const char *id = json_get_string(varlink_call_parameters(held), "operation");
+		FakeVerb verb = tsm->held_verb[i];
+
+		if (!id || strcmp(id, operation) != 0)
+			continue;
+		if (tsm->held_started[i])
+			return varlink_call_replyb(call, J_BOOL("cancelled", false));
+		snprintf(tsm->refused[verb], sizeof(tsm->refused[verb]), "%s", operation);
+		refuse_held(tsm, i, "cancelled before it started");
+		return varlink_call_replyb(call, J_BOOL("cancelled", true));
+	}
+	return varlink_call_replyb(call, J_BOOL("cancelled", false));
+}
+
 static int on_other(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	return -ENOSYS;
@@ -370,6 +415,7 @@ void fake_tsm_start(FakeTsm *tsm)
 	varlink_server_bind(tsm->server, "io.tdid.Tsm.ListDevices", 0, on_devices, tsm);
 	varlink_server_bind(tsm->server, "io.tdid.Tsm.Monitor", VARLINK_MORE_ONLY, on_monitor, tsm);
 	varlink_server_bind(tsm->server, "io.tdid.Tsm.Measure", 0, on_other, tsm);
+	varlink_server_bind(tsm->server, "io.tdid.Tsm.Cancel", 0, on_cancel, tsm);
 	cr_assert_eq(varlink_server_listen(tsm->server, tsm->path, 0600, NULL), 0);
 }
 

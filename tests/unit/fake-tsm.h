@@ -21,13 +21,13 @@ typedef enum FakeVerb {
 	FAKE_GUEST_REQUEST,
 	FAKE_GET_EVIDENCE,
 	FAKE_QUERY,
-	FAKE_CANCEL,
 	FAKE_VERB_N,
 } FakeVerb;
 
 typedef enum FakeAnswer {
 	FAKE_DONE,
 	FAKE_HOLD,	 /* nothing, not even "started" */
+	FAKE_QUEUE_HOLD, /* "queued", then nothing */
 	FAKE_START_HOLD, /* "started", then nothing */
 	FAKE_REFUSE,	 /* Refused, or GuestMessageRejected */
 	FAKE_BREAK_OFF,	 /* OutcomeUnknown */
@@ -77,8 +77,12 @@ typedef struct FakeTsm {
 		    [32]; /* the last operation that was: so it is when it is repeated */
 	int64_t requester_id;
 	bool forced; /* the last Unbind or Disconnect */
+	unsigned int cancels;
+	char cancel[32]; /* the operation that the last one was about */
+	bool cancel_fails;
 	VarlinkCall *held[64];
 	FakeVerb held_verb[64];
+	bool held_started[64];
 	size_t n_held;
 	VarlinkCall *watches[4];
 	int64_t sequence;
@@ -92,6 +96,8 @@ void fake_tsm_stop(FakeTsm *tsm);
 /* Carries out the first of what was held; carries out all of it. */
 void fake_tsm_let_one_go(FakeTsm *tsm);
 void fake_tsm_let_go(FakeTsm *tsm);
+/* Refuses the first of it. */
+void fake_tsm_refuse_one(FakeTsm *tsm);
 /* The TDI changes by itself; whoever watches is told. */
 void fake_tsm_set(FakeTsm *tsm, FakeTdi *tdi, const char *state, bool accepted);
 /* The DSM's session is lost. */

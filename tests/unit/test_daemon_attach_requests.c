@@ -620,6 +620,22 @@ Test(daemon_attach_requests, libvirt_refuses)
 	expect("\"domain\":\"tvm0\",\"device\":\"" OTHER "\",\"name\":\"nic1\"," TOKEN, "ok ");
 }
 
+/* Its connect waits at the TSM for its turn; libvirt needs no session to say no. */
+Test(daemon_attach_requests, connect_ahead_of_what_libvirt_refuses)
+{
+	start();
+	d.tsm->answers[FAKE_CONNECT] = FAKE_QUEUE_HOLD;
+	fake_vmm.hold_attaches = true;
+	fake_vmm.attach_result = VMM_ATTACH_REFUSED;
+	fake_vmm.attach_message = "not so";
+	ask(&one, ARGS);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	fake_vmm_let_go();
+	testing_answered(&one, "Nothing is left of it");
+	UNTIL(d.event, dsm()->state == DSM_IDLE);
+	cr_assert_eq(d.tsm->cancels, 1);
+}
+
 Test(daemon_attach_requests, libvirt_is_busy)
 {
 	start();

@@ -21,6 +21,7 @@ static unsigned int n_started, n_done;
 static OperationResult last;
 static Verb last_verb;
 static char last_reason[256];
+static bool is_needed;
 
 static void on_ready(Provider *p, const ProviderTdi *tdis, size_t n_tdis, const ProviderDsm *dsms,
 		     size_t n_dsms, void *userdata)
@@ -54,10 +55,15 @@ static void on_done(const OperationRequest *request, const OperationResult *resu
 	snprintf(last_reason, sizeof(last_reason), "%s", result->reason ?: "");
 }
 
+static bool on_needed(const OperationRequest *request, void *userdata)
+{
+	return is_needed;
+}
+
 static void start(uint64_t deadline_usec)
 {
 	static const ProviderHandlers provider_handlers = { on_ready, on_tdi, on_dsm, on_lost };
-	static const OperationHandlers handlers = { on_started, on_done };
+	static const OperationHandlers handlers = { on_started, on_done, on_needed };
 	ConfigTsm config = { .name = (char *)"fake", .socket = path, .uid = getuid() };
 	Bdf bdf;
 
@@ -416,6 +422,219 @@ Test(daemon_operations, unbind_that_is_refused_for_too_long)
 	UNTIL(event, n_done == 1);
 	cr_assert_eq(last.outcome, OUTCOME_UNKNOWN);
 	cr_assert(strstr(last_reason, "no outcome within 300 ms of its start: Refused: not so"));
+}
+
+/* --- called off --- */
+
+Test(daemon_operations, called_off_while_queued)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_QUEUE_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	testing_idle(event);
+	operations_call_off(operations, dsm, a);
+	cr_assert_eq(n_done, 0, "not from within");
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert(last.called_off);
+	cr_assert(!last.timed);
+	cr_assert_eq(tsm->cancels, 1);
+	cr_assert_eq(tsm->tdis[0].generation, 0);
+	cr_assert_eq(n_started, 0);
+}
+
+/* It goes on to its outcome, and is no refusal of somebody's wish. */
+Test(daemon_operations, called_off_when_it_has_started)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_START_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, n_started == 1);
+	operations_call_off(operations, dsm, a);
+	testing_idle(event);
+	cr_assert_eq(tsm->cancels, 0);
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+	cr_assert(!last.called_off);
+}
+
+/* The TSM's own doing. */
+Test(daemon_operations, called_off_and_refused_after_its_start)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_QUEUE_HOLD;
+	tsm->cancel_fails = true;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	operations_call_off(operations, dsm, a);
+	UNTIL(event, tsm->cancels == 1);
+	varlink_call_notifyb(tsm->held[0], J_STRING("progress", "started"));
+	UNTIL(event, n_started == 1);
+	fake_tsm_refuse_one(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert(!last.called_off);
+}
+
+/* "started" is on its way. */
+Test(daemon_operations, called_off_too_late)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_QUEUE_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	testing_idle(event);
+	tsm->held_started[0] = true;
+	operations_call_off(operations, dsm, a);
+	UNTIL(event, tsm->cancels == 1);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+/* Whether the provider knows it yet nobody can tell. */
+Test(daemon_operations, called_off_before_anything_is_said_of_it)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	operations_call_off(operations, dsm, a);
+	testing_idle(event);
+	cr_assert_eq(tsm->cancels, 0);
+	varlink_call_notifyb(tsm->held[0], J_STRING("progress", "queued"));
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(tsm->cancels, 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+}
+
+Test(daemon_operations, called_off_where_the_provider_cannot)
+{
+	start(1000000);
+	tsm->cancel_fails = true;
+	tsm->answers[FAKE_BIND] = FAKE_QUEUE_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	operations_call_off(operations, dsm, a);
+	UNTIL(event, tsm->cancels == 1);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+}
+
+Test(daemon_operations, called_off_before_it_was_sent)
+{
+	start(1000000);
+	tsm->answers[FAKE_CONNECT] = FAKE_START_HOLD;
+	submit(VERB_CONNECT, 1);
+	submit(VERB_BIND, 2);
+	UNTIL(event, n_started == 1);
+	operations_call_off(operations, dsm, a);
+	cr_assert_eq(n_done, 0, "not from within");
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last_verb, VERB_BIND);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert(last.called_off);
+	fake_tsm_let_go(tsm);
+	UNTIL(event, n_done == 2);
+	testing_idle(event);
+	cr_assert_eq(tsm->calls[FAKE_BIND], 0);
+	cr_assert_eq(tsm->cancels, 0);
+}
+
+Test(daemon_operations, called_off_while_its_provider_is_away)
+{
+	start(1000000);
+	fake_tsm_stop(tsm);
+	UNTIL(event, !provider_is_ready(provider));
+	submit(VERB_CONNECT, 1);
+	testing_idle(event);
+	operations_call_off(operations, dsm, NULL);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+}
+
+/* It may have got there: only the provider can tell, which has it taken back then. */
+Test(daemon_operations, called_off_after_the_connection_was_lost)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_QUEUE_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	fake_tsm_stop(tsm);
+	UNTIL(event, !provider_is_ready(provider));
+	operations_call_off(operations, dsm, a);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+	fake_tsm_start(tsm);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert(last.called_off);
+	cr_assert_eq(tsm->cancels, 1);
+}
+
+Test(daemon_operations, freed_while_it_is_called_off)
+{
+	start(1000000);
+	tsm->answers[FAKE_BIND] = FAKE_QUEUE_HOLD;
+	submit(VERB_BIND, 1);
+	UNTIL(event, tsm->n_held == 1);
+	operations_call_off(operations, dsm, a);
+	operations = operations_free(operations);
+	testing_idle(event);
+	cr_assert_eq(n_done, 0);
+}
+
+/* Under its old id it would be refused for ever. */
+Test(daemon_operations, connect_that_is_needed_again)
+{
+	start(1000000);
+	tsm->answers[FAKE_CONNECT] = FAKE_QUEUE_HOLD;
+	submit(VERB_CONNECT, 0xabc);
+	UNTIL(event, tsm->n_held == 1);
+	testing_idle(event);
+	operations_call_off(operations, dsm, NULL);
+	is_needed = true;
+	UNTIL(event, tsm->calls[FAKE_CONNECT] == 2);
+	testing_idle(event);
+	/* And so on. */
+	is_needed = false;
+	operations_call_off(operations, dsm, NULL);
+	is_needed = true;
+	tsm->answers[FAKE_CONNECT] = FAKE_DONE;
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+	cr_assert(!last.called_off);
+	cr_assert_eq(tsm->calls[FAKE_CONNECT], 3);
+	cr_assert_str_eq(tsm->operation[FAKE_CONNECT], "0000000000000abc-2");
+}
+
+/* As one that was called off when tdid ended. But not what the TSM refuses. */
+Test(daemon_operations, connect_that_an_earlier_run_may_have_called_off)
+{
+	OperationRequest request = { .verb = VERB_CONNECT, .number = 0xabc, .resumed = true };
+
+	start(1000000);
+	request.dsm = dsm;
+	is_needed = true;
+	snprintf(tsm->refused[FAKE_CONNECT], sizeof(tsm->refused[FAKE_CONNECT]),
+		 "0000000000000abc");
+	cr_assert_eq(operations_submit(operations, &request), 0);
+	UNTIL(event, n_done == 1);
+	cr_assert_eq(last.outcome, OUTCOME_DONE);
+	tsm->answers[FAKE_CONNECT] = FAKE_REFUSE;
+	request.number++;
+	cr_assert_eq(operations_submit(operations, &request), 0);
+	UNTIL(event, n_done == 2);
+	cr_assert_eq(last.outcome, OUTCOME_REFUSED);
+	cr_assert(!last.called_off);
+	cr_assert_eq(tsm->calls[FAKE_CONNECT], 3);
 }
 
 Test(daemon_operations, refused_by_the_service_itself)
