@@ -85,7 +85,8 @@ def agreement(run):
         if record["quarantined"]:
             continue
         # Of its last bind the record of its assignment tells.
-        last = max(r["generation"] for r in kept.values() if r.get("device") == tdi["device"])
+        last = max(r["generation"] for r in kept.values()
+                   if r["kind"] in ("tdi", "assignment") and r.get("device") == tdi["device"])
         if record.get("owner") != tdi["tvm"] or last != tdi["generation"]:
             raise runs.Broken(f"the TSM says {tdi}, the record {record}, with bind {last}")
         if not any(a["state"] in BOUND for a in state["assignments"] if a["domain"] == tdi["tvm"]):
