@@ -47,6 +47,7 @@ const char *guest_message_type_name(uint8_t type)
 	case GUEST_MESSAGE_MMIO_VALIDATE: return "mmio_validate";
 	case GUEST_MESSAGE_TDI_STATE: return "tdi_state";
 	case GUEST_MESSAGE_TDREPORT: return "tdreport";
+	case GUEST_MESSAGE_TDI_LOCK: return "tdi_lock";
 	default: return "unknown";
 	}
 }

@@ -42,6 +42,7 @@ typedef enum GuestMessageType {
 	GUEST_MESSAGE_MMIO_VALIDATE = 4,
 	GUEST_MESSAGE_TDI_STATE = 5,
 	GUEST_MESSAGE_TDREPORT = 6, /* of the emulated platform only: TDX has an instruction */
+	GUEST_MESSAGE_TDI_LOCK = 7, /* where LOCK is the TVM's to ask for */
 } GuestMessageType;
 
 #define GUEST_MESSAGE_RESPONSE 0x80 /* or'ed to the request's type */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/guest-payload.h"
 #include "core/bytes.h"
+#include "core/tdisp.h"
 
 #include <errno.h>
 
-#define LAST_TDISP_STATE 3
+#define LAST_TDISP_STATE TDISP_ERROR
 
 static const struct {
 	const char *name;
@@ -24,6 +25,8 @@ static const struct {
 	[GUEST_STATUS_MALFORMED] = { "malformed", "The request is malformed." },
 	[GUEST_STATUS_UNSUPPORTED] = { "unsupported", "The TSM does not know this request." },
 	[GUEST_STATUS_BUSY] = { "busy", "Another operation on the TDI is under way." },
+	[GUEST_STATUS_NOT_LOCKED] = { "not_locked", "The TDI is bound and not locked: its TVM has "
+						    "to ask for LOCK." },
 };
 
 const char *guest_status_name(GuestStatus status)
@@ -177,6 +180,29 @@ void guest_tdi_state_write(const GuestTdiState *request, uint8_t ret[static GUES
 	bytes_put_zero(&w, 4);
 }
 
+int guest_tdi_lock_parse(GuestTdiLock *ret, const void *data, size_t size)
+{
+	ByteReader r = byte_reader(data, size);
+	GuestTdiLock request;
+
+	request.rid = bytes_take_u32(&r);
+	bytes_take_zero(&r, 4);
+	request.generation = bytes_take_u64(&r);
+	if (!bytes_taken_all(&r))
+		return -EBADMSG;
+	*ret = request;
+	return 0;
+}
+
+void guest_tdi_lock_write(const GuestTdiLock *request, uint8_t ret[static GUEST_TDI_LOCK_SIZE])
+{
+	ByteWriter w = byte_writer(ret, GUEST_TDI_LOCK_SIZE);
+
+	bytes_put_u32(&w, request->rid);
+	bytes_put_zero(&w, 4);
+	bytes_put_u64(&w, request->generation);
+}
+
 int guest_tdreport_parse(GuestTdreport *ret, const void *data, size_t size)
 {
 	ByteReader r = byte_reader(data, size);
@@ -221,19 +247,33 @@ size_t guest_response_write(GuestStatus status, const void *body, size_t body_si
 	return w.failed ? 0 : w.used;
 }
 
+/* Each is open in the state that it leads out of. */
+static bool requested_sane(uint8_t requested, uint8_t state, uint8_t accepted)
+{
+	switch (requested) {
+	case GUEST_REQUESTED_NOTHING: return true;
+	case GUEST_REQUESTED_LOCK: return state == TDISP_CONFIG_UNLOCKED && !accepted;
+	case GUEST_REQUESTED_START: return state == TDISP_CONFIG_LOCKED && !accepted;
+	default: return false;
+	}
+}
+
 int guest_tdi_status_parse(GuestTdiStatus *ret, const void *body, size_t size)
 {
 	ByteReader r = byte_reader(body, size);
 	uint8_t state = bytes_take_u8(&r);
 	uint8_t accepted = bytes_take_u8(&r);
+	uint8_t requested = bytes_take_u8(&r);
 	uint64_t generation;
 
-	bytes_take_zero(&r, 6);
+	bytes_take_zero(&r, 5);
 	generation = bytes_take_u64(&r);
-	if (!bytes_taken_all(&r) || state > LAST_TDISP_STATE || accepted > 1)
+	if (!bytes_taken_all(&r) || state > LAST_TDISP_STATE || accepted > 1 ||
+	    !requested_sane(requested, state, accepted))
 		return -EBADMSG;
 	*ret = (GuestTdiStatus){ .tdisp_state = state,
 				 .accepted = accepted,
+				 .requested = requested,
 				 .generation = generation };
 	return 0;
 }
@@ -244,6 +284,7 @@ void guest_tdi_status_write(const GuestTdiStatus *status, uint8_t ret[static GUE
 
 	bytes_put_u8(&w, status->tdisp_state);
 	bytes_put_u8(&w, status->accepted);
-	bytes_put_zero(&w, 6);
+	bytes_put_u8(&w, status->requested);
+	bytes_put_zero(&w, 5);
 	bytes_put_u64(&w, status->generation);
 }

@@ -11,12 +11,16 @@
  *                  16 u8[48] digests of certificates, 64 VCA, 112 measurements,
  *                  160 report, 208 u64 sequences of identity, 216 measurements,
  *                  224 report (for revoke digests and sequences are zero)            232
- *     answer body  0 u8 TDISP state, 1 u8 accepted, 2 u8[6] zero, 8 u64 generation    16
+ *     answer body  0 u8 TDISP state, 1 u8 accepted, 2 u8 request of the TVM that the
+ *                  host has not carried yet (1 LOCK, in CONFIG_UNLOCKED; 2 START, in
+ *                  CONFIG_LOCKED; not accepted), 3 u8[5] zero, 8 u64 generation       16
  *   MMIO_VALIDATE  0 u32 rid, 4 u16 index of the range in the report, 6 u16 zero,
  *                  8 u64 generation, 16 u64 guest-physical address, 24 u64 pages      32
  *     answer body  none; of a TDI that runs accepted, OK says that it was validated just so
  *   TDI_STATE      0 u32 rid, 4 u32 zero                                               8
  *     answer body  as TDI_VALIDATE's
+ *   TDI_LOCK       0 u32 rid, 4 u32 zero, 8 u64 generation                            16
+ *     answer body  as TDI_VALIDATE's: it is locked, or LOCK has been asked for
  *   TDREPORT       0 u8[64] report data                                               64
  *     answer body  the report (tdreport.h)                                          1024
  *
@@ -36,6 +40,7 @@
 #define GUEST_TDI_VALIDATE_SIZE	 232
 #define GUEST_MMIO_VALIDATE_SIZE 32
 #define GUEST_TDI_STATE_SIZE	 8
+#define GUEST_TDI_LOCK_SIZE	 16
 #define GUEST_TDREPORT_SIZE	 TDREPORT_DATA_SIZE
 #define GUEST_RESPONSE_HEAD_SIZE 8
 #define GUEST_TDI_STATUS_SIZE	 16
@@ -54,6 +59,7 @@ typedef enum GuestStatus {
 	GUEST_STATUS_MALFORMED,
 	GUEST_STATUS_UNSUPPORTED,
 	GUEST_STATUS_BUSY,
+	GUEST_STATUS_NOT_LOCKED, /* bound, and its TVM's to ask for LOCK */
 	_GUEST_STATUS_MAX,
 } GuestStatus;
 
@@ -90,20 +96,33 @@ typedef struct GuestTdiState {
 	uint32_t rid;
 } GuestTdiState;
 
+typedef struct GuestTdiLock {
+	uint32_t rid;
+	uint64_t generation;
+} GuestTdiLock;
+
 typedef struct GuestTdreport {
 	uint8_t report_data[TDREPORT_DATA_SIZE];
 } GuestTdreport;
+
+typedef enum GuestRequested {
+	GUEST_REQUESTED_NOTHING,
+	GUEST_REQUESTED_LOCK,
+	GUEST_REQUESTED_START,
+} GuestRequested;
 
 typedef struct GuestTdiStatus {
 	uint8_t tdisp_state;
 	bool accepted;
 	uint64_t generation;
+	uint8_t requested; /* GuestRequested */
 } GuestTdiStatus;
 
 int guest_tdi_info_parse(GuestTdiInfo *ret, const void *data, size_t size);
 int guest_tdi_validate_parse(GuestTdiValidate *ret, const void *data, size_t size);
 int guest_mmio_validate_parse(GuestMmioValidate *ret, const void *data, size_t size);
 int guest_tdi_state_parse(GuestTdiState *ret, const void *data, size_t size);
+int guest_tdi_lock_parse(GuestTdiLock *ret, const void *data, size_t size);
 int guest_tdreport_parse(GuestTdreport *ret, const void *data, size_t size);
 
 void guest_tdi_info_write(const GuestTdiInfo *request, uint8_t ret[static GUEST_TDI_INFO_SIZE]);
@@ -112,6 +131,7 @@ void guest_tdi_validate_write(const GuestTdiValidate *request,
 void guest_mmio_validate_write(const GuestMmioValidate *request,
 			       uint8_t ret[static GUEST_MMIO_VALIDATE_SIZE]);
 void guest_tdi_state_write(const GuestTdiState *request, uint8_t ret[static GUEST_TDI_STATE_SIZE]);
+void guest_tdi_lock_write(const GuestTdiLock *request, uint8_t ret[static GUEST_TDI_LOCK_SIZE]);
 void guest_tdreport_write(const GuestTdreport *request, uint8_t ret[static GUEST_TDREPORT_SIZE]);
 
 /*

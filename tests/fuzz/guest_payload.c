@@ -46,7 +46,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return false;
-	kind = *data++ % 7;
+	kind = *data++ % 8;
 	size--;
 	switch (kind) {
 	case 0: return TRY(GuestTdiInfo, guest_tdi_info, GUEST_TDI_INFO_SIZE);
@@ -55,6 +55,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	case 3: return TRY(GuestTdiState, guest_tdi_state, GUEST_TDI_STATE_SIZE);
 	case 4: return TRY(GuestTdiStatus, guest_tdi_status, GUEST_TDI_STATUS_SIZE);
 	case 5: return try_response(data, size);
+	case 7: return TRY(GuestTdiLock, guest_tdi_lock, GUEST_TDI_LOCK_SIZE);
 	default: return TRY(GuestTdreport, guest_tdreport, GUEST_TDREPORT_SIZE);
 	}
 }

@@ -14,6 +14,7 @@ static int parse(int which, const void *data, size_t size)
 	case 2: return guest_mmio_validate_parse(&(GuestMmioValidate){}, data, size);
 	case 3: return guest_tdi_state_parse(&(GuestTdiState){}, data, size);
 	case 4: return guest_tdi_status_parse(&(GuestTdiStatus){}, data, size);
+	case 5: return guest_tdi_lock_parse(&(GuestTdiLock){}, data, size);
 	default: return guest_tdreport_parse(&(GuestTdreport){}, data, size);
 	}
 }
@@ -80,9 +81,24 @@ Test(guest_payload, broken)
 	b[0] = 1;
 	b[1] = 2;
 	cr_assert_eq(parse(4, b, GUEST_TDI_STATUS_SIZE), -EBADMSG, "accepted");
+	for (uint8_t state = 0; state < 4; state++)
+		for (uint8_t accepted = 0; accepted < 2; accepted++)
+			for (uint8_t requested = 1; requested < 4; requested++) {
+				bool can_be = !accepted && state + 1 == requested && state < 2;
+
+				b[0] = state;
+				b[1] = accepted;
+				b[2] = requested;
+				cr_assert_eq(parse(4, b, GUEST_TDI_STATUS_SIZE),
+					     can_be ? 0 : -EBADMSG, "%u requested in %u, %u",
+					     requested, state, accepted);
+			}
+
+	guest_tdi_lock_write(&(GuestTdiLock){ .rid = 1, .generation = 2 }, b);
+	break_payload(5, b, GUEST_TDI_LOCK_SIZE, (const size_t[]){ 4, 7 }, 2);
 
 	guest_tdreport_write(&(GuestTdreport){ .report_data = { 1, 2 } }, b);
-	break_payload(5, b, GUEST_TDREPORT_SIZE, NULL, 0);
+	break_payload(6, b, GUEST_TDREPORT_SIZE, NULL, 0);
 }
 
 Test(guest_payload, broken_response)
@@ -119,6 +135,7 @@ Test(guest_payload, round_trips)
 	GuestTdiInfo i = { .rid = 9, .nonce = { 8, 7 } }, i2;
 	GuestTdiStatus s = { 2, true, 77 }, s2;
 	GuestTdiState q = { 0xffffffff }, q2;
+	GuestTdiLock l2;
 	GuestTdreport d = { .report_data = { 3, [63] = 4 } }, d2;
 	uint8_t b[GUEST_TDI_VALIDATE_SIZE];
 
@@ -161,6 +178,18 @@ Test(guest_payload, round_trips)
 	cr_assert_eq(s2.tdisp_state, 2);
 	cr_assert(s2.accepted);
 	cr_assert_eq(s2.generation, 77);
+	cr_assert_eq(s2.requested, GUEST_REQUESTED_NOTHING);
+
+	s = (GuestTdiStatus){ .tdisp_state = 1, .requested = GUEST_REQUESTED_START };
+	guest_tdi_status_write(&s, b);
+	cr_assert_eq(b[2], 2);
+	cr_assert_eq(guest_tdi_status_parse(&s2, b, GUEST_TDI_STATUS_SIZE), 0);
+	cr_assert_eq(s2.requested, GUEST_REQUESTED_START);
+
+	guest_tdi_lock_write(&(GuestTdiLock){ .rid = 0x01020304, .generation = 9 }, b);
+	cr_assert_arr_eq(b, ((uint8_t[]){ 4, 3, 2, 1, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0 }), 16);
+	cr_assert_eq(guest_tdi_lock_parse(&l2, b, GUEST_TDI_LOCK_SIZE), 0);
+	cr_assert(l2.rid == 0x01020304 && l2.generation == 9);
 }
 
 Test(guest_payload, responses)
