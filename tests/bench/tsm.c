@@ -274,6 +274,8 @@ static int serve(const BenchTsm *tsm, int ready, int order)
 		{ "io.tdid.Tsm.ReleaseTvm", 0, on_nothing },
 		{ "io.tdid.Tsm.GuestRequest", 0, on_nothing },
 		{ "io.tdid.Tsm.GetEvidence", 0, on_evidence },
+		{ "io.tdid.Tsm.Lock", 0, on_nothing },
+		{ "io.tdid.Tsm.Start", 0, on_nothing },
 		{ "io.tdid.Tsm.Measure", 0, on_nothing },
 		{ "io.tdid.Tsm.Cancel", 0, on_nothing },
 	};

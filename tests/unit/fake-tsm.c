@@ -13,6 +13,8 @@ static const char *const verbs[FAKE_VERB_N] = {
 	[FAKE_DISCONNECT] = "Disconnect",
 	[FAKE_BIND] = "Bind",
 	[FAKE_UNBIND] = "Unbind",
+	[FAKE_LOCK] = "Lock",
+	[FAKE_START] = "Start",
 	[FAKE_PREPARE] = "PrepareTvm",
 	[FAKE_RELEASE] = "ReleaseTvm",
 	[FAKE_GUEST_REQUEST] = "GuestRequest",
@@ -41,13 +43,18 @@ static FakeTdi *find(FakeTsm *tsm, const char *device)
 
 static json_object *tdi_status(const FakeTdi *tdi, const char *device)
 {
-	json_object *o;
+	json_object *o, *request = NULL;
 
+	if (tdi->asks)
+		cr_assert_eq(json_build(&request, J_STRING("what", tdi->asks),
+					J_INT("id", tdi->request)),
+			     0);
 	cr_assert_eq(json_build(&o, J_STRING("device", device ?: tdi->device),
 				J_STRING("dsm", FAKE_TSM_DSM),
 				J_STRING("tvm", tdi->tvm[0] ? tdi->tvm : NULL),
 				J_INT_IF(tdi->generation > 0, "generation", tdi->generation),
-				J_STRING("state", tdi->state), J_BOOL("accepted", tdi->accepted)),
+				J_STRING("state", tdi->state), J_BOOL("accepted", tdi->accepted),
+				J_TAKE("request", request)),
 		     0);
 	return o;
 }
@@ -78,6 +85,14 @@ void fake_tsm_set(FakeTsm *tsm, FakeTdi *tdi, const char *state, bool accepted)
 {
 	tdi->state = state;
 	tdi->accepted = accepted;
+	tdi->asks = NULL;
+	notify(tsm, tdi_status(tdi, NULL), NULL);
+}
+
+void fake_tsm_ask(FakeTsm *tsm, FakeTdi *tdi, const char *what, int64_t request)
+{
+	tdi->asks = what;
+	tdi->request = request;
 	notify(tsm, tdi_status(tdi, NULL), NULL);
 }
 
@@ -113,8 +128,7 @@ static void carry_out(FakeTsm *tsm, FakeVerb verb, json_object *p)
 {
 	const char *operation = json_get_string(p, "operation");
 	const char *device = json_get_string(p, "device");
-	FakeTdi *tdi =
-		device && (verb == FAKE_BIND || verb == FAKE_UNBIND) ? find(tsm, device) : NULL;
+	FakeTdi *tdi = device && verb >= FAKE_BIND && verb <= FAKE_START ? find(tsm, device) : NULL;
 
 	if (operation && strcmp(operation, tsm->operation[verb]) == 0)
 		return;
@@ -127,7 +141,17 @@ static void carry_out(FakeTsm *tsm, FakeVerb verb, json_object *p)
 		tsm->requester_id = json_get_int(p, "guest_requester_id", -1);
 		tdi->generation = json_get_int(p, "generation", 0);
 		snprintf(tdi->tvm, sizeof(tdi->tvm), "%s", json_get_string(p, "tvm"));
-		fake_tsm_set(tsm, tdi, "config_locked", false);
+		fake_tsm_set(tsm, tdi, tsm->tvm_asks_lock ? "config_unlocked" : "config_locked",
+			     false);
+		break;
+	case FAKE_LOCK:
+	case FAKE_START:
+		cr_assert_str_eq(json_get_string(p, "tvm"), tdi->tvm);
+		cr_assert_eq(json_get_int(p, "generation", -1), tdi->generation);
+		cr_assert(tdi->asks && json_get_int(p, "request", -1) == tdi->request);
+		cr_assert_str_eq(tdi->asks, verb == FAKE_LOCK ? "lock" : "start");
+		fake_tsm_set(tsm, tdi, verb == FAKE_LOCK ? "config_locked" : "run",
+			     verb == FAKE_START);
 		break;
 	case FAKE_UNBIND:
 		fake_tsm_set(tsm, tdi, "config_unlocked", false);
@@ -171,7 +195,10 @@ static int succeed(FakeTsm *tsm, VarlinkCall *call, FakeVerb verb)
 	case FAKE_DISCONNECT: return varlink_call_replyb(call, J_STRING("progress", "done"));
 	case FAKE_BIND:
 		return varlink_call_replyb(call, J_STRING("progress", "done"),
-					   J_STRING("state", "config_locked"));
+					   J_STRING("state", tsm->tvm_asks_lock ? "config_unlocked"
+										: "config_locked"));
+	case FAKE_LOCK:
+	case FAKE_START: return varlink_call_replyb(call, J_STRING("progress", "done"));
 	case FAKE_UNBIND:
 		return varlink_call_replyb(call, J_STRING("progress", "done"),
 					   J_BOOL("freed", true),

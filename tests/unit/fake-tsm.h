@@ -16,6 +16,8 @@ typedef enum FakeVerb {
 	FAKE_DISCONNECT,
 	FAKE_BIND,
 	FAKE_UNBIND,
+	FAKE_LOCK,
+	FAKE_START,
 	FAKE_PREPARE,
 	FAKE_RELEASE,
 	FAKE_GUEST_REQUEST,
@@ -41,6 +43,8 @@ typedef struct FakeTdi {
 	char tvm[40];
 	const char *state;
 	bool accepted;
+	const char *asks; /* its TVM's request, and its number; NULL: none */
+	int64_t request;
 } FakeTdi;
 
 typedef struct FakeTsm {
@@ -55,6 +59,7 @@ typedef struct FakeTsm {
 	const char *unbind_reason;
 	bool protection;
 	const char *state_source; /* NULL: "tsm" */
+	bool tvm_asks_lock;	  /* a bind ends in CONFIG_UNLOCKED */
 	const char *bind_when;	  /* NULL: "guest_ready" */
 	const char *device_text;  /* ListDevices: instead of the first device's address */
 	const char *only_device;  /* ListDevices: it alone */
@@ -100,6 +105,8 @@ void fake_tsm_let_go(FakeTsm *tsm);
 void fake_tsm_refuse_one(FakeTsm *tsm);
 /* The TDI changes by itself; whoever watches is told. */
 void fake_tsm_set(FakeTsm *tsm, FakeTdi *tdi, const char *state, bool accepted);
+/* Its TVM has this request open; likewise. NULL: none. */
+void fake_tsm_ask(FakeTsm *tsm, FakeTdi *tdi, const char *what, int64_t request);
 /* The DSM's session is lost. */
 void fake_tsm_lose_dsm(FakeTsm *tsm);
 /* News of the TSM itself. */

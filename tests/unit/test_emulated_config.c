@@ -29,6 +29,12 @@ Test(emulated_config, refuses_and_names_the_member)
 		{ "{\"faults\": 1}", "faults" },
 		{ "{\"platform_key\": \"key\"}", "platform_key" },
 		{ "{\"platform_key\": true}", "platform_key" },
+		{ "{\"lock_by\": \"guest\"}", "lock_by" },
+		{ "{\"lock_by\": true}", "lock_by" },
+		{ "{\"start_by\": \"host\"}", "start_by" },
+		{ "{\"start_by\": \"\"}", "start_by" },
+		{ "{\"proxy\": \"/dev/x\", \"lock_by\": \"tvm\"}", "lock_by" },
+		{ "{\"proxy\": \"/dev/x\", \"start_by\": \"host_on_request\"}", "start_by" },
 		{ "{\"group\": \"no-such-group-here\"}", "no-such-group-here" },
 		{ "{\"group\": \"4294967295\"}", "group" },
 		{ "{\"allow_uids\": [-1]}", "allow_uids[0]" },
@@ -92,6 +98,7 @@ Test(emulated_config, reads_every_member)
 
 	cr_assert_eq(parse("{\"socket\": \"/a\", \"state\": \"/b\", \"keys\": \"/c\","
 			   " \"sysfs\": \"/d\", \"group\": \"7\", \"allow_uids\": [3, \"root\", 5],"
+			   " \"lock_by\": \"tvm\", \"start_by\": \"host_on_request\","
 			   " \"faults\": true, \"latencies\": {\"connect\": 10, \"measure\": 3},"
 			   " \"devices\": [{\"device\": \"0000:01:00.0\", \"tee_io\": true,"
 			   " \"firmware\": \"2\", \"svn\": 9, \"debug\": true,"
@@ -104,7 +111,7 @@ Test(emulated_config, reads_every_member)
 	cr_assert(config->has_group && config->group == 7);
 	cr_assert(config->allow_uids.n == 3 && config->allow_uids.list[1] == 0 &&
 		  config->allow_uids.list[2] == 5);
-	cr_assert(config->faults);
+	cr_assert(config->faults && config->tvm_asks_lock && config->tvm_asks_start);
 	d = config_find(config, testing_bdf(PF));
 	cr_assert_not_null(d);
 	cr_assert(d->tee_io && d->debug && d->svn == 9);

@@ -250,6 +250,38 @@ Test(emulated_service, refuses)
 	cr_assert_str_eq(last_error, "ExpectedMore");
 }
 
+static json_object *carry(const char *id, int64_t generation, int64_t request)
+{
+	return OBJECT(J_STRING("operation", id), J_STRING("tvm", TVM_A), J_STRING("device", VF0),
+		      J_INT("generation", generation), J_INT("request", request));
+}
+
+/* Its TVM has asked for nothing. */
+Test(emulated_service, carries_nothing_of_its_own)
+{
+	static const char *const verbs[] = { "Lock", "Start" };
+	TestingTvm tvm;
+
+	prepare_and_connect(&tvm);
+	call("Bind", bind_parameters("bind", 7));
+	cr_assert_str_empty(last_error);
+	for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
+		call(verbs[i], carry("a", 7, 0));
+		cr_assert_str_eq(last_error, "InvalidParameter");
+		call(verbs[i], carry("a", -1, 1));
+		cr_assert_str_eq(last_error, "InvalidParameter");
+		call(verbs[i], carry(verbs[i], 7, 1));
+		cr_assert_str_eq(last_error, "InvalidState");
+		cr_assert(strstr(json_get_string(last_reply, "reason"), "no request 1"));
+		call(verbs[i], carry(verbs[i], 7, 1));
+		cr_assert_str_eq(last_error, "InvalidState", "the same again");
+		call(verbs[i], carry(verbs[i], 7, 2));
+		cr_assert_str_eq(last_error, "Refused", "the id is taken");
+	}
+	cr_assert_str_eq(tdi_state(VF0), "config_locked");
+	testing_tvm_done(&tvm);
+}
+
 Test(emulated_service, tells_what_there_is)
 {
 	json_object *capabilities, *devices, *vf;

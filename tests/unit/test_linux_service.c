@@ -21,6 +21,13 @@ Test(linux_service, refuses_what_is_no_tee_io)
 	call("Connect", OBJECT(J_STRING("operation", "l"), J_STRING("dsm", PF),
 			       J_STRING("link", "selective_ide")));
 	expect_error("Refused", "link");
+	for (size_t i = 0; i < 2; i++) {
+		call(i == 0 ? "Lock" : "Start",
+		     OBJECT(J_STRING("operation", "c"), J_STRING("tvm", TVM_A),
+			    J_STRING("device", VF0), J_INT("generation", 1), J_INT("request", 1)));
+		expect_error("Refused", "no LOCK or START");
+		cr_assert_str_eq(json_get_string(last_reply, "operation"), "c");
+	}
 	call("GetEvidence", OBJECT(J_STRING("device", PF)));
 	expect_error("Refused", "evidence");
 	call("GuestRequest", OBJECT(J_STRING("tvm", TVM_A), J_STRING("scope", "info"),

@@ -143,6 +143,7 @@ static inline void start_companion(void)
 		{ "ListDevices", on_companion_other },	{ "Connect", on_companion_other },
 		{ "Disconnect", on_companion_other },	{ "Bind", on_companion_other },
 		{ "Unbind", on_companion_other },	{ "Cancel", on_companion_other },
+		{ "Lock", on_companion_other },		{ "Start", on_companion_other },
 	};
 	_cleanup_free_ char *error = NULL;
 	char name[64];

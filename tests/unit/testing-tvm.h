@@ -92,7 +92,8 @@ static inline GuestStatus testing_tvm_answer(TestingTvm *tvm)
 static inline GuestStatus testing_tvm_ask(TestingTvm *tvm, Tsm *tsm, GuestMessageType type,
 					  const void *payload, size_t size)
 {
-	bool change = type == GUEST_MESSAGE_TDI_VALIDATE || type == GUEST_MESSAGE_MMIO_VALIDATE;
+	bool change = type == GUEST_MESSAGE_TDI_VALIDATE || type == GUEST_MESSAGE_MMIO_VALIDATE ||
+		      type == GUEST_MESSAGE_TDI_LOCK;
 	const uint8_t *message;
 	size_t message_size;
 
@@ -146,6 +147,16 @@ static inline GuestStatus testing_tvm_validate(TestingTvm *tvm, Tsm *tsm, uint32
 		request.evidence = s->evidence;
 	guest_tdi_validate_write(&request, payload);
 	return testing_tvm_ask(tvm, tsm, GUEST_MESSAGE_TDI_VALIDATE, payload, sizeof(payload));
+}
+
+static inline GuestStatus testing_tvm_lock(TestingTvm *tvm, Tsm *tsm, uint32_t rid,
+					   uint64_t generation)
+{
+	const GuestTdiLock request = { rid, generation };
+	uint8_t payload[GUEST_TDI_LOCK_SIZE];
+
+	guest_tdi_lock_write(&request, payload);
+	return testing_tvm_ask(tvm, tsm, GUEST_MESSAGE_TDI_LOCK, payload, sizeof(payload));
 }
 
 static inline GuestTdiStatus testing_tvm_state(TestingTvm *tvm, Tsm *tsm, uint32_t rid)

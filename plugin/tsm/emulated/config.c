@@ -127,10 +127,38 @@ static int parse_group(Config *config, const char *text, char **ret_error)
 }
 
 typedef struct ConfigText {
-	const char *socket, *state, *keys, *group, *sysfs, *proxy, *platform_key;
+	const char *socket, *state, *keys, *group, *sysfs, *proxy, *platform_key, *lock_by,
+		*start_by;
 	bool faults;
 	json_object *allow_uids, *devices, *latencies;
 } ConfigText;
+
+/* *ret: it is the second of the words. */
+static int parse_word(bool *ret, const char *text, const char *name, const char *first,
+		      const char *second, char **ret_error)
+{
+	*ret = strcmp(text, second) == 0;
+	if (*ret || strcmp(text, first) == 0)
+		return 0;
+	return refuse(ret_error, -EINVAL, "%s: \"%s\" is neither \"%s\" nor \"%s\"", name,
+		      json_shown(text), first, second);
+}
+
+static int parse_requests(Config *config, const ConfigText *text, char **ret_error)
+{
+	int r;
+
+	r = parse_word(&config->tvm_asks_lock, text->lock_by, "lock_by", "host", "tvm", ret_error);
+	if (r == 0)
+		r = parse_word(&config->tvm_asks_start, text->start_by, "start_by", "tvm",
+			       "host_on_request", ret_error);
+	if (r == 0 && config->proxy && (config->tvm_asks_lock || config->tvm_asks_start))
+		return refuse(ret_error, -EINVAL,
+			      "%s: with \"proxy\" verbs come from the kernel, which carries no "
+			      "request of a TVM: leave it out",
+			      config->tvm_asks_lock ? "lock_by" : "start_by");
+	return r;
+}
 
 static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 {
@@ -149,6 +177,8 @@ static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 	if (r == 0 && text->platform_key)
 		r = settings_path(&config->platform_key, text->platform_key, "platform_key",
 				  ret_error);
+	if (r == 0)
+		r = parse_requests(config, text, ret_error);
 	if (r == 0)
 		r = parse_group(config, text->group, ret_error);
 	if (r == 0)
@@ -171,6 +201,8 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 		{ "sysfs", JSON_FIELD_STRING, 0, offsetof(ConfigText, sysfs) },
 		{ "proxy", JSON_FIELD_STRING, 0, offsetof(ConfigText, proxy) },
 		{ "platform_key", JSON_FIELD_STRING, 0, offsetof(ConfigText, platform_key) },
+		{ "lock_by", JSON_FIELD_STRING, 0, offsetof(ConfigText, lock_by) },
+		{ "start_by", JSON_FIELD_STRING, 0, offsetof(ConfigText, start_by) },
 		{ "faults", JSON_FIELD_BOOL, 0, offsetof(ConfigText, faults) },
 		{ "latencies", JSON_FIELD_OBJECT, 0, offsetof(ConfigText, latencies) },
 		{ "devices", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, devices) },
@@ -183,6 +215,8 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 		.state = CONFIG_DEFAULT_STATE,
 		.keys = CONFIG_DEFAULT_KEYS,
 		.sysfs = CONFIG_DEFAULT_SYSFS,
+		.lock_by = "host",
+		.start_by = "tvm",
 	};
 	int r;
 

@@ -61,6 +61,12 @@ typedef struct Config {
 	 * (common/platform-key.h). NULL: TVMs that ask for one are told that there are none.
 	 */
 	char *platform_key;
+	/*
+	 * "lock_by": "host" or "tvm", and "start_by": "tvm" or "host_on_request". By default,
+	 * false, Bind locks and the TVM's tdi_validate starts. Otherwise the TVM asks, and the
+	 * host's Lock or Start carries that; not with "proxy", since the kernel has no way for it.
+	 */
+	bool tvm_asks_lock, tvm_asks_start;
 	bool faults; /* "faults", false: serve io.tdid.TsmEmulated, which breaks things on request
 		      */
 	ConfigLatencies latencies; /* "latencies", all 0 */

@@ -39,7 +39,8 @@ static int get_target(VarlinkCall *call, json_object *parameters, Service *servi
 
 static int on_fail_verb(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-	static const char *const verbs[] = { "connect", "disconnect", "bind", "unbind" };
+	static const char *const verbs[] = { "connect", "disconnect", "bind",
+					     "unbind",	"lock",	      "start" };
 	static const char *const faults[] = { NULL, "refuse", "hang", "late", "done_but_failed" };
 	int64_t milliseconds = json_get_int(parameters, "milliseconds", 0);
 	int64_t times = json_get_int(parameters, "times", 1);

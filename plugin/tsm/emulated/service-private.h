@@ -28,6 +28,7 @@ typedef struct VerbWork {
 			bool unbinds; /* what is bound is unbound first, else it is refused */
 		} disconnect;
 		TsmBind bind;
+		TsmCarry carry; /* of lock and start */
 	};
 } VerbWork;
 

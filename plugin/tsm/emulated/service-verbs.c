@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connect, Disconnect, Bind, Unbind: each becomes an operation in the queue of its DSM. Even what
- * is refused takes its turn, so that the refusal is about the state that the verbs before it left.
+ * Connect, Disconnect, Bind, Unbind, Lock, Start: each becomes an operation in the queue of its
+ * DSM. Even what is refused takes its turn, so that the refusal is about the state that the verbs
+ * before it left.
  */
 #include "service-private.h"
 
@@ -14,7 +15,8 @@
 
 static const char *verb_name(Verb verb)
 {
-	static const char *const names[_VERB_MAX] = { "connect", "disconnect", "bind", "unbind" };
+	static const char *const names[_VERB_MAX] = { "connect", "disconnect", "bind",
+						      "unbind",	 "lock",       "start" };
 
 	return names[verb];
 }
@@ -24,7 +26,9 @@ static uint32_t verb_latency(const ConfigLatencies *latencies, Verb verb)
 	switch (verb) {
 	case VERB_CONNECT: return latencies->connect;
 	case VERB_DISCONNECT: return latencies->reclaim;
+	case VERB_LOCK:
 	case VERB_BIND: return latencies->bind;
+	case VERB_START: return 0;
 	default: return latencies->unbind;
 	}
 }
@@ -105,6 +109,19 @@ static int run_bind(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 			  J_STRING("state", tdisp_state_name(state)));
 }
 
+static int run_carry(VerbWork *work, json_object **ret, TsmRefusal *refusal)
+{
+	TdispState state;
+	int r;
+
+	r = work->verb == VERB_LOCK ? tsm_lock(work->service->tsm, &work->carry, &state, refusal)
+				    : tsm_start(work->service->tsm, &work->carry, &state, refusal);
+	if (r != 0)
+		return r;
+	return json_build(ret, J_STRING("progress", "done"),
+			  J_STRING("state", tdisp_state_name(state)));
+}
+
 static int run_unbind(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 {
 	_cleanup_free_ char *reason = NULL;
@@ -129,10 +146,9 @@ static int run_unbind(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 static int run_verb(VerbWork *work, json_object **ret, TsmRefusal *refusal)
 {
 	static int (*const run[_VERB_MAX])(VerbWork *, json_object **, TsmRefusal *) = {
-		[VERB_CONNECT] = run_connect,
-		[VERB_DISCONNECT] = run_disconnect,
-		[VERB_BIND] = run_bind,
-		[VERB_UNBIND] = run_unbind,
+		[VERB_CONNECT] = run_connect, [VERB_DISCONNECT] = run_disconnect,
+		[VERB_BIND] = run_bind,	      [VERB_UNBIND] = run_unbind,
+		[VERB_LOCK] = run_carry,      [VERB_START] = run_carry,
 	};
 	char name[BDF_STRING_SIZE];
 	int r;
@@ -315,6 +331,38 @@ static int on_bind(VarlinkCall *call, json_object *parameters, void *userdata)
 	return submit(call, parameters, &work);
 }
 
+static int on_carry(VarlinkCall *call, json_object *parameters, Service *service, Verb verb)
+{
+	VerbWork work = { .service = service, .verb = verb };
+	int64_t generation = json_get_int(parameters, "generation", -1);
+	int64_t request = json_get_int(parameters, "request", -1);
+	int r;
+
+	r = answer_get_bdf(call, parameters, "device", &work.device);
+	if (r == 0)
+		r = answer_get_uuid(call, parameters, "tvm", &work.carry.tvm);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (generation < 0)
+		return varlink_call_invalid_parameter(call, "generation");
+	if (request < 1)
+		return varlink_call_invalid_parameter(call, "request");
+	work.carry.device = work.device;
+	work.carry.generation = (uint64_t)generation;
+	work.carry.request = (uint64_t)request;
+	return submit(call, parameters, &work);
+}
+
+static int on_lock(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return on_carry(call, parameters, userdata, VERB_LOCK);
+}
+
+static int on_start_call(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return on_carry(call, parameters, userdata, VERB_START);
+}
+
 static int on_unbind(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	VerbWork work = { .service = userdata, .verb = VERB_UNBIND };
@@ -344,6 +392,8 @@ int service_bind_verbs(Service *service)
 		{ "io.tdid.Tsm.Disconnect", 0, on_disconnect },
 		{ "io.tdid.Tsm.Bind", 0, on_bind },
 		{ "io.tdid.Tsm.Unbind", 0, on_unbind },
+		{ "io.tdid.Tsm.Lock", 0, on_lock },
+		{ "io.tdid.Tsm.Start", 0, on_start_call },
 		{ "io.tdid.Tsm.Cancel", 0, on_cancel },
 	};
 

@@ -25,10 +25,13 @@ static int on_get_capabilities(VarlinkCall *call, json_object *parameters, void 
 	Service *service = userdata;
 	int r;
 
-	r = json_build(&capabilities, J_STRING("platform", "emulated"), J_BOOL("protection", false),
-		       J_STRING("bind_when", "guest_ready"), J_STRING("lock_by", "host"),
-		       J_STRING("start_by", "tvm"), J_STRING("state_source", "tsm"),
-		       J_STRING("evidence", "shown"), J_INT("concurrency", CONCURRENCY));
+	r = json_build(
+		&capabilities, J_STRING("platform", "emulated"), J_BOOL("protection", false),
+		J_STRING("bind_when", "guest_ready"),
+		J_STRING("lock_by", service->config->tvm_asks_lock ? "tvm" : "host"),
+		J_STRING("start_by", service->config->tvm_asks_start ? "host_on_request" : "tvm"),
+		J_STRING("state_source", "tsm"), J_STRING("evidence", "shown"),
+		J_INT("concurrency", CONCURRENCY));
 	if (r < 0)
 		return r;
 	return varlink_call_replyb(call, J_STRING("instance", service->instance),
@@ -146,13 +149,18 @@ json_object *service_evidence_json(const TsmEvidence *evidence)
 static json_object *tdi_json(const TsmTdiStatus *s)
 {
 	char device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], tvm[UUID_STRING_SIZE];
-	json_object *object = NULL;
+	json_object *object = NULL, *request = NULL;
 
+	if (s->asked != TSM_ASKED_NOTHING)
+		json_build(&request,
+			   J_STRING("what", s->asked == TSM_ASKED_LOCK ? "lock" : "start"),
+			   J_INT("id", (int64_t)s->request));
 	json_build(&object, J_STRING("device", bdf_format(s->device, device)),
 		   J_STRING("dsm", bdf_format(s->dsm, dsm)),
 		   J_STRING("tvm", s->bound ? uuid_format(s->tvm, tvm) : NULL),
 		   J_INT_IF(s->bound, "generation", (int64_t)s->generation),
-		   J_STRING("state", tdisp_state_name(s->state)), J_BOOL("accepted", s->accepted));
+		   J_STRING("state", tdisp_state_name(s->state)), J_BOOL("accepted", s->accepted),
+		   J_TAKE("request", request));
 	return object;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tdi_bind and tdi_unbind. Bind goes as far as CONFIG_LOCKED and takes the report; START is not in
- * this file. Whatever breaks after LOCK is undone with STOP; if the device does not confirm that,
- * the record stays behind without a TVM, and no bind of this function succeeds until an unbind
- * does, by itself or with a reset (tsm-reset.c).
+ * tdi_bind, LOCK and tdi_unbind. Bind goes as far as CONFIG_LOCKED and takes the report, or leaves
+ * that to tsm_lock(), which carries the TVM's request; START is not in this file. Whatever breaks
+ * after LOCK is undone with STOP; if the device does not confirm that of a bind, the record stays
+ * behind without a TVM, and no bind of this function succeeds until an unbind does, by itself or
+ * with a reset (tsm-reset.c).
  */
 #include "common/random.h"
 #include "tsm-private.h"
@@ -49,6 +50,9 @@ void tdi_forget_acceptance(Tdi *tdi)
 	tdi->accepted = false;
 	tdi->told = false;
 	tdi->told_evidence = (StatementEvidence){};
+	tdi->asked = TSM_ASKED_NOTHING;
+	tdi->request = 0;
+	tdi->granted = (StatementEvidence){};
 	memset(tdi->mmio, 0, sizeof(tdi->mmio));
 	OPENSSL_cleanse(tdi->lock_nonce, sizeof(tdi->lock_nonce));
 }
@@ -243,6 +247,64 @@ static int undo_lock(Tsm *tsm, Tdi *tdi, const char *why, TsmRefusal *refusal)
 				 why, error ?: "no memory");
 }
 
+/* What is left for a LOCK that may come. */
+static int check_unlocked(Tdi *tdi, char **ret_error)
+{
+	Requester *q = &tdi->dsm->requester;
+	int r;
+
+	r = requester_tdisp_check(q, tdi->function_id, tdi->lock_flags, ret_error);
+	if (r == 0)
+		r = requester_state(q, tdi->function_id, &tdi->state, ret_error);
+	if (r == 0 && tdi->state != TDISP_CONFIG_UNLOCKED)
+		r = refuse(ret_error, -EBADMSG, "the device is in state %s before LOCK",
+			   tdisp_state_name(tdi->state));
+	return r;
+}
+
+/* A LOCK that was half done is taken back; the bind stays, for its TVM and the host to end. */
+static int undo_carried_lock(Tdi *tdi, bool locked, const char *why, TsmRefusal *refusal)
+{
+	_cleanup_free_ char *error = NULL;
+	bool stopped = !locked || tdi_stop(tdi, &error);
+
+	tdi_forget_acceptance(tdi);
+	tdi->spent = true;
+	tdi->state = stopped ? TDISP_CONFIG_UNLOCKED : TDISP_ERROR;
+	tsm_tdi_changed(tdi, "LOCK failed");
+	if (stopped)
+		return tsm_refuse_device(refusal, TSM_REFUSED, tdi->bdf, "LOCK: %s", why);
+	return tsm_refuse_device(refusal, TSM_OUTCOME_UNKNOWN, tdi->bdf,
+				 "LOCK: %s; then STOP failed too: %s", why, error ?: "no session");
+}
+
+int tsm_lock(Tsm *tsm, const TsmCarry *carry, TdispState *ret_state, TsmRefusal *refusal)
+{
+	_cleanup_free_ char *error = NULL;
+	HostFunction function;
+	bool locked = false;
+	Dsm *dsm;
+	Tdi *tdi;
+	int r;
+
+	r = tsm_find_asked(tsm, carry, TSM_ASKED_LOCK, &tdi, refusal);
+	if (r == 0)
+		r = tsm_dsm_of(tsm, carry->device, &dsm, &function, refusal);
+	if (r != 0)
+		return r;
+	r = lock_tdi(tdi, &function, &locked, &error);
+	if (r == 0)
+		r = take_measurements(tdi);
+	if (r < 0)
+		return undo_carried_lock(tdi, locked, error ?: strerror(-r), refusal);
+	tdi->spent = true;
+	tdi->asked = TSM_ASKED_NOTHING;
+	tdi->request = 0;
+	tsm_tdi_changed(tdi, "locked, as its TVM has asked");
+	*ret_state = tdi->state;
+	return 0;
+}
+
 int tsm_bind(Tsm *tsm, const TsmBind *bind, TdispState *ret_state, TsmRefusal *refusal)
 {
 	_cleanup_free_ char *error = NULL;
@@ -274,7 +336,10 @@ int tsm_bind(Tsm *tsm, const TsmBind *bind, TdispState *ret_state, TsmRefusal *r
 	tdi->guest_rid = bind->guest_rid;
 	tdi->generation = bind->generation;
 	tdi->lock_flags = bind->lock_flags;
-	r = lock_tdi(tdi, &function, &locked, &error);
+	if (tsm->config->tvm_asks_lock)
+		r = check_unlocked(tdi, &error);
+	else
+		r = lock_tdi(tdi, &function, &locked, &error);
 	if (r == 0)
 		r = take_measurements(tdi);
 	if (r < 0 && locked)

@@ -128,6 +128,9 @@ int tsm_collect(Dsm *dsm, Tdi *tdi, const uint8_t *nonce, char **ret_error)
 	Digest digest;
 	int r;
 
+	/* What its TVM has accepted, if it waits for START, is what was measured before. */
+	if (tdi && tdi->asked == TSM_ASKED_START)
+		tdi_ask_no_more(tdi, "measured anew: its TVM has not accepted that");
 	r = requester_measure(&dsm->requester, dsm->slot, nonce, cert_chain_leaf_key(dsm->chain),
 			      &transcript, ret_error);
 	if (r == 0)

@@ -41,6 +41,9 @@ static int see(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refusal)
 
 	if (r < 0)
 		return tsm_refuse_device(refusal, TSM_REFUSED, device, "%s", error ?: strerror(-r));
+	/* Of one that was not locked it is not the device that says so. */
+	if (tdi)
+		tdi_ask_no_more(tdi, reason);
 	return 0;
 }
 
@@ -82,8 +85,12 @@ int tsm_lose_session(Tsm *tsm, Bdf device, const char *reason, TsmRefusal *refus
 	for (size_t i = 0; i < tsm->n_tdis; i++) {
 		Tdi *tdi = tsm->tdis[i];
 
-		if (tdi->dsm != dsm || !tdi->bound || tdi->state == TDISP_CONFIG_UNLOCKED)
+		if (tdi->dsm != dsm || !tdi->bound)
 			continue;
+		if (tdi->state == TDISP_CONFIG_UNLOCKED) {
+			tdi_ask_no_more(tdi, reason);
+			continue;
+		}
 		tdi->state = TDISP_ERROR;
 		tdi_forget_acceptance(tdi);
 		tsm_tdi_changed(tdi, reason);

@@ -23,6 +23,7 @@ struct TsmGuestWork {
 		GuestTdiValidate validate;
 		GuestMmioValidate mmio;
 		GuestTdiState state;
+		GuestTdiLock lock;
 	};
 };
 
@@ -116,7 +117,8 @@ static int answer_open(Tvm *tvm, const void *message, size_t size, TsmGuestReply
 
 static bool changes_state(uint8_t type)
 {
-	return type == GUEST_MESSAGE_TDI_VALIDATE || type == GUEST_MESSAGE_MMIO_VALIDATE;
+	return type == GUEST_MESSAGE_TDI_VALIDATE || type == GUEST_MESSAGE_MMIO_VALIDATE ||
+	       type == GUEST_MESSAGE_TDI_LOCK;
 }
 
 /* *ret_rid: the TDI it is about. -EBADMSG; -EOPNOTSUPP for a type that is none. */
@@ -142,6 +144,10 @@ static int parse_work(TsmGuestWork *work, const GuestMessageRequest *request, ui
 	case GUEST_MESSAGE_TDI_STATE:
 		r = guest_tdi_state_parse(&work->state, request->payload, request->payload_size);
 		*ret_rid = work->state.rid;
+		return r;
+	case GUEST_MESSAGE_TDI_LOCK:
+		r = guest_tdi_lock_parse(&work->lock, request->payload, request->payload_size);
+		*ret_rid = work->lock.rid;
 		return r;
 	default: return -EOPNOTSUPP;
 	}
@@ -253,6 +259,11 @@ int tsm_guest_perform(Tsm *tsm, TsmGuestWork *work, TsmGuestReply *ret, TsmRefus
 		break;
 	case GUEST_MESSAGE_TDI_VALIDATE:
 		status = tsm_answer_validate(tsm, work->tvm, &work->validate, &tdi);
+		guest_tdi_status_write(&tdi, body);
+		body_size = GUEST_TDI_STATUS_SIZE;
+		break;
+	case GUEST_MESSAGE_TDI_LOCK:
+		status = tsm_answer_lock(tsm, work->tvm, &work->lock, &tdi);
 		guest_tdi_status_write(&tdi, body);
 		body_size = GUEST_TDI_STATUS_SIZE;
 		break;

@@ -62,6 +62,11 @@ typedef struct Tdi {
 
 	TdispState state;
 	bool accepted;
+	/* Of its TVM; open from its question until the host has carried it or it is over. */
+	TsmAsked asked;
+	uint64_t request;
+	StatementEvidence granted; /* TSM_ASKED_START: what the TVM has accepted */
+	bool spent; /* it was locked in this bind, or its TVM has let it go: no LOCK any more */
 	uint16_t lock_flags;
 	uint8_t lock_nonce[TDISP_NONCE_SIZE];
 
@@ -104,6 +109,8 @@ struct Tsm {
 	size_t n_tvms;
 	/* Sequence of evidence, and of requests. Never goes back within an instance. */
 	uint64_t sequence;
+	/* The last request's number. Begins anywhere: none of another instance is met again. */
+	uint64_t request;
 };
 
 /* *ret_function, if not NULL: the function as sysfs has it. Positive TsmOutcome or 0. */
@@ -126,6 +133,13 @@ void tdi_forget_acceptance(Tdi *tdi);
 bool tdi_stop(Tdi *tdi, char **ret_error);
 /* What is over, and confirmed. Frees the TDI. */
 void tdi_end(Tdi *tdi, const char *reason);
+
+/* Its TVM's request is open, with a number of its own; whoever watches is told. */
+void tdi_ask(Tdi *tdi, TsmAsked asked, const char *reason);
+/* It is open no more; told likewise, if there was one. */
+void tdi_ask_no_more(Tdi *tdi, const char *reason);
+/* The TDI of which exactly this request is open, its device asked. 0, or a TsmOutcome. */
+int tsm_find_asked(Tsm *tsm, const TsmCarry *carry, TsmAsked asked, Tdi **ret, TsmRefusal *refusal);
 /* Asks the device, and tells whoever watches if the state is another one. Negative errno. */
 int tdi_refresh(Tdi *tdi, const char *reason, char **ret_error);
 /* Measures the TDI, or the DSM alone if `tdi` is NULL. Negative errno. */

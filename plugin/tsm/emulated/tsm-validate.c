@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The one place where a TDI becomes accepted, in tdi_accept(). On the way there, all for this bind:
+ * The one place where a TDI becomes accepted, in tdi_run(). On the way there, all for this bind:
  *
  *	tdi_info	measures with the TVM's nonce and remembers what was told
  *	mmio_validate	once for every range of TEE memory in the report; again in RUN, where it
  *			changes nothing and says whether that is what has been validated
- *	tdi_validate	quotes what was told; if it is still current, START with the TSM's nonce
+ *	tdi_validate	quotes what was told; if it is still current, START with the TSM's nonce;
+ *or, where that is the host's to issue, the TVM's request for it (tsm-request.c)
  *
  * tdi_validate{revoke} sends STOP; the TDI stays bound, unlocked, until the host unbinds it.
  */
@@ -89,6 +90,13 @@ static int make_statement(const Tdi *tdi, const uint8_t *nonce, uint8_t ret[stat
 	return statement_write(&s, ret);
 }
 
+/* By its TVM's request, which is not too late. */
+static bool may_be_locked(const Tdi *tdi)
+{
+	return tdi->dsm->tsm->config->tvm_asks_lock && !tdi->spent &&
+	       tdi->state == TDISP_CONFIG_UNLOCKED;
+}
+
 GuestStatus tsm_answer_info(Tsm *tsm, Uuid tvm, const GuestTdiInfo *request,
 			    uint8_t ret_statement[static STATEMENT_SIZE], TsmEvidence *ret_evidence)
 {
@@ -100,6 +108,8 @@ GuestStatus tsm_answer_info(Tsm *tsm, Uuid tvm, const GuestTdiInfo *request,
 	status = look_up(tsm, tvm, request->rid, "tdi_info", &tdi);
 	if (status != GUEST_STATUS_OK)
 		return status;
+	if (may_be_locked(tdi))
+		return GUEST_STATUS_NOT_LOCKED;
 	if (tdi->state != TDISP_CONFIG_LOCKED && tdi->state != TDISP_RUN)
 		return GUEST_STATUS_INVALID_STATE;
 	tdi->told = false;
@@ -120,6 +130,7 @@ static GuestTdiStatus tdi_status(const Tdi *tdi)
 	return (GuestTdiStatus){
 		.tdisp_state = tdi->state,
 		.accepted = tdi->accepted,
+		.requested = (uint8_t)tdi->asked,
 		.generation = tdi->generation,
 	};
 }
@@ -139,32 +150,60 @@ static bool mmio_complete(const Tdi *tdi)
 	return true;
 }
 
+bool tdi_stands(const Tdi *tdi)
+{
+	const StatementEvidence current = current_evidence(tdi);
+
+	return tdi->state == TDISP_CONFIG_LOCKED && tdi->asked == TSM_ASKED_START &&
+	       evidence_equal(&tdi->granted, &current) && mmio_complete(tdi);
+}
+
+int tdi_run(Tdi *tdi, char **ret_error)
+{
+	char name[BDF_STRING_SIZE];
+	int r;
+
+	r = requester_start(&tdi->dsm->requester, tdi->function_id, tdi->lock_nonce, ret_error);
+	if (r < 0)
+		return r;
+	OPENSSL_cleanse(tdi->lock_nonce, sizeof(tdi->lock_nonce));
+	tdi->state = TDISP_RUN;
+	tdi->accepted = true;
+	tdi->asked = TSM_ASKED_NOTHING;
+	tdi->request = 0;
+	log_info("%s: accepted by its TVM; MMIO was compared by counts and sizes only",
+		 bdf_format(tdi->bdf, name));
+	tsm_tdi_changed(tdi, "accepted by its TVM");
+	return 0;
+}
+
 static GuestStatus tdi_accept(Tdi *tdi, const GuestTdiValidate *request)
 {
 	const StatementEvidence current = current_evidence(tdi);
 	_cleanup_free_ char *error = NULL;
-	char name[BDF_STRING_SIZE];
 	int r;
 
 	if (tdi->state != TDISP_CONFIG_LOCKED)
 		return GUEST_STATUS_INVALID_STATE;
+	if (tdi->asked == TSM_ASKED_START)
+		return evidence_equal(&request->evidence, &tdi->granted) ? GUEST_STATUS_OK
+									 : GUEST_STATUS_STALE;
 	if (!tdi->told || !evidence_equal(&request->evidence, &tdi->told_evidence) ||
 	    !evidence_equal(&request->evidence, &current))
 		return GUEST_STATUS_STALE;
 	if (!mmio_complete(tdi))
 		return GUEST_STATUS_MMIO_MISSING;
-	r = requester_start(&tdi->dsm->requester, tdi->function_id, tdi->lock_nonce, &error);
+	if (tdi->dsm->tsm->config->tvm_asks_start) {
+		tdi->granted = request->evidence;
+		tdi_ask(tdi, TSM_ASKED_START, "its TVM asks for START");
+		return GUEST_STATUS_OK;
+	}
+	r = tdi_run(tdi, &error);
 	if (r < 0) {
 		failed(tdi, "tdi_validate{accept}", error, r);
 		tdi_refresh(tdi, "START failed", NULL);
 		return GUEST_STATUS_DEVICE_FAILED;
 	}
-	OPENSSL_cleanse(tdi->lock_nonce, sizeof(tdi->lock_nonce));
-	tdi->state = TDISP_RUN;
-	tdi->accepted = true;
-	log_info("%s: accepted by its TVM; MMIO was compared by counts and sizes only",
-		 bdf_format(tdi->bdf, name));
-	tsm_tdi_changed(tdi, "accepted by its TVM");
 	return GUEST_STATUS_OK;
 }
 
@@ -175,6 +214,7 @@ static GuestStatus tdi_revoke(Tdi *tdi)
 
 	/* Whatever the device says: the TVM has taken it back. */
 	tdi_forget_acceptance(tdi);
+	tdi->spent = true;
 	if (tdi->dsm->connected)
 		r = requester_stop(&tdi->dsm->requester, tdi->function_id, &error);
 	if (r == 0)
@@ -254,7 +294,7 @@ GuestStatus tsm_answer_mmio(Tsm *tsm, Uuid tvm, const GuestMmioValidate *request
 		return GUEST_STATUS_INVALID_TDI;
 	if (request->generation != tdi->generation)
 		return GUEST_STATUS_STALE;
-	if (tdi->state == TDISP_RUN && tdi->accepted)
+	if ((tdi->state == TDISP_RUN && tdi->accepted) || tdi->asked == TSM_ASKED_START)
 		return mmio_stands(tdi, request) ? GUEST_STATUS_OK : GUEST_STATUS_MMIO_MISMATCH;
 	if (tdi->state != TDISP_CONFIG_LOCKED)
 		return GUEST_STATUS_INVALID_STATE;
@@ -268,6 +308,26 @@ GuestStatus tsm_answer_mmio(Tsm *tsm, Uuid tvm, const GuestMmioValidate *request
 		.address = request->address,
 		.pages = request->pages,
 	};
+	return GUEST_STATUS_OK;
+}
+
+GuestStatus tsm_answer_lock(Tsm *tsm, Uuid tvm, const GuestTdiLock *request, GuestTdiStatus *ret)
+{
+	GuestStatus status;
+	Tdi *tdi;
+
+	if (!tsm->config->tvm_asks_lock)
+		return GUEST_STATUS_UNSUPPORTED;
+	status = look_up(tsm, tvm, request->rid, "tdi_lock", &tdi);
+	if (status != GUEST_STATUS_OK)
+		return status;
+	if (request->generation != tdi->generation)
+		return GUEST_STATUS_STALE;
+	if (!may_be_locked(tdi) && tdi->state != TDISP_CONFIG_LOCKED)
+		return GUEST_STATUS_INVALID_STATE;
+	if (may_be_locked(tdi) && tdi->asked != TSM_ASKED_LOCK)
+		tdi_ask(tdi, TSM_ASKED_LOCK, "its TVM asks for LOCK");
+	*ret = tdi_status(tdi);
 	return GUEST_STATUS_OK;
 }
 

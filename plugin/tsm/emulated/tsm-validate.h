@@ -10,6 +10,14 @@ GuestStatus tsm_answer_info(Tsm *tsm, Uuid tvm, const GuestTdiInfo *request,
 			    uint8_t ret_statement[static STATEMENT_SIZE],
 			    TsmEvidence *ret_evidence);
 
+/* The TVM asks for LOCK, where that is its to ask; asking again changes nothing. */
+GuestStatus tsm_answer_lock(Tsm *tsm, Uuid tvm, const GuestTdiLock *request, GuestTdiStatus *ret);
+
+/* What the TVM has accepted, with START still open, is as it was then. */
+bool tdi_stands(const Tdi *tdi);
+/* START for an acceptance of the TVM, which is for the caller to know: RUN, accepted. */
+int tdi_run(Tdi *tdi, char **ret_error);
+
 GuestStatus tsm_answer_validate(Tsm *tsm, Uuid tvm, const GuestTdiValidate *request,
 				GuestTdiStatus *ret);
 

@@ -46,6 +46,10 @@ int tsm_new(Tsm **ret, const TsmOptions *options, char **ret_error)
 		tsm->dsms[i].config = &config->devices[i];
 	}
 	r = random_public(tsm->instance, sizeof(tsm->instance));
+	/* Whoever reads numbers as doubles reads these as they are. */
+	if (r == 0)
+		r = random_public(&tsm->request, sizeof(tsm->request));
+	tsm->request >>= 16;
 	if (r == 0)
 		r = pki_open(&tsm->pki, config->state, ret_error);
 	if (r == 0)
@@ -236,6 +240,8 @@ static TsmTdiStatus tdi_status(const Tdi *tdi)
 		.generation = tdi->generation,
 		.state = tdi->state,
 		.accepted = tdi->accepted,
+		.asked = tdi->asked,
+		.request = tdi->request,
 	};
 }
 

@@ -25,6 +25,13 @@
 
 typedef struct Tsm Tsm;
 
+/* What a TVM has asked for and the host has to carry. */
+typedef enum TsmAsked {
+	TSM_ASKED_NOTHING,
+	TSM_ASKED_LOCK,
+	TSM_ASKED_START,
+} TsmAsked;
+
 typedef struct TsmTdiStatus {
 	Bdf device;
 	Bdf dsm;
@@ -33,6 +40,8 @@ typedef struct TsmTdiStatus {
 	uint64_t generation; /* if bound */
 	TdispState state;
 	bool accepted;
+	TsmAsked asked; /* its TVM's request that is open, and its number */
+	uint64_t request;
 } TsmTdiStatus;
 
 typedef struct TsmDsmStatus {
@@ -93,6 +102,20 @@ typedef struct TsmBind {
 } TsmBind;
 
 int tsm_bind(Tsm *tsm, const TsmBind *bind, TdispState *ret_state, TsmRefusal *refusal);
+
+typedef struct TsmCarry {
+	Bdf device;
+	Uuid tvm;
+	uint64_t generation;
+	uint64_t request; /* of this TVM, in this bind */
+} TsmCarry;
+
+/*
+ * Carry a request of the TVM to LOCK, or to START. TSM_INVALID_STATE when no such one is open;
+ * then nothing has changed. It is over when the device has refused.
+ */
+int tsm_lock(Tsm *tsm, const TsmCarry *carry, TdispState *ret_state, TsmRefusal *refusal);
+int tsm_start(Tsm *tsm, const TsmCarry *carry, TdispState *ret_state, TsmRefusal *refusal);
 
 typedef struct TsmUnbound {
 	bool freed;

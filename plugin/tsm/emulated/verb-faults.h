@@ -13,6 +13,8 @@ typedef enum Verb {
 	VERB_DISCONNECT,
 	VERB_BIND,
 	VERB_UNBIND,
+	VERB_LOCK,
+	VERB_START,
 	_VERB_MAX,
 } Verb;
 

@@ -108,6 +108,17 @@ static int on_unbind(VarlinkCall *call, json_object *parameters, void *userdata)
 	return submit(call, parameters, userdata, &work);
 }
 
+/* Neither is the host's to ask of the kernel. */
+static int on_carry(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+	return varlink_call_errorb(call, "Refused",
+				   J_STRING("object", json_get_string(parameters, "device")),
+				   J_STRING("reason", "the kernel carries no LOCK or START for a "
+						      "TVM: its bind locks, and the TVM starts by "
+						      "itself"),
+				   J_STRING("operation", json_get_string(parameters, "operation")));
+}
+
 static int on_cancel(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	Service *service = userdata;
@@ -122,6 +133,8 @@ int service_bind_verbs(Service *service)
 		{ "io.tdid.Tsm.Disconnect", 0, on_disconnect },
 		{ "io.tdid.Tsm.Bind", 0, on_bind },
 		{ "io.tdid.Tsm.Unbind", 0, on_unbind },
+		{ "io.tdid.Tsm.Lock", 0, on_carry },
+		{ "io.tdid.Tsm.Start", 0, on_carry },
 		{ "io.tdid.Tsm.Cancel", 0, on_cancel },
 	};
 
