@@ -63,7 +63,8 @@ static PolicyAction action_of(const EngineAssignment *a)
 	case FAULT_BIND:
 	case FAULT_ERROR:
 	case FAULT_UNLOCKED:
-	case FAULT_VOIDED: return a->policy.on_error;
+	case FAULT_VOIDED:
+	case FAULT_REQUEST: return a->policy.on_error;
 	case FAULT_FOREIGN: /* binding it again is for nobody to decide here */
 		return a->policy.on_error == POLICY_DETACH ? POLICY_DETACH : POLICY_HOLD;
 	default: return POLICY_DETACH;
@@ -97,6 +98,7 @@ static bool guard_holds(const EngineAssignment *a, EngineGuard guard)
 	case GUARD_REBIND: return action_of(a) == POLICY_REBIND && a->rebinds < a->policy.rebinds;
 	case GUARD_RETRY: return action_of(a) == POLICY_REBIND && a->rebinds <= a->policy.rebinds;
 	case GUARD_HOLD: return action_of(a) != POLICY_DETACH;
+	case GUARD_ASKS: return a->operation == 0 && a->asked != a->request;
 	}
 	return false;
 }
@@ -137,7 +139,7 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 		return false;
 
 	engine_count(engine, a, a->state, -1);
-	if (t->to != a->state)
+	if (t->to != a->state || (t->actions & ACT_CARRIED))
 		a->operation = 0;
 	a->state = t->to;
 	engine_count(engine, a, a->state, +1);
@@ -150,8 +152,12 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 		a->left = false;
 		a->seen = TDISP_N_STATES;
 		a->seen_accepted = false;
+		a->request = a->asked = 0;
+		a->asks = REQUEST_NONE;
 	}
-	if (t->actions & (ACT_BIND | ACT_UNBIND))
+	if (t->actions & (ACT_LOCK | ACT_START))
+		a->request = a->asked;
+	if (t->actions & (ACT_BIND | ACT_UNBIND | ACT_LOCK | ACT_START))
 		a->operation = engine->next_operation++;
 	if ((t->actions & ACT_DISOWN) && tdi->owner == id)
 		tdi->owner = ENGINE_NONE;
@@ -166,10 +172,11 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 		engine_emit_plain(engine, EFFECT_PERSIST_TDI, a->tdi);
 	if (!(t->actions & ACT_BEGIN))
 		engine_emit_plain(engine, EFFECT_PERSIST_ASSIGNMENT, id);
-	engine_emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
-					    .id = id,
-					    .generation = a->generation,
-					    .state = a->state });
+	if (!(t->actions & (ACT_LOCK | ACT_START | ACT_CARRIED)))
+		engine_emit(engine, (EngineEffect){ .type = EFFECT_CHANGED,
+						    .id = id,
+						    .generation = a->generation,
+						    .state = a->state });
 	if (t->actions & ACT_WITHDRAW)
 		engine_emit(engine, (EngineEffect){ .type = EFFECT_TELL_WITHDRAWN,
 						    .id = id,
@@ -181,6 +188,13 @@ bool engine_assignment_input(Engine *engine, uint32_t id, EngineInput input)
 						    .id = id,
 						    .operation = a->operation,
 						    .generation = a->generation });
+	if (t->actions & (ACT_LOCK | ACT_START))
+		engine_emit(engine, (EngineEffect){ .type = t->actions & ACT_LOCK ? EFFECT_LOCK
+										  : EFFECT_START,
+						    .id = id,
+						    .operation = a->operation,
+						    .generation = a->generation,
+						    .request = a->request });
 	if (t->actions & ACT_UNBIND)
 		engine_emit(engine, (EngineEffect){ .type = EFFECT_UNBIND,
 						    .id = id,

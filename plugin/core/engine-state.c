@@ -215,6 +215,7 @@ void engine_restore_generation(Engine *engine, uint32_t tdi, uint64_t generation
 
 int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignment *record)
 {
+	uint64_t operation = record->operation;
 	EngineAssignment *a;
 	EngineTdi *tdi;
 	int r;
@@ -237,6 +238,10 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 	/* Of two records that do not agree the one with the doubt counts. */
 	if (record->state == ASSIGNMENT_QUARANTINED && tdi->state == TDI_KNOWN)
 		tdi->state = TDI_QUARANTINED;
+	/* Without its number a request cannot be carried. */
+	if ((record->state == ASSIGNMENT_BOUND || record->state == ASSIGNMENT_LOCKED) &&
+	    record->request == 0)
+		operation = 0;
 	a = &engine->assignments[id];
 	*a = (EngineAssignment){ .used = true,
 				 .state = record->state,
@@ -245,7 +250,8 @@ int engine_restore_assignment(Engine *engine, uint32_t id, const EngineAssignmen
 				 .dsm = record->dsm,
 				 .tdi = record->tdi,
 				 .generation = record->generation,
-				 .operation = record->operation,
+				 .operation = operation,
+				 .request = record->request,
 				 .present = record->present,
 				 .left = record->left,
 				 .guest_ready = record->guest_ready,
@@ -327,6 +333,8 @@ size_t engine_serialize(const Engine *engine, uint8_t *buffer, size_t capacity)
 		bytes_put_u32(&w, a->policy.rebinds);
 		bytes_put_u32(&w, a->rebinds);
 		bytes_put_u8(&w, (uint8_t)(a->seen | a->seen_accepted << 7));
+		bytes_put_u8(&w, (uint8_t)(a->asks | (a->asked == a->request) << 2 |
+					   (a->request != 0) << 3));
 	}
 	return w.failed ? 0 : w.used;
 }

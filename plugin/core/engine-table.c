@@ -24,6 +24,11 @@
  * fault is therefore the weakest: a rejection takes its place, and a device that then leaves the
  * domain is released, not failed. A bind that the TSM does not hold any more was ended by others;
  * if the device turns out to have left the domain as well, that was why.
+ *
+ * Where the host issues LOCK or START it does so for a request that the TVM has open at the TSM, by
+ * that request's number, once. Where that leads is for the TSM to say: an answer moves nothing. One
+ * that is refused leaves the TVM to ask anew, within its time; one whose outcome is not known ends
+ * the bind.
  */
 #include "core/engine-table.h"
 
@@ -67,6 +72,9 @@ const EngineTransition engine_transitions[] = {
 	{ S(BINDING),    IN_BIND_REFUSED,    GUARD_LEFT,          S(RELEASED),   ACT_DISOWN, FAULT_NONE },
 	{ S(BINDING),    IN_BIND_UNKNOWN,    GUARD_NONE,          S(QUARANTINED), ACT_QUARANTINE, FAULT_BIND },
 
+	{ S(BOUND),      IN_LOCK_ASKED,      GUARD_ASKS,          S(BOUND),      ACT_LOCK, FAULT_NONE },
+	{ S(BOUND),      IN_REQUEST_CARRIED, GUARD_NONE,          S(BOUND),      ACT_CARRIED, FAULT_NONE },
+	{ S(BOUND),      IN_REQUEST_UNKNOWN, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REQUEST },
 	{ S(BOUND),      IN_LOCKED,          GUARD_NONE,          S(LOCKED),     0, FAULT_NONE },
 	{ S(BOUND),      IN_RUN,             GUARD_NONE,          S(RUNNING),    ACT_TIMER_OFF, FAULT_NONE },
 	{ S(BOUND),      IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
@@ -77,6 +85,9 @@ const EngineTransition engine_transitions[] = {
 	{ S(BOUND),      IN_TIMEOUT,         GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NO_VERDICT },
 	{ S(BOUND),      IN_GONE,            GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_NONE },
 
+	{ S(LOCKED),     IN_START_ASKED,     GUARD_ASKS,          S(LOCKED),     ACT_START, FAULT_NONE },
+	{ S(LOCKED),     IN_REQUEST_CARRIED, GUARD_NONE,          S(LOCKED),     ACT_CARRIED, FAULT_NONE },
+	{ S(LOCKED),     IN_REQUEST_UNKNOWN, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_REQUEST },
 	{ S(LOCKED),     IN_RUN,             GUARD_NONE,          S(RUNNING),    ACT_TIMER_OFF, FAULT_NONE },
 	{ S(LOCKED),     IN_RUN_UNACCOUNTED, GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_UNACCOUNTED },
 	{ S(LOCKED),     IN_VOIDED,          GUARD_NONE,          S(UNBINDING),  END_OF_BIND, FAULT_VOIDED },
@@ -214,6 +225,10 @@ const char *engine_input_name(EngineInput input)
 		[IN_DETACH_FAILED] = "detach failed",
 		[IN_CLEARED] = "quarantine ended",
 		[IN_NOT_CLEARED] = "quarantine not ended",
+		[IN_LOCK_ASKED] = "LOCK asked for",
+		[IN_START_ASKED] = "START asked for",
+		[IN_REQUEST_CARRIED] = "request carried",
+		[IN_REQUEST_UNKNOWN] = "request's outcome unknown",
 	};
 
 	return input < IN_N ? names[input] : "?";

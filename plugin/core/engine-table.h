@@ -33,6 +33,10 @@ typedef enum EngineInput {
 	IN_DETACH_FAILED,
 	IN_CLEARED, /* its quarantine has ended */
 	IN_NOT_CLEARED,
+	IN_LOCK_ASKED,	    /* its TVM has a request to LOCK open */
+	IN_START_ASKED,	    /* ... to START */
+	IN_REQUEST_CARRIED, /* the TSM has done it, or refused it */
+	IN_REQUEST_UNKNOWN,
 	IN_N,
 } EngineInput;
 
@@ -52,6 +56,7 @@ typedef enum EngineGuard {
 	GUARD_REBIND, /* the policy for its fault says rebind, and not so often yet */
 	GUARD_RETRY,  /* ... and still does */
 	GUARD_HOLD,   /* ... says hold, or rebind that is not to be had */
+	GUARD_ASKS,   /* its TVM's request was not carried yet, and no other is being carried */
 } EngineGuard;
 
 /* Carried out in this order. */
@@ -68,6 +73,9 @@ enum {
 	ACT_BEGIN = 1 << 9,  /* start over, as if it had just appeared */
 	ACT_LOOK = 1 << 10,  /* what becomes of it is decided when its domain has been read */
 	ACT_RETRY = 1 << 11, /* start over after a while */
+	ACT_LOCK = 1 << 12,  /* carry its TVM's request */
+	ACT_START = 1 << 13,
+	ACT_CARRIED = 1 << 14, /* no request is being carried any more */
 };
 
 typedef struct EngineTransition {

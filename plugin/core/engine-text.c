@@ -43,6 +43,7 @@ static const char *const faults[FAULT_N] = {
 	[FAULT_FOREIGN] = "foreign",
 	[FAULT_UNBIND] = "unbind",
 	[FAULT_UNACCOUNTED] = "unaccounted",
+	[FAULT_REQUEST] = "request",
 };
 
 static const char *const events[EVENT_N_TYPES] = {
@@ -71,6 +72,7 @@ static const char *const events[EVENT_N_TYPES] = {
 	[EVENT_RECLAIM_REQUESTED] = "reclaim requested",
 	[EVENT_CLEAR_REQUESTED] = "clear requested",
 	[EVENT_CLEAR_DONE] = "clear done",
+	[EVENT_REQUEST_DONE] = "request done",
 };
 
 static const char *const effects[EFFECT_N_TYPES] = {
@@ -81,6 +83,8 @@ static const char *const effects[EFFECT_N_TYPES] = {
 	[EFFECT_CONNECT] = "connect",
 	[EFFECT_RECLAIM] = "reclaim",
 	[EFFECT_BIND] = "bind",
+	[EFFECT_LOCK] = "lock",
+	[EFFECT_START] = "start",
 	[EFFECT_CLEAR] = "clear",
 	[EFFECT_UNBIND] = "unbind",
 	[EFFECT_LOOK] = "look",

@@ -164,6 +164,17 @@ static EngineInput input_of_tdi_state(TdispState state, bool accepted)
 	}
 }
 
+/* It may be asked more often than once for the same. */
+static void requested(Engine *engine, uint32_t id)
+{
+	const EngineAssignment *a = &engine->assignments[id];
+
+	if (a->asks == REQUEST_LOCK)
+		engine_assignment_input(engine, id, IN_LOCK_ASKED);
+	else if (a->asks == REQUEST_START)
+		engine_assignment_input(engine, id, IN_START_ASKED);
+}
+
 static void tdi_changed(Engine *engine, const EngineEvent *event)
 {
 	uint32_t id = engine->tdis[event->id].owner;
@@ -174,6 +185,10 @@ static void tdi_changed(Engine *engine, const EngineEvent *event)
 	a = &engine->assignments[id];
 	if (a->generation == 0 || a->generation != event->generation)
 		return;
+	if (a->state >= ASSIGNMENT_BINDING && a->state <= ASSIGNMENT_LOCKED) {
+		a->asks = event->request == 0 ? REQUEST_NONE : event->asks;
+		a->asked = a->asks == REQUEST_NONE ? 0 : event->request;
+	}
 	if (a->state == ASSIGNMENT_BINDING) {
 		/* The watch has overtaken the bind's own answer. ERROR is left by its end only. */
 		if (a->seen == TDISP_ERROR)
@@ -183,6 +198,7 @@ static void tdi_changed(Engine *engine, const EngineEvent *event)
 		return;
 	}
 	engine_assignment_input(engine, id, input_of_tdi_state(event->tdi_state, event->accepted));
+	requested(engine, id);
 }
 
 static void bind_lost(Engine *engine, const EngineEvent *event)
@@ -211,9 +227,25 @@ static void bind_done(Engine *engine, const EngineEvent *event)
 	else
 		engine_assignment_input(engine, event->id, IN_BIND_LOCKED);
 	if (a->used && (a->state == ASSIGNMENT_LOCKED || a->state == ASSIGNMENT_BOUND) &&
-	    a->seen != TDISP_N_STATES)
+	    a->seen != TDISP_N_STATES) {
 		engine_assignment_input(engine, event->id,
 					input_of_tdi_state(a->seen, a->seen_accepted));
+		requested(engine, event->id);
+	}
+}
+
+/* Another may have been opened meanwhile. */
+static void request_done(Engine *engine, const EngineEvent *event)
+{
+	const EngineAssignment *a = &engine->assignments[event->id];
+
+	if ((a->state != ASSIGNMENT_BOUND && a->state != ASSIGNMENT_LOCKED) || a->operation == 0 ||
+	    a->operation != event->operation)
+		return;
+	engine_assignment_input(engine, event->id,
+				event->outcome == OUTCOME_UNKNOWN ? IN_REQUEST_UNKNOWN
+								  : IN_REQUEST_CARRIED);
+	requested(engine, event->id);
 }
 
 static void unbind_done(Engine *engine, const EngineEvent *event)
@@ -437,6 +469,7 @@ int engine_step(Engine *engine, const EngineEvent *event, const EngineEffect **r
 		engine_dsm_input(engine, event->id, DSM_IN_RECLAIM_REQUESTED);
 		break;
 	case EVENT_BIND_DONE: bind_done(engine, event); break;
+	case EVENT_REQUEST_DONE: request_done(engine, event); break;
 	case EVENT_UNBIND_DONE: unbind_done(engine, event); break;
 	case EVENT_LOOKED: looked(engine, event->id); break;
 	case EVENT_RETRY_TIMEOUT: retry_timeout(engine, event->id); break;

@@ -86,6 +86,7 @@ typedef enum EngineFault {
 	FAULT_FOREIGN,	   /* not to be had: another TVM's, quarantined, or no TSM's */
 	FAULT_UNBIND,	   /* tdi_unbind failed: what the TSM holds is not known */
 	FAULT_UNACCOUNTED, /* RUN without an acceptance of this generation */
+	FAULT_REQUEST,	   /* what came of a LOCK or START that its TVM asked for is not known */
 	FAULT_N,
 } EngineFault;
 
@@ -98,6 +99,14 @@ typedef enum OperationOutcome {
 	OUTCOME_UNKNOWN, /* it started and did not answer, or broke off half-way */
 } OperationOutcome;
 
+/* What a TVM asks of its host, by way of the TSM: where the host issues LOCK, or START. */
+typedef enum EngineRequest {
+	REQUEST_NONE,
+	REQUEST_LOCK,
+	REQUEST_START,
+	REQUEST_N,
+} EngineRequest;
+
 typedef enum EngineEventType {
 	EVENT_TVM_STARTED,  /* id = TVM: a new incarnation */
 	EVENT_TVM_STOPPING, /* id = TVM: the VMM is gone, libvirt waits to give VFs back */
@@ -106,7 +115,8 @@ typedef enum EngineEventType {
 	EVENT_GONE,	/* id = assignment: no longer in the live domain */
 	EVENT_GUEST_READY,    /* id = assignment: what bind-when asks for holds */
 	EVENT_GUEST_REJECTED, /* id = assignment, generation */
-	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted: as the TSM says */
+	EVENT_TDI_CHANGED,    /* id = TDI; generation, tdi_state, accepted, asks, request: as the
+				 TSM says */
 	EVENT_BIND_LOST, /* id = TDI, generation: the TSM holds it no more, and not by an unbind */
 	EVENT_DSM_LOST,	 /* id = DSM: the TSM says that its session is gone */
 	EVENT_CONNECT_DONE,	 /* id = DSM, operation, outcome */
@@ -126,6 +136,8 @@ typedef enum EngineEventType {
 	EVENT_CLEAR_REQUESTED,	 /* id = TDI, which may be a new one: whatever the TSM holds of it
 				    ends */
 	EVENT_CLEAR_DONE,	 /* id = TDI, operation, outcome, device_confirmed */
+	EVENT_REQUEST_DONE,	 /* id = assignment, operation, outcome: of EFFECT_LOCK or _START.
+				    Where the TDI is then is told by EVENT_TDI_CHANGED */
 	EVENT_N_TYPES,
 } EngineEventType;
 
@@ -144,6 +156,8 @@ typedef struct EngineEvent {
 	TdispState tdi_state;
 	bool accepted;
 	bool device_confirmed;
+	EngineRequest asks; /* the request of the TVM that is open, and its number */
+	uint64_t request;
 } EngineEvent;
 
 typedef enum EngineEffectType {
@@ -155,6 +169,8 @@ typedef enum EngineEffectType {
 	EFFECT_CONNECT,		   /* id = DSM, operation */
 	EFFECT_RECLAIM,		   /* id = DSM, operation */
 	EFFECT_BIND,		   /* id = assignment, operation, generation */
+	EFFECT_LOCK,		   /* id = assignment, operation, generation, request */
+	EFFECT_START,		   /* the same */
 	EFFECT_CLEAR,		   /* id = TDI, operation: tdi_unbind, whoever had it */
 	EFFECT_UNBIND,		   /* id = assignment, operation */
 	EFFECT_LOOK,   /* id = assignment: read its domain anew, then EVENT_LOOKED or EVENT_GONE */
@@ -182,6 +198,7 @@ typedef struct EngineEffect {
 	uint32_t id;
 	uint64_t operation;
 	uint64_t generation;
+	uint64_t request;      /* EFFECT_LOCK, EFFECT_START: the TVM's that it carries */
 	AssignmentState state; /* EFFECT_CHANGED: the state at that moment */
 } EngineEffect;
 
@@ -191,7 +208,8 @@ typedef struct EngineAssignment {
 	EngineFault fault;
 	uint32_t tvm, dsm, tdi;
 	uint64_t generation; /* of the present bind, 0 before the first */
-	uint64_t operation;  /* in flight, or 0 */
+	uint64_t operation;  /* in flight, or 0; of BOUND and LOCKED: LOCK, START */
+	uint64_t request;    /* of its TVM in this bind, that was carried last, or is; or 0 */
 	bool present;	     /* in the live domain */
 	bool left;	     /* was taken out of the domain since this bind began */
 	bool guest_ready;
@@ -201,6 +219,8 @@ typedef struct EngineAssignment {
 	bool unserved;	 /* EVENT_APPEARED's: never to be bound as it is here */
 	TdispState seen; /* BINDING: what the TSM said last, TDISP_N_STATES: nothing yet */
 	bool seen_accepted;
+	EngineRequest asks; /* what the TSM said last of its TVM's request */
+	uint64_t asked;
 	uint32_t next_of_dsm, prev_of_dsm, next_of_tvm, prev_of_tvm;
 } EngineAssignment;
 
@@ -259,11 +279,11 @@ const EngineTvm *engine_tvm(const Engine *engine, uint32_t id);
  * Put back what records say, before the first step after a restart: TVMs and DSMs first, then TDIs
  * and assignments. Of a DSM state, operation, pinned and doubtful are taken; of a TDI state,
  * operation and generation; of an assignment state, fault, tvm, dsm, tdi, generation, operation,
- * present, left, guest_ready, policy, rebinds, retry_timer and unserved; lists and counters are
- * rebuilt. Of a TDI's generation and those of its assignments the highest is the last one given
- * out. An operation that was in flight stays in flight: the caller sends it again under its old
- * number and the engine waits for the outcome. -EINVAL on contradictions (an unused TVM, two owners
- * of a TDI, an id that is taken).
+ * request, present, left, guest_ready, policy, rebinds, retry_timer and unserved; lists and
+ * counters are rebuilt. Of a TDI's generation and those of its assignments the highest is the last
+ * one given out. An operation that was in flight stays in flight: the caller sends it again under
+ * its old number and the engine waits for the outcome. -EINVAL on contradictions (an unused TVM,
+ * two owners of a TDI, an id that is taken).
  */
 int engine_restore_tvm(Engine *engine, uint32_t id);
 int engine_restore_dsm(Engine *engine, uint32_t id, const EngineDsm *record);

@@ -37,12 +37,15 @@ void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int reco
 	static const EngineEventType events[VERB_N] = {
 		[VERB_CONNECT] = EVENT_CONNECT_DONE, [VERB_RECLAIM] = EVENT_RECLAIM_DONE,
 		[VERB_BIND] = EVENT_BIND_DONE,	     [VERB_UNBIND] = EVENT_UNBIND_DONE,
-		[VERB_CLEAR] = EVENT_CLEAR_DONE,
+		[VERB_CLEAR] = EVENT_CLEAR_DONE,     [VERB_LOCK] = EVENT_REQUEST_DONE,
+		[VERB_START] = EVENT_REQUEST_DONE,
 	};
-	bool forward = verb == VERB_CONNECT || verb == VERB_BIND;
+	bool carries = verb == VERB_LOCK || verb == VERB_START;
+	bool forward = verb == VERB_CONNECT || verb == VERB_BIND || carries;
 	OperationRequest request = { .verb = verb,
 				     .number = effect->operation,
 				     .generation = effect->generation,
+				     .request = effect->request,
 				     .resumed = resumed };
 	const char *why =
 		record > 0 ? "its record may be lost: the records' directory could not be synced "
@@ -50,7 +53,7 @@ void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int reco
 			   : "its record could not be written (is the records' file system full?)";
 	int r = -EIO;
 
-	if (verb == VERB_BIND || verb == VERB_UNBIND) {
+	if (verb == VERB_BIND || verb == VERB_UNBIND || carries) {
 		request.assignment = registry_assignment_at(tdid->registry, effect->id);
 		request.dsm = request.assignment ? request.assignment->dsm : NULL;
 	} else if (verb == VERB_CLEAR) {
@@ -75,16 +78,22 @@ void director_submit(Tdid *tdid, Verb verb, const EngineEffect *effect, int reco
 			&request, why ?: strerror(-r));
 }
 
+static void mark_verb(Tdid *tdid, const OperationRequest *request, const char *what,
+		      const char *detail)
+{
+	char name[TIMELINE_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s %s", verb_name(request->verb), what);
+	director_mark(tdid, request->assignment, name, detail);
+}
+
 static void on_operation_started(const OperationRequest *request, void *userdata)
 {
 	Tdid *tdid = userdata;
 	Assignment *a;
 
 	if (request->assignment) {
-		director_mark(tdid, request->assignment,
-			      request->verb == VERB_BIND ? "tdi_bind started"
-							 : "tdi_unbind started",
-			      NULL);
+		mark_verb(tdid, request, "started", NULL);
 		return;
 	}
 	if (request->verb != VERB_CONNECT)
@@ -130,10 +139,15 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	case VERB_RECLAIM: event.type = EVENT_RECLAIM_DONE; break;
 	case VERB_BIND: event.type = EVENT_BIND_DONE; break;
 	case VERB_CLEAR: event.type = EVENT_CLEAR_DONE; break;
+	case VERB_LOCK:
+	case VERB_START: event.type = EVENT_REQUEST_DONE; break;
 	default: event.type = EVENT_UNBIND_DONE; break;
 	}
 	if (request->verb == VERB_CONNECT)
 		request->dsm->connect_started = false;
+	/* Where that leaves it, no change of its state will tell. */
+	if (event.type == EVENT_REQUEST_DONE && result->outcome == OUTCOME_REFUSED)
+		mark_verb(tdid, request, "refused", result->reason);
 	director_event(tdid, &event, reason);
 	if (request->dsm->loss_noticed) {
 		request->dsm->loss_noticed = false;
@@ -257,8 +271,13 @@ void director_resume(Tdid *tdid)
 		const EngineAssignment *e = engine_assignment(tdid->engine, a->id);
 		EngineEffect effect = { .id = a->id,
 					.operation = e->operation,
-					.generation = e->generation };
+					.generation = e->generation,
+					.request = e->request };
+		bool waits = e->state == ASSIGNMENT_BOUND || e->state == ASSIGNMENT_LOCKED;
 
+		if (waits && e->operation)
+			director_submit(tdid, e->state == ASSIGNMENT_BOUND ? VERB_LOCK : VERB_START,
+					&effect, 0, true);
 		if (e->state == ASSIGNMENT_BINDING) {
 			director_submit(tdid, VERB_BIND, &effect, 0, true);
 			director_bind_needless(a);

@@ -228,6 +228,8 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, int record)
 	case EFFECT_CONNECT: director_submit(tdid, VERB_CONNECT, effect, record, false); break;
 	case EFFECT_RECLAIM: director_submit(tdid, VERB_RECLAIM, effect, record, false); break;
 	case EFFECT_BIND: director_submit(tdid, VERB_BIND, effect, record, false); break;
+	case EFFECT_LOCK: director_submit(tdid, VERB_LOCK, effect, record, false); break;
+	case EFFECT_START: director_submit(tdid, VERB_START, effect, record, false); break;
 	case EFFECT_CLEAR: director_submit(tdid, VERB_CLEAR, effect, record, false); break;
 	case EFFECT_UNBIND: director_submit(tdid, VERB_UNBIND, effect, record, false); break;
 	case EFFECT_LOOK: domains_look(tdid, a); break;

@@ -32,6 +32,8 @@ static const char *const verbs[VERB_N] = {
 	[VERB_BIND] = "tdi_bind",
 	[VERB_UNBIND] = "tdi_unbind",
 	[VERB_CLEAR] = "clear",
+	[VERB_LOCK] = "tdi_lock",
+	[VERB_START] = "tdi_start",
 };
 
 #define OUTCOMES 3

@@ -70,7 +70,8 @@ const char *verb_name(Verb verb)
 	static const char *const names[VERB_N] = {
 		[VERB_CONNECT] = "device_connect", [VERB_RECLAIM] = "device_reclaim",
 		[VERB_BIND] = "tdi_bind",	   [VERB_UNBIND] = "tdi_unbind",
-		[VERB_CLEAR] = "tdi_unbind",
+		[VERB_CLEAR] = "tdi_unbind",	   [VERB_LOCK] = "tdi_lock",
+		[VERB_START] = "tdi_start",
 	};
 
 	return verb < VERB_N ? names[verb] : "?";
@@ -466,6 +467,13 @@ static int build_parameters(const Operation *operation, json_object **ret)
 				  J_STRING("device", device),
 				  J_INT("guest_requester_id", bdf_requester_id(a->guest)),
 				  J_INT("generation", (int64_t)request->generation));
+	case VERB_LOCK:
+	case VERB_START:
+		uuid_format(a->tvm->uuid, uuid);
+		return json_build(ret, J_STRING("operation", number), J_STRING("tvm", uuid),
+				  J_STRING("device", device),
+				  J_INT("generation", (int64_t)request->generation),
+				  J_INT("request", (int64_t)request->request));
 	case VERB_UNBIND:
 	case VERB_CLEAR:
 		return json_build(ret, J_STRING("operation", number), J_STRING("device", device),
@@ -479,7 +487,8 @@ static void send_operation(Operation *operation)
 	static const char *const methods[VERB_N] = {
 		[VERB_CONNECT] = "io.tdid.Tsm.Connect", [VERB_RECLAIM] = "io.tdid.Tsm.Disconnect",
 		[VERB_BIND] = "io.tdid.Tsm.Bind",	[VERB_UNBIND] = "io.tdid.Tsm.Unbind",
-		[VERB_CLEAR] = "io.tdid.Tsm.Unbind",
+		[VERB_CLEAR] = "io.tdid.Tsm.Unbind",	[VERB_LOCK] = "io.tdid.Tsm.Lock",
+		[VERB_START] = "io.tdid.Tsm.Start",
 	};
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
 	int r = build_parameters(operation, &parameters);

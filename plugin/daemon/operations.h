@@ -23,6 +23,8 @@ typedef enum Verb {
 	VERB_BIND,    /* tdi_bind */
 	VERB_UNBIND,  /* tdi_unbind */
 	VERB_CLEAR,   /* tdi_unbind of a quarantined TDI, whoever had it */
+	VERB_LOCK,    /* carries its TVM's request */
+	VERB_START,
 	VERB_N,
 } Verb;
 
@@ -32,10 +34,11 @@ typedef struct OperationRequest {
 	Verb verb;
 	uint64_t number;
 	Dsm *dsm;
-	Assignment *assignment; /* of bind and unbind */
+	Assignment *assignment; /* of bind, unbind, lock and start */
 	Tdi *tdi;		/* of clear */
 	uint64_t generation;
-	bool resumed; /* an earlier run of tdid may have sent it */
+	uint64_t request; /* of lock and start: the TVM's */
+	bool resumed;	  /* an earlier run of tdid may have sent it */
 	bool force; /* of reclaim: what became of an earlier verb is not known. Clear always has it
 		     */
 } OperationRequest;

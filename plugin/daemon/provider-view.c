@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/provider-view.h"
 
+#include "core/refusal.h"
 #include "daemon/bounded-text.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define DSMS_MAX   4096 /* no host has more, and they are searched one by one */
 #define DRIVER_MAX 64	/* bytes; a module's name is shorter */
@@ -72,6 +74,42 @@ static size_t drop_repeated(ProviderDevice *devices, size_t n)
 			devices[kept++] = devices[i];
 	}
 	return kept;
+}
+
+/* What a TVM asks for belongs to a bind of ours, and to the state in which it can be had. */
+static int read_request(ProviderTdi *tdi, json_object *o, char **ret_error)
+{
+	int64_t id = json_get_int(o, "id", 0);
+
+	tdi->asks = strcmp(json_get_string(o, "what"), "lock") == 0 ? REQUEST_LOCK : REQUEST_START;
+	tdi->request = (uint64_t)id;
+	if (id < 1)
+		return refuse(ret_error, -EBADMSG,
+			      "a request of a TVM has the number %lld: they are from 1 on",
+			      (long long)id);
+	if (tdi->generation == 0)
+		return refuse(ret_error, -EBADMSG, "a TVM's request is about a TDI in no bind");
+	if (tdi->state != (tdi->asks == REQUEST_LOCK ? TDISP_CONFIG_UNLOCKED : TDISP_CONFIG_LOCKED))
+		return refuse(ret_error, -EBADMSG, "a TVM's request to %s a TDI that is in %s",
+			      json_get_string(o, "what"), tdisp_state_name(tdi->state));
+	return 0;
+}
+
+int provider_tdi_read(ProviderTdi *ret, json_object *o, char **ret_error)
+{
+	int64_t generation = json_get_int(o, "generation", 0);
+	json_object *request = json_get_object(o, "request");
+
+	*ret = (ProviderTdi){ .generation = (uint64_t)generation,
+			      .bound = json_get_string(o, "tvm") || generation,
+			      .accepted = json_get_bool(o, "accepted", false) };
+	if (bdf_parse(&ret->device, json_get_string(o, "device")) < 0)
+		return refuse(ret_error, -EBADMSG, "a device's address is malformed");
+	if (tdisp_state_parse(&ret->state, json_get_string(o, "state")) < 0)
+		return refuse(ret_error, -EBADMSG, "a TDI's state is none");
+	/* A platform may not know for whom. */
+	ret->bound |= ret->state == TDISP_CONFIG_LOCKED || ret->state == TDISP_RUN;
+	return request ? read_request(ret, request, ret_error) : 0;
 }
 
 int provider_view_list(ProviderView *view, json_object *array)

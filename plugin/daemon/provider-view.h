@@ -5,7 +5,7 @@
 #pragma once
 
 #include "core/bdf.h"
-#include "core/tdisp.h"
+#include "core/engine.h"
 #include "daemon/bdf-index.h"
 #include "rpc/json.h"
 
@@ -20,9 +20,14 @@ typedef struct ProviderTdi {
 	bool bound;	     /* the TSM holds it, for whomever */
 	TdispState state;
 	bool accepted;
+	EngineRequest asks; /* the request of its TVM that is open, and its number */
+	uint64_t request;
 } ProviderTdi;
 
 #define PROVIDER_VIEW_MAX 65536 /* devices, and what is said of them */
+
+/* -EBADMSG with a sentence: an address or state that is none, or a request that cannot be. */
+int provider_tdi_read(ProviderTdi *ret, json_object *status, char **ret_error);
 
 /* io.tdid.Tsm.DsmStatus */
 typedef struct ProviderDsm {

@@ -143,20 +143,6 @@ static int step(Provider *provider, const char *method, ProviderReplied next)
 	return r;
 }
 
-static int read_tdi(ProviderTdi *ret, json_object *o)
-{
-	*ret = (ProviderTdi){ .generation = (uint64_t)json_get_int(o, "generation", 0),
-			      .bound =
-				      json_get_string(o, "tvm") || json_get_int(o, "generation", 0),
-			      .accepted = json_get_bool(o, "accepted", false) };
-	if (bdf_parse(&ret->device, json_get_string(o, "device")) < 0 ||
-	    tdisp_state_parse(&ret->state, json_get_string(o, "state")) < 0)
-		return -EBADMSG;
-	/* A platform may not know for whom. */
-	ret->bound |= ret->state == TDISP_CONFIG_LOCKED || ret->state == TDISP_RUN;
-	return 0;
-}
-
 static int read_dsm(ProviderDsm *ret, json_object *o)
 {
 	*ret = (ProviderDsm){ .connected = json_get_bool(o, "connected", false) };
@@ -215,11 +201,16 @@ static void on_query(const VarlinkReply *reply, const char *error, void *userdat
 		provider_lose(provider, "out of memory");
 		return;
 	}
-	for (size_t i = 0; i < n_tdis; i++)
-		if (read_tdi(&all_tdis[i], json_object_array_get_idx(tdis, i)) < 0) {
-			provider_lose(provider, "Query: a device's address is malformed");
-			return;
-		}
+	for (size_t i = 0; i < n_tdis; i++) {
+		_cleanup_free_ char *why = NULL, *text = NULL;
+
+		if (provider_tdi_read(&all_tdis[i], json_object_array_get_idx(tdis, i), &why) >= 0)
+			continue;
+		if (asprintf(&text, "Query: %s", why ?: "out of memory") < 0)
+			text = NULL;
+		provider_lose(provider, text ?: "Query: malformed");
+		return;
+	}
 	for (size_t i = 0; i < n_dsms; i++)
 		if (read_dsm(&all_dsms[i], json_object_array_get_idx(dsms, i)) < 0) {
 			provider_lose(provider, "Query: a DSM's address is malformed");
@@ -277,13 +268,13 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 {
 	Provider *provider = userdata;
 	json_object *tdi, *dsm;
+	_cleanup_free_ char *why = NULL;
 	const char *reason;
 	ProviderTdi t;
 	ProviderDsm d;
 
 	if (reply->status < 0 || reply->error || (!reply->continues && !provider->stands)) {
-		_cleanup_free_ char *why = provider_reply_reason(reply, reply->error);
-
+		why = provider_reply_reason(reply, reply->error);
 		provider_lose(provider, why ?: "the provider ended its Monitor");
 		return;
 	}
@@ -310,9 +301,12 @@ static void on_watch(VarlinkClient *client, const VarlinkReply *reply, void *use
 	}
 	if (!provider->ready)
 		return;
-	if (tdi && read_tdi(&t, tdi) >= 0) {
+	if (tdi && provider_tdi_read(&t, tdi, &why) >= 0) {
 		provider_view_said(&provider->view, &t, 1, NULL, 0);
 		provider->handlers.tdi_changed(provider, &t, reason, provider->userdata);
+	} else if (tdi) {
+		log_warning("tsm %s: Monitor: %s; it is not heeded", provider->name,
+			    why ?: "out of memory");
 	}
 	if (dsm && read_dsm(&d, dsm) >= 0) {
 		provider_view_said(&provider->view, NULL, 0, &d, 1);

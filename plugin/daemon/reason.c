@@ -26,6 +26,8 @@ static const char *fault_text(EngineFault fault)
 	case FAULT_FOREIGN:
 		return "it is another TVM's, or quarantined, or no TSM serves it as a TDI";
 	case FAULT_UNBIND: return "tdi_unbind failed: what the TSM holds of it is not known";
+	case FAULT_REQUEST:
+		return "what came of the LOCK or START that its TVM asked for is not known";
 	case FAULT_UNACCOUNTED: return "the TDI is in RUN without an acceptance of this bind";
 	default: return NULL;
 	}

@@ -22,7 +22,7 @@ typedef struct RawRecord {
 		*fault, *reason, *owner, *owner_name, *guest_boot, *on_reject, *on_timeout,
 		*on_error, *attach_token, *detach_token, *cause_domain, *cause_domain_name,
 		*cause_name;
-	int64_t pid, owner_pid, start_time, generation, operation, rebinds_max, rebinds,
+	int64_t pid, owner_pid, start_time, generation, operation, request, rebinds_max, rebinds,
 		guest_timeout_usec, attach_uid, detach_uid, guest_until_usec, guest_left_usec,
 		retry_until_usec, idle_until_usec, idle_tries, pinned_by, cause_uid;
 	bool pinned, doubtful, quarantined, present, left, guest_ready, retry_timer, unserved,
@@ -76,6 +76,7 @@ static const JsonField record_fields[] = {
 	NUMBER(start_time),
 	NUMBER(generation),
 	NUMBER(operation),
+	NUMBER(request),
 	NUMBER(rebinds_max),
 	NUMBER(rebinds),
 	NUMBER(guest_timeout_usec),
@@ -286,6 +287,7 @@ static int restore_assignment(Tdid *tdid, const RawRecord *raw)
 	EngineAssignment e = { .unserved = raw->unserved,
 			       .generation = (uint64_t)raw->generation,
 			       .operation = (uint64_t)raw->operation,
+			       .request = (uint64_t)raw->request,
 			       .present = raw->present,
 			       .left = raw->left,
 			       .guest_ready = raw->guest_ready };

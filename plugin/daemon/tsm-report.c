@@ -43,7 +43,9 @@ static void report_tdi(Tdid *tdid, Assignment *a, const ProviderTdi *report, con
 				       .id = a->tdi->id,
 				       .generation = report->generation,
 				       .tdi_state = report->state,
-				       .accepted = report->accepted },
+				       .accepted = report->accepted,
+				       .asks = report->asks,
+				       .request = report->request },
 		       reason);
 }
 

@@ -14,12 +14,12 @@
 #include <string.h>
 
 /* No object takes more, nor does what there is only one of. */
-#define OBJECT_BYTES_MAX 32
+#define OBJECT_BYTES_MAX 48
 
 static_assert(OBJECT_BYTES_MAX * (MAX_TVMS + MAX_DSMS + MAX_TDIS + MAX_ASSIGNMENTS + 1) <=
 		      MODEL_BYTES_MAX,
 	      "the buffer holds every state");
-static_assert(MAX_NOTICES + 8 <= OBJECT_BYTES_MAX, "a TDI fits with all that is said of it");
+static_assert(2 * MAX_NOTICES + 9 <= OBJECT_BYTES_MAX, "a TDI fits with all that is said of it");
 
 /* Writes one state down, each object at the place that the arrangement gives it. */
 typedef struct Place {
@@ -53,6 +53,12 @@ static void put_operation(Place *p, const Operation *operation, uint64_t expecte
 	if (operation->executed)
 		put(p, outcome | (operation->verb == VERB_BIND && done ? operation->tdi_state << 2
 								       : 0));
+}
+
+/* How many the guest has opened since; which of them are of this bind follows from that. */
+static void put_request(Place *p, const WorldTdi *tdi, uint64_t request)
+{
+	put(p, request ? (unsigned int)(tdi->last + 1 - (request >> 2)) << 2 | (request & 3) : 0);
 }
 
 static void put_tvm(Place *p, uint32_t id)
@@ -104,6 +110,10 @@ static void put_tdi(Place *p, uint32_t id)
 	for (uint8_t i = 0; i < tdi->n_notices; i++)
 		put(p, tdi->notices[i].state | tdi->notices[i].accepted << 2 |
 			       tdi->notices[i].lost << 3);
+	for (uint8_t i = 0; p->model->scenario->host_carries && i < tdi->n_notices; i++)
+		put_request(p, tdi, tdi->notices[i].request);
+	if (p->model->scenario->host_carries)
+		put_request(p, tdi, tdi->request);
 	if (p->records)
 		put(p, tdi->recorded | tdi->record_quarantined << 1 |
 			       (tdi->record_operation != 0) << 2 |
@@ -161,6 +171,26 @@ static void put_engine_assignment(Place *p, const EngineAssignment *e, const Ope
 		put_order(p, e);
 }
 
+/* Where the host carries them: one that is on its way, or that the engine knows of. */
+static void put_carried(Place *p, uint32_t id, const EngineAssignment *e, bool recorded)
+{
+	const WorldAssignment *a = &p->model->world.assignments[id];
+	const WorldTdi *tdi = &p->model->world.tdis[p->model->scenario->tdi_of[id]];
+	bool binding = e && e->state == ASSIGNMENT_BINDING;
+	bool waits = e && (e->state == ASSIGNMENT_BOUND || e->state == ASSIGNMENT_LOCKED);
+
+	put_operation(p, &a->carried, e ? e->operation : 0);
+	if (a->carried.verb)
+		put_request(p, tdi, a->carried.request);
+	if (binding || waits)
+		put_request(p, tdi, e->asked);
+	if (waits)
+		put_request(p, tdi, e->request);
+	if (recorded &&
+	    (a->record_state == ASSIGNMENT_BOUND || a->record_state == ASSIGNMENT_LOCKED))
+		put_request(p, tdi, a->record_request);
+}
+
 static void put_record(Place *p, const WorldAssignment *a, const EngineAssignment *e)
 {
 	bool binding = a->record_state == ASSIGNMENT_BINDING;
@@ -201,6 +231,8 @@ static void put_assignment(Place *p, uint32_t id)
 	}
 	if (!forgotten && p->records)
 		put_record(p, a, e);
+	if (s->host_carries)
+		put_carried(p, id, over ? NULL : e, !forgotten && p->records);
 }
 
 /*

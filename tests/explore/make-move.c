@@ -105,6 +105,20 @@ static void answer_clear(Model *model, uint32_t id)
 		       engine_assignment(model->engine, e->owner)->state == ASSIGNMENT_QUARANTINED;
 }
 
+/* Of one that has had its effect before, or whose bind is over, the engine does not ask. */
+static void answer_carried(Model *model, uint32_t id)
+{
+	Operation *operation = &model->world.assignments[id].carried;
+
+	operation->answered = true;
+	model_step(model, &(EngineEvent){ .type = EVENT_REQUEST_DONE,
+					  .id = id,
+					  .operation = operation->number,
+					  .outcome = (OperationOutcome)operation->outcome });
+	if (operation->answered)
+		*operation = (Operation){};
+}
+
 /* Of a DSM that is quarantined the next attempt is refused in the same step. */
 static void retry_timer(Model *model, uint32_t id)
 {
@@ -192,7 +206,9 @@ static void notice_tdi(Model *model, uint32_t id)
 					  .id = id,
 					  .generation = notice.generation,
 					  .tdi_state = (TdispState)notice.state,
-					  .accepted = notice.accepted });
+					  .accepted = notice.accepted,
+					  .asks = (EngineRequest)(notice.request & 3),
+					  .request = notice.request });
 }
 
 static void tvm_move(Model *model, uint32_t id, bool ended)
@@ -234,7 +250,9 @@ static void make(Model *model, Move move)
 		break;
 	case MOVE_EXECUTE_DSM: world_execute_dsm(model, id, (Execution)move.how); break;
 	case MOVE_EXECUTE_TDI: world_execute_tdi(model, id, (Execution)move.how); break;
+	case MOVE_EXECUTE_CARRIED: world_execute_carried(model, id, (Execution)move.how); break;
 	case MOVE_EXECUTE_CLEAR: world_execute_clear(model, id, (Execution)move.how); break;
+	case MOVE_ANSWER_CARRIED: answer_carried(model, id); break;
 	case MOVE_ANSWER_CLEAR: answer_clear(model, id); break;
 	case MOVE_ANSWER_DSM: answer_dsm(model, id); break;
 	case MOVE_ANSWER_TDI:
@@ -278,8 +296,13 @@ static void make(Model *model, Move move)
 		w->assignments[id].other ^= true;
 		tell_policy(model, id);
 		break;
-	case MOVE_LOCK: world_tdi_moves(model, id, TDISP_CONFIG_LOCKED, false); break;
-	case MOVE_VALIDATE: world_tdi_moves(model, id, TDISP_RUN, true); break;
+	case MOVE_ASK_LOCK: world_tdi_asks(model, id, REQUEST_LOCK); break;
+	case MOVE_VALIDATE:
+		if (model->scenario->host_carries)
+			world_tdi_asks(model, id, REQUEST_START);
+		else
+			world_tdi_moves(model, id, TDISP_RUN, true);
+		break;
 	case MOVE_STOP: tvm_move(model, id, false); break;
 	case MOVE_END: tvm_move(model, id, true); break;
 	case MOVE_ASK_CONNECT: ask_connect(model, id); break;
@@ -291,6 +314,7 @@ static void make(Model *model, Move move)
 	case MOVE_ERROR: world_tdi_moves(model, id, TDISP_ERROR, false); break;
 	case MOVE_FALL: world_tdi_moves(model, id, TDISP_CONFIG_UNLOCKED, false); break;
 	case MOVE_VOID: world_void(model, id); break;
+	case MOVE_TAKE_BACK: world_tdi_asks(model, id, REQUEST_NONE); break;
 	case MOVE_LOSE: world_lose_dsm(model, id); break;
 	case MOVE_DETACH_FAIL:
 		w->assignments[id].detach = false;
@@ -363,10 +387,25 @@ static void carry_out_verbs(Model *model)
 	}
 }
 
+/*
+ * Nor does an answer that the engine does not wait for: what was carried has had its effect, and
+ * the TSM has said so before it answered.
+ */
+static void drop_stale_answer(Model *model, uint32_t id)
+{
+	Operation *operation = &model->world.assignments[id].carried;
+	const EngineAssignment *e = engine_assignment(model->engine, id);
+
+	if (operation->executed && (!e || e->operation != operation->number))
+		*operation = (Operation){};
+}
+
 static void settle(Model *model)
 {
 	for (uint32_t i = 0; i < model->scenario->tdis; i++)
 		drop_stale_notices(model, i);
+	for (uint32_t i = 0; i < model->scenario->assignments; i++)
+		drop_stale_answer(model, i);
 	if (!model->broken)
 		properties_of_state(model);
 }

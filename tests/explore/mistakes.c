@@ -20,6 +20,7 @@ typedef struct Mistake {
 	AssignmentState to;
 	unsigned int actions;
 	EngineEffectType dropped;
+	bool unguarded; /* the row counts whether its guard holds or not */
 } Mistake;
 
 static const Mistake mistakes[] = {
@@ -58,6 +59,15 @@ static const Mistake mistakes[] = {
 	{ "a device that waits leaves unnoticed",    S(ATTACHED), IN_GONE, GUARD_NONE, SKIP, 0, DROPS },
 	{ "the TDI is not given free",               S(UNBINDING), IN_UNBIND_CLEAN, GUARD_NONE, SKIP, 0, DROPS },
 	{ "the guest timer is not stopped",          S(LOCKED), IN_RUN, GUARD_NONE, S(RUNNING), 0, DROPS },
+	{ "LOCK that no guest has asked for",        S(BINDING), IN_BIND_BOUND, GUARD_NONE, S(BOUND), ACT_TELL_LOCKED | ACT_TIMER | ACT_LOCK, DROPS },
+	{ "START that no guest has asked for",       S(BOUND), IN_LOCKED, GUARD_NONE, S(LOCKED), ACT_START, DROPS },
+	{ "START for a request to LOCK",             S(BOUND), IN_LOCK_ASKED, GUARD_ASKS, S(BOUND), ACT_START, DROPS },
+	{ "a request to START is carried twice",     S(LOCKED), IN_REQUEST_CARRIED, GUARD_NONE, S(LOCKED), ACT_CARRIED | ACT_START, DROPS },
+	{ "a request is carried when it is repeated", S(LOCKED), IN_START_ASKED, GUARD_ASKS, S(LOCKED), ACT_START, DROPS, true },
+	{ "a request to START is not carried",       S(LOCKED), IN_START_ASKED, GUARD_ASKS, SKIP, 0, DROPS },
+	{ "an answered LOCK is waited for",          S(BOUND), IN_REQUEST_CARRIED, GUARD_NONE, SKIP, 0, DROPS },
+	{ "a START of unknown outcome is waited for", S(LOCKED), IN_REQUEST_UNKNOWN, GUARD_NONE, SKIP, 0, DROPS },
+	{ "nobody starts",                           SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_START },
 	{ "nobody unbinds",                          SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_UNBIND },
 	{ "nobody detaches",                         SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_DETACH },
 	{ "assignments are not recorded",            SKIP, IN_N, GUARD_NONE, SKIP, 0, EFFECT_PERSIST_ASSIGNMENT },
@@ -179,6 +189,8 @@ static bool make(const Mistake *mistake)
 	} else {
 		row->to = mistake->to;
 		row->actions = mistake->actions;
+		if (mistake->unguarded)
+			row->guard = GUARD_NONE;
 	}
 	return true;
 }

@@ -39,6 +39,10 @@ void model_resync(Model *model);
 void world_execute_dsm(Model *model, uint32_t dsm, Execution how);
 void world_execute_tdi(Model *model, uint32_t assignment, Execution how);
 void world_execute_clear(Model *model, uint32_t tdi, Execution how);
+void world_execute_carried(Model *model, uint32_t assignment, Execution how);
+
+/* Its guest opens a request, or there is none open any more. The TSM says so. */
+void world_tdi_asks(Model *model, uint32_t tdi, EngineRequest what);
 
 /* The TDI is in another state, and the TSM says so. */
 void world_tdi_moves(Model *model, uint32_t tdi, TdispState state, bool accepted);

@@ -174,6 +174,7 @@ static int restore_assignment(Model *model, Engine *engine, uint32_t id)
 				     .tdi = tdi,
 				     .generation = a->record_generation,
 				     .operation = a->record_operation,
+				     .request = a->record_request,
 				     .present = a->record_present,
 				     .left = a->record_left,
 				     .guest_ready = a->record_ready,
@@ -255,6 +256,15 @@ static void resume_assignment(Model *model, uint32_t id)
 	/* Of a bind that was recorded and not sent yet, what left before counts for nothing. */
 	if (e && e->state == ASSIGNMENT_BINDING && a->operation.number != e->operation)
 		a->left = false;
+	if (e && (e->state == ASSIGNMENT_BOUND || e->state == ASSIGNMENT_LOCKED)) {
+		send_again(&a->carried, e->operation,
+			   e->state == ASSIGNMENT_BOUND ? VERB_LOCK : VERB_START, e->generation);
+		if (a->carried.verb)
+			a->carried.request = a->sent = (Request)e->request;
+		send_again(&a->operation, 0, VERB_NONE, 0);
+		return;
+	}
+	send_again(&a->carried, 0, VERB_NONE, 0);
 	send_again(&a->operation, e ? e->operation : 0,
 		   e && e->state == ASSIGNMENT_BINDING ? VERB_BIND : VERB_UNBIND,
 		   e ? e->generation : 0);
@@ -342,6 +352,8 @@ void model_resync(Model *model)
 		if (tdi->holder != ENGINE_NONE && tdi->generation == e->generation) {
 			event.tdi_state = (TdispState)tdi->state;
 			event.accepted = tdi->accepted;
+			event.asks = (EngineRequest)(tdi->request & 3);
+			event.request = tdi->request;
 		} else if (e->state == ASSIGNMENT_BINDING) {
 			/* Its bind is sent again, and what has become of that is asked after it. */
 			if (w->assignments[i].operation.executed)

@@ -24,7 +24,12 @@ typedef enum Verb {
 	VERB_BIND,
 	VERB_UNBIND,
 	VERB_CLEAR,
+	VERB_LOCK,
+	VERB_START,
 } Verb;
+
+/* A request of a guest: its number in that TDI << 2 | EngineRequest; 0: none. */
+typedef uint8_t Request;
 
 /* A verb between the effect that sends it and the event that answers it. */
 typedef struct Operation {
@@ -35,6 +40,7 @@ typedef struct Operation {
 	uint8_t outcome;
 	uint8_t tdi_state;
 	bool confirmed;
+	Request request; /* that it carries */
 	uint32_t number;
 	uint32_t generation;
 } Operation;
@@ -43,6 +49,7 @@ typedef struct Notice {
 	uint8_t state;
 	bool accepted;
 	bool lost; /* the bind is not there any more */
+	Request request;
 	uint16_t generation;
 } Notice;
 
@@ -69,7 +76,9 @@ typedef struct WorldTdi {
 	uint32_t holder; /* the assignment for whose TVM the TSM has it bound, or ENGINE_NONE */
 	uint32_t generation;
 	uint8_t state;
-	bool accepted; /* by the TVM, since this bind */
+	bool accepted;	     /* by the TVM, since this bind */
+	Request request;     /* that is open */
+	uint8_t first, last; /* numbers: the last before this bind, the last of all */
 	bool unknown;
 	bool recorded, record_quarantined;
 	uint32_t record_generation, record_operation;
@@ -91,8 +100,10 @@ typedef struct WorldAssignment {
 	bool record_other, record_unserved;
 	uint8_t record_rebinds;
 	uint8_t record_state, record_fault;
+	Request record_request, sent; /* sent: the last LOCK or START was for */
 	uint32_t record_generation, record_operation;
 	Operation operation;
+	Operation carried; /* LOCK or START; what is in `operation` is sent when it is answered */
 } WorldAssignment;
 
 typedef struct World {
@@ -109,29 +120,31 @@ typedef enum MoveType {
 	/* What comes by itself if nobody does anything: the first of these is a state's completion.
 	 */
 	MOVE_RESYNC,
-	MOVE_RETELL,	    /* object = TVM */
-	MOVE_REREAD,	    /* object = assignment */
-	MOVE_EXECUTE_DSM,   /* object = DSM, how */
-	MOVE_EXECUTE_TDI,   /* object = assignment, how */
-	MOVE_EXECUTE_CLEAR, /* object = TDI, how */
-	MOVE_ANSWER_DSM,    /* object = DSM */
-	MOVE_ANSWER_TDI,    /* object = assignment */
-	MOVE_ANSWER_CLEAR,  /* object = TDI */
-	MOVE_NOTICE_TDI,    /* object = TDI */
-	MOVE_NOTICE_DSM,    /* object = DSM */
-	MOVE_LET_GO,	    /* object = assignment: the guest gives it back as asked */
-	MOVE_LOOKED,	    /* object = assignment */
-	MOVE_GUEST_TIMER,   /* object = assignment */
-	MOVE_RETRY_TIMER,   /* object = assignment */
-	MOVE_IDLE_TIMER,    /* object = DSM */
-	MOVE_N_COMPLETING,  /* not a move */
+	MOVE_RETELL,	      /* object = TVM */
+	MOVE_REREAD,	      /* object = assignment */
+	MOVE_EXECUTE_DSM,     /* object = DSM, how */
+	MOVE_EXECUTE_TDI,     /* object = assignment, how */
+	MOVE_EXECUTE_CARRIED, /* object = assignment, how */
+	MOVE_EXECUTE_CLEAR,   /* object = TDI, how */
+	MOVE_ANSWER_DSM,      /* object = DSM */
+	MOVE_ANSWER_TDI,      /* object = assignment */
+	MOVE_ANSWER_CARRIED,  /* object = assignment */
+	MOVE_ANSWER_CLEAR,    /* object = TDI */
+	MOVE_NOTICE_TDI,      /* object = TDI */
+	MOVE_NOTICE_DSM,      /* object = DSM */
+	MOVE_LET_GO,	      /* object = assignment: the guest gives it back as asked */
+	MOVE_LOOKED,	      /* object = assignment */
+	MOVE_GUEST_TIMER,     /* object = assignment */
+	MOVE_RETRY_TIMER,     /* object = assignment */
+	MOVE_IDLE_TIMER,      /* object = DSM */
+	MOVE_N_COMPLETING,    /* not a move */
 	/* What people and guests do. */
 	MOVE_ARRIVE,	  /* object = assignment, how: 1 = admission refuses it */
 	MOVE_LEAVE,	  /* object = assignment */
 	MOVE_GUEST_READY, /* object = assignment */
 	MOVE_POLICY,	  /* object = assignment */
-	MOVE_LOCK,	  /* object = TDI */
-	MOVE_VALIDATE,	  /* object = TDI */
+	MOVE_ASK_LOCK,	  /* object = TDI */
+	MOVE_VALIDATE,	  /* object = TDI; where the host carries START, it asks for that */
 	MOVE_STOP,	  /* object = TVM */
 	MOVE_END,	  /* object = TVM */
 	MOVE_ASK_CONNECT, /* object = DSM */
@@ -144,6 +157,7 @@ typedef enum MoveType {
 	MOVE_ERROR,	     /* object = TDI */
 	MOVE_FALL,	     /* object = TDI */
 	MOVE_VOID,	     /* object = TDI: somebody else ends its bind */
+	MOVE_TAKE_BACK,	     /* object = TDI: the guest's request is open no more */
 	MOVE_LOSE,	     /* object = DSM */
 	MOVE_DETACH_FAIL,    /* object = assignment */
 	MOVE_CUT_OFF,

@@ -69,6 +69,12 @@ static bool waits_for_bind(const Model *model, uint32_t id)
 	       a->generation == notice->generation;
 }
 
+/* Verbs of one DSM are sent in their order, each when the one before it has been answered. */
+static bool is_sent(const World *w, uint32_t assignment)
+{
+	return w->assignments[assignment].carried.verb == VERB_NONE;
+}
+
 static void completing_moves(const Model *model, Moves *moves)
 {
 	const Scenario *s = model->scenario;
@@ -92,7 +98,11 @@ static void completing_moves(const Model *model, Moves *moves)
 			add(moves, MOVE_ANSWER_DSM, i, 0);
 	}
 	for (uint32_t i = 0; !w->resync && i < s->assignments; i++) {
-		if (pending(&w->assignments[i].operation, false))
+		if (pending(&w->assignments[i].carried, false))
+			add(moves, MOVE_EXECUTE_CARRIED, i, EXECUTE_WELL);
+		if (pending(&w->assignments[i].carried, true))
+			add(moves, MOVE_ANSWER_CARRIED, i, 0);
+		if (is_sent(w, i) && pending(&w->assignments[i].operation, false))
 			add(moves, MOVE_EXECUTE_TDI, i, EXECUTE_WELL);
 		if (pending(&w->assignments[i].operation, true))
 			add(moves, MOVE_ANSWER_TDI, i, 0);
@@ -153,12 +163,15 @@ static void tdi_moves(const Model *model, Moves *moves, uint32_t id)
 	if (tdi->holder == ENGINE_NONE)
 		return;
 	alive = !model->world.tvms[model->scenario->tvm_of[tdi->holder]].stopping;
-	if (alive && tdi->state == TDISP_CONFIG_UNLOCKED && model->scenario->guest_locks)
-		add(moves, MOVE_LOCK, id, 0);
-	if (alive && tdi->state == TDISP_CONFIG_LOCKED)
+	if (alive && tdi->state == TDISP_CONFIG_UNLOCKED && model->scenario->host_carries &&
+	    tdi->request == 0)
+		add(moves, MOVE_ASK_LOCK, id, 0);
+	if (alive && tdi->state == TDISP_CONFIG_LOCKED && tdi->request == 0)
 		add(moves, MOVE_VALIDATE, id, 0);
 	if (model->world.trouble == 0)
 		return;
+	if (tdi->request != 0)
+		add(moves, MOVE_TAKE_BACK, id, 0);
 	if (tdi->state == TDISP_CONFIG_LOCKED)
 		add(moves, MOVE_RUN_UNACCEPTED, id, 0);
 	if (tdi->state != TDISP_ERROR)
@@ -191,7 +204,14 @@ static void assignment_moves(const Model *model, Moves *moves, uint32_t id)
 		add(moves, MOVE_REJECT, id, 0);
 	if (a->detach && a->present)
 		add(moves, MOVE_DETACH_FAIL, id, 0);
-	if (model->world.resync || !pending(&a->operation, false))
+	if (model->world.resync)
+		return;
+	if (pending(&a->carried, false)) {
+		add(moves, MOVE_EXECUTE_CARRIED, id, EXECUTE_REFUSE);
+		add(moves, MOVE_EXECUTE_CARRIED, id, EXECUTE_UNKNOWN_NOT_DONE);
+		add(moves, MOVE_EXECUTE_CARRIED, id, EXECUTE_UNKNOWN_DONE);
+	}
+	if (!is_sent(&model->world, id) || !pending(&a->operation, false))
 		return;
 	add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_REFUSE);
 	add(moves, MOVE_EXECUTE_TDI, id, EXECUTE_UNKNOWN_NOT_DONE);
@@ -262,7 +282,11 @@ size_t model_unexecuted(const Model *model, uint32_t dsm, Move list[MAX_MOVES])
 	if (pending(&w->dsms[dsm].operation, false))
 		add(&moves, MOVE_EXECUTE_DSM, dsm, EXECUTE_WELL);
 	for (uint32_t i = 0; i < s->assignments; i++)
-		if (s->dsm_of[s->tdi_of[i]] == dsm && pending(&w->assignments[i].operation, false))
+		if (s->dsm_of[s->tdi_of[i]] != dsm)
+			continue;
+		else if (pending(&w->assignments[i].carried, false))
+			add(&moves, MOVE_EXECUTE_CARRIED, i, EXECUTE_WELL);
+		else if (is_sent(w, i) && pending(&w->assignments[i].operation, false))
 			add(&moves, MOVE_EXECUTE_TDI, i, EXECUTE_WELL);
 	for (uint32_t i = 0; i < s->tdis; i++)
 		if (s->dsm_of[i] == dsm && pending(&w->tdis[i].operation, false))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "properties.h"
 
+#include "core/cleanup.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 
@@ -28,6 +30,9 @@
 #define READY	    "bind only a present device whose guest is ready"
 #define ADMITTED    "what admission refuses is not bound"
 #define TRUE_REST   "at rest the engine and the TSM agree"
+#define ASKED	    "no LOCK and no START without this bind's open guest request"
+#define ONCE	    "a guest's request is carried once"
+#define CARRIED	    "a guest's request is carried"
 
 void broken(Model *model, const char *property, const char *detail, ...)
 {
@@ -126,6 +131,34 @@ static void before_bind(Model *model, const EngineEffect *effect)
 		broken(model, RECORDED, "tdi_bind of a%" PRIu32, effect->id);
 	if (effect->generation <= tdi->generation)
 		broken(model, FRESH, "a%" PRIu32 ": %" PRIu64, effect->id, effect->generation);
+}
+
+/* Until its notice comes the end of a request cannot be known. */
+static void before_carried(Model *model, const EngineEffect *effect)
+{
+	const WorldAssignment *a = &model->world.assignments[effect->id];
+	uint32_t t = model->scenario->tdi_of[effect->id];
+	const WorldTdi *tdi = &model->world.tdis[t];
+	bool on_its_way = tdi->n_notices > 0 || model->world.resync ||
+			  model->world.dsms[model->scenario->dsm_of[t]].lost;
+	Request request = (Request)effect->request;
+
+	if (tdi->generation != effect->generation || request >> 2 <= tdi->first ||
+	    request >> 2 > tdi->last ||
+	    (request & 3) != (effect->type == EFFECT_LOCK ? REQUEST_LOCK : REQUEST_START))
+		broken(model, ASKED, "a%" PRIu32 ": %s for request %u", effect->id,
+		       engine_effect_name(effect->type), request);
+	if (tdi->request != request && !on_its_way)
+		broken(model, ASKED, "a%" PRIu32 ": request %u is not open any more", effect->id,
+		       request);
+	if (a->sent == request)
+		broken(model, ONCE, "a%" PRIu32 ": request %u", effect->id, request);
+	if (in_flight(&a->operation) || (in_flight(&a->carried) && !a->carried.executed))
+		broken(model, ONE_VERB, "a%" PRIu32, effect->id);
+	if (!a->recorded || a->record_operation != effect->operation ||
+	    a->record_request != request)
+		broken(model, RECORDED, "%s of a%" PRIu32, engine_effect_name(effect->type),
+		       effect->id);
 }
 
 static void before_unbind(Model *model, const EngineEffect *effect)
@@ -230,6 +263,8 @@ void properties_of_effect(Model *model, const EngineEffect *effect)
 	case EFFECT_CONNECT: before_connect(model, effect); break;
 	case EFFECT_RECLAIM: before_reclaim(model, effect); break;
 	case EFFECT_BIND: before_bind(model, effect); break;
+	case EFFECT_LOCK:
+	case EFFECT_START: before_carried(model, effect); break;
 	case EFFECT_CLEAR: before_clear(model, effect); break;
 	case EFFECT_DETACH: before_detach(model, effect); break;
 	case EFFECT_CHANGED: before_changed(model, effect); break;
@@ -237,6 +272,20 @@ void properties_of_effect(Model *model, const EngineEffect *effect)
 	case EFFECT_TVM_QUIET: before_quiet(model, effect); break;
 	default: break;
 	}
+}
+
+/* Of one that is bound and waits for its guest. */
+static void properties_of_carried(Model *model, uint32_t id, const EngineAssignment *e)
+{
+	const WorldAssignment *a = &model->world.assignments[id];
+	const WorldTdi *tdi = &model->world.tdis[e->tdi];
+
+	if (e->operation != 0 && (!a->carried.verb || a->carried.number != e->operation))
+		broken(model, ONE_VERB, "a%" PRIu32 "'s is waited for, and not in flight", id);
+	if (e->operation == 0 && tdi->holder == id && tdi->generation == e->generation &&
+	    tdi->request != 0 && tdi->n_notices == 0 && !model->world.resync &&
+	    e->request != tdi->request)
+		broken(model, CARRIED, "a%" PRIu32 ": request %u is not", id, tdi->request);
 }
 
 static void properties_of_assignment(Model *model, uint32_t id)
@@ -261,6 +310,8 @@ static void properties_of_assignment(Model *model, uint32_t id)
 	if (a->timer != waits_for_guest(state))
 		broken(model, GUEST_TIMER, "a%" PRIu32 " is %s, its timer %s", id,
 		       assignment_state_name(state), a->timer ? "runs" : "does not run");
+	if (state == ASSIGNMENT_BOUND || state == ASSIGNMENT_LOCKED)
+		properties_of_carried(model, id, e);
 	if (a->retry != (e && e->retry_timer))
 		broken(model, RETRY_TIMER, "a%" PRIu32 " is %s", id, assignment_state_name(state));
 	if (a->operation.verb && (!e || e->operation != a->operation.number))
@@ -408,6 +459,10 @@ static void stale_notices(Model *model, uint32_t id)
 		event.accepted = false;
 		event.tdi_state = TDISP_RUN;
 		stale(model, &event);
+		event.tdi_state = TDISP_CONFIG_LOCKED;
+		event.asks = REQUEST_START;
+		event.request = 1;
+		stale(model, &event);
 		event.type = EVENT_BIND_LOST;
 		stale(model, &event);
 	}
@@ -416,7 +471,8 @@ static void stale_notices(Model *model, uint32_t id)
 /* Numbers start at 100 (model.c): 1 was in flight long ago. */
 void properties_of_stale_events(Model *model)
 {
-	static const EngineEventType answers[] = { EVENT_BIND_DONE, EVENT_UNBIND_DONE },
+	static const EngineEventType answers[] = { EVENT_BIND_DONE, EVENT_UNBIND_DONE,
+						   EVENT_REQUEST_DONE },
 				     dsm_answers[] = { EVENT_CONNECT_DONE, EVENT_RECLAIM_DONE };
 
 	for (uint32_t i = 0; i < model->scenario->assignments; i++) {
@@ -424,12 +480,22 @@ void properties_of_stale_events(Model *model)
 
 		if (!a)
 			continue;
-		for (size_t k = 0; k < 2; k++)
+		for (size_t k = 0; k < ELEMENTSOF(answers); k++)
 			stale(model, &(EngineEvent){ .type = answers[k],
 						     .id = i,
 						     .operation = 1,
 						     .tdi_state = TDISP_CONFIG_LOCKED,
 						     .device_confirmed = true });
+		if ((a->state == ASSIGNMENT_BOUND || a->state == ASSIGNMENT_LOCKED) &&
+		    a->asks != REQUEST_NONE && (a->operation != 0 || a->asked == a->request))
+			stale(model, &(EngineEvent){ .type = EVENT_TDI_CHANGED,
+						     .id = a->tdi,
+						     .generation = a->generation,
+						     .tdi_state = a->state == ASSIGNMENT_BOUND
+									  ? TDISP_CONFIG_UNLOCKED
+									  : TDISP_CONFIG_LOCKED,
+						     .asks = a->asks,
+						     .request = a->asked });
 		stale(model, &(EngineEvent){ .type = EVENT_GUEST_REJECTED,
 					     .id = i,
 					     .generation = a->generation + 1 });

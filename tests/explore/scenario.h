@@ -29,5 +29,6 @@ typedef struct Scenario {
 	Policy policy, other;  /* a change is from one to the other */
 	bool ready_at_once;    /* the TSM binds without waiting for the guest */
 	bool errors_untold;    /* by the TSM, of a session that is lost: only that it is */
-	bool guest_locks;      /* a bind leaves CONFIG_UNLOCKED, the guest asks for LOCK */
+	bool host_carries;     /* a bind leaves CONFIG_UNLOCKED; LOCK and START are the host's to
+				  issue, when the guest asks for them */
 } Scenario;

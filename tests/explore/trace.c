@@ -4,8 +4,8 @@
 static const char *verb_text(uint8_t verb)
 {
 	static const char *const texts[] = {
-		"nothing",  "device_connect", "device_reclaim",
-		"tdi_bind", "tdi_unbind",     "tdi_unbind, by request,"
+		"nothing",    "device_connect",		 "device_reclaim", "tdi_bind",
+		"tdi_unbind", "tdi_unbind, by request,", "LOCK",	   "START",
 	};
 
 	return texts[verb];
@@ -34,9 +34,11 @@ static void trace_verb(FILE *to, const Model *model, Move move)
 {
 	bool dsm = move.type == MOVE_EXECUTE_DSM || move.type == MOVE_ANSWER_DSM;
 	bool clear = move.type == MOVE_EXECUTE_CLEAR || move.type == MOVE_ANSWER_CLEAR;
-	const Operation *operation = dsm     ? &model->world.dsms[move.object].operation
-				     : clear ? &model->world.tdis[move.object].operation
-					     : &model->world.assignments[move.object].operation;
+	bool carried = move.type == MOVE_EXECUTE_CARRIED || move.type == MOVE_ANSWER_CARRIED;
+	const Operation *operation = dsm       ? &model->world.dsms[move.object].operation
+				     : clear   ? &model->world.tdis[move.object].operation
+				     : carried ? &model->world.assignments[move.object].carried
+					       : &model->world.assignments[move.object].operation;
 	const char *object = dsm ? "dsm" : clear ? "tdi" : "a";
 
 	if (move.type <= MOVE_EXECUTE_CLEAR)
@@ -56,11 +58,11 @@ static void trace_notice(FILE *to, const Model *model, Move move)
 			notice->generation, move.object);
 		return;
 	}
-	fprintf(to, "the notice that tdi%u is in %s%s (bind %u) comes", move.object,
+	fprintf(to, "the notice that tdi%u is in %s%s%s (bind %u) comes", move.object,
 		tdisp_state_name((TdispState)notice->state),
 		notice->state == TDISP_RUN ? notice->accepted ? ", accepted" : ", not accepted"
 					   : "",
-		notice->generation);
+		notice->request ? ", its guest asks" : "", notice->generation);
 }
 
 void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
@@ -79,7 +81,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_LEAVE] = "taken out of its domain is a",
 		[MOVE_POLICY] = "other metadata is given to a",
 		[MOVE_GUEST_READY] = "the guest is ready for a",
-		[MOVE_LOCK] = "the guest locks tdi",
+		[MOVE_ASK_LOCK] = "the guest asks to lock tdi",
 		[MOVE_VALIDATE] = "the guest accepts tdi",
 		[MOVE_STOP] = "stopping is tvm",
 		[MOVE_END] = "ended has tvm",
@@ -92,6 +94,7 @@ void trace_move(FILE *to, const Model *model, unsigned int number, Move move)
 		[MOVE_ERROR] = "to ERROR goes tdi",
 		[MOVE_FALL] = "to CONFIG_UNLOCKED falls tdi",
 		[MOVE_VOID] = "somebody else ends the bind of tdi",
+		[MOVE_TAKE_BACK] = "the request is open no more of tdi",
 		[MOVE_LOSE] = "its session loses dsm",
 		[MOVE_DETACH_FAIL] = "the VMM cannot detach a",
 		[MOVE_CUT_OFF] = "the provider is lost, with what it had to tell, and comes back",

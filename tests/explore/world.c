@@ -22,6 +22,7 @@ static void notice(Model *model, uint32_t id)
 	}
 	tdi->notices[tdi->n_notices++] = (Notice){ .state = tdi->state,
 						   .accepted = tdi->accepted,
+						   .request = tdi->request,
 						   .generation = (uint16_t)tdi->generation };
 }
 
@@ -31,6 +32,17 @@ void world_tdi_moves(Model *model, uint32_t id, TdispState state, bool accepted)
 
 	tdi->state = (uint8_t)state;
 	tdi->accepted |= accepted;
+	tdi->request = 0;
+	notice(model, id);
+}
+
+void world_tdi_asks(Model *model, uint32_t id, EngineRequest what)
+{
+	WorldTdi *tdi = &model->world.tdis[id];
+
+	tdi->request = what == REQUEST_NONE ? 0 : (Request)(++tdi->last << 2 | what);
+	if (tdi->last > UINT8_MAX >> 2)
+		broken(model, "the model has a number for every request", "tdi%u", (unsigned)id);
 	notice(model, id);
 }
 
@@ -49,6 +61,7 @@ void world_void(Model *model, uint32_t id)
 
 	tdi->holder = ENGINE_NONE;
 	tdi->state = TDISP_CONFIG_UNLOCKED;
+	tdi->request = 0;
 	world_notice_lost(model, id);
 }
 
@@ -62,6 +75,7 @@ void world_lose_dsm(Model *model, uint32_t id)
 		if (model->scenario->dsm_of[t] == id &&
 		    model->world.tdis[t].holder != ENGINE_NONE &&
 		    model->world.tdis[t].state != TDISP_ERROR) {
+			model->world.tdis[t].request = 0;
 			if (model->scenario->errors_untold)
 				model->world.tdis[t].state = TDISP_ERROR;
 			else
@@ -109,16 +123,35 @@ void world_execute_tdi(Model *model, uint32_t id, Execution how)
 		tdi->holder = id;
 		tdi->generation = operation->generation;
 		tdi->state =
-			model->scenario->guest_locks ? TDISP_CONFIG_UNLOCKED : TDISP_CONFIG_LOCKED;
+			model->scenario->host_carries ? TDISP_CONFIG_UNLOCKED : TDISP_CONFIG_LOCKED;
 		if (how == EXECUTE_TO_ERROR)
 			tdi->state = TDISP_ERROR;
 		tdi->accepted = false;
+		tdi->request = 0;
+		tdi->first = tdi->last;
 	} else if (tdi->holder == id) {
 		tdi->holder = ENGINE_NONE;
 		tdi->state = TDISP_CONFIG_UNLOCKED;
 		tdi->accepted = false;
+		tdi->request = 0;
 	}
 	operation->tdi_state = tdi->state;
+}
+
+/* The TSM has its guest's own word, whatever the host says. */
+void world_execute_carried(Model *model, uint32_t id, Execution how)
+{
+	uint32_t t = model->scenario->tdi_of[id];
+	WorldTdi *tdi = &model->world.tdis[t];
+	Operation *operation = &model->world.assignments[id].carried;
+	bool starts = operation->verb == VERB_START;
+
+	if (tdi->holder != id || tdi->generation != operation->generation || tdi->request == 0 ||
+	    tdi->request != operation->request ||
+	    (tdi->request & 3) != (starts ? REQUEST_START : REQUEST_LOCK))
+		how = EXECUTE_REFUSE;
+	if (decide(operation, how))
+		world_tdi_moves(model, t, starts ? TDISP_RUN : TDISP_CONFIG_LOCKED, starts);
 }
 
 void world_execute_clear(Model *model, uint32_t id, Execution how)
@@ -130,12 +163,14 @@ void world_execute_clear(Model *model, uint32_t id, Execution how)
 	tdi->holder = ENGINE_NONE;
 	tdi->state = TDISP_CONFIG_UNLOCKED;
 	tdi->accepted = false;
+	tdi->request = 0;
 }
 
 static void send(Operation *to, Verb verb, const EngineEffect *effect)
 {
 	*to = (Operation){ .verb = (uint8_t)verb,
 			   .number = (uint32_t)effect->operation,
+			   .request = (Request)effect->request,
 			   .generation = (uint32_t)effect->generation };
 }
 
@@ -168,7 +203,7 @@ static void remove_assignment(WorldAssignment *a)
 	a->recorded = a->record_present = a->record_left = a->record_ready = false;
 	a->record_retry = a->record_other = a->record_unserved = false;
 	a->record_rebinds = 0;
-	a->record_state = a->record_fault = 0;
+	a->record_state = a->record_fault = a->record_request = 0;
 	a->record_generation = a->record_operation = 0;
 }
 
@@ -186,6 +221,7 @@ static void write_assignment(Model *model, uint32_t id)
 	a->record_fault = (uint8_t)e->fault;
 	a->record_generation = (uint32_t)e->generation;
 	a->record_operation = (uint32_t)e->operation;
+	a->record_request = (Request)e->request;
 	a->record_present = e->present;
 	a->record_left = e->left;
 	a->record_ready = e->guest_ready;
@@ -216,6 +252,12 @@ void world_carry_out(Model *model, const EngineEffect *effect)
 		send(&w->assignments[id].operation, VERB_BIND, effect);
 		w->assignments[id].left = false;
 		w->assignments[id].binds++;
+		break;
+	case EFFECT_LOCK:
+	case EFFECT_START:
+		send(&w->assignments[id].carried,
+		     effect->type == EFFECT_LOCK ? VERB_LOCK : VERB_START, effect);
+		w->assignments[id].sent = (Request)effect->request;
 		break;
 	case EFFECT_CLEAR: send(&w->tdis[id].operation, VERB_CLEAR, effect); break;
 	case EFFECT_UNBIND: send(&w->assignments[id].operation, VERB_UNBIND, effect); break;

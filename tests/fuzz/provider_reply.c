@@ -62,6 +62,24 @@ static void take_dsms(json_object *array)
 	provider_view_clear(&singly);
 }
 
+/* What is said of a TVM's request is refused, or can be carried. */
+static void take_tdis(json_object *array)
+{
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		_cleanup_free_ char *error = NULL;
+		ProviderTdi tdi;
+		int r = provider_tdi_read(&tdi, json_object_array_get_idx(array, i), &error);
+
+		CHECK(r == 0 || r == -EBADMSG);
+		CHECK(!error == !r);
+		if (r < 0 || tdi.asks == REQUEST_NONE)
+			continue;
+		CHECK(tdi.request > 0 && tdi.request <= INT64_MAX && tdi.generation > 0);
+		CHECK(tdi.state ==
+		      (tdi.asks == REQUEST_LOCK ? TDISP_CONFIG_UNLOCKED : TDISP_CONFIG_LOCKED));
+	}
+}
+
 static void take_query(json_object *reply)
 {
 	CompanionState state = {};
@@ -75,6 +93,7 @@ static void take_query(json_object *reply)
 		companion_state_certificate(&state, state.dsms[i].dsm);
 	companion_state_done(&state);
 	take_dsms(json_get_array(reply, "dsms"));
+	take_tdis(json_get_array(reply, "tdis"));
 }
 
 bool fuzz_one(const uint8_t *data, size_t size)

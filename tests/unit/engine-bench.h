@@ -139,6 +139,25 @@ static inline void tdi_changed(uint32_t tdi, TdispState state, bool accepted)
 			    .accepted = accepted });
 }
 
+/* The TVM has a request open. */
+static inline void asks(uint32_t tdi, TdispState state, EngineRequest what, uint64_t request)
+{
+	step((EngineEvent){ .type = EVENT_TDI_CHANGED,
+			    .id = tdi,
+			    .generation = engine_tdi(bench.engine, tdi)->generation,
+			    .tdi_state = state,
+			    .asks = what,
+			    .request = request });
+}
+
+static inline void request_done(uint32_t id, OperationOutcome outcome)
+{
+	step((EngineEvent){ .type = EVENT_REQUEST_DONE,
+			    .id = id,
+			    .operation = at(id)->operation,
+			    .outcome = outcome });
+}
+
 static inline void to_binding(uint32_t id)
 {
 	appear(id);

@@ -38,6 +38,63 @@ static const char *driver_of(uint8_t function)
 	return device ? device->driver : NULL;
 }
 
+static int read_tdi(ProviderTdi *ret, const char *members)
+{
+	_cleanup_free_ char *error = NULL;
+	json_object *o = NULL;
+	char text[512];
+	int n, r;
+
+	n = snprintf(text, sizeof(text),
+		     "{\"device\":\"0000:01:00.1\",\"dsm\":\"0000:01:00.0\","
+		     "\"accepted\":false,%s}",
+		     members);
+	cr_assert_eq(json_parse(&o, text, (size_t)n, NULL), 0, "%s", text);
+	r = provider_tdi_read(ret, o, &error);
+	cr_assert_eq(r < 0, error != NULL);
+	json_object_put(o);
+	return r;
+}
+
+#define REQUEST(what, id) "\"request\":{\"what\":\"" what "\",\"id\":" id "}"
+
+Test(daemon_provider_view, requests_that_cannot_be)
+{
+	static const char *const bad[] = {
+		"\"state\":\"config_locked\",\"generation\":1," REQUEST("start", "0"),
+		"\"state\":\"config_locked\",\"generation\":1," REQUEST("start", "-1"),
+		"\"state\":\"config_locked\",\"generation\":1," REQUEST("start",
+									"-9223372036854775808"),
+		"\"state\":\"config_locked\"," REQUEST("start", "1"),
+		"\"state\":\"config_locked\",\"generation\":0," REQUEST("start", "1"),
+		"\"state\":\"config_unlocked\",\"generation\":1," REQUEST("start", "1"),
+		"\"state\":\"config_locked\",\"generation\":1," REQUEST("lock", "1"),
+		"\"state\":\"run\",\"generation\":1," REQUEST("start", "1"),
+		"\"state\":\"error\",\"generation\":1," REQUEST("lock", "1"),
+		"\"state\":\"none\"",
+	};
+	ProviderTdi tdi;
+
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+		cr_assert_eq(read_tdi(&tdi, bad[i]), -EBADMSG, "%s", bad[i]);
+}
+
+Test(daemon_provider_view, requests)
+{
+	ProviderTdi tdi;
+
+	cr_assert_eq(read_tdi(&tdi, "\"state\":\"config_locked\",\"generation\":7"), 0);
+	cr_assert(tdi.asks == REQUEST_NONE && tdi.request == 0 && tdi.generation == 7);
+	cr_assert_eq(read_tdi(&tdi, "\"state\":\"config_locked\",\"generation\":7," REQUEST(
+					    "start", "9223372036854775807")),
+		     0);
+	cr_assert(tdi.asks == REQUEST_START && tdi.request == INT64_MAX);
+	cr_assert_eq(read_tdi(&tdi, "\"state\":\"config_unlocked\",\"generation\":7," REQUEST(
+					    "lock", "3")),
+		     0);
+	cr_assert(tdi.asks == REQUEST_LOCK && tdi.request == 3 && tdi.bound);
+}
+
 Test(daemon_provider_view, nothing_listed)
 {
 	cr_assert_null(driver_of(1));

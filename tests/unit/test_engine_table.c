@@ -22,6 +22,7 @@ static bool fits(EngineGuard guard, unsigned int flags, EngineFault fault)
 	case GUARD_REBIND: return rebind && !detach && !spent;
 	case GUARD_RETRY: return rebind && !detach;
 	case GUARD_HOLD: return !detach;
+	case GUARD_ASKS: return true;
 	}
 	return false;
 }
@@ -78,6 +79,21 @@ Test(engine_table, every_bind_ends_through_unbinding)
 			cr_assert_eq(row->input, IN_RUN);
 		if (bound)
 			cr_assert(engine_state_is_bound(row->to), "row %zu", i);
+	}
+}
+
+/* LOCK and START are issued for what the TVM has asked, and for nothing else. */
+Test(engine_table, every_request_is_the_tvms)
+{
+	for (size_t i = 0; i < engine_n_transitions; i++) {
+		const EngineTransition *row = &engine_transitions[i];
+
+		cr_assert_eq((row->actions & ACT_LOCK) != 0, row->input == IN_LOCK_ASKED);
+		cr_assert_eq((row->actions & ACT_START) != 0, row->input == IN_START_ASKED);
+		cr_assert_eq((row->actions & (ACT_LOCK | ACT_START)) != 0,
+			     row->guard == GUARD_ASKS);
+		if (row->guard == GUARD_ASKS)
+			cr_assert_eq(row->to, row->from, "where it leads the TSM says");
 	}
 }
 
