@@ -253,7 +253,8 @@ static void on_timer(void *userdata)
 
 static const char *message_scope(GuestMessageType type)
 {
-	return type == GUEST_MESSAGE_TDI_VALIDATE || type == GUEST_MESSAGE_MMIO_VALIDATE
+	return type == GUEST_MESSAGE_TDI_VALIDATE || type == GUEST_MESSAGE_MMIO_VALIDATE ||
+			       type == GUEST_MESSAGE_TDI_LOCK
 		       ? "state_change"
 		       : "info";
 }

@@ -8,6 +8,8 @@
 typedef enum VerifyPhase {
 	VERIFY_STATE,
 	VERIFY_INFO,
+	VERIFY_LOCK,
+	VERIFY_LOCKED,
 	VERIFY_ASK,
 	VERIFY_MMIO,
 	VERIFY_VALIDATE,
@@ -27,6 +29,8 @@ struct Verify {
 	VerifyPhase phase;
 	LoopTimer deadline, busy_timer;
 	unsigned int n_stale, n_busy;
+	bool lock_asked;
+	uint64_t wait_usec;	    /* for the host; 0: it is not waited for */
 	uint64_t revoke_generation; /* of the bind that the TSM knows, once it said so */
 	Function function;	    /* as it was when the evidence was held against it */
 	uint8_t nonce[STATEMENT_NONCE_SIZE];

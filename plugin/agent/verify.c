@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  *   STATE (only running_will_do) --not running, or not accepted--> INFO
+ *   INFO --NOT_LOCKED--> LOCK --asked--> LOCKED --the host has locked it--> INFO
  *   INFO --evidence good--> MMIO, one request per TEE range --> VALIDATE --> CONFIRM --RUN--> done
  *        --evidence good, and the TDI runs with an acceptance--> MMIO --> CONFIRM
  *   INFO --evidence good, and the policy names a relying party--> ASK --it accepts--> as above
  *   any --refusal, deadline, TSM out of reach--> failed, REVOKE --answered or not--> done
  *   MMIO, VALIDATE --STALE--> INFO, with a fresh nonce, a few times
+ *   CONFIRM --START has been asked for, and the host has not issued it--> CONFIRM, after a wait
  *   any --BUSY--> the same request after a wait, bounded
  *
  * An acceptance that another process of the agent gave, or an earlier boot, says nothing about
@@ -15,6 +17,10 @@
  * believes as far as the statement's digests go. VALIDATE quotes what was checked, so that the TSM
  * refuses if the evidence changed in between. VALIDATE that found the TDI in another state may be
  * one that had its effect before its answer was lost: CONFIRM tells.
+ *
+ * Where LOCK or START is the host's to issue, the TSM is asked whether it has been, more and more
+ * seldom (nothing that the host could say of it counts), until the deadline of all. CONFIG_LOCKED
+ * is never enough, whatever was asked for.
  */
 #include "agent/verify-private.h"
 
@@ -32,7 +38,7 @@
 static const char *const phase_names[] = {
 	[VERIFY_STATE] = "state",   [VERIFY_INFO] = "info",	    [VERIFY_ASK] = "relying-party",
 	[VERIFY_MMIO] = "mmio",	    [VERIFY_VALIDATE] = "validate", [VERIFY_CONFIRM] = "confirm",
-	[VERIFY_REVOKE] = "revoke",
+	[VERIFY_REVOKE] = "revoke", [VERIFY_LOCK] = "lock",	    [VERIFY_LOCKED] = "lock",
 };
 
 static void verify_step(Verify *verify);
@@ -85,8 +91,14 @@ static void on_deadline(void *userdata)
 		verify_done(verify, false);
 		return;
 	}
-	verify_fail(verify, verify_phase_name(verify->phase), "not finished within %llu s",
-		    VERIFY_USEC / USEC_PER_SEC);
+	if (verify->wait_usec)
+		verify_fail(verify, verify_phase_name(verify->phase),
+			    "the host has not issued %s, which was asked for, within %llu s",
+			    verify->phase == VERIFY_CONFIRM ? "START" : "LOCK",
+			    VERIFY_USEC / USEC_PER_SEC);
+	else
+		verify_fail(verify, verify_phase_name(verify->phase), "not finished within %llu s",
+			    VERIFY_USEC / USEC_PER_SEC);
 }
 
 static void on_busy_timer(void *userdata)
@@ -126,6 +138,38 @@ static bool status_take(Verify *verify, const TsmAnswer *answer, GuestTdiStatus 
 	return false;
 }
 
+/* The same is asked again after a while. */
+static void wait_for_host(Verify *verify, const char *step)
+{
+	if (verify->wait_usec == 0)
+		verify->handlers.progress(verify->userdata, step);
+	verify->wait_usec = verify->wait_usec == 0 ? VERIFY_WAIT_USEC : 2 * verify->wait_usec;
+	if (verify->wait_usec > VERIFY_WAIT_MAX_USEC)
+		verify->wait_usec = VERIFY_WAIT_MAX_USEC;
+	loop_timer_set(&verify->busy_timer, verify->wait_usec);
+}
+
+static void on_locked(Verify *verify, const TsmAnswer *answer)
+{
+	GuestTdiStatus status;
+
+	if (!status_take(verify, answer, &status))
+		return;
+	if (status.tdisp_state == TDISP_CONFIG_LOCKED) {
+		verify->wait_usec = 0;
+		verify->handlers.progress(verify->userdata, "locked");
+		verify->phase = VERIFY_INFO;
+		verify_step(verify);
+	} else if (status.requested == GUEST_REQUESTED_LOCK) {
+		verify->phase = VERIFY_LOCKED;
+		wait_for_host(verify, "lock-asked");
+	} else {
+		verify_fail(verify, verify_phase_name(verify->phase),
+			    "the TDI is in state %s, and LOCK is not asked for any more",
+			    tdisp_state_name(status.tdisp_state));
+	}
+}
+
 static void on_state(Verify *verify, const TsmAnswer *answer)
 {
 	GuestTdiStatus status;
@@ -154,6 +198,10 @@ static void on_confirm(Verify *verify, const TsmAnswer *answer)
 
 	if (!status_take(verify, answer, &status))
 		return;
+	if (status.requested == GUEST_REQUESTED_START) {
+		wait_for_host(verify, "start-asked");
+		return;
+	}
 	if (status.tdisp_state != TDISP_RUN ||
 	    !(status.accepted || verify->target.accepted_before)) {
 		verify_fail(verify, verify_phase_name(VERIFY_CONFIRM),
@@ -178,6 +226,8 @@ static void on_ok(Verify *verify, const TsmAnswer *answer)
 	switch (verify->phase) {
 	case VERIFY_STATE: on_state(verify, answer); break;
 	case VERIFY_INFO: verify_judge(verify, answer); break;
+	case VERIFY_LOCK:
+	case VERIFY_LOCKED: on_locked(verify, answer); break;
 	case VERIFY_ASK: break; /* nothing was requested */
 	case VERIFY_MMIO:
 		if (++verify->range == verify->n_ranges) {
@@ -208,6 +258,11 @@ static void on_status(Verify *verify, GuestStatus status)
 		   verify->n_stale < VERIFY_MAX_STALE) {
 		verify->n_stale++;
 		verify->phase = VERIFY_INFO;
+		verify_step(verify);
+	} else if (status == GUEST_STATUS_NOT_LOCKED && verify->phase == VERIFY_INFO &&
+		   !verify->lock_asked) {
+		verify->lock_asked = true;
+		verify->phase = VERIFY_LOCK;
 		verify_step(verify);
 	} else if (status == GUEST_STATUS_INVALID_STATE && verify->phase == VERIFY_VALIDATE) {
 		verify->phase = VERIFY_CONFIRM;
@@ -289,6 +344,16 @@ static int request_validate(Verify *verify, GuestValidateAction action)
 				  sizeof(payload), on_answer, verify);
 }
 
+static int request_lock(Verify *verify)
+{
+	GuestTdiLock lock = { .rid = verify_rid(verify), .generation = verify->target.generation };
+	uint8_t payload[GUEST_TDI_LOCK_SIZE];
+
+	guest_tdi_lock_write(&lock, payload);
+	return tsm_client_request(verify->client, GUEST_MESSAGE_TDI_LOCK, payload, sizeof(payload),
+				  on_answer, verify);
+}
+
 static int request_state(Verify *verify)
 {
 	GuestTdiState state = { .rid = verify_rid(verify) };
@@ -308,6 +373,8 @@ static void verify_step(Verify *verify)
 	case VERIFY_ASK: return; /* a command runs, and nothing is asked of the TSM */
 	case VERIFY_MMIO: r = request_mmio(verify); break;
 	case VERIFY_VALIDATE: r = request_validate(verify, GUEST_VALIDATE_ACCEPT); break;
+	case VERIFY_LOCK: r = request_lock(verify); break;
+	case VERIFY_LOCKED:
 	case VERIFY_STATE:
 	case VERIFY_CONFIRM: r = request_state(verify); break;
 	case VERIFY_REVOKE: r = request_validate(verify, GUEST_VALIDATE_REVOKE); break;

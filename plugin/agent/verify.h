@@ -11,11 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VERIFY_USEC	   (120 * USEC_PER_SEC)
-#define VERIFY_REVOKE_USEC (30 * USEC_PER_SEC)
-#define VERIFY_BUSY_USEC   (100 * USEC_PER_MS)
-#define VERIFY_MAX_BUSY	   50
-#define VERIFY_MAX_STALE   3
+#define VERIFY_USEC	     (120 * USEC_PER_SEC)
+#define VERIFY_REVOKE_USEC   (30 * USEC_PER_SEC)
+#define VERIFY_BUSY_USEC     (100 * USEC_PER_MS)
+#define VERIFY_MAX_BUSY	     50
+#define VERIFY_WAIT_USEC     (10 * USEC_PER_MS) /* until the host has carried a request; doubles */
+#define VERIFY_WAIT_MAX_USEC USEC_PER_SEC
+#define VERIFY_MAX_STALE     3
 
 typedef struct Verify Verify;
 
@@ -33,7 +35,9 @@ typedef struct VerifyTarget {
 } VerifyTarget;
 
 typedef struct VerifyHandlers {
-	/* "info", "checked", "relying-party", "mmio", "validated", "confirmed" */
+	/* "lock-asked", "locked", "info", "checked", "relying-party", "mmio", "validated",
+	 * "start-asked", "confirmed"; the first two and "start-asked" only where the host has to
+	 * issue LOCK, or START */
 	void (*progress)(void *userdata, const char *step);
 	/*
 	 * It has failed, at this step and for this reason (one sentence; NULL: out of memory).

@@ -307,6 +307,83 @@ Test(agent, accepted)
 	cr_assert_eq(bed.revokes, 0);
 }
 
+/* --- where the host issues LOCK and START --- */
+
+static void wait_for_host(bool lock, bool start)
+{
+	bed.tvm_asks_lock = lock;
+	bed.tvm_asks_start = start;
+	if (lock)
+		bed.tdisp_state = TDISP_CONFIG_UNLOCKED;
+}
+
+/* CONFIG_LOCKED is not RUN, however often it is heard. */
+Test(agent, started_by_nobody)
+{
+	unsigned int states;
+
+	wait_for_host(false, true);
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Progress start-asked");
+	cr_assert(testing_wait_count(&bed.states, 4), "it asks again");
+	cr_assert_eq(bed.accepts, 1, "and for START once");
+	cr_assert_null(strstr(bed.events, "Verdict"));
+	cr_assert_not(testing_probed());
+
+	testing_withdraw(TESTING_GENERATION);
+	cr_assert(testing_wait_count(&bed.revokes, 1));
+	states = bed.states;
+	testing_settle();
+	cr_assert_eq(bed.states, states, "of a bind that is over nothing is asked");
+	cr_assert_null(strstr(bed.events, "Verdict"));
+	cr_assert_not(testing_probed());
+}
+
+Test(agent, start_that_is_not_asked_for_any_more)
+{
+	wait_for_host(false, true);
+	bed.dropped_at = 2;
+	revoked(FAULT_NONE, "Verdict rejected confirm");
+}
+
+Test(agent, lock_that_is_not_asked_for_any_more)
+{
+	wait_for_host(true, true);
+	bed.dropped_at = 2;
+	revoked(FAULT_NONE, "Verdict rejected lock");
+	cr_assert_eq(bed.locks, 1);
+	cr_assert_eq(bed.accepts, 0);
+}
+
+/* The host says that it is locked, which it is not; the TSM does not let itself be asked. */
+Test(agent, lock_of_another_generation)
+{
+	wait_for_host(true, true);
+	bed.generation = TESTING_GENERATION + 1;
+	refused(FAULT_NONE, "Verdict rejected lock");
+}
+
+Test(agent, locked_and_started_by_the_host)
+{
+	static const char order[] = "Ready\nProgress ready\nProgress lock-asked\n"
+				    "Progress locked\nProgress info\nProgress checked\n"
+				    "Progress mmio\nProgress validated\nProgress start-asked\n"
+				    "Progress confirmed\nVerdict accepted confirmed\n";
+
+	wait_for_host(true, true);
+	bed.carried_at = 2;
+	testing_wait("Ready");
+	testing_locked(TESTING_GENERATION);
+	testing_wait("Verdict accepted");
+	cr_assert_str_eq(bed.events, order);
+	cr_assert_eq(bed.locks, 1);
+	cr_assert_eq(bed.infos, 2, "refused before LOCK");
+	cr_assert_eq(bed.accepts, 1);
+	cr_assert(testing_wait_file(TESTING_PROBE, TESTING_BDF));
+	cr_assert_eq(bed.revokes, 0);
+}
+
 Test(agent, locked_without_offer)
 {
 	testing_wait("Ready");

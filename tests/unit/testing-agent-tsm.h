@@ -63,6 +63,11 @@ typedef struct TestingBed {
 	uint8_t tdisp_state;
 	bool accepted;
 	uint64_t generation, sequence;
+	/* Where LOCK and START are the host's to issue: which it does, or takes the request away,
+	 * when the TSM has been asked so many times whether it has; 0: never. */
+	bool tvm_asks_lock, tvm_asks_start;
+	uint8_t requested;
+	unsigned int locks, polls, carried_at, dropped_at;
 	GuestMmioValidate last_mmio;
 	StatementEvidence stated;
 
@@ -122,6 +127,8 @@ static inline size_t testing_info(const GuestMessageRequest *request, uint8_t *r
 	cr_assert_eq(guest_tdi_info_parse(&info, request->payload, request->payload_size), 0);
 	if (info.rid != 0x0100)
 		return guest_response_write(GUEST_STATUS_INVALID_TDI, NULL, 0, response);
+	if (bed.tvm_asks_lock && bed.tdisp_state == TDISP_CONFIG_UNLOCKED)
+		return guest_response_write(GUEST_STATUS_NOT_LOCKED, NULL, 0, response);
 	uuid_from_string(&tvm, TESTING_TVM);
 	memcpy(s.tvm, tvm.bytes, sizeof(s.tvm));
 	memcpy(s.nonce, info.nonce, sizeof(s.nonce));
@@ -140,11 +147,37 @@ static inline size_t testing_info(const GuestMessageRequest *request, uint8_t *r
 
 static inline size_t testing_status(uint8_t *response)
 {
-	GuestTdiStatus status = { bed.tdisp_state, bed.accepted, bed.generation };
+	GuestTdiStatus status = { bed.tdisp_state, bed.accepted, bed.generation, bed.requested };
 	uint8_t body[GUEST_TDI_STATUS_SIZE];
 
 	guest_tdi_status_write(&status, body);
 	return guest_response_write(GUEST_STATUS_OK, body, sizeof(body), response);
+}
+
+static inline size_t testing_lock(const GuestMessageRequest *request, uint8_t *response)
+{
+	GuestTdiLock lock;
+
+	bed.locks++;
+	cr_assert_eq(guest_tdi_lock_parse(&lock, request->payload, request->payload_size), 0);
+	cr_assert_eq(lock.rid, 0x0100);
+	if (lock.generation != bed.generation)
+		return guest_response_write(GUEST_STATUS_STALE, NULL, 0, response);
+	bed.requested = GUEST_REQUESTED_LOCK;
+	return testing_status(response);
+}
+
+static inline size_t testing_state(uint8_t *response)
+{
+	bed.states++;
+	if (bed.requested && ++bed.polls == bed.carried_at) {
+		bed.accepted = bed.requested == GUEST_REQUESTED_START;
+		bed.tdisp_state = bed.accepted ? TDISP_RUN : TDISP_CONFIG_LOCKED;
+		bed.requested = bed.polls = 0;
+	} else if (bed.requested && bed.polls == bed.dropped_at) {
+		bed.requested = bed.polls = 0;
+	}
+	return testing_status(response);
 }
 
 static inline size_t testing_validate(const GuestMessageRequest *request, uint8_t *response)
@@ -157,6 +190,7 @@ static inline size_t testing_validate(const GuestMessageRequest *request, uint8_
 	if (v.action == GUEST_VALIDATE_REVOKE) {
 		bed.revokes++;
 		bed.accepted = false;
+		bed.requested = GUEST_REQUESTED_NOTHING;
 		bed.tdisp_state = TDISP_CONFIG_UNLOCKED;
 		return testing_status(response);
 	}
@@ -168,6 +202,10 @@ static inline size_t testing_validate(const GuestMessageRequest *request, uint8_
 		return guest_response_write(GUEST_STATUS_MMIO_MISSING, NULL, 0, response);
 	if (bed.fault == FAULT_HOST_RUN)
 		return testing_status(response);
+	if (bed.tvm_asks_start) {
+		bed.requested = GUEST_REQUESTED_START;
+		return testing_status(response);
+	}
 	bed.tdisp_state = TDISP_RUN;
 	bed.accepted = true;
 	if (bed.fault == FAULT_BARS) {
@@ -199,7 +237,8 @@ static inline size_t testing_tsm_answer(const GuestMessageRequest *request, uint
 	case GUEST_MESSAGE_TDI_INFO: return testing_info(request, response);
 	case GUEST_MESSAGE_TDI_VALIDATE: return testing_validate(request, response);
 	case GUEST_MESSAGE_TDREPORT: return testing_report(request, response);
-	case GUEST_MESSAGE_TDI_STATE: bed.states++; return testing_status(response);
+	case GUEST_MESSAGE_TDI_STATE: return testing_state(response);
+	case GUEST_MESSAGE_TDI_LOCK: return testing_lock(request, response);
 	case GUEST_MESSAGE_MMIO_VALIDATE:
 		bed.mmios++;
 		cr_assert_eq(guest_mmio_validate_parse(&bed.last_mmio, request->payload,
