@@ -347,6 +347,14 @@ Test(agent, start_that_is_not_asked_for_any_more)
 	revoked(FAULT_NONE, "Verdict rejected confirm");
 }
 
+Test(agent, accepted_is_not_run)
+{
+	wait_for_host(false, true);
+	bed.dropped_at = 2;
+	bed.accepted_at_drop = true;
+	revoked(FAULT_NONE, "Verdict rejected confirm");
+}
+
 Test(agent, lock_that_is_not_asked_for_any_more)
 {
 	wait_for_host(true, true);

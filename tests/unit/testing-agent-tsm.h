@@ -68,6 +68,7 @@ typedef struct TestingBed {
 	bool tvm_asks_lock, tvm_asks_start;
 	uint8_t requested;
 	unsigned int locks, polls, carried_at, dropped_at;
+	bool accepted_at_drop; /* though it is not in RUN */
 	GuestMmioValidate last_mmio;
 	StatementEvidence stated;
 
@@ -176,6 +177,7 @@ static inline size_t testing_state(uint8_t *response)
 		bed.requested = bed.polls = 0;
 	} else if (bed.requested && bed.polls == bed.dropped_at) {
 		bed.requested = bed.polls = 0;
+		bed.accepted = bed.accepted_at_drop;
 	}
 	return testing_status(response);
 }

@@ -204,7 +204,7 @@ static inline void testing_carry(int64_t id, json_object *parameters)
 		/* Somewhere in the tag. */
 		text[strlen(text) - 8] = text[strlen(text) - 8] == 'A' ? 'B' : 'A';
 	json_build(&reply, J_STRING("message", text));
-	if (bed.infos && answer != open && bed.fault != FAULT_WITHHELD)
+	if (bed.blobs[3].iov_base && answer != open && bed.fault != FAULT_WITHHELD)
 		json_add_take(reply, "evidence", testing_evidence());
 	free(text);
 	testing_reply(id, "TsmRequest", reply, NULL);
