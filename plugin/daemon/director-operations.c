@@ -281,8 +281,9 @@ void director_resume(Tdid *tdid)
 		if (e->state == ASSIGNMENT_BINDING) {
 			director_submit(tdid, VERB_BIND, &effect, 0, true);
 			director_bind_needless(a);
-		} else if (e->state == ASSIGNMENT_UNBINDING)
+		} else if (e->state == ASSIGNMENT_UNBINDING) {
 			director_submit(tdid, VERB_UNBIND, &effect, 0, true);
+		}
 		restore_timers(tdid, a, e);
 		a->detach_again = e->state == ASSIGNMENT_DETACHING || a->dsm->drained;
 		director_mark(tdid, a, "tdid restarted", NULL);
