@@ -252,14 +252,17 @@ class Lab:
         self.watches += 1
         return Watch(self.host, f"watch{self.watches}")
 
-    def wait_driver(self, name):
-        """Until the guest has said that its driver is bound; gives the assignment."""
+    def wait_mark(self, name, mark, timeout=30):
+        """Until its timeline has this mark; gives the assignment."""
         def shown():
             assignment = self.show(name)
-            return (assignment if any(mark["name"] == "guest: driver bound"
-                                      for mark in assignment["timeline"]) else None)
+            return assignment if mark in [m["name"] for m in assignment["timeline"]] else None
 
-        return self.host.wait_for(shown, timeout=30)
+        return self.host.wait_for(shown, timeout)
+
+    def wait_driver(self, name):
+        """Until the guest has said that its driver is bound; gives the assignment."""
+        return self.wait_mark(name, "guest: driver bound")
 
     def count(self, log, pattern):
         return len(re.findall(pattern, self.host.process(log).log()))

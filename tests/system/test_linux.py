@@ -44,10 +44,6 @@ def emulated_says(host):
             {d["dsm"] for d in state["dsms"] if d["connected"]})
 
 
-def wait_mark(l, name, mark):
-    l.host.wait_for(lambda: mark in [m["name"] for m in l.show(name)["timeline"]], timeout=20)
-
-
 def nothing_leaks(host, kernel):
     """Neither the kernel nor the TSM holds anything, and the kernel has not complained."""
     tdis, dsms = emulated_says(host)
@@ -236,7 +232,7 @@ def test_tsm_killed_in_mid_connect_and_mid_bind():
         fault(host, "FailVerb", device=PF, verb="connect", fault="hang")
         l.tvm0.attach(0)
         watch.wait(NIC0, "connecting")
-        wait_mark(l, f"tvm0/{NIC0}", "device_connect started")
+        l.wait_mark(f"tvm0/{NIC0}", "device_connect started")
         host.process("tsm").kill(9)
         failed = watch.wait(NIC0, "failed")
         assert "user-space TSM ended" in failed["reason"], failed
@@ -248,7 +244,7 @@ def test_tsm_killed_in_mid_connect_and_mid_bind():
         fault(host, "FailVerb", device=VF0, verb="bind", fault="hang")
         l.tvm0.attach(0)
         watch.wait(NIC0, "binding")
-        wait_mark(l, f"tvm0/{NIC0}", "tdi_bind started")
+        l.wait_mark(f"tvm0/{NIC0}", "tdi_bind started")
         host.process("tsm2").kill(9)
         quarantined = watch.wait(NIC0, "quarantined")
         assert "user-space TSM ended" in quarantined["reason"], quarantined

@@ -5,7 +5,7 @@ import signal
 from lab import TSM, Lab, lab, start_emulated, start_linux, start_tdid, tvm
 
 NIC0 = "ua-tdi-nic0"
-# As much of QEMU's guest agent as `virsh reboot --mode agent` needs.
+# As much of QEMU's guest agent as `virsh reboot --mode agent` needs, and a word of our own.
 GUEST_AGENT = r"""#!/bin/sh
 for p in /sys/class/virtio-ports/*; do
 	read -r name <$p/name
@@ -18,6 +18,7 @@ while :; do
 	case $line in
 	*guest-sync-delimited*) printf '\377{"return":%s}\n' ${id%%[!0-9]*} >&3 ;;
 	*guest-sync*) echo "{\"return\":${id%%[!0-9]*}}" >&3 ;;
+	*stop-tdi-agent*) kill -STOP $(pidof tdi-agent) && echo '{"return":{}}' >&3 ;;
 	*guest-shutdown*) echo "REBOOTING $line"; reboot -f ;;
 	esac
 done
