@@ -264,6 +264,12 @@ class Lab:
         """Until the guest has said that its driver is bound; gives the assignment."""
         return self.wait_mark(name, "guest: driver bound")
 
+    def start_again(self, domain, timeout=120):
+        """`virsh start` of one of these TVMs, as it is defined, until its guest is ready."""
+        at = domain.console_size()
+        self.host.run(["virsh", "start", domain.name], timeout=timeout)
+        domain.wait_console("^L2-READY", timeout, at)
+
     def count(self, log, pattern):
         return len(re.findall(pattern, self.host.process(log).log()))
 

@@ -121,9 +121,10 @@ def test_qemu_killed_under_run_unbinds_and_forgets():
         host.wait_for(lambda: all(t["state"] == "config_unlocked" for t in tsm_says(host)["tdis"]),
                       timeout=30)
         host.wait_for(lambda: NIC0 not in l.tdictl("list").out, timeout=30)
-        l.tvm0.start()
+        l.start_again(l.tvm0)
         l.tvm0.attach(0)
-        watch.wait(NIC0, "running", timeout=60)
+        running = l.watch().wait(NIC0, "running", timeout=60)
+        assert running["generation"] == 2, running
 
 
 def test_tdid_killed_while_connecting_and_while_unbinding():
