@@ -63,7 +63,7 @@ def nothing_is_left(l):
     host.wait_for(f'test "$({DRIVER})" = igbvf', timeout=60)
     held = [t for t in tsm_says(host)["tdis"] if t["state"] != "config_unlocked" or t.get("tvm")]
     assert not held, held
-    assert json.loads(l.tdictl("list", "--json").out) == []
+    host.wait_for(lambda: json.loads(l.tdictl("list", "--json").out) == [], timeout=30)
     assert not records_of(l, l.tvm0), records_of(l, l.tvm0)
 
 
