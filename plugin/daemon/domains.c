@@ -279,13 +279,15 @@ static void find_incarnation(Tdid *tdid, Domain *domain)
 {
 	uint64_t start_time;
 	pid_t pid;
-	int r = -ESRCH;
+	int told = -ENOENT, r;
 
 	if (domain->told_pid > 0)
-		r = incarnation_begin(tdid, domain, domain->told_pid, domain->told_start_time);
-	if (r >= 0)
+		told = incarnation_begin(tdid, domain, domain->told_pid, domain->told_start_time);
+	if (told >= 0)
 		return;
 	r = incarnation_libvirt_pid(domain->name, &pid);
+	if (told == -ESRCH && r == -ENOENT)
+		return; /* it has ended, and libvirt is about to say so */
 	if (r >= 0)
 		r = process_start_time(&start_time, "", pid);
 	if (r >= 0)

@@ -4,7 +4,11 @@
 
 #include "rpc/event-loop.h"
 
+#include <criterion/redirect.h>
 #include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
 
 #define ALIAS "ua-tdi-nic0"
 #define WITH  TESTING_DOMAIN(TVM0, TESTING_PORT TESTING_HOSTDEV(ALIAS, "1"))
@@ -550,4 +554,38 @@ Test(daemon_domains, forgotten_when_off)
 	testing_daemon_kill(&d, 0);
 	UNTIL(d.event, !domain());
 	cr_assert_null(registry_tvm_at(d.tdid.registry, 0));
+}
+
+/* What has been logged since the last call. */
+static const char *logged(void)
+{
+	static char text[8192];
+	FILE *f = cr_get_redirected_stderr();
+
+	fflush(stderr);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	return text;
+}
+
+/* Until its stop is over libvirt lists it, with no pid file any more: that is no trouble. */
+Test(daemon_domains, ended_while_libvirt_still_lists_it)
+{
+	cr_redirect_stderr();
+	testing_daemon_start(&d);
+	testing_daemon_run(&d, 0, NONE);
+	testing_idle(d.event);
+	domain()->told_pid = d.qemu[0];
+	domain()->told_start_time = domain()->tvm->start_time;
+	kill(d.qemu[0], SIGKILL);
+	waitpid(d.qemu[0], NULL, 0);
+	d.qemu[0] = 0;
+	UNTIL(d.event, !domain()->tvm);
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert_not(strstr(logged(), "its QEMU is not known"));
+
+	domain()->told_pid = 0;
+	fake_vmm_dirty(TVM0, VMM_DIRTY_LIFECYCLE, NULL);
+	testing_idle(d.event);
+	cr_assert(strstr(logged(), "its QEMU is not known"));
 }
