@@ -192,3 +192,24 @@ def test_virsh_reboot_while_connecting_locked_and_unbinding():
         assert len(held) == 1 and held[0]["device"] == VF0, held
         assert held[0]["tvm"] == domain.uuid and held[0]["generation"] == 3, held
         assert held[0]["state"] == "run" and held[0]["accepted"], held
+
+
+def test_stop_that_waits_in_vain_quarantines_and_clear_is_the_way_out():
+    """virsh destroy whose unbind hangs: it goes on in time, the TDI is for nobody until 'tdictl clear'."""
+    with lab() as host:
+        l = under(host, operation_deadline_ms=900000, stop_timeout_ms=3000)
+        watch = l.watch()
+        l.tvm0.attach(0)
+        watch.wait(NIC0, "running")
+        begin_unbind(l, watch, f"tvm0/{NIC0}")
+        destroy(l)()
+        quarantined = watch.wait(NIC0, "quarantined")
+        assert "its domain's stop waits" in quarantined["reason"], quarantined
+        assert f"tdictl clear {VF0}" in quarantined["reason"], quarantined
+        host.wait_for(f'test "$({DRIVER})" = igbvf', timeout=60)
+        assert is_under_way(host, "unbind")
+        refused = l.tdictl("attach", "tvm1", VF0, "--dry-run", check=False)
+        assert refused.rc == 1 and "quarantined" in refused.err, refused
+        l.tdictl("clear", VF0, timeout=60)
+        nothing_is_left(l)
+        l.tdictl("attach", "tvm1", VF0, "--dry-run")
