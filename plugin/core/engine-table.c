@@ -27,8 +27,8 @@
  *
  * Where the host issues LOCK or START it does so for a request that the TVM has open at the TSM, by
  * that request's number, once. Where that leads is for the TSM to say: an answer moves nothing. One
- * that is refused leaves the TVM to ask anew, within its time; one whose outcome is not known ends
- * the bind.
+ * that is refused is not carried again by that number: the TVM has its time to ask anew, and then
+ * the bind ends. One whose outcome is not known ends it at once.
  */
 #include "core/engine-table.h"
 

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define ENGINE_NONE UINT32_MAX
-/* A step gives no more effects of one assignment: one or two transitions of it. */
+/* A step gives no more effects of one assignment: up to three transitions of it. */
 #define ENGINE_EFFECTS_MAX 24
 
 typedef enum AssignmentState {

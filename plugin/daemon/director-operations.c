@@ -84,7 +84,10 @@ static void mark_verb(Tdid *tdid, const OperationRequest *request, const char *w
 	char name[TIMELINE_NAME_MAX];
 
 	snprintf(name, sizeof(name), "%s %s", verb_name(request->verb), what);
-	director_mark(tdid, request->assignment, name, detail);
+	if (request->verb == VERB_LOCK || request->verb == VERB_START)
+		director_guest_mark(tdid, request->assignment, name, detail);
+	else
+		director_mark(tdid, request->assignment, name, detail);
 }
 
 static void on_operation_started(const OperationRequest *request, void *userdata)
@@ -146,7 +149,8 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 	if (request->verb == VERB_CONNECT)
 		request->dsm->connect_started = false;
 	/* Where that leaves it, no change of its state will tell. */
-	if (event.type == EVENT_REQUEST_DONE && result->outcome == OUTCOME_REFUSED)
+	if (event.type == EVENT_REQUEST_DONE && result->outcome == OUTCOME_REFUSED &&
+	    !result->called_off)
 		mark_verb(tdid, request, "refused", result->reason);
 	director_event(tdid, &event, reason);
 	if (request->dsm->loss_noticed) {
@@ -157,20 +161,15 @@ static void on_operation_done(const OperationRequest *request, const OperationRe
 
 void director_stop_overdue(Tdid *tdid, Uuid domain)
 {
-	_cleanup_free_ char *reason = NULL;
 	Tvm *tvm;
 
-	if (asprintf(&reason,
-		     "no outcome within the %" PRIu64 " ms for which its domain's stop waits, and "
-		     "libvirt gives the device back to the host",
-		     tdid->config->stop_timeout_usec / 1000) < 0)
-		reason = NULL;
 	for (uint32_t p = 0; (tvm = registry_next_tvm(tdid->registry, &p));) {
 		const EngineTvm *e = engine_tvm(tdid->engine, tvm->id);
 
 		if (uuid_equal(tvm->uuid, domain) && e && e->stopping)
 			operations_give_up(tdid->operations, tvm,
-					   reason ?: "its domain's stop waits no longer");
+					   "no outcome in the time for which its domain's stop "
+					   "waits, and libvirt gives the device back to the host");
 	}
 }
 
@@ -189,11 +188,24 @@ static bool is_bind_needed(const Assignment *a)
 	return !e || e->state != ASSIGNMENT_BINDING || !e->left;
 }
 
+/* The bind in which its TVM has asked for it is not being ended. */
+static bool is_request_needed(const OperationRequest *request)
+{
+	const Assignment *a = request->assignment;
+	const EngineAssignment *e = engine_assignment(a->tdid->engine, a->id);
+
+	return e && e->operation == request->number;
+}
+
 static bool on_operation_needed(const OperationRequest *request, void *userdata)
 {
-	return request->verb == VERB_CONNECT ? is_connect_needed(request->dsm)
-	       : request->verb == VERB_BIND  ? is_bind_needed(request->assignment)
-					     : true;
+	switch (request->verb) {
+	case VERB_CONNECT: return is_connect_needed(request->dsm);
+	case VERB_BIND: return is_bind_needed(request->assignment);
+	case VERB_LOCK:
+	case VERB_START: return is_request_needed(request);
+	default: return true;
+	}
 }
 
 const OperationHandlers director_operation_handlers = {

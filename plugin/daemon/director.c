@@ -231,7 +231,11 @@ static void carry_out(Tdid *tdid, const EngineEffect *effect, int record)
 	case EFFECT_LOCK: director_submit(tdid, VERB_LOCK, effect, record, false); break;
 	case EFFECT_START: director_submit(tdid, VERB_START, effect, record, false); break;
 	case EFFECT_CLEAR: director_submit(tdid, VERB_CLEAR, effect, record, false); break;
-	case EFFECT_UNBIND: director_submit(tdid, VERB_UNBIND, effect, record, false); break;
+	case EFFECT_UNBIND:
+		if (a)
+			operations_call_off(tdid->operations, a->dsm, a);
+		director_submit(tdid, VERB_UNBIND, effect, record, false);
+		break;
 	case EFFECT_LOOK: domains_look(tdid, a); break;
 	case EFFECT_DETACH: domains_detach(tdid, a); break;
 	case EFFECT_TELL_LOCKED: guest_port_tell_locked(a, effect->generation); break;

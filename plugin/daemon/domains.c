@@ -445,6 +445,8 @@ void domains_seen(DomainRead *read, Domain *domain, const VmmDomain *seen)
 	if (!seen->active) {
 		if (domain && domain->tvm)
 			compare(read->tdid, domain->tvm, NULL, read, NULL);
+		if (domain)
+			declared_take(domain, NULL);
 	} else if (!seen->xml) {
 		log_error("%s: its XML: %s. What is known of its devices is kept, and nothing new "
 			  "is seen of it until that is set right with 'virsh edit'",

@@ -73,9 +73,10 @@ static void move_on(Assignment *a)
 void guest_timer_set(Assignment *a)
 {
 	guest_timer_stop(a);
-	a->guest_until_usec = deadline_after(whole_usec(a));
 	if (is_paused(a))
-		stand_still(a);
+		a->guest_timer_left = whole_usec(a);
+	else
+		a->guest_until_usec = deadline_after(whole_usec(a));
 }
 
 void guest_timer_start(Assignment *a)

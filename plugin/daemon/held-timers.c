@@ -40,7 +40,8 @@ void held_timers_look(Tdid *tdid)
 {
 	Dsm *dsm;
 
-	if (tdid->n_idle_held == 0 || !vmm_is_connected(tdid->vmm) || tdid->n_reads > 0)
+	if (tdid->n_idle_held == 0 || !vmm_is_connected(tdid->vmm) || tdid->n_reads > 0 ||
+	    tdid->failed_reads)
 		return;
 	for (uint32_t p = 0; (dsm = registry_next_dsm(tdid->registry, &p));) {
 		if (!dsm->idle_held || !has_answered(dsm))

@@ -27,6 +27,8 @@
 
 #define PROVIDER_TIMEOUT_USEC (5 * UINT64_C(1000000))
 #define KEY_FWCFG	      "opt/io.tdid/tvm-key"
+/* tdi-hook itself waits 15 s for the answer to a stop. */
+#define STOP_MAX_USEC (14 * UINT64_C(1000000))
 
 void hook_call_free(HookCall *hook)
 {
@@ -406,7 +408,19 @@ static void on_gone(VarlinkCall *call, void *userdata)
 	HookCall *hook = userdata;
 
 	hook_count(hook->service, call, METRICS_HOOK_GONE);
+	/* Whoever called waits no longer, or was killed: libvirt goes on with the stop. */
+	if (!hook->prepare && hook->step == HOOK_QUIET && !hook->service->is_ending) {
+		hook->is_over = true;
+		director_stop_overdue(hook->service->tdid, hook->xml->uuid);
+	}
 	hook_call_free(hook);
+}
+
+static uint64_t patience_usec(const HookCall *hook)
+{
+	uint64_t usec = hook->service->tdid->config->stop_timeout_usec;
+
+	return hook->prepare || usec < STOP_MAX_USEC ? usec : STOP_MAX_USEC;
 }
 
 int hook_call_begin(HookService *service, VarlinkCall *call, const char *domain, DomainXml *xml,
@@ -428,8 +442,7 @@ int hook_call_begin(HookService *service, VarlinkCall *call, const char *domain,
 	hook->next = service->first;
 	service->first = hook;
 	r = sd_event_add_time_relative(service->tdid->event, &hook->timeout, CLOCK_MONOTONIC,
-				       service->tdid->config->stop_timeout_usec, 0, on_timeout,
-				       hook);
+				       patience_usec(hook), 0, on_timeout, hook);
 	if (r >= 0 && hook->prepare)
 		r = sd_event_add_time_relative(
 			service->tdid->event, &hook->patience, CLOCK_MONOTONIC,

@@ -32,6 +32,7 @@ struct HookService {
 	Tdid *tdid;
 	VarlinkServer *server;
 	HookCall *first;
+	bool is_ending; /* that calls go then says nothing about their callers */
 };
 
 /* --- hook-service.c --- */

@@ -227,6 +227,7 @@ HookService *hook_service_free(HookService *service)
 {
 	if (!service)
 		return NULL;
+	service->is_ending = true;
 	/* First, so that nobody waits for an answer any more when the calls go. */
 	varlink_server_free(service->server);
 	while (service->first)

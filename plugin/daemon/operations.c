@@ -615,10 +615,9 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 
 void operations_call_off(Operations *operations, Dsm *dsm, const Assignment *assignment)
 {
-	Verb verb = assignment ? VERB_BIND : VERB_CONNECT;
-
 	for (Operation *o = dsm->operations; o; o = o->next) {
-		if (o->request.verb != verb || o->request.assignment != assignment)
+		if (o->request.assignment != assignment || o->request.verb == VERB_UNBIND ||
+		    (!assignment && o->request.verb != VERB_CONNECT))
 			continue;
 		o->called_off = true;
 		cancel(o);

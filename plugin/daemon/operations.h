@@ -9,8 +9,9 @@
  * What hangs in a TSM keeps the verbs behind it queued there, for as long as it hangs. The way out
  * is a verb with force, to which it gives way: that one does not wait here for its DSM's others.
  *
- * A connect or bind that nobody needs any more can be called off as long as it has not started:
- * then it is refused, and nothing has been done. One that has started goes on to its outcome.
+ * A connect, bind, lock or start that nobody needs any more can be called off as long as it has not
+ * started: then it is refused, and nothing has been done. One that has started goes on to its
+ * outcome.
  */
 #pragma once
 
@@ -84,8 +85,9 @@ int operations_submit(Operations *operations, const OperationRequest *request);
 void operations_give_up(Operations *operations, const Tvm *tvm, const char *reason);
 
 /*
- * Nobody needs the bind of this assignment, or (NULL) the connect of the DSM, any more. Nothing
- * happens where there is none under way. As above, `done` does not run from within.
+ * Nobody needs the bind of this assignment (nor what its TVM has asked for in it), or (NULL) the
+ * connect of the DSM, any more. Nothing happens where there is none under way. As above, `done`
+ * does not run from within.
  */
 void operations_call_off(Operations *operations, Dsm *dsm, const Assignment *assignment);
 

@@ -63,6 +63,12 @@ void reason_of_dsm(Dsm *dsm, const char *reason)
 	dsm->reason = reason ? bounded_text(reason, REASON_MAX) : NULL;
 }
 
+/* One that nobody serves any more has never been sent; it may be given up all the same. */
+static const char *title_of(const OperationRequest *request)
+{
+	return request->dsm->provider ? provider_title(request->dsm->provider) : "none";
+}
+
 /* A refused reclaim leaves a DSM that was in quarantine there. */
 static bool is_session_unknown(const OperationRequest *request, const OperationResult *result)
 {
@@ -76,8 +82,10 @@ static bool is_session_unknown(const OperationRequest *request, const OperationR
 /* Of one that was to be bound, so not by us. */
 static bool is_held_by_others(const OperationRequest *request, const OperationResult *result)
 {
-	const ProviderDevice *device = provider_view_device(provider_view(request->dsm->provider),
-							    operation_object(request));
+	const Provider *provider = request->dsm->provider;
+	const ProviderDevice *device =
+		provider ? provider_view_device(provider_view(provider), operation_object(request))
+			 : NULL;
 
 	return request->verb == VERB_BIND && result->outcome == OUTCOME_REFUSED && device &&
 	       device->bound;
@@ -96,31 +104,31 @@ char *reason_of_operation(const OperationRequest *request, const OperationResult
 			     "device is in use, end its session (/sys/bus/pci/devices/%s/tsm/"
 			     "disconnect, where it is there) or reset %s, and 'tdictl clear' it "
 			     "again; a reboot of this host ends it in any case",
-			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, dsm, dsm);
+			     verb_name(request->verb), object, title_of(request), result->reason,
+			     dsm, dsm);
 	else if (request->verb == VERB_UNBIND ||
 		 (request->verb == VERB_BIND && result->outcome == OUTCOME_UNKNOWN))
 		r = asprintf(&text,
 			     "%s %s: tsm %s: %s. What the TSM holds of it is not known: 'tdictl "
 			     "clear %s' is the way out",
-			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, object);
+			     verb_name(request->verb), object, title_of(request), result->reason,
+			     object);
 	else if (is_held_by_others(request, result))
 		r = asprintf(&text,
 			     "%s %s: tsm %s: %s. The TSM holds it in a bind of which there is no "
 			     "record here: 'tdictl clear %s' ends that",
-			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, object);
+			     verb_name(request->verb), object, title_of(request), result->reason,
+			     object);
 	else if ((request->verb == VERB_CONNECT || request->verb == VERB_RECLAIM) &&
 		 is_session_unknown(request, result))
 		r = asprintf(&text,
 			     "%s %s: tsm %s: %s. Whether the TSM has a session with it is not "
 			     "known: 'tdictl reclaim %s' is the way out",
-			     verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason, dsm);
+			     verb_name(request->verb), object, title_of(request), result->reason,
+			     dsm);
 	else
 		r = asprintf(&text, "%s %s: tsm %s: %s", verb_name(request->verb), object,
-			     provider_title(request->dsm->provider), result->reason);
+			     title_of(request), result->reason);
 	return r < 0 ? NULL : text;
 }
 

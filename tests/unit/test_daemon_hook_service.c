@@ -560,6 +560,33 @@ Test(daemon_hook_service, stopped_goes_on_after_a_while)
 	expect("quarantined");
 }
 
+/* libvirt goes on then. */
+Test(daemon_hook_service, hook_that_does_not_wait_for_the_unbind)
+{
+	d.stop_timeout_ms = 60000;
+	testing_daemon_start(&d);
+	run_until_locked();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
+	call("stopped", WITH, 0);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	client = varlink_client_free(client);
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+}
+
+/* So the unbind is never sent. */
+Test(daemon_hook_service, stopped_when_no_tsm_serves_it_any_more)
+{
+	testing_daemon_start(&d);
+	run_until_locked();
+	testing_daemon_stop(&d);
+	d.no_tsms = true;
+	testing_daemon_start(&d);
+	call("stopped", WITH, 0);
+	expect("");
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_QUARANTINED);
+	cr_assert(strstr(testing_assignment(&d, 0, ALIAS)->reason, "tsm none: no outcome"));
+}
+
 /* Where tdid was started again the stopped before it has not waited. */
 Test(daemon_hook_service, release_goes_on_after_a_while)
 {

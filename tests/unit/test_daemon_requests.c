@@ -124,7 +124,7 @@ Test(daemon_requests, device_that_leaves_meanwhile)
 {
 	testing_daemon_start(&d);
 	lock();
-	d.tsm->answers[FAKE_START] = FAKE_HOLD;
+	d.tsm->answers[FAKE_START] = FAKE_START_HOLD;
 	fake_tsm_ask(d.tsm, tdi(), "start", 12);
 	UNTIL(d.event, d.tsm->n_held == 1);
 	detach();
@@ -134,4 +134,19 @@ Test(daemon_requests, device_that_leaves_meanwhile)
 	fake_tsm_let_go(d.tsm);
 	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
 	cr_assert_eq(tdi()->generation, 0);
+}
+
+/* What it was for is being ended: it is not to be done in front of that. */
+Test(daemon_requests, device_that_leaves_while_one_is_queued)
+{
+	testing_daemon_start(&d);
+	lock();
+	d.tsm->answers[FAKE_START] = FAKE_QUEUE_HOLD;
+	fake_tsm_ask(d.tsm, tdi(), "start", 12);
+	UNTIL(d.event, d.tsm->n_held == 1);
+	detach();
+	EXPECT_STATE(&d, ALIAS, ASSIGNMENT_RELEASED);
+	cr_assert_eq(d.tsm->cancels, 1);
+	cr_assert_eq(tdi()->generation, 0);
+	cr_assert_not(is_marked("tdi_start refused"));
 }
