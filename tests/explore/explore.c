@@ -67,6 +67,17 @@ static const Scenario scenarios[] = {
 	  .tdi_of = { 0, 1, 2 },
 	  .arrivals = 1,
 	  .trouble = 1 },
+	{ .name = "one TDI wanted by two TVMs, the host carries LOCK and START",
+	  .tvms = 2,
+	  .dsms = 1,
+	  .tdis = 1,
+	  .assignments = 2,
+	  .tvm_of = { 0, 1 },
+	  .arrivals = 1,
+	  .trouble = 2,
+	  .clears = 1,
+	  .host_carries = true,
+	  .ready_at_once = true },
 	/* From here on mistakes are looked for. */
 	{ .name = "one TDI, the host carries LOCK and START, bound again after errors; admission "
 		  "refuses",
@@ -111,7 +122,7 @@ static const Scenario scenarios[] = {
 	  .clears = 1 },
 };
 
-#define FIRST_SMALL 5
+#define FIRST_SMALL 6
 
 typedef struct Exploration {
 	bool deep, check;
