@@ -356,6 +356,30 @@ Test(linux_kernel, no_reset_of_or_under_what_is_bound)
 	cr_assert_eq(report->guard, KERNEL_GUARD_UNREADABLE);
 	cr_assert_str_empty(testing_resets());
 	testing_tsm_attribute(VF0, "bound", "\n");
+	testing_take_driver(VF0);
 	run(KERNEL_RESET, PF);
 	expect_done();
+}
+
+/* Whoever asked for it looked at the drivers some time before. */
+Test(linux_kernel, no_reset_under_a_driver_of_the_host)
+{
+	testing_resettable(VF0, "flr");
+	testing_resettable(PF, "flr");
+	testing_give(VF0, "igbvf");
+	run(KERNEL_RESET, VF0);
+	expect_guard(KERNEL_GUARD_DRIVER);
+	cr_assert_str_eq(report->driver, "igbvf");
+	excluded[0] = functions[1];
+	q.n_excluded = 1;
+	run(KERNEL_RESET, PF);
+	expect_guard(KERNEL_GUARD_DRIVER);
+	cr_assert(bdf_equal(report->guard_device, functions[1]));
+	cr_assert_str_empty(testing_resets());
+	testing_take_driver(VF0);
+	run(KERNEL_RESET, VF0);
+	expect_done();
+	run(KERNEL_RESET, PF);
+	expect_done();
+	cr_assert_str_eq(testing_resets(), VF0 " flr;" PF " flr;");
 }

@@ -23,11 +23,6 @@ static void bind_that_ended(const char *device)
 	testing_tsm_attribute(device, "bound", "\n");
 }
 
-static void take_driver(const char *device)
-{
-	cr_assert_eq(remove(testing_path("sys/bus/pci/devices/%s/driver", device)), 0);
-}
-
 Test(linux_reset, none_where_stop_was_confirmed)
 {
 	testing_resettable(VF0, "flr");
@@ -96,13 +91,25 @@ Test(linux_reset, not_under_a_driver_of_the_host)
 	start(OBSERVE);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
-	take_driver(VF0);
-	testing_link(VF0, "driver", "../../../../bus/pci/drivers/igbvf");
+	testing_give(VF0, "igbvf");
 	cr_assert_not(is_confirmed(VF0));
 	expect_reason("driver igbvf uses it");
 	expect_resets("");
-	take_driver(VF0);
+	testing_take_driver(VF0);
 	cr_assert(is_confirmed(VF0));
+}
+
+Test(linux_reset, not_under_a_driver_that_got_it_during_the_unbind)
+{
+	testing_resettable(VF0, "flr");
+	start("");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	testing_write(testing_path("given_back"), "", 0);
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("driver igbvf uses it");
+	expect_resets("");
 }
 
 /* What the module says of an unbind is more than what its TSM's driver is known for. */
@@ -146,8 +153,8 @@ Test(linux_reset, physical_function_with_others)
 	cr_assert_not(is_confirmed(PF));
 	expect_reason("its virtual function " VF0 ", which vfio-pci uses");
 	/* Somebody's bind that this provider has no record of. */
-	take_driver(VF0);
-	take_driver(VF1);
+	testing_take_driver(VF0);
+	testing_take_driver(VF1);
 	testing_tsm_attribute(VF1, "bound", "tsm0\n");
 	cr_assert_not(is_confirmed(PF));
 	expect_reason("would take " VF1 " to ERROR, which is bound");

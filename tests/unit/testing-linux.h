@@ -248,6 +248,21 @@ static inline int testing_kernel_write(const char *path, const char *text)
 	return 0;
 }
 
+static inline void testing_take_driver(const char *bdf)
+{
+	cr_assert_eq(remove(testing_path("sys/bus/pci/devices/%s/driver", bdf)), 0);
+}
+
+/* Another driver than before gets the function. */
+static inline void testing_give(const char *bdf, const char *driver)
+{
+	char target[64];
+
+	snprintf(target, sizeof(target), "../../../../bus/pci/drivers/%s", driver);
+	testing_take_driver(bdf);
+	testing_link(bdf, "driver", target);
+}
+
 static inline int testing_kernel_ioctl(const char *path, unsigned long request, void *argument)
 {
 	struct tsm_proxy_bind *bind = argument;
@@ -267,6 +282,8 @@ static inline int testing_kernel_ioctl(const char *path, unsigned long request, 
 		return 0;
 	case TSM_PROXY_VMM_IOCTL_UNBIND:
 		testing_tsm_attribute(bdf, "bound", "\n");
+		if (access(testing_path("given_back"), F_OK) == 0)
+			testing_give(bdf, "igbvf");
 		unbind->error = access(testing_path("unconfirmed"), F_OK) == 0 ? -EPROTO
 				: access(testing_path("too_late"), F_OK) == 0  ? -ENXIO
 									       : 0;

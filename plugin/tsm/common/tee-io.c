@@ -27,7 +27,7 @@ static bool exists(const char *sysfs, Bdf bdf, const char *name)
 	       faccessat(AT_FDCWD, path, F_OK, 0) == 0;
 }
 
-static bool vfio_holds(const char *sysfs, const HostFunction *f)
+bool tee_io_vfio_holds(const char *sysfs, const HostFunction *f)
 {
 	size_t n = strlen(f->driver);
 
@@ -98,7 +98,7 @@ static bool read_function(TeeIoFunction *ret, const char *sysfs, Bdf bdf)
 	}
 	if (!find_dsm(&f, sysfs))
 		return false;
-	f.vfio = vfio_holds(sysfs, &f.host);
+	f.vfio = tee_io_vfio_holds(sysfs, &f.host);
 	*ret = f;
 	return true;
 }

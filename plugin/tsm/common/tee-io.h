@@ -35,6 +35,9 @@ const TeeIoFunction *tee_io_find(const TeeIoFunction *list, size_t n, Bdf bdf);
 /* Of what serves f's slot, or its PF's: function 0, whether it has a DSM or not. */
 Bdf tee_io_dsm(const HostFunction *f);
 
+/* Whether a VFIO driver holds it. */
+bool tee_io_vfio_holds(const char *sysfs, const HostFunction *f);
+
 typedef struct TeeIoTsm {
 	char name[TEE_IO_TSM_NAME_SIZE];
 	char driver[64]; /* of the device that registered it; "": it has none */

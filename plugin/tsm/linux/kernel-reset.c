@@ -42,6 +42,30 @@ static void read_methods(const KernelRequest *q, char *buffer, size_t size)
 	buffer[strcspn(buffer, "\n")] = '\0';
 }
 
+static KernelGuard guard_driver(KernelReport *report, const HostFunction *f)
+{
+	report->guard_device = f->bdf;
+	snprintf(report->driver, sizeof(report->driver), "%s", f->driver);
+	return KERNEL_GUARD_DRIVER;
+}
+
+/* Whoever began this has looked too; since then libvirt may have given it back to the host. */
+static KernelGuard guard_drivers(const KernelRequest *q, KernelReport *report)
+{
+	HostFunction f;
+
+	if (host_function_read(&f, q->sysfs, q->target, NULL) < 0)
+		return KERNEL_GUARD_GONE;
+	if (f.driver[0] && !tee_io_vfio_holds(q->sysfs, &f))
+		return guard_driver(report, &f);
+	/* VFs go with their PF, whoever has them. */
+	for (size_t i = 0; i < q->n_excluded; i++)
+		if (host_function_read(&f, q->sysfs, q->excluded[i], NULL) == 0 && f.is_virtual &&
+		    bdf_equal(f.physical, q->target) && f.driver[0])
+			return guard_driver(report, &f);
+	return KERNEL_GUARD_NONE;
+}
+
 KernelGuard kernel_reset_guard(const KernelRequest *q, KernelReport *report)
 {
 	char path[PATH_MAX];
@@ -52,7 +76,7 @@ KernelGuard kernel_reset_guard(const KernelRequest *q, KernelReport *report)
 	if (strcspn(report->methods, " ") != strlen(FLR) ||
 	    strncmp(report->methods, FLR, strlen(FLR)) != 0)
 		return KERNEL_GUARD_NO_FLR;
-	return KERNEL_GUARD_NONE;
+	return guard_drivers(q, report);
 }
 
 int kernel_reset(const KernelRequest *q, KernelReport *report)

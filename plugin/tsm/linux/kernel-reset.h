@@ -12,7 +12,7 @@
 
 #include "kernel.h"
 
-/* Whether it can be reset so: KERNEL_GUARD_NONE, _NO_RESET or _NO_FLR. */
+/* Whether it may and can be reset so: KERNEL_GUARD_NONE, _NO_RESET, _NO_FLR, _DRIVER or _GONE. */
 KernelGuard kernel_reset_guard(const KernelRequest *q, KernelReport *report);
 
 /* After the guard. 0 or a negative errno; -ENOTTY: the function has not come back from it. */

@@ -57,6 +57,7 @@ typedef enum KernelGuard {
 	KERNEL_GUARD_DISCONNECTED, /* BIND, GUEST_REQUEST: its DSM is not connected */
 	KERNEL_GUARD_GONE,	   /* the function is not there (any more) */
 	KERNEL_GUARD_UNREADABLE,   /* an attribute of guard_device cannot be read: `error` */
+	KERNEL_GUARD_DRIVER,	   /* RESET: `driver` uses guard_device */
 	KERNEL_GUARD_NO_RESET,	   /* RESET: the kernel offers none */
 	KERNEL_GUARD_NO_FLR,	   /* RESET: the first of `methods` is another one */
 } KernelGuard;
@@ -74,6 +75,7 @@ typedef struct KernelReport {
 	Bdf guard_device;
 	int error;	 /* of the act: 0 or a negative errno */
 	int unconfirmed; /* UNBIND: why the TSM did not confirm, a negative errno; else 0 */
+	char driver[64]; /* with KERNEL_GUARD_DRIVER */
 	/* RESET: what reset_method said, and whether it says less now. */
 	char methods[KERNEL_METHODS_MAX];
 	bool narrowed;

@@ -109,6 +109,22 @@ static void say_bound(VerbWork *work, Bdf bdf)
 	    bdf_format(bdf, name));
 }
 
+static void say_driver(VerbWork *work, Bdf bdf, const char *driver)
+{
+	char name[BDF_STRING_SIZE];
+
+	if (bdf_equal(bdf, work->device))
+		say(work,
+		    "it is not reset, because the host's driver %s uses it; take it from there "
+		    "(virsh nodedev-detach) and clear it then",
+		    driver);
+	else
+		say(work,
+		    "it is not reset, because that would reset its virtual function %s, which %s "
+		    "uses",
+		    bdf_format(bdf, name), driver);
+}
+
 /* False: it is not reset, and the reason is said. */
 static bool may_reset(VerbWork *work, const TeeIoFunction *self)
 {
@@ -127,10 +143,7 @@ static bool may_reset(VerbWork *work, const TeeIoFunction *self)
 		return false;
 	}
 	if (self->host.driver[0] && !self->vfio) {
-		say(work,
-		    "it is not reset, because the host's driver %s uses it; take it from there "
-		    "(virsh nodedev-detach) and clear it then",
-		    self->host.driver);
+		say_driver(work, work->device, self->host.driver);
 		return false;
 	}
 	for (size_t i = 0; i < view->n; i++) {
@@ -144,10 +157,7 @@ static bool may_reset(VerbWork *work, const TeeIoFunction *self)
 		/* VFs go with their PF, whoever has them. */
 		if (f->host.is_virtual && bdf_equal(f->host.physical, work->device) &&
 		    f->host.driver[0]) {
-			say(work,
-			    "it is not reset, because that would reset its virtual function %s, "
-			    "which %s uses",
-			    bdf_format(f->host.bdf, name), f->host.driver);
+			say_driver(work, f->host.bdf, f->host.driver);
 			return false;
 		}
 	}
@@ -173,6 +183,7 @@ static void say_guard(VerbWork *work, const KernelReport *report)
 		    report->error == -EINTR ? "the kernel's PCI/TSM lock is not free"
 					    : strerror(-report->error));
 		break;
+	case KERNEL_GUARD_DRIVER: say_driver(work, report->guard_device, report->driver); break;
 	case KERNEL_GUARD_NO_RESET:
 		say(work, "the kernel offers no reset of it (it has no `reset` in sysfs)");
 		break;
@@ -297,7 +308,7 @@ static int start(VerbWork *work, const TeeIoFunction *self)
 
 bool service_reset_begin(VerbWork *work)
 {
-	const TeeIoFunction *self = view_function(&work->service->view, work->device);
+	const TeeIoFunction *self;
 	char name[BDF_STRING_SIZE];
 	int r;
 
@@ -307,6 +318,15 @@ bool service_reset_begin(VerbWork *work)
 		log_warning("%s: that it has not confirmed the end of its bind cannot be recorded: "
 			    "%s",
 			    bdf_format(work->device, name), strerror(-r));
+	/* The unbind may have taken its time, and libvirt given it to another driver meanwhile. */
+	r = service_read_functions(work->service);
+	if (r < 0) {
+		say(work,
+		    "it is not reset, because the PCI functions of this host cannot be listed: %s",
+		    strerror(-r));
+		return false;
+	}
+	self = view_function(&work->service->view, work->device);
 	if (!may_reset(work, self))
 		return false;
 	log_info("%s: nobody has heard it confirm the end of its bind: it is reset (FLR)",
