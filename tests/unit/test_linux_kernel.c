@@ -189,6 +189,7 @@ Test(linux_kernel, unbind_of_what_only_the_tsm_holds)
 	run(KERNEL_UNBIND, VF0);
 	expect_done();
 	cr_assert_str_empty(kernel_find(report, functions[0])->connect);
+	cr_assert_eq(report->unconfirmed, -ENXIO);
 	run(KERNEL_UNBIND, VF0);
 	expect_guard(KERNEL_GUARD_ALREADY);
 }

@@ -337,8 +337,11 @@ static int act(const KernelRequest *q, KernelReport *report)
 	case KERNEL_DISCONNECT: return attribute_write(q, q->dsm, "disconnect", connected);
 	case KERNEL_BIND: return observes ? observe(q, true) : proxy_bind(q);
 	case KERNEL_UNBIND:
-		if (!kernel_find(report, q->target)->bound[0])
+		if (!kernel_find(report, q->target)->bound[0]) {
+			/* It lets go with its session: nobody hears of a STOP. */
+			report->unconfirmed = -ENXIO;
 			return attribute_write(q, q->dsm, "disconnect", connected);
+		}
 		return observes ? observe(q, false) : proxy_unbind(q, report);
 	case KERNEL_RESET: return kernel_reset(q, report);
 	case KERNEL_GUEST_REQUEST: return proxy_guest_request(q, report);

@@ -74,7 +74,8 @@ typedef struct KernelReport {
 	KernelGuard guard;
 	Bdf guard_device;
 	int error;	 /* of the act: 0 or a negative errno */
-	int unconfirmed; /* UNBIND: why the TSM did not confirm, a negative errno; else 0 */
+	int unconfirmed; /* UNBIND: why the TSM did not confirm, a negative errno; else 0.
+			  * -ENXIO: nobody has heard */
 	char driver[64]; /* with KERNEL_GUARD_DRIVER */
 	/* RESET: what reset_method said, and whether it says less now. */
 	char methods[KERNEL_METHODS_MAX];
