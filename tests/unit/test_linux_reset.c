@@ -128,6 +128,23 @@ Test(linux_reset, module_that_has_heard_of_no_stop)
 	expect_resets(VF0 " flr;");
 }
 
+/* The unbind is not known to be done then, and nobody says again what the module has said. */
+Test(linux_reset, module_that_has_heard_of_no_stop_and_a_look_that_fails)
+{
+	start(", \"unbind_confirms\": true");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	testing_write(testing_path("unreadable"), "", 0);
+	verb("Unbind", "device", VF0);
+	expect_error("OutcomeUnknown", "could not be read");
+	testing_tsm_attribute(VF0, "bound", "\n");
+	cr_assert_not(is_confirmed(VF0));
+	testing_resettable(VF0, "flr");
+	cr_assert(is_confirmed(VF0));
+	expect_resets(VF0 " flr;");
+}
+
 Test(linux_reset, not_while_the_tsm_holds_it)
 {
 	testing_resettable(VF0, "flr");
@@ -211,6 +228,23 @@ Test(linux_reset, companion_that_cannot_be_asked)
 	cr_assert_not(is_confirmed(VF0));
 	expect_reason("cannot be asked");
 	expect_resets(VF0 " flr;");
+}
+
+/* The session's end is no STOP that anybody has heard of. */
+Test(linux_reset, session_that_is_ended_while_the_companion_is_silent)
+{
+	start_with_companion();
+	watch();
+	verb("Connect", "dsm", PF);
+	companion_says("run", true);
+	wait_seen("\"run\"");
+	companion_holds = true;
+	call("Unbind",
+	     OBJECT(J_STRING("operation", "f"), J_STRING("device", VF0), J_BOOL("force", true)));
+	expect_ok();
+	expect_attribute(PF, "connect", "");
+	cr_assert_not(json_get_bool(last_reply, "device_confirmed", true));
+	companion_query = varlink_call_unref(companion_query);
 }
 
 /* --- in between --- */

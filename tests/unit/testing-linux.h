@@ -284,6 +284,8 @@ static inline int testing_kernel_ioctl(const char *path, unsigned long request, 
 		testing_tsm_attribute(bdf, "bound", "\n");
 		if (access(testing_path("given_back"), F_OK) == 0)
 			testing_give(bdf, "igbvf");
+		if (access(testing_path("unreadable"), F_OK) == 0)
+			testing_tsm_attribute(bdf, "bound", "rubbish without an end");
 		unbind->error = access(testing_path("unconfirmed"), F_OK) == 0 ? -EPROTO
 				: access(testing_path("too_late"), F_OK) == 0  ? -ENXIO
 									       : 0;

@@ -127,10 +127,14 @@ static void end_binds(Service *service, const KernelReport *report)
 	for (size_t i = 0; i < report->n; i++) {
 		const KernelFunction *now = &report->functions[i];
 		const KernelFunction *before = view_kernel(&service->view, now->bdf);
+		/* A verb that could not see the end has recorded what was heard of it. */
+		bool told = before && before->error < 0 &&
+			    bindings_unconfirmed(service->bindings, now->bdf);
 
 		if (now->error < 0 || now->bound[0] || is_worked_on(service, now->bdf))
 			continue;
-		if (bindings_find(service->bindings, now->bdf) || (before && before->bound[0]))
+		if (bindings_find(service->bindings, now->bdf) ||
+		    (before && before->bound[0] && !told))
 			end_bind(service, now->bdf);
 	}
 	/* A function that is gone, or has no TSM any more, took its bind with it. */

@@ -220,6 +220,25 @@ void verb_work_reset_ended(VerbWork *work)
 
 /* --- one verb --- */
 
+/* The module has heard what nobody else will say again, however the rest of the verb goes. */
+static void keep_unconfirmed(VerbWork *work, const KernelReport *report)
+{
+	bool heard = work->request.verb == KERNEL_UNBIND &&
+		     work->request.binder == KERNEL_BINDER_PROXY &&
+		     report->guard == KERNEL_GUARD_NONE && report->step >= KERNEL_STEP_ACTED &&
+		     report->error == 0;
+	char name[BDF_STRING_SIZE];
+	int r;
+
+	if (!heard || report->unconfirmed == 0 || report->unconfirmed == -ENXIO)
+		return;
+	r = bindings_end(work->service->bindings, work->device, false);
+	if (r < 0)
+		log_warning("%s: that it has not confirmed the end of its bind cannot be recorded: "
+			    "%s",
+			    bdf_format(work->device, name), strerror(-r));
+}
+
 static bool begin(VerbWork *work);
 
 /* What was recorded of the device has been held against the kernel. */
@@ -258,6 +277,7 @@ static void on_ended(Worker *worker, WorkerEnd end, void *shared, void *userdata
 		on_checked(work, end, report);
 		return;
 	}
+	keep_unconfirmed(work, report);
 	r = verb_work_judge(work, end, report, verb_work_deadline(work), &refusal);
 	/* A bind that is known not to be leaves no record. */
 	if (work->recorded && r != 0 && r != TSM_OUTCOME_UNKNOWN)
