@@ -2,6 +2,8 @@
 /* Unbinds that nobody confirms: the function is reset, and who can be asked is asked again. */
 #include "testing-linux-service.h"
 
+#include <sys/syscall.h>
+
 TestSuite(linux_reset, .init = set_up, .fini = tear_down);
 
 /* Of the last Unbind. */
@@ -291,7 +293,7 @@ Test(linux_reset, that_is_late)
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	cr_assert_not(is_confirmed(VF0));
-	expect_reason("did not return within 100 ms and was killed");
+	expect_reason("did not return within 1100 ms and was killed");
 }
 
 static void kill_nothing(int pidfd)
@@ -309,7 +311,8 @@ Test(linux_reset, that_hangs)
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	cr_assert_not(is_confirmed(VF0));
-	expect_reason("hangs in the kernel");
+	expect_reason("within 1100 ms and hangs in the kernel");
+	expect_reason("does not come back");
 	cr_assert_not(is_confirmed(VF0));
 	expect_reason("the reset of " VF0 " still hangs");
 	verb("Connect", "dsm", DISTANT_PF);
@@ -325,4 +328,42 @@ Test(linux_reset, that_hangs)
 	while (last_error[0]);
 	expect_resets(VF0 " flr;");
 	cr_assert(is_confirmed(VF0));
+}
+
+static int spared = -1;
+
+static void spare(int pidfd)
+{
+	spared = dup(pidfd);
+}
+
+static const char *methods_of(const char *device)
+{
+	static char text[64];
+	FILE *f = fopen(testing_path("sys/bus/pci/devices/%s/reset_method", device), "r");
+
+	cr_assert(f && fgets(text, sizeof(text), f));
+	fclose(f);
+	return text;
+}
+
+/* As the kernel has it: who was killed inside it dies where it comes out. */
+Test(linux_reset, that_hangs_and_dies)
+{
+	testing_resettable(VF0, "flr bus");
+	testing_reset_behave("hang");
+	reset_deadline = kill_deadline = 100;
+	kill_hook = spare;
+	start(OBSERVE);
+	verb("Connect", "dsm", PF);
+	bind_that_ended(VF0);
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("hangs in the kernel");
+	cr_assert_str_eq(methods_of(VF0), "flr\n");
+	cr_assert_eq(syscall(SYS_pidfd_send_signal, spared, SIGKILL, NULL, 0), 0);
+	close(spared);
+	do
+		verb("Connect", "dsm", PF);
+	while (last_error[0]);
+	cr_assert_str_eq(methods_of(VF0), "flr bus\n");
 }

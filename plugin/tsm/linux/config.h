@@ -34,7 +34,7 @@ typedef struct ConfigDeadlines {
 	uint32_t unbind;	/* 20000 */
 	uint32_t observe;	/* 10000: for a VMM that binds or unbinds by itself */
 	uint32_t guest_request; /* 20000 */
-	uint32_t reset;		/* 10000: of a function that has not confirmed its unbind */
+	uint32_t reset;		/* 10000, after `lock`: of what has not confirmed its unbind */
 	uint32_t kill;		/* 2000: from SIGKILL until the child counts as lost */
 	uint32_t lock;		/* 10000: for which a verb waits for the kernel's lock */
 	uint32_t look;		/* 2000: for which a look at the kernel's state waits for it */

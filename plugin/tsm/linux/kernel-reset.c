@@ -93,3 +93,8 @@ int kernel_reset(const KernelRequest *q, KernelReport *report)
 	report->narrowed = attribute_write(q, "reset_method", report->methods) < 0;
 	return r;
 }
+
+int kernel_reset_restore(const KernelRequest *q)
+{
+	return attribute_write(q, "reset_method", q->methods);
+}

@@ -17,3 +17,6 @@ KernelGuard kernel_reset_guard(const KernelRequest *q, KernelReport *report);
 
 /* After the guard. 0 or a negative errno; -ENOTTY: the function has not come back from it. */
 int kernel_reset(const KernelRequest *q, KernelReport *report);
+
+/* What a reset that was killed could not: puts q->methods back. */
+int kernel_reset_restore(const KernelRequest *q);

@@ -356,6 +356,11 @@ void kernel_job(const void *input, void *shared)
 
 	const KernelFunction *target, *dsm;
 
+	if (q->methods) {
+		report->error = kernel_reset_restore(q);
+		report->step = KERNEL_STEP_ACTED;
+		return;
+	}
 	look(q, report);
 	report->guard = guard(q, report);
 	if (report->guard == KERNEL_GUARD_UNREADABLE)

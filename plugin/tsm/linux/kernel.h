@@ -134,6 +134,8 @@ typedef struct KernelRequest {
 	/* UNBIND of what the kernel has no bind of, and the TSM holds all the same: it lets go with
 	 * its session, which is ended if nothing else of the DSM is bound. */
 	bool ends_session;
+	/* RESET: nothing but puts these back into reset_method; see `narrowed`. */
+	const char *methods;
 	/* GUEST_REQUEST */
 	bool state_change;
 	const uint8_t *message;

@@ -197,22 +197,39 @@ static void say_guard(VerbWork *work, const KernelReport *report)
 	}
 }
 
+/* For the look before it and for the reset. */
+static uint32_t deadline_ms(const Service *service)
+{
+	const ConfigDeadlines *d = &service->config->deadlines;
+
+	return d->reset + d->lock;
+}
+
+/* One that has been killed before its reset does not begin it any more. */
+static bool is_hung(WorkerEnd end, const KernelReport *report)
+{
+	return end == WORKER_ABANDONED && report->step == KERNEL_STEP_ACTING;
+}
+
 static void judge(VerbWork *work, WorkerEnd end, const KernelReport *report)
 {
-	const ConfigDeadlines *d = &work->service->config->deadlines;
 	char name[BDF_STRING_SIZE];
 
-	if (end == WORKER_ABANDONED)
+	if (is_hung(end, report))
 		say(work,
-		    "its reset (FLR) hangs in the kernel; nothing of its DSM is connected or bound "
-		    "until it returns. What else is at the device, a driver that is being "
-		    "unbound?");
+		    "its reset (FLR) has not returned within %u ms and hangs in the kernel; "
+		    "nothing of its DSM is connected or bound until it returns. Either the "
+		    "function does not come back from the reset, for which the kernel waits a "
+		    "minute, or the reset waits for somebody else at the device, such as a driver "
+		    "that is being unbound",
+		    deadline_ms(work->service));
 	else if (report->guard != KERNEL_GUARD_NONE)
 		say_guard(work, report);
 	else if (report->step == KERNEL_STEP_LOOKING)
 		say(work, "it is not reset, because the kernel's PCI/TSM lock is not free");
 	else if (report->step < KERNEL_STEP_ACTED)
-		say(work, "its reset (FLR) did not return within %u ms and was killed", d->reset);
+		say(work, "its reset (FLR) did not return within %u ms and was killed",
+		    deadline_ms(work->service));
 	else if (report->error == -ENOTTY)
 		say(work, "its reset (FLR) failed: it has not come back from it");
 	else if (report->error < 0)
@@ -224,17 +241,69 @@ static void judge(VerbWork *work, WorkerEnd end, const KernelReport *report)
 			    bdf_format(work->device, name), report->methods);
 }
 
-static void come_back(ServiceReset *reset)
+static void forget_hung(ServiceReset *reset)
 {
 	ServiceReset **p = &reset->service->hung_resets;
-	char name[BDF_STRING_SIZE];
 
-	log_warning("%s: the reset that hung has returned", bdf_format(reset->device, name));
-	service_look(reset->service, "seen after a reset");
 	while (*p != reset)
 		p = &(*p)->next;
 	*p = reset->next;
 	service_reset_free(reset);
+}
+
+static void on_restored(Worker *worker, WorkerEnd end, void *shared, void *userdata)
+{
+	const KernelReport *report = shared;
+	ServiceReset *reset = userdata;
+	char name[BDF_STRING_SIZE];
+
+	bdf_format(reset->device, name);
+	if (report->step < KERNEL_STEP_ACTED)
+		log_warning("%s: its reset_method is still \"flr\": putting it back hangs", name);
+	else if (report->error < 0)
+		log_warning("%s: its reset_method is still \"flr\": %s", name,
+			    strerror(-report->error));
+	else
+		log_info("%s: its reset_method is again what it was", name);
+	forget_hung(reset);
+}
+
+/* In a child again: the kernel wakes the device for it. */
+static int restore_methods(ServiceReset *reset, const KernelReport *report)
+{
+	Service *service = reset->service;
+	char methods[KERNEL_METHODS_MAX];
+	KernelRequest q = { .verb = KERNEL_RESET,
+			    .sysfs = service->sysfs,
+			    .io = service->io,
+			    .target = reset->device,
+			    .methods = methods };
+
+	memcpy(methods, report->methods, sizeof(methods));
+	reset->worker = worker_free(reset->worker);
+	return service_start_worker(service, &reset->worker, &q, -1, deadline_ms(service),
+				    on_restored, reset);
+}
+
+static void come_back(ServiceReset *reset, const KernelReport *report)
+{
+	char name[BDF_STRING_SIZE];
+	int r;
+
+	bdf_format(reset->device, name);
+	if (report->step < KERNEL_STEP_ACTED)
+		log_warning("%s: the reset that hung has returned; with what is not known", name);
+	else
+		log_warning("%s: the reset that hung has returned: %s", name,
+			    report->error < 0 ? strerror(-report->error) : "it was done");
+	service_look(reset->service, "seen after a reset");
+	if (report->narrowed) {
+		r = restore_methods(reset, report);
+		if (r == 0)
+			return;
+		log_warning("%s: its reset_method is still \"flr\": %s", name, strerror(-r));
+	}
+	forget_hung(reset);
 }
 
 static void on_ended(Worker *worker, WorkerEnd end, void *shared, void *userdata)
@@ -245,14 +314,14 @@ static void on_ended(Worker *worker, WorkerEnd end, void *shared, void *userdata
 	VerbWork *work = reset->work;
 
 	if (!work) {
-		come_back(reset);
+		come_back(reset, report);
 		return;
 	}
 	judge(work, end, report);
 	if (report->step == KERNEL_STEP_LOOKED)
 		service_saw(service, report, "seen after a reset");
 	work->reset = NULL;
-	if (end == WORKER_ABANDONED) {
+	if (is_hung(end, report)) {
 		reset->work = NULL;
 		reset->next = service->hung_resets;
 		service->hung_resets = reset;
@@ -297,8 +366,8 @@ static int start(VerbWork *work, const TeeIoFunction *self)
 		reset->dsm = self->dsm;
 	}
 	if (reset && functions && excluded)
-		r = service_start_worker(work->service, &reset->worker, &q, -1, d->reset + d->lock,
-					 on_ended, reset);
+		r = service_start_worker(work->service, &reset->worker, &q, -1,
+					 deadline_ms(work->service), on_ended, reset);
 	if (r < 0)
 		service_reset_free(reset);
 	else
