@@ -17,6 +17,18 @@ static void expect_resets(const char *resets)
 	cr_assert_str_eq(testing_resets(), resets);
 }
 
+/* As tdictl clear has it done. */
+static bool clear_confirms(const char *device)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "%d", ++last_id);
+	call("Unbind",
+	     OBJECT(J_STRING("operation", id), J_STRING("device", device), J_BOOL("force", true)));
+	expect_ok();
+	return json_get_bool(last_reply, "device_confirmed", false);
+}
+
 /* A bind by the VMM that is over: nobody has heard of the end. */
 static void bind_that_ended(const char *device)
 {
@@ -112,6 +124,37 @@ Test(linux_reset, not_under_a_driver_that_got_it_during_the_unbind)
 	cr_assert_not(is_confirmed(VF0));
 	expect_reason("driver igbvf uses it");
 	expect_resets("");
+}
+
+/* Which may be another's than the TVM whose bind it was. */
+Test(linux_reset, not_of_what_is_attached_when_it_is_cleared)
+{
+	testing_resettable(VF0, "flr");
+	start("");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	testing_reset_behave("errno 5");
+	cr_assert_not(is_confirmed(VF0));
+	testing_reset_behave("");
+	mkdir(testing_path("proc/4242"), 0755);
+	mkdir(testing_path("proc/4242/fd"), 0755);
+	cr_assert_eq(symlink("/dev/vfio/17", testing_path("proc/4242/fd/6")), 0);
+	cr_assert_not(clear_confirms(VF0));
+	expect_reason("attached to a VM: process 4242");
+	expect_resets(VF0 " flr;");
+	/* The bind that this clear ends is the VM's own. */
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	call("Query", NULL);
+	cr_assert(clear_confirms(VF0));
+	expect_resets(VF0 " flr;" VF0 " flr;");
+	/* Where nothing has it open any more, it goes on as ever. */
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_reset_behave("errno 5");
+	cr_assert_not(is_confirmed(VF0));
+	testing_reset_behave("");
+	cr_assert_eq(remove(testing_path("proc/4242/fd/6")), 0);
+	cr_assert(clear_confirms(VF0));
 }
 
 /* What the module says of an unbind is more than what its TSM's driver is known for. */
@@ -241,11 +284,8 @@ Test(linux_reset, session_that_is_ended_while_the_companion_is_silent)
 	companion_says("run", true);
 	wait_seen("\"run\"");
 	companion_holds = true;
-	call("Unbind",
-	     OBJECT(J_STRING("operation", "f"), J_STRING("device", VF0), J_BOOL("force", true)));
-	expect_ok();
+	cr_assert_not(clear_confirms(VF0));
 	expect_attribute(PF, "connect", "");
-	cr_assert_not(json_get_bool(last_reply, "device_confirmed", true));
 	companion_query = varlink_call_unref(companion_query);
 }
 

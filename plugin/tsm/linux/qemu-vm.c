@@ -286,8 +286,8 @@ static bool has_open(const char *root, pid_t pid, const char *wanted)
 	return false;
 }
 
-bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
-		   const HostFunction *function)
+static bool process_holds(pid_t pid, const char *root, const char *sysfs,
+			  const HostFunction *function)
 {
 	char path[PATH_MAX], wanted[64], bdf[BDF_STRING_SIZE];
 	_cleanup_(dir_closep) DIR *dir = NULL;
@@ -295,7 +295,7 @@ bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
 	bool holds = false;
 
 	snprintf(wanted, sizeof(wanted), "/dev/vfio/%u", function->iommu_group);
-	holds = function->has_iommu_group && has_open(root, vm->pid, wanted);
+	holds = function->has_iommu_group && has_open(root, pid, wanted);
 	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/vfio-dev", sysfs,
 		 bdf_format(function->bdf, bdf));
 	dir = opendir(path);
@@ -303,7 +303,30 @@ bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(wanted, sizeof(wanted), "/dev/vfio/devices/%.40s", entry->d_name);
-		holds = has_open(root, vm->pid, wanted);
+		holds = has_open(root, pid, wanted);
 	}
-	return holds && is_alive(vm->pidfd);
+	return holds;
+}
+
+bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
+		   const HostFunction *function)
+{
+	return process_holds(vm->pid, root, sysfs, function) && is_alive(vm->pidfd);
+}
+
+pid_t vfio_user(const char *root, const char *sysfs, const HostFunction *function)
+{
+	_cleanup_(dir_closep) DIR *dir = NULL;
+	char path[PATH_MAX], *end;
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "%s/proc", root);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		long pid = strtol(entry->d_name, &end, 10);
+
+		if (pid > 0 && !*end && process_holds((pid_t)pid, root, sysfs, function))
+			return (pid_t)pid;
+	}
+	return 0;
 }

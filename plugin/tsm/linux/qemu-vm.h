@@ -46,6 +46,9 @@ int qemu_vm_take(QemuVm *vm, const char *root, char **ret_error);
 bool qemu_vm_holds(const QemuVm *vm, const char *root, const char *sysfs,
 		   const HostFunction *function);
 
+/* A process, whichever, that has the function open in that way; 0: none is seen. */
+pid_t vfio_user(const char *root, const char *sysfs, const HostFunction *function);
+
 /*
  * The pid and the domain's UUID in a status file's text. -EBADMSG (not a status file), -EINVAL (no
  * sensible pid or UUID).

@@ -131,6 +131,7 @@ static bool may_reset(VerbWork *work, const TeeIoFunction *self)
 	const Service *service = work->service;
 	const View *view = &service->view;
 	char name[BDF_STRING_SIZE];
+	pid_t user = 0;
 	Bdf hung;
 
 	if (!self) {
@@ -144,6 +145,16 @@ static bool may_reset(VerbWork *work, const TeeIoFunction *self)
 	}
 	if (self->host.driver[0] && !self->vfio) {
 		say_driver(work, work->device, self->host.driver);
+		return false;
+	}
+	/* Without a bind that this very unbind has ended it may be any VM's, as a plain device. */
+	if (work->force && !work->was_bound && self->vfio)
+		user = vfio_user(service->config->root, service->sysfs, &self->host);
+	if (user) {
+		say(work,
+		    "it is not reset, because it is attached to a VM: process %d has it open by "
+		    "way of VFIO; detach it first and clear it then",
+		    (int)user);
 		return false;
 	}
 	for (size_t i = 0; i < view->n; i++) {
