@@ -4,8 +4,7 @@
  *
  *	unconfirmed --its reset would take another bound TDI along--> unconfirmed
  *	            --FLR fails--> unconfirmed
- *	            --FLR--> STOP and state once more --CONFIG_UNLOCKED--> confirmed, the record
- *goes
+ *	            --FLR--> asked again: STOP, state --CONFIG_UNLOCKED--> confirmed, forgotten
  *	                                              --anything else--> unconfirmed
  *
  * An FLR alone confirms nothing here: this TSM can ask the device, so it does. A reset of the DSM's

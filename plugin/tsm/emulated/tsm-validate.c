@@ -5,8 +5,9 @@
  *	tdi_info	measures with the TVM's nonce and remembers what was told
  *	mmio_validate	once for every range of TEE memory in the report; again in RUN, where it
  *			changes nothing and says whether that is what has been validated
- *	tdi_validate	quotes what was told; if it is still current, START with the TSM's nonce;
- *or, where that is the host's to issue, the TVM's request for it (tsm-request.c)
+ *	tdi_validate	quotes what was told; if it is still current, START with the TSM's nonce,
+ *			or, where that is the host's to issue, the TVM's request for it
+ *			(tsm-request.c)
  *
  * tdi_validate{revoke} sends STOP; the TDI stays bound, unlocked, until the host unbinds it.
  */
