@@ -110,7 +110,7 @@ def test_devices_that_lie_never_run():
 
 
 def test_device_that_does_not_confirm_stop_is_quarantined():
-    """STOP answered with an error, after a reset as well: nobody gets it until it answers."""
+    """STOP answered with an error, after the emulated reset as well: nobody gets it until it answers."""
     with lab() as host:
         l = Lab(host)
         watch = l.watch()

@@ -65,6 +65,7 @@ Test(linux_config, defaults)
 	cr_assert_null(config->companion_socket);
 	cr_assert_eq(config->binder, CONFIG_BINDER_AUTO);
 	cr_assert_not(config->unbind_confirms);
+	cr_assert_not(config->reset_unconfirmed);
 	cr_assert_eq(config->deadlines.connect, 60000);
 	cr_assert_eq(config->deadlines.look, 2000);
 	cr_assert_eq(config->deadlines.reset, 10000);
@@ -75,6 +76,7 @@ Test(linux_config, all)
 	cr_assert_eq(parse("{\"socket\": \"/s\", \"state\": \"/t\", \"root\": \"/r\","
 			   " \"allow_uids\": [5], \"tsm\": \"tsm3\", \"binder\": \"observe\","
 			   " \"platform\": \"cca\", \"unbind_confirms\": true,"
+			   " \"reset_unconfirmed\": true,"
 			   " \"companion\": {\"socket\": \"/c\", \"uid\": 7},"
 			   " \"deadlines\": {\"bind\": 100, \"kill\": 300}}"),
 		     0, "%s", error);
@@ -83,6 +85,7 @@ Test(linux_config, all)
 	cr_assert_eq(config->binder, CONFIG_BINDER_OBSERVE);
 	cr_assert_str_eq(config->platform, "cca");
 	cr_assert(config->unbind_confirms);
+	cr_assert(config->reset_unconfirmed);
 	cr_assert_str_eq(config->companion_socket, "/c");
 	cr_assert_eq(config->companion_uid, 7);
 	cr_assert(config->deadlines.bind == 100 && config->deadlines.kill == 300);

@@ -2,6 +2,8 @@
 /* Unbinds that nobody confirms: the function is reset, and who can be asked is asked again. */
 #include "testing-linux-service.h"
 
+#define RESETS ", \"reset_unconfirmed\": true"
+
 #include <sys/syscall.h>
 
 TestSuite(linux_reset, .init = set_up, .fini = tear_down);
@@ -40,7 +42,7 @@ static void bind_that_ended(const char *device)
 Test(linux_reset, none_where_stop_was_confirmed)
 {
 	testing_resettable(VF0, "flr");
-	start("");
+	start(RESETS);
 	verb("Connect", "dsm", PF);
 	cr_assert(is_confirmed(VF0), "there was no bind");
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
@@ -49,10 +51,23 @@ Test(linux_reset, none_where_stop_was_confirmed)
 	expect_resets("");
 }
 
-Test(linux_reset, confirms_in_the_place_of_the_device)
+/* Which driver has it by then the kernel alone knows, and that may not come back. */
+Test(linux_reset, none_unless_it_is_asked_for)
 {
 	testing_resettable(VF0, "flr");
 	start("");
+	verb("Connect", "dsm", PF);
+	testing_tsm_attribute(VF0, "bound", "tsm0\n");
+	testing_write(testing_path("unconfirmed"), "", 0);
+	cr_assert_not(is_confirmed(VF0));
+	expect_reason("reset_unconfirmed in tsm-linux.conf");
+	expect_resets("");
+}
+
+Test(linux_reset, confirms_in_the_place_of_the_device)
+{
+	testing_resettable(VF0, "flr");
+	start(RESETS);
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
 	testing_write(testing_path("unconfirmed"), "", 0);
@@ -67,7 +82,7 @@ Test(linux_reset, confirms_in_the_place_of_the_device)
 Test(linux_reset, confirms_what_the_vmm_has_unbound)
 {
 	testing_resettable(VF0, "flr bus");
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_observed(VF0, TVM_A, 3);
 	expect_ok();
@@ -78,7 +93,7 @@ Test(linux_reset, confirms_what_the_vmm_has_unbound)
 
 Test(linux_reset, that_is_not_there_or_fails_and_one_that_comes_later)
 {
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	cr_assert_not(is_confirmed(VF0));
@@ -102,7 +117,7 @@ Test(linux_reset, that_is_not_there_or_fails_and_one_that_comes_later)
 Test(linux_reset, not_under_a_driver_of_the_host)
 {
 	testing_resettable(VF0, "flr");
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	testing_give(VF0, "igbvf");
@@ -116,7 +131,7 @@ Test(linux_reset, not_under_a_driver_of_the_host)
 Test(linux_reset, not_under_a_driver_that_got_it_during_the_unbind)
 {
 	testing_resettable(VF0, "flr");
-	start("");
+	start(RESETS);
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
 	testing_write(testing_path("unconfirmed"), "", 0);
@@ -130,7 +145,7 @@ Test(linux_reset, not_under_a_driver_that_got_it_during_the_unbind)
 Test(linux_reset, not_of_what_is_attached_when_it_is_cleared)
 {
 	testing_resettable(VF0, "flr");
-	start("");
+	start(RESETS);
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
 	testing_write(testing_path("unconfirmed"), "", 0);
@@ -160,7 +175,7 @@ Test(linux_reset, not_of_what_is_attached_when_it_is_cleared)
 /* What the module says of an unbind is more than what its TSM's driver is known for. */
 Test(linux_reset, module_that_has_heard_of_no_stop)
 {
-	start(", \"unbind_confirms\": true");
+	start(", \"unbind_confirms\": true" RESETS);
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
 	testing_write(testing_path("unconfirmed"), "", 0);
@@ -176,7 +191,7 @@ Test(linux_reset, module_that_has_heard_of_no_stop)
 /* The unbind is not known to be done then, and nobody says again what the module has said. */
 Test(linux_reset, module_that_has_heard_of_no_stop_and_a_look_that_fails)
 {
-	start(", \"unbind_confirms\": true");
+	start(", \"unbind_confirms\": true" RESETS);
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
 	testing_write(testing_path("unconfirmed"), "", 0);
@@ -193,7 +208,7 @@ Test(linux_reset, module_that_has_heard_of_no_stop_and_a_look_that_fails)
 Test(linux_reset, not_while_the_tsm_holds_it)
 {
 	testing_resettable(VF0, "flr");
-	start_with_companion();
+	start_with_companion(RESETS);
 	watch();
 	verb("Connect", "dsm", PF);
 	companion_says("run", true);
@@ -209,7 +224,7 @@ Test(linux_reset, not_while_the_tsm_holds_it)
 Test(linux_reset, physical_function_with_others)
 {
 	testing_resettable(PF, "flr");
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(PF);
 	cr_assert_not(is_confirmed(PF));
@@ -233,7 +248,7 @@ Test(linux_reset, physical_function_with_others)
 Test(linux_reset, physical_function_while_another_is_recorded)
 {
 	testing_resettable(PF, "flr");
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(PF);
 	bind_observed(VF0, TVM_A, 3);
@@ -248,7 +263,7 @@ Test(linux_reset, physical_function_while_another_is_recorded)
 Test(linux_reset, companion_is_asked_again)
 {
 	testing_resettable(VF0, "flr");
-	start_with_companion();
+	start_with_companion(RESETS);
 	verb("Connect", "dsm", PF);
 	companion_state = "error";
 	cr_assert_not(is_confirmed(VF0));
@@ -263,7 +278,7 @@ Test(linux_reset, companion_is_asked_again)
 Test(linux_reset, companion_that_cannot_be_asked)
 {
 	testing_resettable(VF0, "flr");
-	start_with_companion();
+	start_with_companion(RESETS);
 	watch();
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
@@ -278,7 +293,7 @@ Test(linux_reset, companion_that_cannot_be_asked)
 /* The session's end is no STOP that anybody has heard of. */
 Test(linux_reset, session_that_is_ended_while_the_companion_is_silent)
 {
-	start_with_companion();
+	start_with_companion(RESETS);
 	watch();
 	verb("Connect", "dsm", PF);
 	companion_says("run", true);
@@ -306,7 +321,7 @@ Test(linux_reset, provider_that_ends_in_between)
 {
 	testing_resettable(VF0, "flr");
 	testing_reset_behave("hang");
-	start("");
+	start(RESETS);
 	verb("Connect", "dsm", PF);
 	testing_tsm_attribute(VF0, "bound", "tsm0\n");
 	testing_write(testing_path("unconfirmed"), "", 0);
@@ -314,7 +329,7 @@ Test(linux_reset, provider_that_ends_in_between)
 	wait_resets(VF0 " flr;");
 	stop();
 	testing_reset_behave("errno 5");
-	start("");
+	start(RESETS);
 	do
 		call("Query", NULL);
 	while (last_error[0]);
@@ -329,7 +344,7 @@ Test(linux_reset, that_is_late)
 	testing_resettable(VF0, "flr");
 	testing_reset_behave("hang");
 	reset_deadline = 100;
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	cr_assert_not(is_confirmed(VF0));
@@ -347,7 +362,7 @@ Test(linux_reset, that_hangs)
 	testing_reset_behave("hang");
 	reset_deadline = kill_deadline = 100;
 	kill_hook = kill_nothing;
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	cr_assert_not(is_confirmed(VF0));
@@ -394,7 +409,7 @@ Test(linux_reset, that_hangs_and_dies)
 	testing_reset_behave("hang");
 	reset_deadline = kill_deadline = 100;
 	kill_hook = spare;
-	start(OBSERVE);
+	start(OBSERVE RESETS);
 	verb("Connect", "dsm", PF);
 	bind_that_ended(VF0);
 	cr_assert_not(is_confirmed(VF0));

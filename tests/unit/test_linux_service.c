@@ -305,7 +305,7 @@ Test(linux_service, companion_speaks_for_the_tsm)
 {
 	json_object *c;
 
-	start_with_companion();
+	start_with_companion("");
 	c = json_get_object(last_reply, "capabilities");
 	cr_assert_str_eq(json_get_string(c, "platform"), "emulated");
 	cr_assert_eq(json_get_int(c, "concurrency", 0), 1);
@@ -324,7 +324,7 @@ Test(linux_service, companion_speaks_for_the_tsm)
 
 Test(linux_service, companion_knows_the_states)
 {
-	start_with_companion();
+	start_with_companion("");
 	watch();
 	verb("Connect", "dsm", PF);
 	companion_says("run", true);

@@ -340,7 +340,7 @@ Test(linux_trouble, change_that_overtakes_an_answer)
 {
 	unsigned int before;
 
-	start_with_companion();
+	start_with_companion("");
 	watch();
 	verb("Connect", "dsm", PF);
 	companion_says("run", true);
@@ -363,7 +363,7 @@ Test(linux_trouble, change_that_overtakes_an_answer)
 Test(linux_trouble, change_while_the_companion_comes_up)
 {
 	companion_holds = true;
-	begin_with_companion();
+	begin_with_companion("");
 	while (!companion_query)
 		turn();
 	companion_says("run", true);

@@ -366,20 +366,20 @@ static inline void expect_attribute(const char *bdf, const char *name, const cha
 	cr_assert_str_eq(text, value);
 }
 
-static inline void begin_with_companion(void)
+static inline void begin_with_companion(const char *more)
 {
-	char extra[256];
+	char extra[320];
 
 	start_companion();
 	snprintf(extra, sizeof(extra),
-		 ", \"companion\": {\"socket\": \"%s/companion\", \"uid\": %u}", testing_root,
-		 geteuid());
+		 ", \"companion\": {\"socket\": \"%s/companion\", \"uid\": %u}%s", testing_root,
+		 geteuid(), more);
 	start(extra);
 }
 
-static inline void start_with_companion(void)
+static inline void start_with_companion(const char *more)
 {
-	begin_with_companion();
+	begin_with_companion(more);
 	for (;;) {
 		call("GetCapabilities", NULL);
 		if (!last_error[0])

@@ -15,7 +15,7 @@
 
 typedef struct ConfigText {
 	const char *socket, *state, *root, *tsm, *binder, *platform;
-	bool unbind_confirms;
+	bool unbind_confirms, reset_unconfirmed;
 	json_object *allow_uids, *companion, *deadlines;
 } ConfigText;
 
@@ -116,6 +116,7 @@ static int config_fill(Config *config, const ConfigText *text, char **ret_error)
 	int r;
 
 	config->unbind_confirms = text->unbind_confirms;
+	config->reset_unconfirmed = text->reset_unconfirmed;
 	r = parse_word(config, text, ret_error);
 	if (r == 0)
 		r = settings_path(&config->socket, text->socket, "socket", ret_error);
@@ -149,6 +150,8 @@ int config_parse(Config **ret, const char *text, size_t size, char **ret_error)
 		{ "binder", JSON_FIELD_STRING, 0, offsetof(ConfigText, binder) },
 		{ "platform", JSON_FIELD_STRING, 0, offsetof(ConfigText, platform) },
 		{ "unbind_confirms", JSON_FIELD_BOOL, 0, offsetof(ConfigText, unbind_confirms) },
+		{ "reset_unconfirmed", JSON_FIELD_BOOL, 0,
+		  offsetof(ConfigText, reset_unconfirmed) },
 		{ "allow_uids", JSON_FIELD_ARRAY, 0, offsetof(ConfigText, allow_uids) },
 		{ "companion", JSON_FIELD_OBJECT, 0, offsetof(ConfigText, companion) },
 		{ "deadlines", JSON_FIELD_OBJECT, 0, offsetof(ConfigText, deadlines) },

@@ -58,10 +58,17 @@ typedef struct Config {
 	char *platform;
 	/*
 	 * "unbind_confirms", false: this TSM's driver is known to return from unbind only when the
-	 * device has confirmed STOP. The kernel's interface does not tell; so without it, where
-	 * nobody else says so, the function is reset.
+	 * device has confirmed STOP. The kernel's interface does not tell; so without it
+	 * somebody else has to say so, or a reset to take its place.
 	 */
 	bool unbind_confirms;
+	/*
+	 * "reset_unconfirmed", false: what nobody has heard confirm the end of its bind is reset
+	 * (FLR). The kernel runs a reset with the driver that the function has by then, which may
+	 * be one that libvirt is just giving it to; seen with igbvf, which then never returns, nor
+	 * does anybody who reads the function's configuration space.
+	 */
+	bool reset_unconfirmed;
 	/*
 	 * "companion": {"socket", "uid"}: a provider that speaks for the TSM behind the kernel.
 	 * NULL: there is none.

@@ -398,6 +398,10 @@ bool service_reset_begin(VerbWork *work)
 		log_warning("%s: that it has not confirmed the end of its bind cannot be recorded: "
 			    "%s",
 			    bdf_format(work->device, name), strerror(-r));
+	if (!work->service->config->reset_unconfirmed) {
+		say(work, "it is not reset, unless reset_unconfirmed in tsm-linux.conf says so");
+		return false;
+	}
 	/* The unbind may have taken its time, and libvirt given it to another driver meanwhile. */
 	r = service_read_functions(work->service);
 	if (r < 0) {
