@@ -208,10 +208,10 @@ static bool is_running(Bdf tdi)
 	return a && engine_assignment(host.tdid.engine, a->id)->state == ASSIGNMENT_RUNNING;
 }
 
-/* Evidence is fetched when there is nothing else to do. */
-static void come_to_rest(void)
+/* Evidence is fetched when there is nothing else to do: until nothing comes for so long. */
+static void come_to_rest(uint64_t usec)
 {
-	while (sd_event_run(host.event, 200000) > 0)
+	while (sd_event_run(host.event, usec) > 0)
 		;
 }
 
@@ -236,7 +236,7 @@ static double transitions(uint32_t dsms, uint32_t tdis, size_t first, size_t n, 
 	double *times = calloc(n, sizeof(*times)), median;
 	uint32_t total = dsms * tdis;
 
-	come_to_rest();
+	come_to_rest(200000);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t at = (uint32_t)(i * total / n + first);
 		Bdf tdi;
@@ -244,8 +244,10 @@ static double transitions(uint32_t dsms, uint32_t tdis, size_t first, size_t n, 
 		while (alone && is_running(layout_tdi(at / tdis, at % tdis)))
 			at = (at + 1) % total;
 		tdi = layout_tdi(at / tdis, at % tdis);
-		if (alone)
+		if (alone) {
+			come_to_rest(5000); /* what the one before leaves to do is its own */
 			use_caches();
+		}
 		bench_tsm_run(tdi);
 		times[i] = cpu();
 		HOST_UNTIL(&host, is_running(tdi));
