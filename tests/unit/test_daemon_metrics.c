@@ -236,8 +236,6 @@ static double hook_calls(const char *operation, const char *outcome)
 
 Test(daemon_metrics, hook_calls)
 {
-	int fd;
-
 	if (getuid() != 0)
 		cr_skip_test("only root may call the hook");
 	close(call_hook("prepare", "<domain"));
@@ -252,6 +250,17 @@ Test(daemon_metrics, hook_calls)
 	close(call_hook("stopped", NONE));
 	testing_idle(d.event);
 	cr_assert_eq(hook_calls("stopped", "gone"), 1);
+	cr_assert_eq(hook_calls("stopped", "answered"), 0);
+}
+
+Test(daemon_metrics, hook_call_that_is_late)
+{
+	int fd;
+
+	if (getuid() != 0)
+		cr_skip_test("only root may call the hook");
+	lock();
+	d.tsm->answers[FAKE_UNBIND] = FAKE_START_HOLD;
 	d.tdid.config->stop_timeout_usec = 1000;
 	fd = call_hook("stopped", NONE);
 	UNTIL(d.event, hook_calls("stopped", "late") == 1);
