@@ -27,6 +27,7 @@
 
 #include "common/expiry.h"
 #include "daemon/provider.h"
+#include "daemon/verb-message.h"
 #include "rpc/event-loop.h"
 #include "rpc/log.h"
 
@@ -64,30 +65,6 @@ struct Operations {
 	size_t n_due, n_force;
 	sd_event_source *deferred, *again;
 };
-
-const char *verb_name(Verb verb)
-{
-	static const char *const names[VERB_N] = {
-		[VERB_CONNECT] = "device_connect", [VERB_RECLAIM] = "device_reclaim",
-		[VERB_BIND] = "tdi_bind",	   [VERB_UNBIND] = "tdi_unbind",
-		[VERB_CLEAR] = "tdi_unbind",	   [VERB_LOCK] = "tdi_lock",
-		[VERB_START] = "tdi_start",
-	};
-
-	return verb < VERB_N ? names[verb] : "?";
-}
-
-Bdf operation_object(const OperationRequest *request)
-{
-	return request->tdi	     ? request->tdi->bdf
-	       : request->assignment ? request->assignment->tdi->bdf
-				     : request->dsm->bdf;
-}
-
-static bool has_force(const OperationRequest *request)
-{
-	return request->verb == VERB_CLEAR || request->force;
-}
 
 static void operation_free(Operation *operation)
 {
@@ -170,8 +147,8 @@ static void try_again(Operations *operations)
 
 static bool may_be_sent(const Operation *operation)
 {
-	return !operation->call &&
-	       (operation == operation->request.dsm->operations || has_force(&operation->request));
+	return !operation->call && (operation == operation->request.dsm->operations ||
+				    verb_message_has_force(&operation->request));
 }
 
 static void take_out(Operation *operation)
@@ -193,7 +170,7 @@ static void finish(Operation *operation, const OperationResult *result)
 	told.timed = operation->begun_usec > 0 && !request.resumed && !told.called_off;
 	told.duration_usec = told.timed ? boottime_usec() - operation->begun_usec : 0;
 	take_out(operation);
-	operations->n_force -= has_force(&request);
+	operations->n_force -= verb_message_has_force(&request);
 	operation_free(operation);
 	if (request.dsm->operations) {
 		add_due(operations, request.dsm);
@@ -231,39 +208,6 @@ static void started(Operation *operation)
 						operation->operations->userdata);
 }
 
-/* Errors after which nothing has changed; every other one leaves the outcome open. */
-static bool is_refusal(const char *error)
-{
-	static const char *const refusals[] = { "UnknownDevice", "NotTeeIo",	 "UnknownTvm",
-						"DeviceBusy",	 "InvalidState", "Refused" };
-
-	/* The provider's varlink service itself: the verb has not been reached. */
-	if (strncmp(error, "org.varlink.service.", strlen("org.varlink.service.")) == 0)
-		return true;
-	for (size_t i = 0; i < ELEMENTSOF(refusals); i++)
-		if (strcmp(error, refusals[i]) == 0)
-			return true;
-	return false;
-}
-
-/* What a done unbind says of the device. *ret_reason: why it is not clean; to be freed. */
-static bool take_confirmation(const Operation *operation, json_object *p, char **ret_reason)
-{
-	bool confirmed =
-		json_get_bool(p, "freed", false) && json_get_bool(p, "device_confirmed", false);
-	const char *why = json_get_string(p, "reason");
-	char object[BDF_STRING_SIZE];
-
-	if (!confirmed && asprintf(ret_reason, "the device has not confirmed STOP%s%s",
-				   why ? ": " : "", why ?: "") < 0)
-		*ret_reason = NULL;
-	if (confirmed && why)
-		log_info("%s %s: tsm %s: %s", verb_name(operation->request.verb),
-			 bdf_format(operation_object(&operation->request), object),
-			 provider_title(operation->request.dsm->provider), why);
-	return confirmed;
-}
-
 /*
  * A TSM that cannot do anything just now refuses, and nothing is done. What is bound has to be
  * unbound all the same, so it is asked again until its deadline, which counts from here. Under
@@ -287,16 +231,6 @@ static void unbind_later(Operation *operation, const VarlinkReply *reply, const 
 	try_again(operation->operations);
 }
 
-/* After a restart of tdid the ids come in the same order, each with the answer that it had. */
-static void format_id(char *ret, size_t size, const Operation *operation)
-{
-	if (operation->refusals == 0)
-		snprintf(ret, size, "%016" PRIx64, operation->request.number);
-	else
-		snprintf(ret, size, "%016" PRIx64 "-%u", operation->request.number,
-			 operation->refusals);
-}
-
 /* Whether it was still queued there changes nothing any more. */
 static void on_taken_back(const VarlinkReply *reply, const char *error, void *userdata)
 {
@@ -307,9 +241,9 @@ static void take_back(const Operation *operation)
 {
 	Provider *provider = operation->request.dsm->provider;
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
-	char number[32];
+	char number[VERB_MESSAGE_ID_SIZE];
 
-	format_id(number, sizeof(number), operation);
+	verb_message_id(number, &operation->request, operation->refusals);
 	if (operation->call && json_build(&parameters, J_STRING("operation", number)) >= 0)
 		provider_call(provider, "io.tdid.Tsm.Cancel", parameters, PROVIDER_CALL_OWN,
 			      CANCEL_USEC, on_taken_back, NULL, NULL);
@@ -353,13 +287,13 @@ static void on_cancelled(const VarlinkReply *reply, const char *error, void *use
 static void cancel(Operation *operation)
 {
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
-	char number[32], object[BDF_STRING_SIZE];
+	char number[VERB_MESSAGE_ID_SIZE], object[BDF_STRING_SIZE];
 	int r;
 
 	if (!operation->called_off || !operation->queued || operation->started ||
 	    operation->cancel || is_needed(operation))
 		return;
-	format_id(number, sizeof(number), operation);
+	verb_message_id(number, &operation->request, operation->refusals);
 	r = json_build(&parameters, J_STRING("operation", number));
 	if (r >= 0)
 		r = provider_call(operation->request.dsm->provider, "io.tdid.Tsm.Cancel",
@@ -418,12 +352,14 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 		unbind_later(operation, reply, error);
 		return;
 	}
-	if (reply->status >= 0 && error && is_refusal(error) && connect_after_all(operation))
+	if (reply->status >= 0 && error && verb_message_is_refusal(error) &&
+	    connect_after_all(operation))
 		return;
 	if (reply->status < 0 || error) {
 		reason = provider_reply_reason(reply, error);
-		result.outcome =
-			reply->status >= 0 && is_refusal(error) ? OUTCOME_REFUSED : OUTCOME_UNKNOWN;
+		result.outcome = reply->status >= 0 && verb_message_is_refusal(error)
+					 ? OUTCOME_REFUSED
+					 : OUTCOME_UNKNOWN;
 		result.reason = reason ?: "out of memory";
 		finish(operation, &result);
 		return;
@@ -440,62 +376,22 @@ static void on_reply(const VarlinkReply *reply, const char *error, void *userdat
 	if (state && tdisp_state_parse(&result.state, state) < 0)
 		result.state = TDISP_ERROR;
 	if (operation->request.verb == VERB_UNBIND || operation->request.verb == VERB_CLEAR) {
-		result.device_confirmed = take_confirmation(operation, reply->parameters, &reason);
+		result.device_confirmed =
+			verb_message_confirms(&operation->request, reply->parameters, &reason);
 		if (!result.device_confirmed)
 			result.reason = reason ?: "the device has not confirmed STOP";
 	}
 	finish(operation, &result);
 }
 
-static int build_parameters(const Operation *operation, json_object **ret)
-{
-	const OperationRequest *request = &operation->request;
-	char number[32], device[BDF_STRING_SIZE], dsm[BDF_STRING_SIZE], uuid[UUID_STRING_SIZE];
-	const Assignment *a = request->assignment;
-
-	format_id(number, sizeof(number), operation);
-	bdf_format(request->dsm->bdf, dsm);
-	bdf_format(operation_object(request), device);
-	switch (request->verb) {
-	case VERB_CONNECT:
-	case VERB_RECLAIM:
-		return json_build(ret, J_STRING("operation", number), J_STRING("dsm", dsm),
-				  J_BOOL_IF(has_force(request), "force", true));
-	case VERB_BIND:
-		uuid_format(a->tvm->uuid, uuid);
-		return json_build(ret, J_STRING("operation", number), J_STRING("tvm", uuid),
-				  J_STRING("device", device),
-				  J_INT("guest_requester_id", bdf_requester_id(a->guest)),
-				  J_INT("generation", (int64_t)request->generation));
-	case VERB_LOCK:
-	case VERB_START:
-		uuid_format(a->tvm->uuid, uuid);
-		return json_build(ret, J_STRING("operation", number), J_STRING("tvm", uuid),
-				  J_STRING("device", device),
-				  J_INT("generation", (int64_t)request->generation),
-				  J_INT("request", (int64_t)request->request));
-	case VERB_UNBIND:
-	case VERB_CLEAR:
-		return json_build(ret, J_STRING("operation", number), J_STRING("device", device),
-				  J_BOOL_IF(has_force(request), "force", true));
-	default: return -EINVAL;
-	}
-}
-
 static void send_operation(Operation *operation)
 {
-	static const char *const methods[VERB_N] = {
-		[VERB_CONNECT] = "io.tdid.Tsm.Connect", [VERB_RECLAIM] = "io.tdid.Tsm.Disconnect",
-		[VERB_BIND] = "io.tdid.Tsm.Bind",	[VERB_UNBIND] = "io.tdid.Tsm.Unbind",
-		[VERB_CLEAR] = "io.tdid.Tsm.Unbind",	[VERB_LOCK] = "io.tdid.Tsm.Lock",
-		[VERB_START] = "io.tdid.Tsm.Start",
-	};
 	_cleanup_(json_unrefp) json_object *parameters = NULL;
-	int r = build_parameters(operation, &parameters);
+	int r = verb_message_build(&operation->request, operation->refusals, &parameters);
 
 	if (r >= 0)
 		r = provider_call(operation->request.dsm->provider,
-				  methods[operation->request.verb], parameters,
+				  verb_message_method(operation->request.verb), parameters,
 				  VARLINK_CALL_MORE | PROVIDER_CALL_VERB, 0, on_reply, operation,
 				  &operation->call);
 	if (r >= 0) {
@@ -599,7 +495,7 @@ int operations_submit(Operations *operations, const OperationRequest *request)
 	operation->request = *request;
 	/* An unbind has to be sent, whatever is in the way. */
 	operation->sent = request->resumed || request->verb == VERB_UNBIND;
-	operations->n_force += has_force(request);
+	operations->n_force += verb_message_has_force(request);
 	operation->next_of_all = operations->all;
 	operation->link_of_all = &operations->all;
 	if (operations->all)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who had a DSM connected, and why: as the callers are told, and on record. */
+/* daemon/dsm-cause.c: who had a DSM connected, and why: as the callers are told, and on record. */
 #include "testing-assignments.h"
 #include "testing-records.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Timers that are under way when tdid is restarted: they go on, and go off when it is time. */
+/* daemon/held-timers.c: timers that are under way when tdid is restarted: they go on, and go off
+ * when it is time. */
 #include "testing-tdi.h"
 
 #include "daemon/records.h"

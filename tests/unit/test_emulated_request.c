@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* LOCK and START where the host issues them: what it cannot do without the TVM's own word. */
+/* tsm-request.c: LOCK and START where the host issues them: what it cannot do without the TVM's own
+ * word. */
 #include "testing-tvm.h"
 #include "tsm/emulated/device-interface.h"
 #include "tsm/emulated/tsm-private.h"

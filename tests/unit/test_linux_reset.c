@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Unbinds that nobody confirms: the function is reset, and who can be asked is asked again. */
+/*
+ * service-reset.c, and kernel-reset.c in its child: unbinds that nobody confirms. The function is
+ * reset, and who can be asked is asked again.
+ */
 #include "testing-linux-service.h"
 
 #define RESETS ", \"reset_unconfirmed\": true"

@@ -308,25 +308,33 @@ static uint16_t lock_flags(json_object *flags)
 	return all;
 }
 
+/* Of whom, and in which bind. 0; else it has been answered, or could not be (negative). */
+static int read_bind(VarlinkCall *call, json_object *parameters, VerbWork *work, Uuid *ret_tvm,
+		     uint64_t *ret_generation)
+{
+	int64_t generation = json_get_int(parameters, "generation", -1);
+	int r = answer_get_bdf(call, parameters, "device", &work->device);
+
+	if (r == 0)
+		r = answer_get_uuid(call, parameters, "tvm", ret_tvm);
+	if (r == 0 && generation < 0)
+		r = varlink_call_invalid_parameter(call, "generation") ?: 1;
+	*ret_generation = (uint64_t)generation;
+	return r;
+}
+
 static int on_bind(VarlinkCall *call, json_object *parameters, void *userdata)
 {
 	VerbWork work = { .service = userdata, .verb = VERB_BIND };
 	int64_t rid = json_get_int(parameters, "guest_requester_id", -1);
-	int64_t generation = json_get_int(parameters, "generation", -1);
-	int r;
+	int r = read_bind(call, parameters, &work, &work.bind.tvm, &work.bind.generation);
 
-	r = answer_get_bdf(call, parameters, "device", &work.device);
-	if (r == 0)
-		r = answer_get_uuid(call, parameters, "tvm", &work.bind.tvm);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	if (rid < 0 || rid > UINT32_MAX)
 		return varlink_call_invalid_parameter(call, "guest_requester_id");
-	if (generation < 0)
-		return varlink_call_invalid_parameter(call, "generation");
 	work.bind.device = work.device;
 	work.bind.guest_rid = (uint32_t)rid;
-	work.bind.generation = (uint64_t)generation;
 	work.bind.lock_flags = lock_flags(json_get_object(parameters, "flags"));
 	return submit(call, parameters, &work);
 }
@@ -334,21 +342,14 @@ static int on_bind(VarlinkCall *call, json_object *parameters, void *userdata)
 static int on_carry(VarlinkCall *call, json_object *parameters, Service *service, Verb verb)
 {
 	VerbWork work = { .service = service, .verb = verb };
-	int64_t generation = json_get_int(parameters, "generation", -1);
 	int64_t request = json_get_int(parameters, "request", -1);
-	int r;
+	int r = read_bind(call, parameters, &work, &work.carry.tvm, &work.carry.generation);
 
-	r = answer_get_bdf(call, parameters, "device", &work.device);
-	if (r == 0)
-		r = answer_get_uuid(call, parameters, "tvm", &work.carry.tvm);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (generation < 0)
-		return varlink_call_invalid_parameter(call, "generation");
 	if (request < 1)
 		return varlink_call_invalid_parameter(call, "request");
 	work.carry.device = work.device;
-	work.carry.generation = (uint64_t)generation;
 	work.carry.request = (uint64_t)request;
 	return submit(call, parameters, &work);
 }
